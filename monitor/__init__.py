@@ -1,0 +1,1 @@
+"""A streaming monitor for fleets of machine-learning models (modelwatch)."""

@@ -1,0 +1,1 @@
+"""Which models, series and references exist."""

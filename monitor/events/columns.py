@@ -1,0 +1,145 @@
+"""The columns that a batch of events becomes: one row an event, one entry a named value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Space(IntEnum):
+    """Which part of an event an entry stood in."""
+
+    FEATURE = 0
+    PREDICTION = 1
+    """Names ``label``, ``score`` and ``value`` (a bare number)."""
+    METRIC = 2
+    SENSITIVE = 3
+    SEGMENT = 4
+    CLASS_SCORE = 5
+    """``prediction.scores``: the name is the class, the number its probability."""
+    TAG = 6
+    """``prediction.tags``: the name is the tag."""
+    RANKED = 7
+    """``prediction.ranking``: the name is the item, the number its place from 0."""
+    OUTCOME = 8
+    """Name ``label`` (text, canonical; ``number`` is set too where it was a number)."""
+    OUTCOME_TAG = 9
+
+
+class ValueType(IntEnum):
+    """What stood there."""
+
+    NULL = 0
+    NUMBER = 1
+    """``number`` holds it; NaN and infinities stay what they are, and are judged as invalid values."""
+    TEXT = 2
+    """``text`` holds the hash of its UTF-8 bytes."""
+    BOOL = 3
+    """``number`` is 0 or 1, ``text`` the hash of ``false`` or ``true`` (of ``0``/``1`` for classes)."""
+    DROPPED = 4
+    """A list or an object as a feature's or metric's value: counted, not judged."""
+
+
+class Part(IntFlag):
+    """Which parts an event had."""
+
+    FEATURES = 1
+    PREDICTION = 2
+    SENSITIVE = 4
+    SEGMENT = 8
+    OUTCOME = 16
+    VALUE = 32
+    METRICS = 64
+    ENTITY = 128
+    LIFECYCLE = 256
+
+
+class Lifecycle(IntEnum):
+    """A fact in a model's life."""
+
+    NONE = 0
+    DEPLOYED = 1
+    RETRAINED = 2
+    RETIRED = 3
+
+
+class Reason(IntEnum):
+    """Why a record is a dead letter; the metric's ``reason`` is the name in lower case."""
+
+    EMPTY = 0
+    TOO_LARGE = 1
+    SCHEMA_REGISTRY = 2
+    UTF8 = 3
+    JSON = 4
+    TOO_DEEP = 5
+    NOT_OBJECT = 6
+    DUPLICATE_KEY = 7
+    FIELD_TYPE = 8
+    MISSING_MODEL = 9
+    NAME = 10
+    """A name or text is too long or holds control characters."""
+    TIME = 11
+    FUTURE_TIME = 12
+    TOO_MANY_VALUES = 13
+    MISSING_ID = 14
+    NOTHING = 15
+    """None of the parts that an event is for."""
+    TOO_MANY_MODELS = 16
+
+
+@dataclass(slots=True)
+class Strings:
+    """Spans of UTF-8 bytes in a batch's ``buffer``, with their 64-bit hashes; a length of 0 means absent."""
+
+    hash: NDArray[np.uint64]
+    start: NDArray[np.int32]
+    length: NDArray[np.int32]
+
+
+@dataclass(slots=True)
+class EventBatch:
+    """``n`` events with ``m`` entries.
+
+    Per event, shape ``(n,)``: ``record`` (int32, the index in the :class:`RawBatch`), ``model``, ``version``, ``id``
+    and ``entity`` as strings, ``time`` (float64, seconds since the epoch), ``parts`` (uint16, :class:`Part`),
+    ``value`` (float64, NaN where absent), ``lifecycle`` (uint8, :class:`Lifecycle`).
+
+    Per entry, shape ``(m,)``, ordered by event: ``event`` (int32), ``space`` (uint8, :class:`Space`), ``type``
+    (uint8, :class:`ValueType`), ``name`` and ``text`` as strings, ``number`` (float64).
+
+    Rejections, shape ``(k,)``: ``rejected`` (int32, record index) and ``reasons`` (uint8, :class:`Reason`).
+    ``unknown_fields`` counts top-level fields that no one knows.
+    """
+
+    buffer: bytes
+    record: NDArray[np.int32]
+    model: Strings
+    version: Strings
+    id: Strings
+    entity: Strings
+    time: NDArray[np.float64]
+    parts: NDArray[np.uint16]
+    value: NDArray[np.float64]
+    lifecycle: NDArray[np.uint8]
+    event: NDArray[np.int32]
+    space: NDArray[np.uint8]
+    type: NDArray[np.uint8]
+    name: Strings
+    text: Strings
+    number: NDArray[np.float64]
+    rejected: NDArray[np.int32]
+    reasons: NDArray[np.uint8]
+    unknown_fields: int
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    def string(self, strings: Strings, i: int) -> str:
+        """The text of ``strings[i]``; the slow way out, for what is met the first time."""
+        start = int(strings.start[i])
+        return self.buffer[start : start + int(strings.length[i])].decode()

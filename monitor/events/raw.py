@@ -1,0 +1,40 @@
+"""What a source hands over: bytes, and where they came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Partition(NamedTuple):
+    """One ordered stream of records: a Kafka partition, or a file (``number`` 0)."""
+
+    topic: str
+    number: int
+
+
+@dataclass(slots=True)
+class RawBatch:
+    """Records in the order they were read.
+
+    ``values[i]`` is ``None`` for a tombstone. ``timestamps`` (float64, shape ``(n,)``) are the records' own times in
+    seconds since the epoch, NaN where a source has none. ``source`` (int32, shape ``(n,)``) indexes ``partitions``;
+    within one partition ``offsets`` (int64) only grow. ``keys`` are the records' keys, for dead letters; empty where
+    a source has none.
+    """
+
+    values: Sequence[bytes | None]
+    timestamps: NDArray[np.float64]
+    partitions: Sequence[Partition]
+    source: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    keys: Sequence[bytes | None] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)

@@ -1,0 +1,1 @@
+"""What is wrong: life cycle, grouping, ranking."""

@@ -1,0 +1,1 @@
+"""Bytes in: Kafka, files, the demo fleet."""

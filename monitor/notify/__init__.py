@@ -1,0 +1,1 @@
+"""Incidents out, through a bounded outbox."""

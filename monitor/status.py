@@ -1,0 +1,87 @@
+"""The frozen picture of the fleet that the loop publishes and the web reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from monitor.incidents.incident import Incident
+
+MODEL_STATES = ("learning", "watching", "firing", "silent")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold for the daemon to do its work. ``status`` is ``ok``, ``degraded`` or ``failing``."""
+
+    status: str
+    detail: str
+    observed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All models in columns, sorted by name; index ``i`` is the same model everywhere.
+
+    ``state`` (uint8) indexes :data:`MODEL_STATES`; ``events`` (int64); ``last_event_time`` (float64, seconds since
+    the epoch, NaN before the first); ``drift_ratio`` (float64: the largest effect over its tolerance, NaN while
+    nothing is judged).
+    """
+
+    names: Sequence[str]
+    versions: Sequence[str]
+    teams: Sequence[str]
+    state: NDArray[np.uint8]
+    events: NDArray[np.int64]
+    last_event_time: NDArray[np.float64]
+    drift_ratio: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftingFeature:
+    """A feature that is exported while it drifts. ``ratio`` is its effect over its tolerance."""
+
+    model: str
+    feature: str
+    detector: str
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything the web shows, as of ``published_at`` (wall time). Immutable; a new one replaces it whole."""
+
+    version: str
+    mode: str
+    started_at: float
+    published_at: float
+    watermark: float | None
+    ready: bool
+    loop_turned_at: float
+    checks: Mapping[str, Check]
+    fleet: Fleet
+    incidents: Sequence[Incident]
+    """Open ones and the newest resolved ones, newest first."""
+    budget: Mapping[str, Any]
+    """``per_week``, ``shares`` and ``spent`` by share."""
+    config_hash: str = ""
+    config_loaded_at: float = 0.0
+    drifting: Sequence[DriftingFeature] = field(default=())
+
+
+class Desk(Protocol):
+    """How another thread gets at what only the loop may touch: it asks, and the loop answers on its next turn."""
+
+    def status(self) -> Status:
+        """The newest published picture; never blocks."""
+        ...
+
+    def model_detail(self, model: str) -> dict[str, Any] | None:
+        """The document of ``/api/v1/models/{model}`` in JSON types, or ``None``; raises ``TimeoutError``."""
+        ...

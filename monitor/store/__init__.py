@@ -1,0 +1,1 @@
+"""What must survive, in one embedded store and one atomic write."""

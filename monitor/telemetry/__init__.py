@@ -1,0 +1,1 @@
+"""The daemon watching itself: the metric catalogue and the logs."""

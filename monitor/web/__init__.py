@@ -1,0 +1,1 @@
+"""Read only: the JSON API, metrics, health."""
