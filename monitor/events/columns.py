@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Space(IntEnum):
@@ -100,6 +98,10 @@ class Strings:
     start: NDArray[np.int32]
     length: NDArray[np.int32]
 
+    def part(self, first: int, last: int) -> Strings:
+        """Strings ``[first, last)``, as views."""
+        return Strings(self.hash[first:last], self.start[first:last], self.length[first:last])
+
 
 @dataclass(slots=True)
 class EventBatch:
@@ -138,6 +140,33 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.record)
+
+    def part(self, first: int, last: int) -> EventBatch:
+        """Events ``[first, last)`` with their entries, as views where that is possible; without rejections."""
+        if first == 0 and last == len(self):
+            return self
+        a, b = np.searchsorted(self.event, (first, last))
+        return EventBatch(
+            buffer=self.buffer,
+            record=self.record[first:last],
+            model=self.model.part(first, last),
+            version=self.version.part(first, last),
+            id=self.id.part(first, last),
+            entity=self.entity.part(first, last),
+            time=self.time[first:last],
+            parts=self.parts[first:last],
+            value=self.value[first:last],
+            lifecycle=self.lifecycle[first:last],
+            event=self.event[a:b] - np.int32(first),
+            space=self.space[a:b],
+            type=self.type[a:b],
+            name=self.name.part(a, b),
+            text=self.text.part(a, b),
+            number=self.number[a:b],
+            rejected=self.rejected[:0],
+            reasons=self.reasons[:0],
+            unknown_fields=0,
+        )
 
     def string(self, strings: Strings, i: int) -> str:
         """The text of ``strings[i]``; the slow way out, for what is met the first time."""

@@ -1,0 +1,386 @@
+"""The daemon: put together from a configuration, started, kept turning, and stopped in the reverse order."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from monitor.catalog.models import Phase
+from monitor.clock import Clock
+from monitor.compose import make_decoders, make_fleet
+from monitor.config import Config
+from monitor.errors import ModelwatchError
+from monitor.events.raw import Partition
+from monitor.fleet import ClosedTick, Fleet
+from monitor.incidents.incident import Incident
+from monitor.ingest.dead_letters import DeadLetters
+from monitor.ingest.kafka import KafkaSource
+from monitor.notify.log import IncidentLog, log_facts
+from monitor.notify.notifier import Notifications
+from monitor.pipeline import Pipeline
+from monitor.portrait import model_document
+from monitor.status import MODEL_STATES, Check, DriftingFeature, Fleet as FleetColumns, Status
+from monitor.store.checkpoint import Checkpoint
+from monitor.store.database import Database
+from monitor.store.ticklog import TickLog
+from monitor.tally.event_time import EventTime
+from monitor.telemetry import logs
+from monitor.telemetry.metrics import Metrics
+from monitor.web.server import WebServer
+
+PUBLISH_SECONDS = 1.0
+RESOLVED_RESENT_SECONDS = 15 * 60.0
+"""How long after its end an incident is told as resolved again, in case the first telling was lost."""
+_GC_SECONDS = 300.0
+"""Full collections happen this often and between batches; the hot path makes no cycles."""
+_ROLL_UP_MODELS = 8
+"""Models whose history is rolled up behind one commit."""
+_ANSWER_SECONDS = 5.0
+
+_log = logs.get_logger("monitor.app")
+
+
+def program_version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return version("modelwatch")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+@dataclass(slots=True)
+class _Question:
+    """Something that another thread wants to know of what only the loop may touch."""
+
+    model: str
+    answer: dict[str, Any] | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class LoopDesk:
+    """Where other threads ask: the newest picture at once, details on the loop's next turn."""
+
+    def __init__(self, first: Status) -> None:
+        self._status = first
+        self._questions: SimpleQueue[_Question] = SimpleQueue()
+
+    def status(self) -> Status:
+        """The newest published picture."""
+        return self._status
+
+    def publish(self, status: Status) -> None:
+        """Replace the picture."""
+        self._status = status
+
+    def model_detail(self, model: str) -> dict[str, Any] | None:
+        """Ask the loop; raises ``TimeoutError`` when it does not answer."""
+        question = _Question(model)
+        self._questions.put(question)
+        if not question.done.wait(_ANSWER_SECONDS):
+            raise TimeoutError(f"the loop did not answer within {_ANSWER_SECONDS:g} s")
+        return question.answer
+
+    def answer(self, find: Callable[[str], dict[str, Any] | None]) -> None:
+        """Answer everything that was asked; called by the loop."""
+        while True:
+            try:
+                question = self._questions.get_nowait()
+            except Empty:
+                return
+            question.answer = find(question.model)
+            question.done.set()
+
+
+class _StoreKeeper:
+    """Writes checkpoints, and measures them."""
+
+    def __init__(self, database: Database, checkpoint: Checkpoint, log: TickLog, metrics: Metrics, clock: Clock) -> None:
+        self._database = database
+        self._checkpoint = checkpoint
+        self._log = log
+        self._metrics = metrics
+        self._clock = clock
+
+    def save(
+        self,
+        fleet: Fleet,
+        time: EventTime,
+        positions: Mapping[Partition, int],
+        ticks: list[ClosedTick],
+        incidents: list[Incident],
+    ) -> None:
+        """One atomic write; then a little of the tick log's history is rolled up."""
+        began = self._clock.monotonic()
+        self._checkpoint.save(fleet, time, positions, ticks, incidents)
+        self._metrics.store_commit.observe(self._clock.monotonic() - began)
+        self._metrics.store_last_commit.set(self._clock.now())
+        self._metrics.store_bytes.set(self._database.n_bytes())
+        if len(fleet.models) and np.isfinite(time.watermark):
+            self._database.commit(self._log.roll_up(len(fleet.models), _ROLL_UP_MODELS, time.watermark))
+
+
+class Daemon:
+    """``modelwatch run``: everything it holds is named in the order it is made, and let go of in reverse."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._stop = threading.Event()
+        self._started_at = clock.now()
+        self._published_at = -np.inf
+        self._collected_at = clock.monotonic()
+        self._cleanups = ExitStack()
+        self._known: tuple[int, ...] | None = None
+        self._order = np.zeros(0, np.int64)
+        self._names: list[str] = []
+        self._versions: list[str] = []
+        self._teams: list[str] = []
+        self._ready = False
+        self.metrics = Metrics(version=program_version(), revision=os.environ.get("SOURCE_REVISION", ""))
+        logs.configure(
+            clock,
+            log_format=config.log.format,
+            level=config.log.level,
+            count=lambda level: self.metrics.log_messages.labels(level).inc(),
+        )
+        self.fleet = make_fleet(config)
+        self.desk = LoopDesk(self._status())
+
+    def run(self) -> None:
+        """Run until :meth:`stop`; raises what cannot be lived with, with everything let go of."""
+        with self._cleanups:
+            pipeline = self._start()
+            self._settle_collector()
+            while not self._stop.is_set():
+                pipeline.turn()
+                self._beside(pipeline)
+            self._ready = False
+            self._publish(pipeline)
+            pipeline.commit(whatever=True)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Ask the loop to end behind its turn; safe from a signal handler."""
+        self._stop.set()
+
+    def _start(self) -> Pipeline:
+        config, clock = self._config, self._clock
+        kafka = config.require_kafka()
+        database = Database(Path(config.store.path))
+        self._cleanups.callback(database.close)
+        log = TickLog(database, config.privacy.retention.ticks)
+        checkpoint = Checkpoint(database, log)
+        event_time = EventTime(config.clock.lateness)
+        positions = checkpoint.load(self.fleet, event_time)
+        web = WebServer(config.http, self.desk, self.metrics, clock)
+        web.start()
+        self._cleanups.callback(web.stop)
+        self.port = web.port
+        self._notifications = self._start_notifications()
+        self._dead_letters = DeadLetters(kafka, clock)
+        self._cleanups.callback(self._dead_letters.close)
+        self._source = KafkaSource(kafka, positions, clock)
+        self._cleanups.callback(self._source.close)
+        self.metrics.read_status(self.desk.status)
+        self.metrics.expect_topics(topic.name for topic in kafka.topics if not topic.name.startswith("^"))
+        self.metrics.config_last_reload_successful.set(1)
+        self.metrics.config_last_reload_success.set(clock.now())
+        _log.info("started", listen=f"port {web.port}", models=len(self.fleet.models), version=program_version())
+        return Pipeline(
+            self._source,
+            make_decoders(config),
+            self.fleet,
+            event_time,
+            clock=clock,
+            metrics=self.metrics,
+            dead_letters=self._dead_letters,
+            keeper=_StoreKeeper(database, checkpoint, log, self.metrics, clock),
+            told=self._tell,
+            idle_seconds=config.clock.idle,
+            commit_seconds=config.store.commit,
+            future=config.clock.future,
+        )
+
+    def _start_notifications(self) -> Notifications:
+        config = self._config
+        sink = log_facts(logs.get_logger("monitor.notify"))
+        notifications = Notifications(config.alertmanager, self._clock, config.http.external_url, sink)
+        self._incident_log = IncidentLog(logs.get_logger("monitor.incidents"))
+        recent = self._clock.now() - RESOLVED_RESENT_SECONDS
+        said = [held.incident for held in self.fleet.book.open.values()]
+        said += [i for i in self.fleet.book.resolved if (i.resolved_time or 0.0) >= recent]
+        notifications.restore(said)
+        self._incident_log.restore(said)
+        notifications.start()
+        self._cleanups.callback(notifications.stop)
+        metrics = self.metrics
+        metrics.alerts_active.read_from(lambda: {(): float(notifications.active())})
+        metrics.alertmanager_notifications.read_from(notifications.counts)
+        metrics.alertmanager_queue.read_from(lambda: {(r.alertmanager,): r.waiting for r in notifications.reach()})
+        metrics.alertmanager_last_success.read_from(
+            lambda: {(r.alertmanager,): r.last_success or 0.0 for r in notifications.reach()}
+        )
+        return notifications
+
+    def _tell(self, incidents: list[Incident]) -> None:
+        self._notifications.offer(incidents)
+        self._incident_log.offer(incidents)
+
+    def _beside(self, pipeline: Pipeline) -> None:
+        """What is done between batches: answer, publish, count what the source says, collect garbage."""
+        self.desk.answer(self._detail)
+        now = self._clock.monotonic()
+        if now - self._published_at >= PUBLISH_SECONDS:
+            self._ready = True
+            self._watch_source(pipeline)
+            self._publish(pipeline)
+            self._published_at = now
+        if now - self._collected_at >= _GC_SECONDS:
+            gc.collect()
+            self._collected_at = now
+
+    def _watch_source(self, pipeline: Pipeline) -> None:
+        metrics = self.metrics
+        for event in self._source.drain_events():
+            _log.warning("partition", change=event.change, detail=str(event))
+            metrics.lost_records.inc(max(event.to_offset - event.from_offset, 0) if event.change == "lost" else 0)
+        metrics.dead_letters_dropped.inc(self._dead_letters.drain().capped)
+        metrics.partitions_assigned.set(len(self._source.positions()))
+        metrics.consumer_lag.show({(p.topic, str(p.number)): float(n) for p, n in self._source.lag().items()})
+        if np.isfinite(pipeline.event_time.watermark):
+            metrics.watermark.set(pipeline.event_time.watermark)
+
+    def _publish(self, pipeline: Pipeline) -> None:
+        self.desk.publish(self._status(pipeline))
+
+    def _status(self, pipeline: Pipeline | None = None) -> Status:
+        now, budget = self._clock.now(), self._config.budget
+        watermark = pipeline.event_time.watermark if pipeline else -np.inf
+        return Status(
+            version=program_version(),
+            mode="run",
+            started_at=self._started_at,
+            published_at=now,
+            watermark=watermark if np.isfinite(watermark) else None,
+            ready=self._ready,
+            loop_turned_at=now,
+            checks=self._checks(now),
+            fleet=self._fleet_columns(),
+            incidents=self.fleet.book.newest(),
+            budget={
+                "per_week": budget.false_alarms_per_week,
+                "per_model_per_week": budget.per_model_per_week,
+                "shares": self.fleet.judge.budget.shares,
+                "spent": dict(self.fleet.judge.budget.spent),
+                "cells": dict(self.fleet.judge.n_cells),
+            },
+            config_hash=self._config.digest,
+            config_loaded_at=self._started_at,
+            drifting=self._drifting(),
+        )
+
+    def _checks(self, now: float) -> dict[str, Check]:
+        if not self._ready:
+            return {"loop": Check("ok", "starting", now)}
+        checks = {"kafka": self._source.check(), "store": Check("ok", self._config.store.path, now)}
+        for name, status, detail in self._notifications.check():
+            checks[name] = Check(status, detail, now)
+        return checks
+
+    def _fleet_columns(self) -> FleetColumns:
+        models = self.fleet.models
+        n, rows = len(models), models.rows
+        known = tuple(len(model.versions) for model in models.items)
+        if known != self._known:
+            # The web caches by identity of these lists: they are made anew only when they say something else.
+            items = sorted(models.items, key=lambda model: model.name)
+            self._order = np.array(sorted(range(n), key=lambda i: models.items[i].name), np.int64)
+            self._names = [model.name for model in items]
+            self._versions = [model.version for model in items]
+            self._teams = [model.policy.team for model in items]
+            self._known = known
+        order = self._order
+        return FleetColumns(
+            self._names,
+            self._versions,
+            self._teams,
+            self._states()[order],
+            rows["events"][order],
+            rows["last_time"][order],
+            self.fleet.drift_ratios()[order],
+        )
+
+    def _states(self) -> Any:
+        """Index of ``MODEL_STATES`` of each model."""
+        n = len(self.fleet.models)
+        phase = self.fleet.models.rows["phase"][:n]
+        states = np.where(phase == Phase.LEARNING, MODEL_STATES.index("learning"), MODEL_STATES.index("watching"))
+        firing = {key[0] for key in self.fleet.book.open}
+        for row, model in enumerate(self.fleet.models.items):
+            if model.name in firing:
+                states[row] = MODEL_STATES.index("firing")
+        return states.astype(np.uint8)
+
+    def _drifting(self) -> tuple[DriftingFeature, ...]:
+        return tuple(
+            DriftingFeature(
+                incident.model,
+                cell.feature or f"prediction {cell.output}",
+                cell.detector,
+                cell.effect.value / max(cell.effect.tolerance, 1e-9),
+            )
+            for held in self.fleet.book.open.values()
+            for incident in (held.incident,)
+            for cell in incident.cells
+        )
+
+    def _detail(self, name: str) -> dict[str, Any] | None:
+        row = self.fleet.find_model(name)
+        return None if row is None else model_document(self.fleet, row, int(self._states()[row]))
+
+    def _settle_collector(self) -> None:
+        """What exists now stays: the collector need not look at it again, nor run in the middle of a batch."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        self._cleanups.callback(gc.enable)
+
+
+def run(config: Config, clock: Clock) -> None:
+    """Run the daemon until SIGTERM or SIGINT; a second signal ends it at once.
+
+    Raises
+    ------
+    ModelwatchError
+        What the daemon cannot live with, logged before.
+    """
+    daemon = Daemon(config, clock)
+
+    def asked(number: int, _frame: FrameType | None) -> None:
+        if daemon.stopping:
+            os._exit(128 + number)
+        daemon.stop()
+
+    signal.signal(signal.SIGTERM, asked)
+    signal.signal(signal.SIGINT, asked)
+    try:
+        daemon.run()
+    except ModelwatchError as error:
+        _log.error("stopped", error=str(error))
+        raise

@@ -1,0 +1,52 @@
+"""Who may spend how much of the false-alarm budget: a promise over the whole fleet, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import SHARES
+
+WEEK_SECONDS = 7 * 86400.0
+
+
+class Budget:
+    """Hands each cell its allowance for a tick and keeps the books.
+
+    The sum of all allowances of a week is at most ``per_week``; by the theorem of ``stats/accumulate.py`` that bounds
+    the expected number of false alarms, whatever ties the cells together. A share that has no cells is not spent.
+    """
+
+    def __init__(self, per_week: float, per_model_per_week: float, shares: Mapping[str, float]) -> None:
+        self.per_week = per_week
+        self.shares = {name: shares.get(name, 0.0) for name in SHARES}
+        self.spent = dict.fromkeys(SHARES, 0.0)
+        self._fleet = np.array([per_week * self.shares[name] for name in SHARES])
+        self._model = np.array([per_model_per_week * self.shares[name] for name in SHARES])
+
+    def allowance(
+        self, share: str, n_fleet: int, n_model: NDArray[np.integer], seconds: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Expected false alarms that each cell may cost in this tick, shape ``(k,)``.
+
+        Parameters
+        ----------
+        share
+            The kind that pays.
+        n_fleet
+            Cells of this share that are judged in the whole fleet.
+        n_model
+            The same in each cell's model, shape ``(k,)``: no model takes more than its own cap.
+        seconds
+            Event time that the tick covers, shape ``(k,)``.
+        """
+        i = SHARES.index(share)
+        per_cell = np.minimum(self._fleet[i] / max(n_fleet, 1), self._model[i] / np.maximum(n_model, 1))
+        allowance: NDArray[np.float64] = per_cell * seconds / WEEK_SECONDS
+        return allowance
+
+    def spend(self, share: str, allowances: NDArray[np.float64]) -> None:
+        """Write down what was handed out to cells that bet."""
+        self.spent[share] += float(allowances.sum())

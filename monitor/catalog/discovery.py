@@ -1,0 +1,127 @@
+"""Finds the models and series of a batch, and lets in those that were never met, within the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models, Phase
+from monitor.catalog.policies import Policy
+from monitor.catalog.series import JUDGED_SPACES, Series
+from monitor.events.columns import EventBatch, Space, ValueType
+from monitor.kernels.table import mix
+from monitor.kernels.tally import Entries, series_key, series_of
+
+LOCAL_MAX = 32000
+"""Series a model can have at most, whatever the limits say: places in its blocks are 16 bits wide."""
+
+
+@dataclass(slots=True)
+class Resolved:
+    """A batch with the rows it belongs to.
+
+    ``model`` (int32, per event) is -1 where a model was not let in; ``entries`` has -1 where a value is not watched.
+    ``models_turned_away`` counts events, ``series_turned_away`` values, that a limit kept out.
+    """
+
+    model: NDArray[np.int32]
+    entries: Entries
+    models_turned_away: int
+    series_turned_away: int
+
+
+class Discovery:
+    """Resolves batches. ``policy_of`` gives the policy of a model by its name."""
+
+    def __init__(
+        self, models: Models, series: Series, policy_of: Callable[[str], Policy], series_per_model_max: int
+    ) -> None:
+        self._models = models
+        self._series = series
+        self.policy_of = policy_of
+        self._series_max = min(series_per_model_max, LOCAL_MAX)
+        self.grown: set[int] = set()
+        """Models that got a series since the caller last emptied this."""
+        self.on_model: Callable[[int, float], None] = lambda _model, _time: None
+        """Hears of each new model, when its first version is known and before its series are."""
+        self.on_version: Callable[[int, float], None] = lambda _model, _time: None
+        """Hears of each further version of a model."""
+
+    def resolve(self, batch: EventBatch) -> Resolved:
+        """Find, or let in, the models, versions and series of ``batch``."""
+        hashes = np.maximum(batch.model.hash, np.uint64(1))
+        met = len(self._models)
+        model, turned_away = self._resolve_models(batch, hashes)
+        self._resolve_versions(batch, hashes, model, met)
+        for row in range(met, len(self._models)):
+            self.on_model(row, float(self._models.rows["first_time"][row]))
+        series, series_turned_away = self._resolve_series(batch, hashes, model)
+        entries = Entries(batch.event, batch.type, series, batch.number, batch.text.hash)
+        return Resolved(model, entries, turned_away, series_turned_away)
+
+    def _resolve_models(self, batch: EventBatch, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int32], int]:
+        model = self._models.index.find(hashes)
+        unknown = np.flatnonzero(model < 0)
+        if not len(unknown):
+            return model, 0
+        for i in unknown[_first_of_each(hashes[unknown])].tolist():
+            if self._models.full:
+                break
+            name = batch.string(batch.model, i)
+            self._models.add(name, int(hashes[i]), self.policy_of(name), float(batch.time[i]))
+        model[unknown] = self._models.index.find(hashes[unknown])
+        return model, int((model < 0).sum())
+
+    def _resolve_versions(
+        self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], met: int
+    ) -> None:
+        pairs = mix(hashes, batch.version.hash)
+        unknown = np.flatnonzero((self._models.versions.find(pairs) < 0) & (model >= 0) & (batch.version.length > 0))
+        for i in unknown[_first_of_each(pairs[unknown])].tolist():
+            row, version = int(model[i]), batch.string(batch.version, i)
+            self._models.note(row, float(batch.time[i]), "version", version)
+            self._models.add_version(row, version, int(batch.version.hash[i]))
+            if row < met:
+                self.on_version(row, float(batch.time[i]))
+
+    def _resolve_series(
+        self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int32], int]:
+        series = series_of(batch.event, hashes, batch.space, batch.name.hash, self._series.index)
+        watched = (batch.space <= Space.METRIC) & (model[batch.event] >= 0)
+        unknown = np.flatnonzero((series < 0) & watched)
+        if not len(unknown):
+            return series, 0
+        keys = series_key(hashes[batch.event[unknown]], batch.space[unknown], batch.name.hash[unknown])
+        for j in _first_of_each(keys).tolist():
+            i = int(unknown[j])
+            self._let_in(batch, i, int(model[batch.event[i]]), int(keys[j]))
+        series[unknown] = self._series.index.find(keys)
+        return series, int((series[unknown] < 0).sum())
+
+    def _let_in(self, batch: EventBatch, entry: int, model: int, key: int) -> None:
+        known = self._models.items[model]
+        if known.full or batch.type[entry] == ValueType.DROPPED:
+            return
+        if len(known.series) >= self._series_max:
+            known.full = True
+            return
+        time = float(batch.time[batch.event[entry]])
+        space, name = int(batch.space[entry]), batch.string(batch.name, entry)
+        assert space in JUDGED_SPACES
+        row = self._series.add(model, len(known.series) + 1, space, name, key, time)
+        known.series.append(row)
+        self._models.rows["n_series"][model] = len(known.series)
+        self._models.rows.touch(model)
+        self.grown.add(model)
+        if self._models.rows["phase"][model] != Phase.LEARNING:
+            self._series.rows["appeared"][row] = 1
+            self._models.note(model, time, f"new {Space(space).name.lower()}", name)
+
+
+def _first_of_each(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Indices of the first occurrence of each distinct key, in the order they came."""
+    return np.sort(np.unique(keys, return_index=True)[1])

@@ -1,0 +1,93 @@
+"""What holds for the whole fleet: the budget of false alarms, event time, privacy, sharing, limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from monitor.catalog.durations import PositiveSeconds, Seconds, parse_duration
+from monitor.catalog.tables import Count, FilePath, Settings, Share
+
+SHARE_KINDS = ("drift", "quality", "performance", "fairness")
+
+
+class ClockSettings(Settings):
+    """``[clock]``: how event time is cut, and how long it waits."""
+
+    tick: PositiveSeconds = 60.0
+    lateness: Seconds = 120.0
+    idle: PositiveSeconds = 60.0
+    future: Seconds = 600.0
+
+
+class BudgetShares(Settings):
+    """``budget.shares``: parts of the budget by kind of question; what they leave is not spent."""
+
+    drift: Share = 0.2
+    quality: Share = 0.1
+    performance: Share = 0.2
+    fairness: Share = 0.5
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> Self:
+        total = sum(getattr(self, kind) for kind in SHARE_KINDS)
+        if total > 1 + 1e-9:
+            parts = ", ".join(f"{kind} {getattr(self, kind):g}" for kind in SHARE_KINDS)
+            raise ValueError(f"the shares sum to {total:g}, more than 1 ({parts})")
+        return self
+
+
+class BudgetSettings(Settings):
+    """``[budget]``: the promise. Alarms per week of event time."""
+
+    false_alarms_per_week: float = Field(default=5.0, gt=0, le=1e9)
+    per_model_per_week: float = Field(default=1.0, gt=0, le=1e9)
+    shares: BudgetShares = BudgetShares()
+
+
+class AttentionSettings(Settings):
+    """``[attention]``: how often a team may be called."""
+
+    pages_per_team_per_day: int = Field(default=10, ge=0, le=10**9)
+
+
+def _horizon_or_duration(value: object) -> object:
+    if value != "outcome_horizon":
+        parse_duration(value)
+    return value
+
+
+class RetentionSettings(Settings):
+    """``privacy.retention``: how long what is kept is kept; ``outcome_horizon`` is each model's own."""
+
+    ticks: PositiveSeconds = 400 * 86400.0
+    cases: Annotated[Seconds | Literal["outcome_horizon"], BeforeValidator(_horizon_or_duration)] = "outcome_horizon"
+    incidents: PositiveSeconds = 5 * 365 * 86400.0
+
+
+class PrivacySettings(Settings):
+    """``[privacy]``: what is never shown, and when it is forgotten."""
+
+    smallest_group: Count = 20
+    group_salt_file: FilePath = ""
+    retention: RetentionSettings = RetentionSettings()
+
+
+class ClusterSettings(Settings):
+    """``[cluster]``: whether replicas of one group share the fleet."""
+
+    enabled: bool = False
+
+
+class LimitSettings(Settings):
+    """``[limits]``: how much of each there may be; what goes beyond is turned away and counted."""
+
+    models: Count = 20_000
+    features_per_model: Count = 1_000
+    categories_per_feature: Count = 30
+    record_bytes: Count = Field(default=1_048_576, le=2**30)
+    values_per_event: Count = Field(default=2_048, le=2**20)
+    depth: Count = Field(default=32, le=512)
+    name_bytes: Count = Field(default=1_024, le=65_536)
+    open_incidents: Count = 10_000

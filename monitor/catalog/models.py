@@ -1,0 +1,139 @@
+"""Which models exist: found in the stream, each with its policy, its versions and the facts of its life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from monitor.catalog.policies import Policy
+from monitor.catalog.rows import Field, Rows
+from monitor.kernels.table import Table, mix_one
+
+SHARES = ("drift", "quality", "performance", "fairness")
+"""The kinds among which the false-alarm budget is shared."""
+TOLERANCES: tuple[Literal["drift", "quality"], ...] = ("drift", "quality")
+"""Families of detectors that have a tolerance of their own in a policy."""
+FACTS_MAX = 200
+"""Facts kept of one model's life; the oldest go first."""
+
+
+class Phase(IntEnum):
+    """How far a model's reference has come."""
+
+    LEARNING = 0
+    """Everything seen becomes the reference; nothing is judged."""
+    GROWING = 1
+    """Judged, while unsuspicious ticks still enter the reference."""
+    FROZEN = 2
+    """Judged against a reference that no longer changes."""
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """Something that happened in a model's life, at a moment of event time."""
+
+    time: float
+    what: str
+    subject: str
+
+
+@dataclass(slots=True)
+class Model:
+    """What is known of one model besides the numbers."""
+
+    name: str
+    name_hash: int
+    policy: Policy
+    versions: list[str] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    series: list[int] = field(default_factory=list)
+    reference_digest: str = ""
+    """Of the file that the reference came from; empty where it was learned."""
+    full: bool = False
+
+    @property
+    def version(self) -> str:
+        """The newest one."""
+        return self.versions[-1] if self.versions else ""
+
+
+FIELDS = {
+    "phase": Field(np.uint8, (), Phase.LEARNING),
+    "tick": Field(np.float64, (), 60.0),
+    "events": Field(np.int64),
+    "learned": Field(np.int64),
+    "first_time": Field(np.float64, (), np.nan),
+    "last_time": Field(np.float64, (), np.nan),
+    "n_cells": Field(np.int32, (len(SHARES),)),
+    "n_series": Field(np.int64),
+    "hold": Field(np.float64),
+    "keep_firing": Field(np.float64),
+    "learn_events": Field(np.int64),
+    "learn_for": Field(np.float64),
+    **{f"tolerance_{family}": Field(np.float64) for family in TOLERANCES},
+    "firing": Field(np.int32),
+}
+
+
+class Models:
+    """All models of the fleet; a model's row never changes.
+
+    ``rows`` holds the arrays of :data:`FIELDS`; ``index`` finds a model's row by the hash of its name, ``versions``
+    tells whether a (name, version) pair was met before.
+    """
+
+    def __init__(self, models_max: int) -> None:
+        self.rows = Rows(FIELDS)
+        self.items: list[Model] = []
+        self.index = Table()
+        self.versions = Table()
+        self.changed: set[int] = set()
+        """Rows whose names, versions or facts changed since the store last asked."""
+        self._models_max = models_max
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further model is let in."""
+        return len(self.items) >= self._models_max
+
+    def add(self, name: str, name_hash: int, policy: Policy, first_time: float) -> int:
+        """A new model; returns its row."""
+        row = self.rows.add()
+        self.items.append(Model(name, name_hash, policy))
+        self.rows["first_time"][row] = first_time
+        self.index.insert(name_hash or 1, row)
+        self.changed.add(row)
+        self.apply_policy(row)
+        return row
+
+    def apply_policy(self, row: int) -> None:
+        """Write what the model's policy says into its row."""
+        policy = self.items[row].policy
+        self.rows["tick"][row] = policy.tick
+        self.rows["hold"][row] = policy.hold
+        self.rows["keep_firing"][row] = policy.keep_firing
+        self.rows["learn_events"][row] = policy.learn.events
+        self.rows["learn_for"][row] = policy.learn.for_
+        for family in TOLERANCES:
+            self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
+        self.rows.touch(row)
+
+    def note(self, row: int, time: float, what: str, subject: str) -> None:
+        """Add a fact to a model's life."""
+        facts = self.items[row].facts
+        facts.append(Fact(time, what, subject))
+        del facts[:-FACTS_MAX]
+        self.changed.add(row)
+
+    def add_version(self, row: int, version: str, version_hash: int) -> None:
+        """Note that ``version`` serves under the model's name from now on."""
+        model = self.items[row]
+        model.versions.append(version)
+        self.versions.insert(mix_one(model.name_hash, version_hash), row)
+        self.changed.add(row)

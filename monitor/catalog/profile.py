@@ -1,0 +1,190 @@
+"""A reference as a file: what a training set looked like, immutable and known by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog import references
+from monitor.catalog.models import Models, Phase
+from monitor.catalog.series import BUFFER, SPACE_NAMES, Series, choose_edges
+from monitor.errors import ProfileError
+from monitor.kernels.hashing import hash64
+from monitor.kernels.tally import (
+    BINS,
+    COLUMNS,
+    EDGES,
+    EVENTS,
+    INVALID,
+    KIND_CATEGORY,
+    KIND_NUMBER,
+    NULLS,
+    OTHER_BIN,
+    PRESENT,
+    series_key,
+)
+
+MAGIC = b"MWREF1"
+_SIZE_MAX = 256 << 20
+_SPACES = {name: space for space, name in SPACE_NAMES.items()}
+
+
+class SeriesProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One feature, prediction part or metric of a reference; ``counts`` has the 40 columns of ``kernels/tally.py``."""
+
+    name: str
+    space: Literal["feature", "prediction", "metric"]
+    kind: Literal["number", "category"]
+    counts: list[int]
+    edges: list[float] = []
+    low: float = 0.0
+    high: float = 0.0
+    categories: list[str] = []
+    first_values: list[float] = []
+    """Some numbers in the order they stood, from which clocks and counters are known."""
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model was trained on: ``events`` rows, each series counted."""
+
+    model: str
+    version: str
+    events: int
+    source: str
+    series: list[SeriesProfile]
+
+
+def save(profile: Profile, path: Path) -> str:
+    """Write ``profile``; returns its digest. The file appears whole or not at all."""
+    payload = zlib.compress(msgspec.json.encode(profile), 6)
+    digest = hashlib.sha256(payload).hexdigest()
+    scratch = path.with_name(path.name + ".partial")
+    try:
+        scratch.write_bytes(MAGIC + b" " + digest.encode() + b"\n" + payload)
+        scratch.replace(path)
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be written: {error.strerror}") from error
+    return digest
+
+
+def load(path: Path) -> tuple[Profile, str]:
+    """Read a reference; returns it with its digest.
+
+    Raises
+    ------
+    ProfileError
+        The file is not there, not a reference, or not what was written.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
+    head, _, payload = raw.partition(b"\n")
+    magic, _, digest = head.partition(b" ")
+    if magic != MAGIC:
+        raise ProfileError(f"{path}: is not a reference of this program (no {MAGIC.decode()} at its start)")
+    if hashlib.sha256(payload).hexdigest().encode() != digest:
+        raise ProfileError(f"{path}: was changed or cut off since it was written (its digest does not fit)")
+    try:
+        decompressor = zlib.decompressobj()
+        text = decompressor.decompress(payload, _SIZE_MAX)
+        profile = msgspec.json.decode(text, type=Profile)
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise ProfileError(f"{path}: {error}") from error
+    _check(profile, path)
+    return profile, digest.decode()
+
+
+def number_series(
+    name: str, space: Literal["feature", "prediction", "metric"], values: NDArray[np.float64], events: int
+) -> SeriesProfile:
+    """A number's part of a reference, from all its ``values`` in order (NaN and infinities are invalid ones)."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        raise ProfileError(f"{name}: has no number")
+    edges = choose_edges(finite)
+    counts = np.zeros(COLUMNS, np.int64)
+    counts[:BINS] = np.bincount(np.searchsorted(edges, finite, side="left"), minlength=BINS)
+    counts[INVALID] = len(values) - len(finite)
+    counts[PRESENT], counts[EVENTS] = len(values), events
+    first = finite[:BUFFER].tolist()
+    low, high = float(finite.min()), float(finite.max())
+    return SeriesProfile(name, space, "number", counts.tolist(), edges.tolist(), low, high, [], first)
+
+
+def category_series(
+    name: str,
+    space: Literal["feature", "prediction", "metric"],
+    values: dict[str, int],
+    nulls: int,
+    events: int,
+    categories_max: int = OTHER_BIN,
+) -> SeriesProfile:
+    """A category's part of a reference, from how often each value occurred; the commonest are told apart."""
+    ranked = sorted(values.items(), key=lambda item: (-item[1], item[0]))
+    kept, rest = ranked[: min(categories_max, OTHER_BIN)], ranked[min(categories_max, OTHER_BIN) :]
+    counts = np.zeros(COLUMNS, np.int64)
+    counts[: len(kept)] = [n for _, n in kept]
+    counts[OTHER_BIN] = sum(n for _, n in rest)
+    counts[NULLS] = nulls
+    counts[PRESENT], counts[EVENTS] = sum(values.values()) + nulls, events
+    return SeriesProfile(name, space, "category", counts.tolist(), categories=[value for value, _ in kept])
+
+
+def install(profile: Profile, digest: str, models: Models, series: Series, model: int) -> NDArray[np.int64]:
+    """Make ``profile`` the reference of ``model``: its series begin anew, judged from their first event.
+
+    Returns the rows of the new series. Series that the model had before are retired by the caller.
+    """
+    known = models.items[model]
+    first_time = float(models.rows["first_time"][model])
+    rows = []
+    for part in profile.series:
+        space = _SPACES[part.space]
+        name_hash = np.array([hash64(part.name.encode())], np.uint64)
+        key = series_key(np.array([known.name_hash], np.uint64), np.array([space], np.uint8), name_hash)
+        row = series.add(model, len(known.series) + 1, int(space), part.name, int(key[0]), first_time)
+        known.series.append(row)
+        _fill(part, series, row)
+        rows.append(row)
+    known.reference_digest = digest
+    models.rows["n_series"][model] = len(known.series)
+    models.rows["phase"][model] = Phase.FROZEN
+    models.rows.touch(model)
+    chosen = np.array(rows, np.int64)
+    references.begin_judging(series, chosen)
+    return chosen
+
+
+def _fill(part: SeriesProfile, series: Series, row: int) -> None:
+    rows = series.rows
+    rows["reference"][row] = part.counts
+    if part.kind == "number":
+        rows["kind"][row] = KIND_NUMBER
+        references.set_edges(series, row, np.array(part.edges))
+        rows["seen_low"][row], rows["seen_high"][row] = part.low, part.high
+        rows["unjudged"][row] = references.unjudged_number(
+            part.name, np.array(part.first_values), float(rows["first_time"][row])
+        )
+    else:
+        rows["kind"][row] = KIND_CATEGORY
+        for value in part.categories:
+            series.add_category(row, value, hash64(value.encode()))
+    rows.touch(row)
+
+
+def _check(profile: Profile, path: Path) -> None:
+    for part in profile.series:
+        edges = np.array(part.edges)
+        right = len(part.counts) == COLUMNS and min(part.counts) >= 0 and max(part.counts) < 1 << 32
+        right &= len(part.categories) <= OTHER_BIN
+        if part.kind == "number":
+            right &= 0 < len(edges) <= EDGES and bool(np.all(np.isfinite(edges)) and np.all(np.diff(edges) > 0))
+        if not right:
+            raise ProfileError(f"{path}: series {part.name!r} is not what this program writes")

@@ -1,0 +1,190 @@
+"""What each series is compared with: learned from the stream or read from a file, and what of it is judged."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.series import BUFFER, CUTS, UNJUDGED, Series, bin_values, choose_edges
+from monitor.kernels.tally import (
+    ABOVE,
+    BELOW,
+    BINS,
+    EDGES,
+    KIND_CATEGORY,
+    KIND_NUMBER,
+    OTHER_BIN,
+    TYPE,
+)
+
+VALUES_MIN = 200
+"""Values that a reference needs before its distribution is judged."""
+_BUFFERED_MIN = 50
+"""Collected numbers that are enough to choose bins from when judging begins."""
+_CUT_TAIL = 0.005
+"""A cut with less than this on one side shows nothing that the tolerance would let through."""
+_RANGE_MARGIN = 0.1
+"""The range of a reference is widened by this part of it on each side."""
+_ID_NAME = re.compile(r"(^|[_.\-])(id|uuid|guid|key|hash)$|[a-z](Id|Uuid|Key)$")
+_COUNTER_RISES = 0.9
+_EPOCH_UNITS = (1.0, 1e3, 1e6, 1e9)
+_TWO_YEARS_SECONDS = 2 * 366 * 86400.0
+
+Rows = NDArray[np.int64]
+
+
+def settle(series: Series, row: int) -> None:
+    """Choose the bins of a number from what it collected, and let that be the beginning of its reference."""
+    values = series.buffered(row)
+    edges = choose_edges(values)
+    set_edges(series, row, edges)
+    rows = series.rows
+    rows["kind"][row] = KIND_NUMBER
+    rows["reference"][row, :BINS] += bin_values(values, edges).astype(np.uint32)
+    rows["seen_low"][row] = min(float(rows["seen_low"][row]), float(values.min()))
+    rows["seen_high"][row] = max(float(rows["seen_high"][row]), float(values.max()))
+    rows["unjudged"][row] = unjudged_number(series.names[row], values, float(rows["first_time"][row]))
+    rows.touch(row)
+    series.release_buffer(row)
+
+
+def settle_full(series: Series, chosen: Rows) -> None:
+    """:func:`settle` for many series at once, all of which have collected as many numbers as they may."""
+    slots = series.rows["buffer"][chosen]
+    ordered = np.sort(series.buffers["values"][slots], axis=1)
+    step = BUFFER // BINS
+    edges = ordered[:, step - 1 : BUFFER - 1 : step]
+    even = (np.diff(edges, axis=1) > 0).all(axis=1)
+    for row in chosen[~even].tolist():
+        settle(series, row)
+    chosen, edges, values = chosen[even], edges[even], series.buffers["values"][slots[even]]
+    if not len(chosen):
+        return
+    rows = series.rows
+    rows["edges"][chosen], rows["n_edges"][chosen], rows["kind"][chosen] = edges, EDGES, KIND_NUMBER
+    bins = (edges[:, None, :] < values[:, :, None]).sum(axis=2) + BINS * np.arange(len(chosen))[:, None]
+    counted = np.bincount(bins.ravel(), minlength=BINS * len(chosen)).reshape(-1, BINS)
+    rows["reference"][chosen[:, None], np.arange(BINS)] += counted.astype(np.uint32)
+    rows["seen_low"][chosen] = np.minimum(rows["seen_low"][chosen], values.min(axis=1))
+    rows["seen_high"][chosen] = np.maximum(rows["seen_high"][chosen], values.max(axis=1))
+    for row, collected in zip(chosen.tolist(), values, strict=True):
+        rows["unjudged"][row] = unjudged_number(series.names[row], collected, float(rows["first_time"][row]))
+        series.release_buffer(row)
+    rows.touch(chosen)
+
+
+def set_edges(series: Series, row: int, edges: NDArray[np.float64]) -> None:
+    """Give ``row`` its bins."""
+    assert 0 < len(edges) <= EDGES
+    series.rows["edges"][row] = 0.0
+    series.rows["edges"][row, : len(edges)] = edges
+    series.rows["n_edges"][row] = len(edges)
+
+
+def begin_judging(series: Series, chosen: Rows) -> None:
+    """Fix what of the references of ``chosen`` is judged from now on: ranges, known categories, cuts."""
+    rows = series.rows
+    for row in chosen[(rows["kind"][chosen] != KIND_CATEGORY) & (rows["n_edges"][chosen] == 0)].tolist():
+        if len(series.buffered(row)) >= _BUFFERED_MIN:
+            settle(series, row)
+    chosen = chosen[(rows["kind"][chosen] == KIND_CATEGORY) | (rows["n_edges"][chosen] > 0)]
+    if not len(chosen):
+        return
+    numbers = chosen[rows["kind"][chosen] == KIND_NUMBER]
+    margin = _RANGE_MARGIN * (rows["seen_high"][numbers] - rows["seen_low"][numbers])
+    rows["low"][numbers] = rows["seen_low"][numbers] - margin
+    rows["high"][numbers] = rows["seen_high"][numbers] + margin
+    rows["reference"][numbers[:, None], [BELOW, ABOVE]] = 0
+    rows["open"][chosen] = 0
+    rows["judging"][chosen] = 1
+    rows["recent"][chosen] = 0.0
+    rows["pending"][chosen] = 0
+    recognise(series, chosen)
+    choose_cuts(series, chosen)
+    rows.touch(chosen)
+
+
+def recognise(series: Series, chosen: Rows) -> None:
+    """Say which of ``chosen`` are no distribution worth judging, and why (an index of :data:`UNJUDGED`)."""
+    rows = series.rows
+    reference = rows["reference"][chosen].astype(np.float64)
+    bins = reference[:, :BINS]
+    n = bins.sum(axis=1)
+    reason = rows["unjudged"][chosen].copy()
+    category = rows["kind"][chosen] == KIND_CATEGORY
+    reason[category] = 0
+    for i in np.flatnonzero(category & (bins[:, OTHER_BIN] > 0.5 * n)).tolist():
+        reason[i] = _unjudged_text(series.categories.get(int(chosen[i]), []))
+    constant = (bins > 0).sum(axis=1) <= 1
+    constant &= category | (rows["seen_low"][chosen] >= rows["seen_high"][chosen])
+    reason[constant] = UNJUDGED.index("constant")
+    reason[reference[:, TYPE] > n] = UNJUDGED.index("mixed types")
+    few = n < VALUES_MIN
+    reason[few & (reason == 0)] = UNJUDGED.index("too few values")
+    reason[~few & (reason == UNJUDGED.index("too few values"))] = 0
+    rows["unjudged"][chosen] = reason
+
+
+def choose_cuts(series: Series, chosen: Rows) -> None:
+    """Pick at most nine cuts for each of ``chosen``: the edges nearest to the deciles, or the commonest categories."""
+    rows = series.rows
+    bins = rows["reference"][chosen, :BINS].astype(np.float64)
+    n = np.maximum(bins.sum(axis=1, keepdims=True), 1.0)
+    is_number = (rows["kind"][chosen] == KIND_NUMBER)[:, None]
+    shares = np.where(is_number, np.cumsum(bins, axis=1), bins) / n
+    places = np.arange(BINS)
+    last = np.where(is_number[:, 0], rows["n_edges"][chosen], np.minimum(rows["n_categories"][chosen], OTHER_BIN + 1))
+    usable = (places < last[:, None]) & (shares > 0.0)
+    usable &= ~is_number | ((shares >= _CUT_TAIL) & (shares <= 1.0 - _CUT_TAIL))
+    wanted = np.where(usable, _wanted(shares, usable, is_number), 0.0)
+    order = np.argsort(-wanted, axis=1, kind="stable")[:, :CUTS]
+    n_cuts = np.minimum((wanted > 0.0).sum(axis=1), CUTS)
+    n_cuts[rows["unjudged"][chosen] > 0] = 0
+    cuts = np.where(np.arange(CUTS) < n_cuts[:, None], order, 0)
+    rows["cuts"][chosen] = cuts
+    rows["n_cuts"][chosen] = n_cuts
+
+
+def grow(series: Series, chosen: Rows, counts: NDArray[np.uint32]) -> None:
+    """Add ``counts`` (k, 40) to the references of ``chosen``; no row may stand there twice."""
+    series.rows["reference"][chosen] += counts
+
+
+def merge_pending(series: Series, chosen: Rows) -> None:
+    """What was held back turned out unsuspicious: it becomes reference."""
+    series.rows["reference"][chosen] += series.rows["pending"][chosen]
+    series.rows["pending"][chosen] = 0
+
+
+def _wanted(
+    shares: NDArray[np.float64], usable: NDArray[np.bool_], is_number: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """How much each place is wanted as a cut, shape ``(k, 32)``; 0 for not at all."""
+    deciles = np.arange(1, CUTS + 1) / (CUTS + 1)
+    distance = np.where(usable[:, :, None], np.abs(shares[:, :, None] - deciles), np.inf)
+    nearest = distance.argmin(axis=1)
+    near_decile = np.zeros(shares.shape)
+    np.put_along_axis(near_decile, nearest, 1.0, axis=1)
+    return np.where(is_number, near_decile, shares)
+
+
+def unjudged_number(name: str, values: NDArray[np.float64], first_time: float) -> int:
+    """Whether the first ``values`` of a number look like a clock, a counter or an identifier (index of ``UNJUDGED``)."""
+    if len(values) < _BUFFERED_MIN or values.min() == values.max():
+        return 0
+    if any(np.abs(values / unit - first_time).max() < _TWO_YEARS_SECONDS for unit in _EPOCH_UNITS):
+        return UNJUDGED.index("timestamp")
+    if not np.all(values == np.round(values)) or len(np.unique(values)) < len(values):
+        return 0
+    if (np.diff(values) > 0).mean() >= _COUNTER_RISES:
+        return UNJUDGED.index("counter")
+    if _ID_NAME.search(name) or values.max() - values.min() > 1e12:
+        return UNJUDGED.index("identifier")
+    return 0
+
+
+def _unjudged_text(values: list[str]) -> int:
+    wordy = sum(1 for v in values if v.count(" ") >= 3 or len(v) > 60)
+    return UNJUDGED.index("free text" if wordy * 2 > len(values) else "identifier")

@@ -1,0 +1,173 @@
+"""Which series exist: one for each feature, prediction part and metric of each model, and what is known of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.rows import Field, Rows
+from monitor.events.columns import Space
+from monitor.kernels.table import Table, mix_one
+from monitor.kernels.tally import BINS, COLUMNS, EDGES, KIND_CATEGORY, KIND_UNKNOWN, SeriesColumns
+
+BUFFER = 128
+"""First values of a number that are kept until its bins are chosen from them."""
+CUTS = 9
+"""Places at which a distribution is judged."""
+
+JUDGED_SPACES = (Space.FEATURE, Space.PREDICTION, Space.METRIC)
+SPACE_NAMES: dict[int, str] = {Space.FEATURE: "feature", Space.PREDICTION: "prediction", Space.METRIC: "metric"}
+
+LEARNING, JUDGED, RETIRED = range(3)
+"""What a series' ``judging`` says: its reference is still made; it is judged; another took its place."""
+
+UNJUDGED = ("", "constant", "identifier", "counter", "timestamp", "free text", "too few values", "mixed types")
+"""Why a series is not judged for distribution; index 0: it is."""
+
+FIELDS = {
+    "model": Field(np.int32, (), -1),
+    "local": Field(np.int16),
+    "space": Field(np.uint8),
+    "kind": Field(np.uint8, (), KIND_UNKNOWN),
+    "open": Field(np.uint8, (), 1),
+    "judging": Field(np.uint8),
+    "appeared": Field(np.uint8),
+    "unjudged": Field(np.uint8),
+    "n_categories": Field(np.uint8),
+    "n_edges": Field(np.uint8),
+    "n_cuts": Field(np.uint8),
+    "cuts": Field(np.uint8, (CUTS,)),
+    "buffer": Field(np.int32, (), -1),
+    "edges": Field(np.float64, (EDGES,)),
+    "low": Field(np.float64, (), -np.inf),
+    "high": Field(np.float64, (), np.inf),
+    "seen_low": Field(np.float64, (), np.inf),
+    "seen_high": Field(np.float64, (), -np.inf),
+    "first_time": Field(np.float64, (), np.nan),
+    "reference": Field(np.uint32, (COLUMNS,)),
+    "pending": Field(np.uint32, (COLUMNS,)),
+    "recent": Field(np.float32, (COLUMNS,)),
+}
+BUFFER_FIELDS = {"series": Field(np.int32, (), -1), "fill": Field(np.int32), "values": Field(np.float64, (BUFFER,))}
+
+
+class Series:
+    """All series of the fleet; a series' row never changes.
+
+    ``rows`` holds the arrays of :data:`FIELDS`; ``names`` and ``categories`` (values by code) what is not a number.
+    ``index`` finds the row of (model, space, name), ``codes`` the code of (row, category).
+    """
+
+    def __init__(self) -> None:
+        self.rows = Rows(FIELDS)
+        self.buffers = Rows(BUFFER_FIELDS)
+        self.names: list[str] = []
+        self.categories: dict[int, list[str]] = {}
+        self.index = Table()
+        self.codes = Table()
+        self.changed: set[int] = set()
+        """Rows whose names or categories changed since the store last asked."""
+        self._free_buffers: list[int] = []
+
+    def add(self, model: int, local: int, space: int, name: str, key: int, first_time: float) -> int:
+        """A new series; ``key`` is its key in ``index``. Returns its row."""
+        row = self.rows.add()
+        self.rows["model"][row] = model
+        self.rows["local"][row] = local
+        self.rows["space"][row] = space
+        self.rows["first_time"][row] = first_time
+        self.names.append(name)
+        self.changed.add(row)
+        self.index.insert(key, row)
+        return row
+
+    def add_category(self, row: int, value: str, text_hash: int) -> int:
+        """Give ``value`` the next code of ``row``; returns the code."""
+        values = self.categories.setdefault(row, [])
+        code = len(values)
+        values.append(value)
+        self.changed.add(row)
+        self.rows["kind"][row] = KIND_CATEGORY
+        self.rows["n_categories"][row] = len(values)
+        self.codes.insert(mix_one(row, text_hash), code)
+        self.rows.touch(row)
+        return code
+
+    def find_category(self, row: int, text_hash: int) -> int:
+        """The code of a category of ``row``; -1 where it has none."""
+        return int(self.codes.find(np.array([mix_one(row, text_hash)], np.uint64))[0])
+
+    def columns(self) -> SeriesColumns:
+        """What counting needs to know, as the arrays are now."""
+        r = self.rows
+        return SeriesColumns(r["local"], r["kind"], r["open"], r["n_edges"], r["edges"], r["low"], r["high"])
+
+    def buffer_of(self, row: int) -> int:
+        """The buffer in which ``row`` collects its first numbers; taken when first asked for."""
+        slot = int(self.rows["buffer"][row])
+        if slot < 0:
+            slot = self._free_buffers.pop() if self._free_buffers else self.buffers.add()
+            self.buffers["series"][slot] = row
+            self.buffers["fill"][slot] = 0
+            self.rows["buffer"][row] = slot
+            self.rows.touch(row)
+        return slot
+
+    def release_buffer(self, row: int) -> None:
+        """Give the buffer of ``row`` back."""
+        slot = int(self.rows["buffer"][row])
+        if slot >= 0:
+            self.buffers.reset(slot)
+            self.rows["buffer"][row] = -1
+            self._free_buffers.append(slot)
+
+    def buffered(self, row: int) -> NDArray[np.float64]:
+        """The numbers that ``row`` has collected so far, in the order they came."""
+        slot = int(self.rows["buffer"][row])
+        if slot < 0:
+            return np.empty(0)
+        values: NDArray[np.float64] = self.buffers["values"][slot, : int(self.buffers["fill"][slot])]
+        return values
+
+    def restore_buffers(self) -> None:
+        """After loading: note which buffers are free."""
+        taken = self.buffers["series"][: len(self.buffers)] >= 0
+        self._free_buffers = np.flatnonzero(~taken).tolist()
+
+    def label(self, row: int) -> str:
+        """The name people know the series by."""
+        return self.names[row]
+
+    def bin_label(self, row: int, index: int) -> str:
+        """What stands in a bin of ``row``, in words: a category, or a range of numbers."""
+        if self.rows["kind"][row] == KIND_CATEGORY:
+            values = self.categories.get(row, [])
+            if index < len(values):
+                return values[index]
+            return "unseen" if index == BINS - 1 else "other"
+        n, edges = int(self.rows["n_edges"][row]), self.rows["edges"][row]
+        if index == 0:
+            return f"<= {edges[0]:.6g}"
+        if index >= n:
+            return f"> {edges[n - 1]:.6g}"
+        return f"{edges[index - 1]:.6g} to {edges[index]:.6g}"
+
+
+def choose_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most 31 bin edges for ``values``, shape ``(n,)``, all finite: each distinct value, or evenly spaced quantiles.
+
+    Bin ``j`` holds what is above edge ``j - 1`` and not above edge ``j``; the last bin all that is above every edge.
+    """
+    distinct = np.unique(values)
+    if len(distinct) <= EDGES:
+        return distinct
+    levels = np.arange(1, BINS) / BINS
+    edges: NDArray[np.float64] = np.unique(np.quantile(values, levels, method="inverted_cdf"))
+    return edges
+
+
+def bin_values(values: NDArray[np.float64], edges: NDArray[Any]) -> NDArray[np.int64]:
+    """Counts of ``values`` in the bins of ``edges``, shape ``(32,)``."""
+    return np.bincount(np.searchsorted(edges, values, side="left"), minlength=BINS)

@@ -1,0 +1,51 @@
+"""Puts a fleet together from a configuration: what the daemon, the replay and the demo have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from monitor.budget import Budget
+from monitor.catalog import profile
+from monitor.config import Config
+from monitor.decode.decoder import DECODERS, Decoder
+from monitor.decode.limits import DecodeLimits
+from monitor.errors import ConfigError
+from monitor.fleet import Fleet
+
+
+def make_fleet(config: Config) -> Fleet:
+    """An empty fleet under the limits, the budget and the policies of ``config``."""
+    budget, limits = config.budget, config.limits
+    shares = {name: getattr(budget.shares, name) for name in ("drift", "quality", "performance", "fairness")}
+    return Fleet(
+        Budget(budget.false_alarms_per_week, budget.per_model_per_week, shares),
+        config.policies.resolve,
+        profile.load,
+        models_max=limits.models,
+        series_per_model_max=limits.features_per_model,
+        categories_max=limits.categories_per_feature,
+        incidents_max=limits.open_incidents,
+    )
+
+
+def make_decoders(config: Config) -> Callable[[str], Decoder]:
+    """The decoder of each topic; whatever no topic is named for is native."""
+    limits = DecodeLimits(
+        record_bytes=config.limits.record_bytes,
+        values_per_event=config.limits.values_per_event,
+        depth=config.limits.depth,
+        name_bytes=config.limits.name_bytes,
+    )
+    made = {name: make(limits, 0) for name, make in DECODERS.items()}
+    for topic in config.kafka.topics if config.kafka else ():
+        if topic.format not in made:
+            known = ", ".join(made)
+            raise ConfigError(f"kafka.topics: {topic.name}: format {topic.format!r} cannot be read yet, only {known}")
+
+    def decoder_of(topic: str) -> Decoder:
+        settings = config.kafka.topic(topic) if config.kafka else None
+        return made[settings.format if settings else "native"]
+
+    return decoder_of
+
+

@@ -1,0 +1,86 @@
+"""How records of the native format become columns: the compiled kernel, and the twin for what it leaves."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+
+from monitor.decode import twin
+from monitor.decode.arrays import EventArrays
+from monitor.events.columns import Reason
+from monitor.kernels.decoding import CONSTANTS, DONE, FULL, decode_kernel
+from monitor.kernels.hashing import hash64
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from monitor.decode.limits import DecodeLimits
+    from monitor.events.columns import EventBatch
+
+_BATCH_BYTES: Final = 1 << 28
+"""Beyond that a span of the batch could outgrow 31 bits, with all that decoding may add."""
+_CACHED_KEYS: Final = 1 << 14
+
+
+class NativeDecoder:
+    """Decodes the native format; see ``docs/events.md``.
+
+    ``seed`` in [0, 2**64) is that of all hashes. ``compiled`` false leaves every record to the twin, true insists on
+    the kernel and raises ``RuntimeError`` where it is not built; ``None`` takes what there is.
+    """
+
+    def __init__(self, limits: DecodeLimits, seed: int = 0, compiled: bool | None = None) -> None:
+        self._limits = limits
+        self._seed = seed
+        self._kernel = None if compiled is False else decode_kernel()
+        if compiled and self._kernel is None:
+            raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+        self._key = lru_cache(_CACHED_KEYS)(partial(hash64, seed=seed))
+
+    def decode(
+        self, values: Sequence[bytes | None], timestamps: NDArray[np.float64], future_limit: float = math.inf
+    ) -> EventBatch:
+        """See :meth:`monitor.decode.decoder.Decoder.decode`."""
+        joined, lengths = self._join(values)
+        times = np.ascontiguousarray(timestamps, np.float64)
+        if times.shape != lengths.shape:
+            raise ValueError(f"{len(lengths)} records have timestamps of shape {times.shape}")
+        arrays = EventArrays(joined, lengths, times, self._limits)
+        call = arrays.call
+        call.seed, call.future_limit = self._seed, future_limit
+        while call.next < call.records:
+            status = self._kernel(call) if self._kernel else None
+            if status == FULL:
+                arrays.grow()
+            elif status != DONE:
+                self._read_odd(arrays, values[call.next], float(times[call.next]))
+                call.offset += int(lengths[call.next])
+                call.next += 1
+        return arrays.batch()
+
+    def _join(self, values: Sequence[bytes | None]) -> tuple[bytes, NDArray[np.int64]]:
+        """All that the kernel may read in one piece; tombstones and what is too large stay out of it."""
+        records = cast("Sequence[bytes]", values)  # a tombstone has no length: then the records are copied without
+        try:
+            lengths = np.fromiter(map(len, records), np.int64, len(records))
+        except TypeError:
+            return self._join([value or b"" for value in values])
+        limit = self._limits.record_bytes
+        if lengths.max(initial=0) > limit:
+            return self._join([record if len(record) <= limit else b"" for record in records])
+        if lengths.sum() > _BATCH_BYTES:
+            raise ValueError(f"a batch of more than {_BATCH_BYTES} bytes: decode it in parts")
+        return b"".join([*records, CONSTANTS]), lengths
+
+    def _read_odd(self, arrays: EventArrays, value: bytes | None, timestamp: float) -> None:
+        record = arrays.call.next
+        row = twin.read(value, timestamp, arrays.call.future_limit, self._limits)
+        if isinstance(row, Reason):
+            arrays.reject(record, row)
+        else:
+            arrays.add(record, row, self._key)

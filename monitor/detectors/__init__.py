@@ -1,0 +1,21 @@
+"""Every question that is asked of a series, one file each. To add one: CONTRIBUTING.md."""
+
+from __future__ import annotations
+
+from monitor.detectors.cell import Detector
+from monitor.detectors.drift import Drift
+from monitor.detectors.invalid import Invalid
+from monitor.detectors.missing import Missing
+from monitor.detectors.out_of_range import OutOfRange
+from monitor.detectors.schema import Schema
+from monitor.detectors.unseen import Unseen
+
+DETECTORS: tuple[Detector, ...] = (
+    Drift(),
+    Missing(),
+    Invalid(),
+    OutOfRange(),
+    Unseen(),
+    Schema(),
+)
+"""The table. A detector's place in it is only an order; its ``name`` is what is stored."""

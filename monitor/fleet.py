@@ -1,0 +1,367 @@
+"""All state of the fleet, and the two things that happen to it: events are absorbed, and ticks close."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.budget import Budget
+from monitor.catalog import references
+from monitor.catalog.discovery import Discovery
+from monitor.catalog.models import Models, Phase
+from monitor.catalog.placing import place
+from monitor.catalog.policies import Policy
+from monitor.catalog.profile import Profile, install
+from monitor.catalog.series import JUDGED, LEARNING, RETIRED, Series
+from monitor.detectors import DETECTORS
+from monitor.errors import ProfileError
+from monitor.events.columns import EventBatch, Lifecycle, Part, Space
+from monitor.incidents.book import Book, Firing
+from monitor.incidents.incident import Incident
+from monitor.incidents.telling import tell
+from monitor.judging import CellAlarm, Judge, TickSums
+from monitor.kernels.hashing import hash64
+from monitor.kernels.tally import EVENTS, PRESENT, add, tally
+from monitor.tally.blocks import (
+    EVENTS_IN,
+    WITH_FEATURES,
+    WITH_METRICS,
+    WITH_OUTCOME,
+    WITH_PREDICTION,
+    Block,
+    Blocks,
+)
+
+JUDGED_EVENTS_MIN = 1000
+"""Events from which drift and quality are judged (contract, section 4)."""
+JUDGED_SECONDS_MIN = 86400.0
+"""Event time from which they are."""
+
+_PARTS = (
+    (Part.FEATURES, WITH_FEATURES),
+    (Part.PREDICTION, WITH_PREDICTION),
+    (Part.METRICS, WITH_METRICS),
+    (Part.OUTCOME, WITH_OUTCOME),
+)
+_DENOMINATOR = np.zeros(256, np.int64)
+_DENOMINATOR[[Space.FEATURE, Space.PREDICTION, Space.METRIC]] = WITH_FEATURES, WITH_PREDICTION, WITH_METRICS
+
+
+@dataclass(slots=True)
+class Absorbed:
+    """What became of a stretch of events: ``events`` counted, ``late`` ones and those that limits kept out."""
+
+    events: int = 0
+    late: int = 0
+    models_turned_away: int = 0
+    values_turned_away: int = 0
+
+    def add(self, other: Absorbed) -> None:
+        """Add the counts of another stretch."""
+        self.events += other.events
+        self.late += other.late
+        self.models_turned_away += other.models_turned_away
+        self.values_turned_away += other.values_turned_away
+
+
+@dataclass(slots=True)
+class ClosedTick:
+    """The sums of one model's tick, as facts: ``counts`` (series + 1, 40) and ``moments`` (series + 1, 4)."""
+
+    model: int
+    end: float
+    counts: NDArray[np.uint32]
+    moments: NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Closed:
+    """What closing ticks gave: their sums, the incidents that changed, and how many cells were judged."""
+
+    ticks: list[ClosedTick] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    n_cells: int = 0
+
+
+class Fleet:
+    """Models, series, open ticks, cells and incidents. Pure: time is what events say, and nothing here is told."""
+
+    def __init__(
+        self,
+        budget: Budget,
+        policy_of: Callable[[str], Policy],
+        load_reference: Callable[[Path], tuple[Profile, str]],
+        *,
+        models_max: int,
+        series_per_model_max: int,
+        categories_max: int,
+        incidents_max: int,
+    ) -> None:
+        self.models = Models(models_max)
+        self.series = Series()
+        self.blocks = Blocks()
+        self.judge = Judge(self.models, self.series, budget)
+        self.book = Book(incidents_max)
+        self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
+        self.discovery.on_model = self._refer_to_file
+        self.discovery.on_version = self._new_version
+        self._load_reference = load_reference
+        self._categories_max = categories_max
+        self._touched = np.zeros(1024, bool)
+        self._series_rows: dict[int, NDArray[np.int64]] = {}
+
+    def tick_ends(self, batch: EventBatch) -> NDArray[np.float64]:
+        """The end of the tick that each event belongs to, shape ``(n,)``; models that are new get their policy's."""
+        hashes = np.maximum(batch.model.hash, np.uint64(1))
+        model = self.models.index.find(hashes)
+        seconds = self.models.rows["tick"][model]
+        unknown = np.flatnonzero(model < 0)
+        if len(unknown):
+            first, inverse = np.unique(hashes[unknown], return_index=True, return_inverse=True)[1:]
+            names = (batch.string(batch.model, i) for i in unknown[first].tolist())
+            seconds[unknown] = np.array([self.discovery.policy_of(name).tick for name in names])[inverse]
+        ends: NDArray[np.float64] = (np.floor(batch.time / seconds) + 1) * seconds
+        return ends
+
+    def absorb(self, batch: EventBatch, late: NDArray[np.bool_]) -> Absorbed:
+        """Count the events of ``batch`` into their ticks; ``late`` marks those whose tick has closed."""
+        resolved = self.discovery.resolve(batch)
+        for row in self.discovery.grown:
+            self.blocks.ensure(row, len(self.models.items[row].series) + 1)
+            self._series_rows.pop(row, None)
+        self.discovery.grown.clear()
+
+        counted = np.flatnonzero((resolved.model >= 0) & ~late)
+        model, rows = resolved.model[counted], self.models.rows
+        ticks = np.floor(batch.time[counted] / rows["tick"][model]).astype(np.int64)
+        base = np.full(len(batch), -1, np.int32)
+        base[counted] = self.blocks.bases(model, ticks, rows["tick"], rows["n_series"])
+        self._count_events(batch, counted, model, base[counted])
+        columns, codes = self.series.columns(), self.series.codes
+        counts, moments = self.blocks.counts, self.blocks.moments
+        deferred = tally(
+            resolved.entries, 0, len(batch.event), base, columns, codes, counts, moments
+        )
+        if len(deferred):
+            place(self.series, batch, resolved.entries, deferred, base, counts, self._categories_max)
+        return Absorbed(
+            len(counted),
+            int((late & (resolved.model >= 0)).sum()),
+            resolved.models_turned_away,
+            resolved.series_turned_away,
+        )
+
+    def close(self, watermark: float) -> Closed:
+        """Close and judge every tick that ended at ``watermark`` or before, in the order of their ends."""
+        closed = Closed()
+        for end, blocks in self.blocks.due(watermark):
+            self._close_tick(end, blocks, closed)
+        return closed
+
+    def find_model(self, name: str) -> int | None:
+        """The row of a model by its name."""
+        key = np.array([max(hash64(name.encode()), 1)], np.uint64)
+        row = int(self.models.index.find(key)[0])
+        return row if row >= 0 else None
+
+    def drift_ratios(self) -> NDArray[np.float64]:
+        """By model row: the largest effect of any of its cells over the cell's tolerance; NaN while none is judged."""
+        ratios = np.full(len(self.models), np.nan)
+        n = min(len(self.series.rows), *(len(state) for state in self.judge.states.values()))
+        model = self.series.rows["model"][:n]
+        for detector in DETECTORS:
+            state = self.judge.states[detector.name]
+            applies = np.flatnonzero(state["applies"][:n])
+            tolerance = self.models.rows[f"tolerance_{detector.tolerance}"][model[applies]]
+            ratio = state["effect"][applies] / np.maximum(tolerance, 1e-9)
+            np.fmax.at(ratios, model[applies], ratio)
+        return ratios
+
+    def take_changed_models(self) -> list[int]:
+        """Rows of the models that are known otherwise than when this was last asked."""
+        changed = sorted(self.models.changed | {int(self.series.rows["model"][row]) for row in self.series.changed})
+        self.models.changed.clear()
+        self.series.changed.clear()
+        return changed
+
+    def take_touched_models(self) -> NDArray[np.bool_]:
+        """By model row: whether events were counted into its open ticks since this was last asked."""
+        touched = np.zeros(len(self.models), bool)
+        touched[: len(self._touched)] = self._touched[: len(self.models)]
+        self._touched[:] = False
+        return touched
+
+    def restored(self) -> None:
+        """Put in order what follows from the tables, after they were loaded."""
+        self.series.restore_buffers()
+        for row in range(len(self.models)):
+            self.models.apply_policy(row)
+        self.judge.extend()
+        self.judge.recount()
+
+    def series_rows(self, model: int) -> NDArray[np.int64]:
+        """Rows of the model's series, in the order of their places in its blocks."""
+        rows = self._series_rows.get(model)
+        if rows is None:
+            rows = self._series_rows[model] = np.array(self.models.items[model].series, np.int64)
+        return rows
+
+    def _refer_to_file(self, row: int, time: float) -> None:
+        """Give a model the reference file that its policy names, if it can be read; else it learns one."""
+        model = self.models.items[row]
+        kind, _, template = model.policy.reference.partition(":")
+        if kind != "file":
+            return
+        path = _reference_path(template, model.name, model.version)
+        try:
+            profile, digest = self._load_reference(path)
+        except ProfileError as error:
+            self.models.note(row, time, "reference file not used", str(error))
+            return
+        old = self.series_rows(row).copy()
+        self.judge.end(old)
+        self.series.rows["judging"][old] = RETIRED
+        self.series.rows.touch(old)
+        self.judge.begin(install(profile, digest, self.models, self.series, row))
+        self.discovery.grown.add(row)
+        self.models.note(row, time, "reference file", digest[:16])
+
+    def _new_version(self, row: int, time: float) -> None:
+        """A version that has a reference file of its own is judged by that from its first event."""
+        if "{version}" in self.models.items[row].policy.reference:
+            self._refer_to_file(row, time)
+
+    def _count_events(
+        self, batch: EventBatch, counted: NDArray[np.int64], model: NDArray[np.int32], base: NDArray[np.int32]
+    ) -> None:
+        rows, parts = self.models.rows, batch.parts[counted]
+        counts = self.blocks.counts
+        add(counts, base, EVENTS_IN)
+        for part, column in _PARTS:
+            add(counts, base[(parts & part) > 0], column)
+        if len(self.models) > len(self._touched):
+            self._touched = np.concatenate([self._touched, np.zeros(len(self.models), bool)])
+        self._touched[model] = True
+        np.add.at(rows["events"], model, 1)
+        np.fmax.at(rows["last_time"], model, batch.time[counted])
+        rows.touch(model)
+        for i in np.flatnonzero(batch.lifecycle[counted]).tolist():
+            what = Lifecycle(int(batch.lifecycle[counted[i]])).name.lower()
+            self.models.note(int(model[i]), float(batch.time[counted[i]]), what, "")
+
+    def _close_tick(self, end: float, blocks: list[Block], closed: Closed) -> None:
+        sums, model, moments = self._gather(end, blocks, closed)
+        events = np.array([tick.counts[0, EVENTS_IN] for tick in closed.ticks[-len(blocks) :]], np.int64)
+        for block in blocks:
+            self.blocks.close(block)
+        self.judge.extend()
+        judged = self.judge.judge(sums)
+        closed.n_cells += judged.n_cells
+        closed.incidents += self.book.fire(self._firing(alarm) for alarm in judged.alarms)
+        closed.incidents += self.book.clear(judged.cleared, end)
+        self._learn(sums, model, moments)
+        self._advance(np.array([block.model for block in blocks], np.int64), events, end, closed)
+
+    def _gather(
+        self, end: float, blocks: list[Block], closed: Closed
+    ) -> tuple[TickSums, NDArray[np.int64], NDArray[np.float64]]:
+        """The sums of all series of ``blocks`` in one array, and each block's as a fact of its own."""
+        rows = [self.series_rows(block.model) for block in blocks]
+        sizes = np.array([len(r) for r in rows], np.int64)
+        bases = np.array([block.base for block in blocks], np.int64)
+        series = np.concatenate(rows)
+        starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
+        at = np.repeat(bases + 1, sizes) + np.arange(len(series)) - starts
+        counts, moments = self.blocks.counts[at], self.blocks.moments[at]
+        heads, head_moments = self.blocks.counts[bases], self.blocks.moments[bases]
+        of_block = np.repeat(np.arange(len(blocks)), sizes)
+        counts[:, EVENTS] = heads[of_block, _DENOMINATOR[self.series.rows["space"][series]]]
+        stop = 0
+        for i, block in enumerate(blocks):
+            start, stop = stop, stop + int(sizes[i])
+            own = np.concatenate([heads[i : i + 1], counts[start:stop]])
+            own_moments = np.concatenate([head_moments[i : i + 1], moments[start:stop]])
+            closed.ticks.append(ClosedTick(block.model, end, own, own_moments))
+        model = self.series.rows["model"][series].astype(np.int64)
+        return TickSums(series, counts, end, self.models.rows["tick"][model]), model, moments
+
+    def _learn(self, sums: TickSums, model: NDArray[np.int64], moments: NDArray[np.float64]) -> None:
+        """Let the tick into the references that are still made: at once before judging, else when it is no suspect."""
+        rows = self.series.rows
+        own = rows["judging"][sums.rows] == LEARNING
+        learning = sums.rows[own]
+        if len(learning):
+            references.grow(self.series, learning, sums.counts[own])
+            rows["seen_low"][learning] = np.minimum(rows["seen_low"][learning], moments[own, 2])
+            rows["seen_high"][learning] = np.maximum(rows["seen_high"][learning], moments[own, 3])
+        growing = (rows["judging"][sums.rows] == JUDGED) & (self.models.rows["phase"][model] == Phase.GROWING)
+        at = sums.rows[growing]
+        if len(at):
+            rows["pending"][at] += sums.counts[growing]
+            suspect = self.judge.suspicious(at)
+            references.merge_pending(self.series, at[~suspect])
+            self.judge.renull(at[~suspect])
+            rows["pending"][at[self.judge.firing(at)]] = 0
+        rows.touch(sums.rows)
+
+    def _advance(self, models: NDArray[np.int64], events: NDArray[np.int64], end: float, closed: Closed) -> None:
+        """Take models on in life: from learning to being judged, and to a reference that no longer changes."""
+        rows = self.models.rows
+        rows["learned"][models] += events
+        learned, age = rows["learned"][models], end - rows["first_time"][models]
+        phase = rows["phase"][models]
+        ready = (learned >= JUDGED_EVENTS_MIN) & (age >= JUDGED_SECONDS_MIN)
+        for model in models[ready & (phase == Phase.LEARNING)].tolist():
+            rows["phase"][model] = Phase.GROWING
+            self.models.note(model, end, "judged from here on", "")
+        judged = models[ready & (rows["phase"][models] != Phase.LEARNING)]
+        if len(judged):
+            self._begin_series(judged, end, closed)
+        grown = (learned >= rows["learn_events"][models]) & (age >= rows["learn_for"][models])
+        for model in models[grown & (rows["phase"][models] == Phase.GROWING)].tolist():
+            rows["phase"][model] = Phase.FROZEN
+            self.models.note(model, end, "reference complete", "")
+        rows.touch(models)
+
+    def _begin_series(self, models: NDArray[np.int64], end: float, closed: Closed) -> None:
+        """Begin to judge the series of ``models`` that have a reference by now, and those that appeared late."""
+        series = np.concatenate([self.series_rows(model) for model in models.tolist()])
+        rows = self.series.rows
+        waiting = series[rows["judging"][series] == LEARNING]
+        if not len(waiting):
+            return
+        late = rows["appeared"][waiting] > 0
+        old = (rows["reference"][waiting, PRESENT] >= JUDGED_EVENTS_MIN) & (
+            end - rows["first_time"][waiting] >= JUDGED_SECONDS_MIN
+        )
+        met = rows["reference"][waiting, PRESENT] > 0
+        references.begin_judging(self.series, waiting[np.where(late, old, met)])
+        strangers = waiting[late & ~old]
+        begun = waiting[rows["judging"][waiting] == JUDGED]
+        self.judge.extend()
+        unknown = strangers[self.judge.states["schema"]["applies"][strangers] == 0]
+        self._join(begun[rows["appeared"][begun] > 0], end, closed)
+        self.judge.begin(np.concatenate([begun, unknown]))
+
+    def _join(self, series: NDArray[np.int64], end: float, closed: Closed) -> None:
+        """A feature that appeared has now a reference of its own: its being new is no incident any more."""
+        self.series.rows["appeared"][series] = 0
+        self.judge.end(series)
+        cells = [(row, i) for row in series.tolist() for i in range(len(DETECTORS))]
+        closed.incidents += self.book.clear(cells, end, "joined the reference")
+
+    def _firing(self, alarm: CellAlarm) -> Firing:
+        return tell(alarm, self.models, self.series)
+
+
+def _reference_path(template: str, model: str, version: str) -> Path:
+    """The file a policy names; names come from events, so nothing in them may lead elsewhere."""
+    fill = {"{model}": model, "{version}": version}
+    for place, name in fill.items():
+        template = template.replace(place, "%2E" * len(name) if name in {".", ".."} else quote(name, safe=" "))
+    return Path(template)

@@ -1,0 +1,68 @@
+"""What does an incident look like outside? The JSON of the API and of `replay --json`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from monitor.clock import rfc3339
+from monitor.incidents.incident import CellReport, Effect, Incident
+
+
+def incident_document(incident: Incident) -> dict[str, Any]:
+    """All fields in JSON types: times as RFC 3339 in UTC, what is unknown or not a finite number as ``None``."""
+    return {
+        "id": incident.id,
+        "kind": incident.kind,
+        "alertname": incident.alertname,
+        "model": incident.model,
+        "version": incident.version,
+        "models": list(incident.models),
+        "detector": incident.detector,
+        "feature": incident.feature,
+        "output": incident.output,
+        "attribute": incident.attribute,
+        "group": incident.group,
+        "severity": incident.severity,
+        "state": incident.state,
+        "onset_time": _time(incident.onset_time),
+        "fired_time": _time(incident.fired_time),
+        "resolved_time": _time(incident.resolved_time),
+        "effect": _effect(incident.effect),
+        "evidence_log10": _number(incident.evidence_log10),
+        "people_affected": incident.people_affected,
+        "cost": _number(incident.cost),
+        "summary": incident.summary,
+        "description": incident.description,
+        "related": list(incident.related),
+        "merged_into": incident.merged_into,
+        "resolved_because": incident.resolved_because,
+        "labels": dict(incident.labels),
+        "cells": [_cell(cell) for cell in incident.cells],
+    }
+
+
+def _cell(cell: CellReport) -> dict[str, Any]:
+    return {
+        "detector": cell.detector,
+        "feature": cell.feature,
+        "output": cell.output,
+        "attribute": cell.attribute,
+        "group": cell.group,
+        "effect": _effect(cell.effect),
+        "evidence_log10": _number(cell.evidence_log10),
+        "onset_time": _time(cell.onset_time),
+        "fired_time": _time(cell.fired_time),
+    }
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    return {"name": effect.name, "value": _number(effect.value), "tolerance": _number(effect.tolerance)}
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _time(seconds: float | None) -> str | None:
+    return rfc3339(seconds) if seconds is not None and math.isfinite(seconds) else None

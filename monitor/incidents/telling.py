@@ -1,0 +1,62 @@
+"""An alarm in the words of its model: which feature, which output, what happened to it."""
+
+from __future__ import annotations
+
+from monitor.catalog.models import Model, Models
+from monitor.catalog.series import Series
+from monitor.detectors import DETECTORS
+from monitor.events.columns import Space
+from monitor.incidents.book import Firing
+from monitor.incidents.incident import CellReport, Effect
+from monitor.judging import CellAlarm
+from monitor.kernels.tally import KIND_CATEGORY, KIND_NUMBER
+
+
+def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
+    """The alarm as the incident book takes it in."""
+    detector = DETECTORS[alarm.detector]
+    row = alarm.row
+    model = models.items[int(series.rows["model"][row])]
+    space, name = int(series.rows["space"][row]), series.names[row]
+    alertname = detector.alertname(space)
+    is_prediction = space == Space.PREDICTION
+    what = _what(alarm, model, series) if detector.name == "drift" else ""
+    if series.rows["appeared"][row]:
+        what = "appeared"
+    words = detector.words(alarm.before, alarm.now, what)
+    report = CellReport(
+        detector=detector.name,
+        feature=name if alertname != "ModelPredictionDrift" else None,
+        output=what if alertname == "ModelPredictionDrift" else None,
+        attribute=None,
+        group=None,
+        effect=Effect(detector.effect, alarm.effect, alarm.tolerance),
+        evidence_log10=alarm.evidence_log10,
+        onset_time=alarm.onset_time,
+        fired_time=alarm.fired_time,
+    )
+    subject = f"predicted {name}" if is_prediction else name
+    return Firing(
+        key=(row, alarm.detector),
+        model=model.name,
+        version=model.version,
+        kind=detector.share,
+        alertname=alertname,
+        team=model.policy.team_of(detector.share),
+        mode="shadow" if model.policy.mode == "shadow" else "",
+        report=report,
+        words=f"{subject}: {words}",
+    )
+
+
+def _what(alarm: CellAlarm, model: Model, series: Series) -> str:
+    """The values whose share moved; protected values stay inside unless the policy lets them out."""
+    row = alarm.row
+    place = int(series.rows["cuts"][row, alarm.cut])
+    if series.rows["kind"][row] == KIND_NUMBER:
+        return f"<= {series.rows['edges'][row, place]:.6g}"
+    assert series.rows["kind"][row] == KIND_CATEGORY
+    protected = series.names[row] in (model.policy.sensitive or ())
+    if protected and not model.policy.include_group_values:
+        return "one protected value"
+    return series.bin_label(row, place)

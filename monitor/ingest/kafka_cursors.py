@@ -1,0 +1,141 @@
+"""Where each partition is being read, and how Kafka's messages become a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+from numpy.typing import NDArray
+
+from monitor.events.raw import Partition, RawBatch
+
+NO_END = np.iinfo(np.int64).max
+"""The end of a partition that is read for ever."""
+
+
+class Cursors:
+    """The partitions that were ever read here, in columns; a partition's place in them is its slot.
+
+    ``next`` (int64) is the next offset to read; ``end`` (int64) the first offset that is not wanted;
+    ``at_end`` (bool) whether the broker said that there is nothing behind ``next`` for now; ``high`` (int64) the end
+    of the log as last heard, -1 where unknown; ``reading`` (bool) whether it is being read.
+    """
+
+    def __init__(self) -> None:
+        self.partitions: tuple[Partition, ...] = ()
+        self.next = np.zeros(0, np.int64)
+        self.end = np.zeros(0, np.int64)
+        self.high = np.zeros(0, np.int64)
+        self.at_end = np.zeros(0, np.bool_)
+        self.reading = np.zeros(0, np.bool_)
+        self._slots: dict[Partition, int] = {}
+        self._topics: dict[str | None, int] = {}
+        self._table = np.full((0, 0), -1, np.int32)
+
+    def place(self, partition: Partition, offset: int, end: int = NO_END) -> None:
+        """Read ``partition`` from ``offset`` on, whether it is new here or not."""
+        slot = self._slots.get(partition)
+        if slot is None:
+            slot = self._add(partition)
+        self.next[slot], self.end[slot], self.high[slot] = offset, end, -1
+        self.at_end[slot], self.reading[slot] = False, True
+
+    def drop(self, partition: Partition) -> None:
+        """Stop reading ``partition``; what still arrives of it is not delivered."""
+        self.reading[self._slots[partition]] = False
+
+    def slot(self, partition: Partition) -> int | None:
+        """The slot of a partition that is being read."""
+        slot = self._slots.get(partition)
+        return slot if slot is not None and self.reading[slot] else None
+
+    def dropped(self, partition: Partition) -> bool:
+        """Whether ``partition`` was read once, and is not any more."""
+        slot = self._slots.get(partition)
+        return slot is not None and not self.reading[slot]
+
+    def positions(self) -> Mapping[Partition, int]:
+        """The next offset of every partition that is being read."""
+        return {self.partitions[i]: int(self.next[i]) for i in np.flatnonzero(self.reading)}
+
+    def ends(self) -> Mapping[Partition, int]:
+        """The end of every partition that is being read."""
+        return {self.partitions[i]: int(self.end[i]) for i in np.flatnonzero(self.reading)}
+
+    def ended_at(self, partition: Partition, offset: int) -> None:
+        """The broker says that nothing is stored from ``offset`` on.
+
+        Offsets below it that never came hold no record (transaction markers, compaction), so the position may pass
+        them.
+        """
+        slot = self.slot(partition)
+        if slot is None or offset < self.next[slot]:
+            return
+        self.next[slot] = min(offset, int(self.end[slot]))
+        self.at_end[slot] = True
+
+    def batch(self, messages: Sequence[Message]) -> RawBatch:
+        """Turn messages without errors into a batch, and move on behind them.
+
+        A record that was delivered already, lies behind its partition's end, or is of a partition that is no longer
+        read is left out.
+        """
+        # All attributes at once and nothing kept of the messages, which hold copies of everything.
+        values = [message.value() for message in messages]
+        keys = [message.key() for message in messages]
+        stamps = [message.timestamp() for message in messages]
+        offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
+        slots = self._slots_of(messages)
+        batch = RawBatch(values, _seconds(stamps), self.partitions, slots, offsets, keys)
+        wanted = self.reading[slots] & (offsets >= self.next[slots]) & (offsets < self.end[slots])
+        if not wanted.all():
+            batch = _only(batch, np.flatnonzero(wanted))
+        if len(batch):
+            np.maximum.at(self.next, batch.source, batch.offsets + 1)
+            self.at_end[batch.source] = False
+        return batch
+
+    def _slots_of(self, messages: Sequence[Message]) -> NDArray[np.int32]:
+        n = len(messages)
+        topics = self._topics
+        rows = np.fromiter((topics[message.topic()] for message in messages), np.intp, n)
+        numbers = np.fromiter((message.partition() for message in messages), np.intp, n)
+        slots: NDArray[np.int32] = self._table[rows, numbers]
+        return slots
+
+    def _add(self, partition: Partition) -> int:
+        slot = self._slots[partition] = len(self.partitions)
+        self.partitions = (*self.partitions, partition)
+        self.next = np.append(self.next, 0)
+        self.end = np.append(self.end, NO_END)
+        self.high = np.append(self.high, -1)
+        self.at_end = np.append(self.at_end, False)
+        self.reading = np.append(self.reading, False)
+        row = self._topics.setdefault(partition.topic, len(self._topics))
+        rows, columns = self._table.shape
+        grown = np.full((max(rows, row + 1), max(columns, partition.number + 1)), -1, np.int32)
+        grown[:rows, :columns] = self._table
+        grown[row, partition.number] = slot
+        self._table = grown
+        return slot
+
+
+def _seconds(stamps: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    if not stamps:
+        return np.zeros(0)
+    kinds_and_milliseconds = np.array(stamps, np.int64)
+    seconds = kinds_and_milliseconds[:, 1] / 1e3
+    unknown = (kinds_and_milliseconds[:, 0] == TIMESTAMP_NOT_AVAILABLE) | (seconds < 0)
+    return np.where(unknown, np.nan, seconds)
+
+
+def _only(batch: RawBatch, kept: NDArray[np.intp]) -> RawBatch:
+    return RawBatch(
+        [batch.values[i] for i in kept],
+        batch.timestamps[kept],
+        batch.partitions,
+        batch.source[kept],
+        batch.offsets[kept],
+        [batch.keys[i] for i in kept],
+    )

@@ -1,0 +1,197 @@
+"""The one consumer behind a Kafka source: what it is told to read, and what its broker tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from monitor.clock import Clock
+from monitor.errors import IngestError
+from monitor.events.raw import Partition, RawBatch
+from monitor.ingest.kafka_client import open_client, reason_of
+from monitor.ingest.kafka_cursors import NO_END, Cursors
+
+BATCH_BYTES_MAX = 64 << 20
+"""About how many bytes of values one batch may hold; without it 1,000 records of 1 MiB would be one batch."""
+
+_AWAY = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # librdkafka's own errors are named like this
+        KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError._SSL,  # noqa: SLF001
+    }
+)
+_OFFSET_LOST = frozenset(
+    {
+        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001
+        KafkaError._LOG_TRUNCATION,  # noqa: SLF001
+        KafkaError.OFFSET_OUT_OF_RANGE,
+    }
+)
+
+
+class _Broker(msgspec.Struct):
+    nodeid: int
+    state: str
+
+
+class _Log(msgspec.Struct):
+    leader: int
+    hi_offset: int
+
+
+class _Topic(msgspec.Struct):
+    partitions: dict[int, _Log]
+
+
+class _Statistics(msgspec.Struct):
+    """What we read of librdkafka's statistics (its STATISTICS.md)."""
+
+    brokers: dict[str, _Broker]
+    topics: dict[str, _Topic]
+
+
+class Reader:
+    """Reads the partitions that it is told to, each from the offset that it is told; in one thread.
+
+    ``trouble`` is the last error that still holds, empty where all is well; ``lost`` are the partitions whose
+    position the broker refused, which stand still until they are placed anew.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], clock: Clock) -> None:
+        self.cursors = Cursors()
+        self.trouble = ""
+        self.lost: set[Partition] = set()
+        self.commits_failed = 0
+        self._alive = np.zeros(0, np.bool_)
+        self._record_bytes = 1.0
+        self._statistics = msgspec.json.Decoder(_Statistics)
+        callbacks: Mapping[str, Callable[..., None]] = {
+            "error_cb": self._on_error,
+            "stats_cb": self._on_statistics,
+            "on_commit": self._on_commit,
+        }
+        self.consumer = open_client(Consumer, {**settings, **callbacks}, clock)
+
+    def place(self, offsets: Mapping[Partition, int], ends: Mapping[Partition, int] | None = None) -> None:
+        """Read each partition from its offset on, up to its end where it has one."""
+        known = [partition for partition in offsets if self.cursors.slot(partition) is not None]
+        if known:
+            self.consumer.incremental_unassign(_targets(known))
+        for partition, offset in offsets.items():
+            self.cursors.place(partition, offset, (ends or {}).get(partition, NO_END))
+            self.lost.discard(partition)
+        self.consumer.incremental_assign([TopicPartition(*each, offset) for each, offset in offsets.items()])
+        self._alive = np.append(self._alive, np.ones(len(self.cursors.partitions) - len(self._alive), np.bool_))
+
+    def drop(self, partitions: Iterable[Partition]) -> None:
+        """Stop reading ``partitions``."""
+        known = [partition for partition in partitions if self.cursors.slot(partition) is not None]
+        for partition in known:
+            self.cursors.drop(partition)
+            self.lost.discard(partition)
+        if known:
+            self.consumer.incremental_unassign(_targets(known))
+
+    def read(self, records_max: int, timeout_seconds: float) -> RawBatch:
+        """Return the next records, fewer than ``records_max`` where they are large or ``timeout_seconds`` are over.
+
+        Raises
+        ------
+        IngestError
+            librdkafka gave up for good.
+        """
+        wanted = max(1, min(records_max, int(BATCH_BYTES_MAX / self._record_bytes)))
+        try:
+            messages = self.consumer.consume(wanted, timeout_seconds)
+        except KafkaException as error:
+            raise IngestError(f"Kafka: {reason_of(error)}") from error
+        # Identity, not equality: to compare a KafkaError with None leaves an error behind.
+        notes = [message for message in messages if message.error() is not None]
+        if not notes:
+            return self._batch(messages)
+        batch = self._batch([message for message in messages if message.error() is None])
+        for message in notes:
+            self._note(message)
+        return batch
+
+    def alive(self, slot: int) -> bool:
+        """Whether the broker that leads a partition was there when we last heard.
+
+        Records are no sign of it: they may have been fetched before it went.
+        """
+        return bool(self._alive[slot])
+
+    @property
+    def away(self) -> bool:
+        """Whether a broker of some partition that is being read does not answer."""
+        return bool((self.cursors.reading & ~self._alive).any())
+
+    def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Tell the group's coordinator, without waiting; what fails is counted in ``commits_failed``."""
+        if self.away:
+            # A commit that waits for a broker would hold up closing.
+            self.commits_failed += 1
+            return
+        try:
+            targets = [TopicPartition(*each, offset) for each, offset in offsets.items()]
+            self.consumer.commit(offsets=targets, asynchronous=True)
+        except KafkaException:
+            self.commits_failed += 1
+
+    def close(self) -> None:
+        """Let a commit on its way arrive, within some seconds, and let go of everything."""
+        self.consumer.close()
+
+    def _batch(self, messages: list[Message]) -> RawBatch:
+        if messages:
+            self._record_bytes = max(1.0, sum(map(len, messages)) / len(messages))
+        return self.cursors.batch(messages)
+
+    def _note(self, message: Message) -> None:
+        """Take in a message that is no record but says something of its partition."""
+        error = message.error()
+        assert error is not None
+        if error.fatal():
+            raise IngestError(f"Kafka: {error.str()}")
+        topic, number, offset = message.topic(), message.partition(), message.offset()
+        if topic is None or number is None:
+            self.trouble = error.str()
+            return
+        partition = Partition(topic, number)
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            assert offset is not None
+            self.cursors.ended_at(partition, offset)
+        elif error.code() in _OFFSET_LOST:
+            self.lost.add(partition)
+        else:
+            self.trouble = f"{topic}[{number}]: {error.str()}"
+
+    def _on_error(self, error: KafkaError) -> None:
+        self.trouble = error.str()
+        if error.code() in _AWAY:
+            self._alive[:] = False
+
+    def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
+        if error is not None:
+            self.commits_failed += 1
+
+    def _on_statistics(self, document: str) -> None:
+        statistics = self._statistics.decode(document)
+        up = {each.nodeid for each in statistics.brokers.values() if each.state in {"UP", "UPDATE", "REAUTH"}}
+        for name, topic in statistics.topics.items():
+            for number, log in topic.partitions.items():
+                slot = self.cursors.slot(Partition(name, number))
+                if slot is not None:
+                    self._alive[slot] = log.leader in up
+                    self.cursors.high[slot] = log.hi_offset
+        if not self.away:
+            self.trouble = ""
+
+
+def _targets(partitions: Iterable[Partition]) -> list[TopicPartition]:
+    return [TopicPartition(*each) for each in partitions]

@@ -1,0 +1,245 @@
+/* How a JSON number becomes the nearest double, and a double the shortest text that means it. */
+#ifndef MODELWATCH_DECODE_NUMBER_H
+#define MODELWATCH_DECODE_NUMBER_H
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "decode_string.h"
+
+_Static_assert(FLT_EVAL_METHOD == 0, "doubles must be computed as doubles, or rounding happens twice");
+
+typedef struct {
+    double value;
+    uint64_t digits;  /* value = digits * 10^exponent, while significant <= 19 */
+    int64_t exponent;
+    int significant;  /* how many digits from the first one that is not 0 */
+    bool negative;
+    bool integer;     /* written without fraction and exponent */
+} number;
+
+static inline bool is_digit(uint8_t c) { return (uint8_t)(c - '0') < 10; }
+
+static inline bool all_digits(uint64_t word)
+{
+    uint64_t high = word & (ONES * 0xF0), carried = (word + ONES * 6) & (ONES * 0xF0);
+    return (high | carried >> 4) == ONES * 0x33;
+}
+
+/* Eight ASCII digits, first digit in the lowest byte: pairs, then fours, then the whole. */
+static inline uint64_t eight_digits(uint64_t word)
+{
+    word -= ONES * '0';
+    word = (word * 10 + (word >> 8)) & UINT64_C(0x00FF00FF00FF00FF);
+    word = (word * 100 + (word >> 16)) & UINT64_C(0x0000FFFF0000FFFF);
+    return (word * 10000 + (word >> 32)) & UINT64_C(0xFFFFFFFF);
+}
+
+/* Digits onto the end of *value, modulo 2^64. */
+static inline const uint8_t *read_digits(const uint8_t *p, const uint8_t *end, uint64_t *value)
+{
+    uint64_t v = *value, word;
+    while (end - p >= 8) {
+        memcpy(&word, p, 8);
+        if (!all_digits(word))
+            break;
+        v = v * 100000000 + eight_digits(word);
+        p += 8;
+    }
+    for (; p < end && is_digit(*p); p++)
+        v = v * 10 + (uint64_t)(*p - '0');
+    *value = v;
+    return p;
+}
+
+/* digits * 10^exponent, correctly rounded; false where that is not certain, or is no normal number.
+ *
+ * The product of the 64 bits of digits (shifted up) and 128 bits of the power has an error below two units of its
+ * 128th bit: one from the power that was cut off, one from the product's own lowest bits. So the real value lies in
+ * [top, top + 2), and only where that interval holds the middle between two doubles is the rounding in doubt. */
+static bool scale_by_power(const decode_call *c, uint64_t digits, int64_t exponent, double *value)
+{
+    if (digits == 0 || exponent < c->power_min || exponent > c->power_max)
+        return false;
+    const power_of_five *power = &c->powers[exponent - c->power_min];
+    int zeros = __builtin_clzll(digits);
+    digits <<= zeros;
+    unsigned __int128 top = (unsigned __int128)digits * power->high;
+    top += (uint64_t)(((unsigned __int128)digits * power->low) >> 64);
+    int drop = (top >> 127) ? 75 : 74; /* top is in [2^126, 2^128): 53 bits stay */
+    unsigned __int128 half = (unsigned __int128)1 << (drop - 1);
+    unsigned __int128 rest = top & ((half << 1) - 1);
+    uint64_t mantissa = (uint64_t)(top >> drop);
+    if (rest > half)
+        mantissa++;
+    else if (rest + 2 > half)
+        return false;
+    int64_t binary = drop + 64 - zeros - power->shift + exponent;
+    if (mantissa >> 53) {
+        mantissa >>= 1;
+        binary++;
+    }
+    int64_t biased = binary + 52 + 1023;
+    if (biased < 1 || biased > 2046)
+        return false;
+    uint64_t bits = (uint64_t)biased << 52 | (mantissa & ((UINT64_C(1) << 52) - 1));
+    memcpy(value, &bits, 8);
+    return true;
+}
+
+/* digits * 10^exponent, as above; where both fit a double exactly, one operation rounds once. */
+static inline bool decimal_to_double(const decode_call *c, uint64_t digits, int64_t exponent, double *value)
+{
+    static const double tens[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    if (digits <= UINT64_C(1) << 53 && exponent >= -22 && exponent <= 22) {
+        *value = exponent < 0 ? (double)digits / tens[-exponent] : (double)digits * tens[exponent];
+        return true;
+    }
+    if (exponent == 0) {
+        *value = (double)digits;
+        return true;
+    }
+    if (digits == 0) {
+        *value = 0.0;
+        return true;
+    }
+    return scale_by_power(c, digits, exponent, value);
+}
+
+/* A number of more than 19 digits: if its first 19 and the next number of 19 digits round alike, so does it. */
+static __attribute__((noinline)) bool long_number(const decode_call *c, const uint8_t *p, number *n)
+{
+    uint64_t digits = 0;
+    double above;
+    int taken = 0;
+    for (; taken < 19; p++) {
+        if (*p == '.' || (*p == '0' && taken == 0))
+            continue;
+        digits = digits * 10 + (uint64_t)(*p - '0');
+        taken++;
+    }
+    int64_t exponent = n->exponent + n->significant - 19;
+    return decimal_to_double(c, digits, exponent, &n->value) && decimal_to_double(c, digits + 1, exponent, &above) &&
+           n->value == above;
+}
+
+/* The part behind `e`; beyond four digits nothing is ordinary. */
+static const uint8_t *read_exponent(const uint8_t *p, const uint8_t *end, int64_t *exponent)
+{
+    bool minus = p < end && *p == '-';
+    uint64_t value = 0;
+    if (p < end && (*p == '-' || *p == '+'))
+        p++;
+    const uint8_t *first = p;
+    p = read_digits(p, end, &value);
+    if (p == first || p - first > 4)
+        return NULL;
+    *exponent = minus ? -(int64_t)value : (int64_t)value;
+    return p;
+}
+
+/* Digits that are more than 19 with leading zeros: how many are significant. */
+static int64_t significant_digits(const uint8_t *p, int64_t digits)
+{
+    for (; digits > 0 && (*p == '0' || *p == '.'); p++)
+        digits -= *p == '0';
+    return digits;
+}
+
+/* A number, p on its sign or first digit. Minus zero becomes zero. */
+static inline const uint8_t *read_number(const text_reader *r, const uint8_t *p, number *n)
+{
+    const uint8_t *end = r->end;
+    n->negative = *p == '-';
+    p += n->negative;
+    if (p >= end || !is_digit(*p))
+        return NULL;
+    const uint8_t *first = p;
+    n->digits = 0;
+    n->exponent = 0;
+    n->integer = true;
+    p = *p == '0' ? p + 1 : read_digits(p, end, &n->digits);
+    int64_t count = p - first;
+    if (p < end && *p == '.') {
+        const uint8_t *fraction = ++p;
+        p = read_digits(p, end, &n->digits);
+        if (p == fraction)
+            return NULL;
+        n->exponent = fraction - p;
+        count += p - fraction;
+        n->integer = false;
+    }
+    if (p < end && (*p | 0x20) == 'e') {
+        int64_t written;
+        p = read_exponent(p + 1, end, &written);
+        if (!p)
+            return NULL;
+        n->exponent += written;
+        n->integer = false;
+    }
+    if (count > 19)
+        count = significant_digits(first, count);
+    if (count > INT32_MAX)
+        return NULL;
+    n->significant = (int)count;
+    bool sure = count > 19 ? long_number(r->call, first, n)
+                           : decimal_to_double(r->call, n->digits, n->exponent, &n->value);
+    n->value = (n->negative ? -n->value : n->value) + 0.0;
+    return sure ? p : NULL;
+}
+
+/* The fewest digits that read back as value (positive, finite, not an integer); false where twins may differ: at a
+ * power of two the nearest decimal and the shortest one need not be the same. */
+static bool shortest_digits(const decode_call *c, double value, uint64_t *digits, int64_t *exponent)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, 8);
+    if ((bits & ((UINT64_C(1) << 52) - 1)) == 0)
+        return false;
+    for (int precision = 15; precision <= 17; precision++) {
+        char text[40];
+        int length = snprintf(text, sizeof text, "%.*e", precision - 1, value), at = 0;
+        uint64_t w = 0;
+        int64_t power = 0;
+        double back;
+        for (; at < length && text[at] != 'e'; at++) /* whatever the locale writes for the point is passed over */
+            if (is_digit((uint8_t)text[at]))
+                w = w * 10 + (uint64_t)(text[at] - '0');
+        if (length <= 0 || at >= length)
+            return false;
+        if (!read_exponent((const uint8_t *)text + at + 1, (const uint8_t *)text + length, &power))
+            return false;
+        power -= precision - 1;
+        if (decimal_to_double(c, w, power, &back) && back == value) {
+            *digits = w;
+            *exponent = power;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* digits * 10^exponent in plain decimal notation, the exponent negative and above -40; at most 64 bytes. */
+static int write_decimal(bool negative, uint64_t digits, int64_t exponent, uint8_t *out)
+{
+    uint8_t reversed[64];
+    int n = 0, length = 0;
+    while (exponent < 0 && digits % 10 == 0) {
+        digits /= 10;
+        exponent++;
+    }
+    for (; digits != 0 || exponent <= 0; digits /= 10) {
+        if (exponent++ == 0 && n > 0)
+            reversed[n++] = '.';
+        reversed[n++] = (uint8_t)('0' + digits % 10);
+    }
+    if (negative)
+        out[length++] = '-';
+    while (n > 0)
+        out[length++] = reversed[--n];
+    return length;
+}
+
+#endif

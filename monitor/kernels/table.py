@@ -1,0 +1,117 @@
+"""Which row a 64-bit key belongs to: an open-addressing table in two arrays, read by the kernels as it is."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.kernels.library import library
+
+_SMALLEST = 1024
+_FULL = 0.5
+"""Above this share of used slots the table doubles: probes stay short."""
+
+Keys = NDArray[np.uint64]
+
+
+@cache
+def compiled() -> ctypes.CDLL | None:
+    """The compiled kernels of ``tally.c``, ready to be called with addresses; ``None`` where the twins must do."""
+    loaded = library()
+    if loaded is not None:
+        long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
+        loaded.mw_find.argtypes = (long, at, at, at, size, at)
+        loaded.mw_series.argtypes = (long, *[at] * 6, size, at)
+        loaded.mw_tally.argtypes = (long, long, *[at] * 15, size, *[at] * 3)
+        loaded.mw_find.restype = loaded.mw_series.restype = None
+        loaded.mw_tally.restype = long
+    return loaded
+
+
+def mix(a: Keys, b: Keys) -> Keys:
+    """One key out of two, elementwise; never 0, which marks a free slot. Twin of ``mix`` in ``tally.c``."""
+    a, b = np.broadcast_arrays(np.asarray(a, np.uint64), np.asarray(b, np.uint64))
+    with np.errstate(over="ignore"):
+        h = (a ^ (b + np.uint64(0x9E3779B97F4A7C15) + (a << np.uint64(6)) + (a >> np.uint64(2)))) * np.uint64(
+            0xFF51AFD7ED558CCD
+        )
+        h ^= h >> np.uint64(32)
+        h *= np.uint64(0xC4CEB9FE1A85EC53)
+    h ^= h >> np.uint64(29)
+    return np.where(h == 0, np.uint64(1), h)
+
+
+def mix_one(a: int, b: int) -> int:
+    """:func:`mix` of two plain integers."""
+    return int(mix(np.array([a], np.uint64), np.array([b], np.uint64))[0])
+
+
+class Table:
+    """Maps 64-bit keys (not 0) to row numbers (not negative); keys are never taken out one by one."""
+
+    def __init__(self) -> None:
+        self.keys: Keys = np.zeros(_SMALLEST, np.uint64)
+        self.values: NDArray[np.int32] = np.full(_SMALLEST, -1, np.int32)
+        self._used = 0
+
+    def __len__(self) -> int:
+        return self._used
+
+    @property
+    def mask(self) -> int:
+        """Slots minus one; the number of slots is a power of two."""
+        return len(self.keys) - 1
+
+    def insert(self, key: int, value: int) -> None:
+        """Map ``key`` to ``value``, replacing what it was mapped to."""
+        assert key != 0
+        assert value >= 0
+        if self._used >= _FULL * len(self.keys):
+            self._double()
+        self._used += self._put(key, value)
+
+    def find(self, wanted: Keys) -> NDArray[np.int32]:
+        """The value of each key, shape as ``wanted``; -1 where there is none."""
+        wanted = np.ascontiguousarray(wanted, np.uint64)
+        out = np.empty(len(wanted), np.int32)
+        kernels = compiled()
+        if kernels is None:
+            return self.find_twin(wanted)
+        kernels.mw_find(
+            len(wanted), wanted.ctypes.data, self.keys.ctypes.data, self.values.ctypes.data, self.mask, out.ctypes.data
+        )
+        return out
+
+    def find_twin(self, wanted: Keys) -> NDArray[np.int32]:
+        """What :meth:`find` does, in numpy: all keys probe at once until each met itself or a free slot."""
+        out = np.full(len(wanted), -1, np.int32)
+        pending = np.arange(len(wanted))
+        slots = (wanted & np.uint64(self.mask)).astype(np.int64)
+        while pending.size:
+            met = self.keys[slots]
+            found = met == wanted[pending]
+            out[pending[found]] = self.values[slots[found]]
+            further = ~found & (met != 0)
+            pending, slots = pending[further], (slots[further] + 1) & self.mask
+        return out
+
+    def _put(self, key: int, value: int) -> bool:
+        slot = key & self.mask
+        while True:
+            met = int(self.keys[slot])
+            if met in (0, key):
+                self.keys[slot] = key
+                self.values[slot] = value
+                return met == 0
+            slot = (slot + 1) & self.mask
+
+    def _double(self) -> None:
+        used = np.flatnonzero(self.keys)
+        keys, values = self.keys[used].tolist(), self.values[used].tolist()
+        self.keys = np.zeros(2 * len(self.keys), np.uint64)
+        self.values = np.full(len(self.keys), -1, np.int32)
+        for key, value in zip(keys, values, strict=True):
+            self._put(key, value)

@@ -1,0 +1,114 @@
+/* The inner loops of hash look-up and of the sums of a tick. tally.py has the same in numpy, and says what they mean.
+ *
+ * Every index that comes from data was resolved by the caller against its own arrays; nothing here reads text.
+ */
+#include <math.h>
+#include <stdint.h>
+
+enum { COLUMNS = 40, BINS = 32, EDGES = 31 };
+enum { NULLS = 32, INVALID = 33, TYPE = 34, DROPPED = 35, BELOW = 36, ABOVE = 37, PRESENT = 39 };
+enum { UNSEEN_BIN = 31 };
+enum { T_NULL = 0, T_NUMBER = 1, T_TEXT = 2, T_BOOL = 3, T_DROPPED = 4 };
+enum { K_UNKNOWN = 0, K_NUMBER = 1, K_CATEGORY = 2 };
+
+static inline uint64_t mix(uint64_t a, uint64_t b)
+{
+    uint64_t h = (a ^ (b + 0x9e3779b97f4a7c15ULL + (a << 6) + (a >> 2))) * 0xff51afd7ed558ccdULL;
+    h ^= h >> 32;
+    h *= 0xc4ceb9fe1a85ec53ULL;
+    h ^= h >> 29;
+    return h ? h : 1;
+}
+
+static inline int32_t find(uint64_t key, const uint64_t *keys, const int32_t *values, uint64_t mask)
+{
+    for (uint64_t slot = key & mask;; slot = (slot + 1) & mask) {
+        if (keys[slot] == key)
+            return values[slot];
+        if (keys[slot] == 0)
+            return -1;
+    }
+}
+
+void mw_find(int64_t n, const uint64_t *wanted, const uint64_t *keys, const int32_t *values, uint64_t mask, int32_t *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = find(wanted[i], keys, values, mask);
+}
+
+/* The series of each entry: a look-up by (model, space, name). */
+void mw_series(int64_t n, const int32_t *event, const uint64_t *event_model, const uint8_t *space, const uint64_t *name,
+               const uint64_t *keys, const int32_t *values, uint64_t mask, int32_t *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = find(mix(event_model[event[i]] + space[i], name[i]), keys, values, mask);
+}
+
+/* Counts entries [first, last) into the rows of their ticks; what needs Python is listed in `deferred`, its number returned. */
+int64_t mw_tally(int64_t first, int64_t last, const int32_t *event, const uint8_t *type, const int32_t *series,
+                 const double *number, const uint64_t *text, const int32_t *event_base, const int16_t *local,
+                 const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
+                 const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
+                 uint32_t *counts, double *moments, int64_t *deferred)
+{
+    int64_t n_deferred = 0;
+    for (int64_t i = first; i < last; i++) {
+        int32_t base = event_base[event[i]], r = series[i];
+        if (base < 0 || r < 0)
+            continue;
+        int64_t at = (int64_t)base + local[r];
+        uint32_t *row = counts + at * COLUMNS;
+        row[PRESENT]++;
+        switch (type[i]) {
+        case T_NULL:
+            row[NULLS]++;
+            break;
+        case T_DROPPED:
+            row[DROPPED]++;
+            break;
+        case T_NUMBER:
+            if (!isfinite(number[i])) {
+                row[INVALID]++;
+            } else if (kind[r] == K_CATEGORY) {
+                row[TYPE]++;
+            } else if (n_edges[r] == 0) {
+                deferred[n_deferred++] = i;
+            } else {
+                const double *e = edges + (int64_t)r * EDGES;
+                double x = number[i], *m = moments + at * 4;
+                uint32_t from = 0, width = n_edges[r];
+                while (width) {
+                    uint32_t half = width >> 1;
+                    if (e[from + half] < x) {
+                        from += half + 1;
+                        width -= half + 1;
+                    } else {
+                        width = half;
+                    }
+                }
+                row[from]++;
+                row[BELOW] += x < low[r];
+                row[ABOVE] += x > high[r];
+                double d = x - e[n_edges[r] >> 1];
+                m[0] += d;
+                m[1] += d * d;
+                if (x < m[2]) m[2] = x;
+                if (x > m[3]) m[3] = x;
+            }
+            break;
+        default:
+            if (kind[r] == K_NUMBER) {
+                row[TYPE]++;
+            } else {
+                int32_t code = kind[r] == K_UNKNOWN ? -1 : find(mix((uint64_t)r, text[i]), keys, values, mask);
+                if (code >= 0)
+                    row[code]++;
+                else if (open[r])
+                    deferred[n_deferred++] = i;
+                else
+                    row[UNSEEN_BIN]++;
+            }
+        }
+    }
+    return n_deferred;
+}

@@ -1,0 +1,182 @@
+"""The sums of a tick: entries counted into the rows of their ticks. Compiled in ``tally.c``; here is what it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.events.columns import ValueType
+from monitor.kernels.table import Table, compiled, mix
+
+COLUMNS = 40
+"""Counts a row has: 32 bins, then one column for each thing that a value can be instead."""
+BINS = 32
+EDGES = BINS - 1
+OTHER_BIN = 30
+"""Of a category: values beyond the most that are told apart."""
+UNSEEN_BIN = 31
+"""Of a category: values that the reference does not have."""
+NULLS, INVALID, TYPE, DROPPED, BELOW, ABOVE = range(32, 38)
+EVENTS = 38
+"""Events in which the series could have stood; filled in when a tick closes."""
+PRESENT = 39
+"""Entries of any type."""
+MOMENTS = 4
+"""Sum and sum of squares about the middle edge, smallest, largest."""
+
+KIND_UNKNOWN, KIND_NUMBER, KIND_CATEGORY = range(3)
+
+
+@dataclass(slots=True)
+class Entries:
+    """Entries of a batch with the series each belongs to; every array has shape ``(m,)``. ``series`` is -1 for none."""
+
+    event: NDArray[np.int32]
+    type: NDArray[np.uint8]
+    series: NDArray[np.int32]
+    number: NDArray[np.float64]
+    text: NDArray[np.uint64]
+
+
+@dataclass(slots=True)
+class SeriesColumns:
+    """What counting must know of each series, by series row: see ``catalog/series.py``."""
+
+    local: NDArray[np.int16]
+    kind: NDArray[np.uint8]
+    open: NDArray[np.uint8]
+    n_edges: NDArray[np.uint8]
+    edges: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def tally(
+    entries: Entries,
+    first: int,
+    last: int,
+    event_base: NDArray[np.int32],
+    series: SeriesColumns,
+    categories: Table,
+    counts: NDArray[np.uint32],
+    moments: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Count entries ``[first, last)`` into ``counts`` (rows, 40) and ``moments`` (rows, 4).
+
+    ``event_base`` gives each event the first row of its tick's block, or -1 for an event that is not counted.
+    Returns the indices of the entries that only the catalogue can place: numbers without bins yet, categories that
+    were never met. They are counted as present and nothing else.
+    """
+    kernels = compiled()
+    if kernels is None:
+        return tally_twin(entries, first, last, event_base, series, categories, counts, moments)
+    deferred = np.empty(max(last - first, 1), np.int64)
+    n = kernels.mw_tally(
+        first,
+        last,
+        *(_pointer(a) for a in (entries.event, entries.type, entries.series, entries.number, entries.text, event_base)),
+        *(_pointer(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
+        *(_pointer(a) for a in (series.low, series.high, categories.keys, categories.values)),
+        categories.mask,
+        _pointer(counts),
+        _pointer(moments),
+        _pointer(deferred),
+    )
+    return deferred[:n]
+
+
+def tally_twin(
+    entries: Entries,
+    first: int,
+    last: int,
+    event_base: NDArray[np.int32],
+    series: SeriesColumns,
+    categories: Table,
+    counts: NDArray[np.uint32],
+    moments: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """What :func:`tally` does, in numpy."""
+    i = np.arange(first, last)
+    i = i[(event_base[entries.event[i]] >= 0) & (entries.series[i] >= 0)]
+    rows = entries.series[i]
+    at = event_base[entries.event[i]].astype(np.int64) + series.local[rows]
+    kinds, types = series.kind[rows], entries.type[i]
+    column = np.full(len(i), -1, np.int64)
+    column[types == ValueType.NULL] = NULLS
+    column[types == ValueType.DROPPED] = DROPPED
+
+    is_number = types == ValueType.NUMBER
+    finite = np.isfinite(entries.number[i])
+    column[is_number & ~finite] = INVALID
+    column[is_number & finite & (kinds == KIND_CATEGORY)] = TYPE
+    binned = is_number & finite & (kinds != KIND_CATEGORY) & (series.n_edges[rows] > 0)
+    _count_numbers(entries.number[i[binned]], rows[binned], at[binned], series, counts, moments)
+
+    is_text = (types == ValueType.TEXT) | (types == ValueType.BOOL)
+    column[is_text & (kinds == KIND_NUMBER)] = TYPE
+    looked_up = np.flatnonzero(is_text & (kinds != KIND_NUMBER))
+    known = kinds[looked_up] == KIND_CATEGORY
+    code = np.full(len(looked_up), -1, np.int32)
+    code[known] = categories.find(mix(rows[looked_up][known].astype(np.uint64), entries.text[i[looked_up]][known]))
+    code[(code < 0) & (series.open[rows[looked_up]] == 0)] = UNSEEN_BIN
+    column[looked_up] = code
+
+    add(counts, at, PRESENT)
+    placed = column >= 0
+    add(counts, at[placed], column[placed])
+    left: NDArray[np.int64] = i[~placed & ~binned]
+    return left
+
+
+def add(counts: NDArray[Any], rows: NDArray[np.integer[Any]], columns: Any, by: Any = 1) -> None:
+    """Add ``by`` to ``counts[rows, columns]``, as often as a place is named."""
+    np.add.at(counts.reshape(-1), rows.astype(np.int64) * counts.shape[1] + columns, by)
+
+
+def _count_numbers(
+    x: NDArray[np.float64],
+    rows: NDArray[np.int32],
+    at: NDArray[np.int64],
+    series: SeriesColumns,
+    counts: NDArray[np.uint32],
+    moments: NDArray[np.float64],
+) -> None:
+    edges = np.where(np.arange(EDGES) < series.n_edges[rows][:, None], series.edges[rows], np.inf)
+    add(counts, at, (edges < x[:, None]).sum(axis=1))
+    add(counts, at, BELOW, (x < series.low[rows]).astype(np.uint32))
+    add(counts, at, ABOVE, (x > series.high[rows]).astype(np.uint32))
+    centred = x - series.edges[rows, series.n_edges[rows] >> 1]
+    add(moments, at, 0, centred)
+    add(moments, at, 1, centred * centred)
+    np.minimum.at(moments.reshape(-1), at * MOMENTS + 2, x)
+    np.maximum.at(moments.reshape(-1), at * MOMENTS + 3, x)
+
+
+def series_of(
+    event: NDArray[np.int32],
+    event_model: NDArray[np.uint64],
+    space: NDArray[np.uint8],
+    name: NDArray[np.uint64],
+    table: Table,
+) -> NDArray[np.int32]:
+    """The series row of each entry, by (model, space, name); -1 where there is none yet."""
+    kernels = compiled()
+    if kernels is None:
+        return table.find_twin(series_key(event_model[event], space, name))
+    out = np.empty(len(event), np.int32)
+    arrays = (event, event_model, space, name, table.keys, table.values)
+    kernels.mw_series(len(event), *(_pointer(a) for a in arrays), table.mask, _pointer(out))
+    return out
+
+
+def series_key(model: NDArray[np.uint64], space: NDArray[np.uint8], name: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The key of a series in its table; ``model`` and ``name`` are hashes."""
+    return mix(model + space.astype(np.uint64), name)
+
+
+def _pointer(array: NDArray[Any]) -> int:
+    assert array.flags.c_contiguous
+    return array.ctypes.data

@@ -1,0 +1,195 @@
+"""What is known of one model, as the document that the API and ``replay --out`` give."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Phase
+from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, UNJUDGED
+from monitor.clock import rfc3339
+from monitor.detectors import DETECTORS
+from monitor.fleet import Fleet
+from monitor.judging import FIRING
+from monitor.kernels.tally import (
+    BINS,
+    EVENTS,
+    INVALID,
+    KIND_CATEGORY,
+    NULLS,
+    PRESENT,
+    TYPE,
+)
+from monitor.stats.distances import debiased_psi, wasserstein
+from monitor.stats.power import ticks_to_alarm_one_sample
+from monitor.status import MODEL_STATES
+
+_KINDS = ("unknown", "number", "category")
+_BLIND_AFTER_SECONDS = 30 * 86400.0
+_LN10 = math.log(10.0)
+
+
+def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
+    """The document of the model in ``row``; ``state`` indexes ``MODEL_STATES``."""
+    model, rows = fleet.models.items[row], fleet.models.rows
+    series = [r for r in model.series if fleet.series.rows["judging"][r] != RETIRED]
+    features = [_feature(fleet, row, r) for r in series]
+    return {
+        "model": model.name,
+        "version": model.version,
+        "state": MODEL_STATES[state],
+        "phase": Phase(int(rows["phase"][row])).name.lower(),
+        "team": model.policy.team,
+        "events": int(rows["events"][row]),
+        "first_event_time": _time(rows["first_time"][row]),
+        "last_event_time": _time(rows["last_time"][row]),
+        "versions": list(model.versions),
+        "facts": [{"time": rfc3339(f.time), "what": f.what, "subject": f.subject} for f in model.facts],
+        "reference": {"digest": model.reference_digest or None, "source": _source(model.reference_digest)},
+        "features": features,
+        "associations": [],
+        "performance": None,
+        "blind_spots": _blind_spots(fleet, row, series),
+    }
+
+
+def _feature(fleet: Fleet, model: int, row: int) -> dict[str, Any]:
+    rows = fleet.series.rows
+    at = np.array([row])
+    reference, recent = rows["reference"][row].astype(np.float64), rows["recent"][row].astype(np.float64)
+    reason = UNJUDGED[int(rows["unjudged"][row])]
+    cells = [_cell(fleet, i, at) for i, d in enumerate(DETECTORS) if fleet.judge.states[d.name]["applies"][row]]
+    worst = max(cells, key=lambda c: (c["state"] == "firing", c["ratio"] or 0.0), default=None)
+    return {
+        "name": fleet.series.names[row],
+        "space": SPACE_NAMES[int(rows["space"][row])],
+        "kind": _KINDS[int(rows["kind"][row])],
+        "state": _state(fleet, row, cells),
+        "not_judged_because": reason or None,
+        "effect": worst["effect"] if worst else None,
+        "evidence_log10": worst["evidence_log10"] if worst else None,
+        "cells": cells,
+        "effects": _effects(fleet, row, reference, recent),
+        "reference_events": int(reference[EVENTS]),
+        "reference": _histogram(fleet, row, reference),
+        "current": _histogram(fleet, row, recent),
+    }
+
+
+def _state(fleet: Fleet, row: int, cells: list[dict[str, Any]]) -> str:
+    if any(cell["state"] == "firing" for cell in cells):
+        return "firing"
+    return "watching" if fleet.series.rows["judging"][row] == JUDGED else "learning"
+
+
+def _cell(fleet: Fleet, index: int, at: NDArray[np.int64]) -> dict[str, Any]:
+    detector, row = DETECTORS[index], int(at[0])
+    state = fleet.judge.states[detector.name]
+    tolerance = float(fleet.models.rows[f"tolerance_{detector.tolerance}"][int(fleet.series.rows["model"][row])])
+    effect = float(state["effect"][row])
+    return {
+        "detector": detector.name,
+        "state": "firing" if state["firing"][row] == FIRING else "watching",
+        "effect": {"name": detector.effect, "value": effect, "tolerance": tolerance},
+        "ratio": effect / tolerance if tolerance > 0 else None,
+        "evidence_log10": _finite(float(state["evidence"][row]) / _LN10),
+    }
+
+
+def _effects(fleet: Fleet, row: int, reference: NDArray[np.float64], recent: NDArray[np.float64]) -> dict[str, Any]:
+    """The field's customary figures: PSI without its bias, and Wasserstein's distance in standard deviations."""
+    rows = fleet.series.rows
+    bins, now = reference[None, :BINS], recent[None, :BINS]
+    effects = {"debiased_psi": _finite(float(debiased_psi(bins, now)[0])), "w1_over_sigma": None}
+    if rows["kind"][row] != KIND_CATEGORY and rows["n_edges"][row] > 0:
+        places = _places(rows["edges"][row, : int(rows["n_edges"][row])], rows["seen_low"][row], rows["seen_high"][row])
+        effects["w1_over_sigma"] = _finite(float(wasserstein(bins, now, places[None, :])[0]))
+    return effects
+
+
+def _places(edges: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """A number that stands for each bin: its middle, the extremes for the tails."""
+    ends = np.concatenate([[min(low, edges[0])], edges, [max(high, edges[-1])]])
+    middles = (ends[:-1] + ends[1:]) / 2.0
+    return np.pad(middles, (0, BINS - len(middles)), mode="edge")
+
+
+def _histogram(fleet: Fleet, row: int, counts: NDArray[np.float64]) -> dict[str, Any]:
+    rows = fleet.series.rows
+    category = rows["kind"][row] == KIND_CATEGORY
+    n = int(rows["n_categories"][row]) if category else int(rows["n_edges"][row]) + 1
+    shown = list(range(n)) + ([BINS - 2, BINS - 1] if category else [])
+    protected = _protected(fleet, row)
+    return {
+        "bins": [f"category {j + 1}" if protected else fleet.series.bin_label(row, j) for j in shown],
+        "counts": [round(float(counts[j]), 3) for j in shown],
+        "missing": round(float(counts[EVENTS] - counts[PRESENT] + counts[NULLS]), 3),
+        "invalid": round(float(counts[INVALID]), 3),
+        "wrong_type": round(float(counts[TYPE]), 3),
+    }
+
+
+def _protected(fleet: Fleet, row: int) -> bool:
+    """Whether the values of ``row`` are groups of people that the policy keeps inside."""
+    policy = fleet.models.items[int(fleet.series.rows["model"][row])].policy
+    return fleet.series.names[row] in (policy.sensitive or ()) and not policy.include_group_values
+
+
+def _blind_spots(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, Any]]:
+    """What could not be seen within thirty days, and why."""
+    known, rows = fleet.models.items[model], fleet.series.rows
+    spots: list[dict[str, Any]] = []
+    if not known.reference_digest:
+        spots.append({"feature": None, "detector": None, "why": "no training reference"})
+    for row in series:
+        reason = UNJUDGED[int(rows["unjudged"][row])]
+        if rows["judging"][row] != JUDGED:
+            reason = "reference is still being learned"
+        if reason:
+            spots.append({"feature": fleet.series.names[row], "detector": "drift", "why": reason})
+    return spots + _slow_cells(fleet, model, series)
+
+
+def _slow_cells(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, Any]]:
+    """Drift cells that would need more than thirty days to see a share move by twice what is tolerated."""
+    detector = DETECTORS[0]
+    state, rows = fleet.judge.states[detector.name], fleet.models.rows
+    judged = [row for row in series if state["applies"][row]]
+    age = float(rows["last_time"][model] - rows["first_time"][model])
+    if not judged or not age > 0:
+        return []
+    tick = float(rows["tick"][model])
+    n = float(rows["events"][model]) / age * tick
+    at = np.array(judged)
+    high = state["null_high"][at, 0].astype(np.float64)
+    tolerance = float(rows["tolerance_drift"][model])
+    changed = np.minimum(high + tolerance, 0.999)
+    n_model = rows["n_cells"][np.full(len(at), model), 0]
+    allowance = fleet.judge.budget.allowance(detector.share, fleet.judge.n_cells["drift"], n_model, np.array([tick]))
+    low = state["null_low"][at, 0].astype(np.float64)
+    ticks = ticks_to_alarm_one_sample(n, changed, low, high, np.log(np.maximum(allowance, 1e-300)))
+    return [
+        {
+            "feature": fleet.series.names[row],
+            "detector": detector.name,
+            "why": f"too little traffic to see a share move by {2 * tolerance:g} within 30 days",
+            "days": _finite(float(t) * tick / 86400.0),
+        }
+        for row, t in zip(judged, ticks.tolist(), strict=True)
+        if t * tick > _BLIND_AFTER_SECONDS
+    ]
+
+
+def _source(digest: str) -> str:
+    return "file" if digest else "learned"
+
+
+def _time(seconds: float) -> str | None:
+    return rfc3339(float(seconds)) if math.isfinite(float(seconds)) else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

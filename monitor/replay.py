@@ -1,0 +1,172 @@
+"""What would this configuration have said? The same pipeline over files or a range of a topic, in event time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+from urllib.parse import quote
+
+from tqdm import tqdm
+
+from monitor.catalog.models import Phase
+from monitor.clock import Clock, rfc3339
+from monitor.compose import make_decoders, make_fleet
+from monitor.config import Config
+from monitor.events.raw import Partition, RawBatch
+from monitor.fleet import ClosedTick, Fleet
+from monitor.incidents.document import incident_document
+from monitor.incidents.incident import Incident
+from monitor.ingest.source import Source
+from monitor.pipeline import BATCH_RECORDS, Pipeline
+from monitor.portrait import model_document
+from monitor.status import MODEL_STATES
+from monitor.tally.event_time import EventTime
+from monitor.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay gave: ``incidents`` in their final state, ordered by ``fired_time``."""
+
+    incidents: list[Incident]
+    events: int
+    rejected: int
+    late: int
+    models: int
+    ticks: int
+    seconds: float
+    fleet: Fleet
+
+    def summary(self) -> dict[str, Any]:
+        """The last line of ``replay --json``."""
+        return {
+            "type": "summary",
+            "events": self.events,
+            "rejected": self.rejected,
+            "late": self.late,
+            "models": self.models,
+            "ticks": self.ticks,
+            "incidents": len(self.incidents),
+            "seconds": round(self.seconds, 3),
+            "events_per_second": round(self.events / max(self.seconds, 1e-9), 1),
+        }
+
+
+class _Nowhere:
+    """Dead letters of a replay are counted, and incidents are told to nobody."""
+
+    def add(self, batch: RawBatch, indices: Sequence[int], reasons: Sequence[str]) -> None:
+        """Count nothing more than the pipeline does."""
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """Nothing waits."""
+        return True
+
+
+class _Collected:
+    """Keeps what a replay says until its end, and nothing else: it has no store to come back to."""
+
+    def __init__(self) -> None:
+        self.incidents: dict[str, Incident] = {}
+
+    def save(
+        self,
+        fleet: Fleet,
+        time: EventTime,
+        positions: Mapping[Partition, int],
+        ticks: list[ClosedTick],
+        incidents: list[Incident],
+    ) -> None:
+        """Keep the newest state of each incident."""
+        self.incidents.update((incident.id, incident) for incident in incidents)
+
+
+def replay(
+    config: Config,
+    source: Source,
+    clock: Clock,
+    *,
+    fleet: Fleet | None = None,
+    progress: Callable[[int], None] = lambda _records: None,
+    batch_records: int = BATCH_RECORDS,
+) -> Replayed:
+    """Run ``source`` to its end. The same input and configuration give the same incidents, whatever the batch size."""
+    began = clock.monotonic()
+    fleet = fleet or make_fleet(config)
+    collected = _Collected()
+    pipeline = Pipeline(
+        source,
+        make_decoders(config),
+        fleet,
+        EventTime(config.clock.lateness),
+        clock=clock,
+        metrics=Metrics(),
+        dead_letters=_Nowhere(),
+        keeper=collected,
+        told=lambda _incidents: None,
+        batch_records=batch_records,
+    )
+    while not source.finished():
+        progress(pipeline.turn())
+    horizon = max((model.policy.outcome_horizon for model in fleet.models.items), default=0.0)
+    pipeline.finish(config.clock.lateness + horizon)
+    incidents = sorted(collected.incidents.values(), key=lambda i: (i.fired_time, i.model, i.alertname, i.id))
+    totals = pipeline.totals
+    return Replayed(
+        incidents=incidents,
+        events=totals.events + totals.late,
+        rejected=pipeline.rejected + totals.models_turned_away,
+        late=totals.late,
+        models=len(fleet.models),
+        ticks=pipeline.ticks_closed,
+        seconds=clock.monotonic() - began,
+        fleet=fleet,
+    )
+
+
+def write_json(replayed: Replayed, out: TextIO) -> None:
+    """One JSON object a line: the incidents, then the summary."""
+    for incident in replayed.incidents:
+        out.write(json.dumps({"type": "incident", **incident_document(incident)}) + "\n")
+    out.write(json.dumps(replayed.summary()) + "\n")
+
+
+def write_text(replayed: Replayed, out: TextIO) -> None:
+    """One line an incident, then the summary in words."""
+    for i in replayed.incidents:
+        ended = f"resolved {rfc3339(i.resolved_time)}" if i.resolved_time is not None else "still firing"
+        onset = f", since {rfc3339(i.onset_time)}" if i.onset_time is not None else ""
+        out.write(f"{rfc3339(i.fired_time)}  {i.severity:8}  {i.alertname:22}  {i.summary}  [{ended}{onset}]\n")
+    s = replayed.summary()
+    out.write(
+        f"{s['events']} events of {s['models']} models in {s['ticks']} ticks, {s['rejected']} rejected, "
+        f"{s['late']} late: {s['incidents']} incidents ({s['seconds']} s, {s['events_per_second']:.0f} events/s)\n"
+    )
+
+
+def write_documents(replayed: Replayed, directory: Path) -> None:
+    """``DIR/models/<model>.json`` for each model; names are percent-encoded as in a path."""
+    models = directory / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    firing = {i.model for i in replayed.incidents if i.state == "firing"}
+    for row, model in enumerate(replayed.fleet.models.items):
+        learning = replayed.fleet.models.rows["phase"][row] == Phase.LEARNING
+        state = "firing" if model.name in firing else "learning" if learning else "watching"
+        document = model_document(replayed.fleet, row, MODEL_STATES.index(state))
+        text = json.dumps(document, indent=2, sort_keys=True)
+        (models / f"{quote(model.name, safe=' ')}.json").write_text(text + "\n")
+
+
+def progress_bar(total: int, unit: str, read: Callable[[], int]) -> tuple[Callable[[int], None], Callable[[], None]]:
+    """A progress bar on stderr where that is a terminal: what to call after each turn, and at the end."""
+    bar = tqdm(total=total or None, unit=unit, unit_scale=True, disable=not sys.stderr.isatty(), file=sys.stderr)
+
+    def turned(_records: int) -> None:
+        bar.n = read()
+        bar.refresh(nolock=True)
+
+    return turned, bar.close

@@ -1,0 +1,246 @@
+"""What must survive of the fleet, written and read: state, offsets and facts in one atomic write."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from monitor.catalog.models import Fact, Model, Models
+from monitor.catalog.rows import Rows
+from monitor.errors import StoreError
+from monitor.events.raw import Partition
+from monitor.fleet import ClosedTick, Fleet
+from monitor.incidents.book import OpenIncident
+from monitor.incidents.incident import Incident
+from monitor.kernels.hashing import hash64
+from monitor.kernels.table import mix
+from monitor.kernels.tally import series_key
+from monitor.store.database import Database, Writes
+from monitor.store.sums import pack, unpack
+from monitor.store.ticklog import TickLog
+from monitor.tally.event_time import EventTime
+
+FORMAT = 1
+"""Raised when what is stored changes its meaning; docs/formats/store.md."""
+
+_HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE = b"head", b"R", b"M", b"B", b"I", b"J"
+_INDEX = struct.Struct(">I")
+_BLOCK_KEY = struct.Struct(">IQ")
+_EPOCH = 1 << 62
+
+
+class Head(msgspec.Struct):
+    """What a store says of itself, and how far it has come."""
+
+    format: int
+    signatures: dict[str, str]
+    lengths: dict[str, int]
+    watermark: float
+    reached: list[tuple[str, int, float]]
+    positions: list[tuple[str, int, int]]
+    spent: dict[str, float]
+
+
+class SeriesRecord(msgspec.Struct, array_like=True):
+    """One series: its row, space, name, and categories by code."""
+
+    row: int
+    space: int
+    name: str
+    categories: list[str]
+
+
+class ModelRecord(msgspec.Struct):
+    """One model, besides the numbers."""
+
+    name: str
+    versions: list[str]
+    facts: list[Fact]
+    series: list[SeriesRecord]
+    reference_digest: str
+    full: bool
+
+
+class Checkpoint:
+    """Writes what changed since the last time, and reads all of it back."""
+
+    def __init__(self, database: Database, log: TickLog) -> None:
+        self._database = database
+        self._log = log
+        self._blocks: set[bytes] = set()
+
+    def save(
+        self,
+        fleet: Fleet,
+        time: EventTime,
+        positions: Mapping[Partition, int],
+        ticks: list[ClosedTick],
+        incidents: Iterable[Incident],
+    ) -> None:
+        """Store everything that changed, closed ticks and incidents among it, with the offsets that it covers."""
+        writes = Writes()
+        for name, table in _tables(fleet).items():
+            for chunk, blob in table.take_dirty():
+                writes.put(_ROWS + name.encode() + b"\0" + _INDEX.pack(chunk), blob)
+        for row in fleet.take_changed_models():
+            writes.put(_MODEL + _INDEX.pack(row), msgspec.msgpack.encode(_record(fleet, fleet.models.items[row])))
+        self._save_blocks(fleet, writes)
+        self._save_incidents(fleet, incidents, writes)
+        self._log.append(ticks, writes)
+        writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions)))
+        self._database.commit(writes)
+
+    def load(self, fleet: Fleet, time: EventTime) -> dict[Partition, int]:
+        """Fill an empty fleet; returns the next offset of each partition, none from an empty store.
+
+        Raises
+        ------
+        StoreError
+            The store was written in another format, or is damaged; the message says what is wrong.
+        """
+        raw = self._database.get(_HEAD)
+        if raw is None:
+            return {}
+        head = _decode(raw, Head, "head")
+        if head.format != FORMAT:
+            raise StoreError(f"the store has format {head.format}, this program reads {FORMAT}")
+        for name, table in _tables(fleet).items():
+            if name in head.lengths:
+                self._load_table(name, table, head)
+        for key, value in self._database.scan_prefix(_MODEL):
+            _restore(fleet, _INDEX.unpack(key)[0], _decode(value, ModelRecord, "model"))
+        fleet.restored()
+        self._load_blocks(fleet)
+        for _, value in self._database.scan_prefix(_OPEN):
+            fleet.book.restore(_decode(value, OpenIncident, "incident"))
+        fleet.book.resolved = [_decode(value, Incident, "incident") for _, value in self._database.scan_prefix(_DONE)]
+        fleet.book.resolved.sort(key=lambda incident: (incident.resolved_time or 0.0, incident.id))
+        fleet.judge.budget.spent.update(head.spent)
+        time.watermark = head.watermark
+        time.reached = {Partition(topic, number): at for topic, number, at in head.reached}
+        return {Partition(topic, number): offset for topic, number, offset in head.positions}
+
+    def _save_blocks(self, fleet: Fleet, writes: Writes) -> None:
+        still_open = set()
+        touched = fleet.take_touched_models()
+        for (model, tick), block in fleet.blocks.open.items():
+            key = _BLOCK + _BLOCK_KEY.pack(model, tick + _EPOCH)
+            still_open.add(key)
+            if touched[model] or key not in self._blocks:
+                writes.put(key, struct.pack(">d", block.end) + pack(*fleet.blocks.sums(block)))
+        for key in self._blocks - still_open:
+            writes.delete(key)
+        self._blocks = still_open
+
+    def _save_incidents(self, fleet: Fleet, incidents: Iterable[Incident], writes: Writes) -> None:
+        changed_last = {incident.id: incident for incident in incidents}
+        resolved = {i.id: i for i in changed_last.values() if i.state == "resolved"}
+        for held in fleet.book.open.values():
+            if held.incident.id in changed_last:
+                writes.put(_OPEN + held.incident.id.encode(), msgspec.msgpack.encode(held))
+        for identity, incident in resolved.items():
+            writes.delete(_OPEN + identity.encode())
+            writes.put(_DONE + identity.encode(), msgspec.msgpack.encode(incident))
+
+    def _load_table(self, name: str, table: Rows, head: Head) -> None:
+        if head.signatures[name] != table.signature():
+            raise StoreError(f"table {name} was stored with other columns than this program has")
+        prefix = _ROWS + name.encode() + b"\0"
+        chunks = {_INDEX.unpack(key)[0]: value for key, value in self._database.scan_prefix(prefix)}
+        try:
+            table.load(head.lengths[name], chunks)
+        except StoreError as error:
+            raise StoreError(f"table {name}: {error}") from error
+
+    def _load_blocks(self, fleet: Fleet) -> None:
+        for key, value in self._database.scan_prefix(_BLOCK):
+            model, tick = _BLOCK_KEY.unpack(key)
+            counts, moments = unpack(value[8:])
+            fleet.blocks.restore(model, tick - _EPOCH, struct.unpack(">d", value[:8])[0], counts, moments)
+            self._blocks.add(_BLOCK + key)
+        fleet.take_touched_models()
+
+
+def _tables(fleet: Fleet) -> dict[str, Rows]:
+    return {
+        "models": fleet.models.rows,
+        "series": fleet.series.rows,
+        "buffers": fleet.series.buffers,
+        **{f"cells.{name}": state for name, state in fleet.judge.states.items()},
+    }
+
+
+def _head(fleet: Fleet, time: EventTime, positions: Mapping[Partition, int]) -> Head:
+    tables = _tables(fleet)
+    return Head(
+        format=FORMAT,
+        signatures={name: table.signature() for name, table in tables.items()},
+        lengths={name: len(table) for name, table in tables.items()},
+        watermark=time.watermark,
+        reached=[(p.topic, p.number, at) for p, at in time.reached.items()],
+        positions=[(p.topic, p.number, offset) for p, offset in positions.items()],
+        spent=fleet.judge.budget.spent,
+    )
+
+
+def _record(fleet: Fleet, model: Model) -> ModelRecord:
+    series = fleet.series
+    return ModelRecord(
+        name=model.name,
+        versions=model.versions,
+        facts=model.facts,
+        series=[
+            SeriesRecord(row, int(series.rows["space"][row]), series.names[row], series.categories.get(row, []))
+            for row in model.series
+        ],
+        reference_digest=model.reference_digest,
+        full=model.full,
+    )
+
+
+def _restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
+    """Take a model back; rows come in order, and its numbers are loaded already."""
+    models, series = fleet.models, fleet.series
+    if row != len(models.items):
+        raise StoreError(f"model {len(models.items)} is missing, the next one is {row}")
+    name_hash = hash64(record.name.encode())
+    model = Model(record.name, name_hash, fleet.discovery.policy_of(record.name), record.versions, record.facts)
+    model.reference_digest, model.full = record.reference_digest, record.full
+    models.items.append(model)
+    models.index.insert(name_hash or 1, row)
+    _restore_versions(models, row)
+    series.names.extend([""] * (len(series.rows) - len(series.names)))
+    hashes = np.array([hash64(part.name.encode()) for part in record.series], np.uint64)
+    spaces = np.array([part.space for part in record.series], np.uint8)
+    keys = series_key(np.full(len(hashes), name_hash or 1, np.uint64), spaces, hashes)
+    for part, key in zip(record.series, keys.tolist(), strict=True):
+        model.series.append(part.row)
+        series.names[part.row] = part.name
+        series.index.insert(key, part.row)
+        if part.categories:
+            series.categories[part.row] = part.categories
+            texts = np.array([hash64(value.encode()) for value in part.categories], np.uint64)
+            for code, category in enumerate(mix(np.full(len(texts), part.row, np.uint64), texts).tolist()):
+                series.codes.insert(category, code)
+
+
+def _restore_versions(models: Models, row: int) -> None:
+    model = models.items[row]
+    if model.versions:
+        texts = np.array([hash64(version.encode()) for version in model.versions], np.uint64)
+        for key in mix(np.full(len(texts), model.name_hash, np.uint64), texts).tolist():
+            models.versions.insert(key, row)
+
+
+_T = TypeVar("_T")
+
+
+def _decode(raw: bytes, kind: type[_T], what: str) -> _T:
+    try:
+        return msgspec.msgpack.decode(raw, type=kind)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"a record of the store ({what}) cannot be read: {error}") from error

@@ -1,0 +1,106 @@
+"""The embedded store: ordered keys, one atomic write. RocksDB behind four verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from rocksdict import DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+
+from monitor.errors import StoreError
+
+_BUFFER_BYTES = 32 << 20
+"""What RocksDB collects in memory before it writes a file."""
+
+
+class Writes:
+    """Everything that must change together; given to :meth:`Database.commit` once."""
+
+    def __init__(self) -> None:
+        self.batch = WriteBatch(raw_mode=True)
+        self.n_bytes = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set ``key``."""
+        self.batch.put(key, value)
+        self.n_bytes += len(key) + len(value)
+
+    def delete(self, key: bytes) -> None:
+        """Remove ``key``; one that is not there is no error."""
+        self.batch.delete(key)
+
+    def delete_range(self, first: bytes, last: bytes) -> None:
+        """Remove the keys from ``first`` on, short of ``last``."""
+        self.batch.delete_range(first, last)
+
+
+class Database:
+    """A directory that one process at a time has open."""
+
+    def __init__(self, path: Path) -> None:
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_bottommost_compression_type(DBCompressionType.zstd())
+        options.set_write_buffer_size(_BUFFER_BYTES)
+        options.set_max_write_buffer_number(3)
+        options.set_max_background_jobs(2)
+        self._path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._db = Rdict(str(path), options)
+        except Exception as error:  # rocksdict raises bare Exception; all it can mean here is an unusable store
+            raise StoreError(f"{path}: the store cannot be opened: {error}") from error
+        self._synced = WriteOptions()
+        self._synced.sync = True
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of ``key``, or ``None``."""
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def scan(self, first: bytes, last: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values from ``first`` on, short of ``last``, in order."""
+        cursor = self._db.iter()
+        cursor.seek(first)
+        while cursor.valid():
+            key = cursor.key()
+            if key >= last:
+                return
+            yield key, cursor.value()
+            cursor.next()
+
+    def scan_prefix(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys that begin with ``prefix``, without it, and their values."""
+        for key, value in self.scan(prefix, _after(prefix)):
+            yield key[len(prefix) :], value
+
+    def commit(self, writes: Writes) -> None:
+        """Do all of ``writes`` or nothing, and have it on the disk before returning."""
+        try:
+            self._db.write(writes.batch, self._synced)
+        except Exception as error:  # as above: a full or broken disk
+            raise StoreError(f"{self._path}: the store cannot be written: {error}") from error
+
+    def n_bytes(self) -> int:
+        """Bytes on the disk, roughly: files and what is not in a file yet."""
+        names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+        return sum(int(self._db.property_int_value(name) or 0) for name in names)
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self._db.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _after(prefix: bytes) -> bytes:
+    """The first key that is behind all keys with ``prefix``."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])

@@ -1,0 +1,101 @@
+"""The tick log: the sums of every closed tick, rolled up as they age, so that a year of history fits a disk."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.fleet import ClosedTick
+from monitor.store.database import Database, Writes
+from monitor.store.sums import merge, pack, unpack
+
+_END = struct.Struct(">Q")
+_EPOCH = 1 << 62
+"""Added to times, so that those before 1970 are in order too."""
+_PREFIX = b"T"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution of the log: ticks of at least ``seconds``, kept for ``kept`` seconds of event time."""
+
+    seconds: float
+    kept: float
+
+
+LEVELS = (Level(0.0, 2 * 86400.0), Level(3600.0, 35 * 86400.0), Level(86400.0, float("inf")))
+"""Ticks as they were for two days, hours for five weeks, days as long as the operator says."""
+
+
+class TickLog:
+    """Appends closed ticks, and rolls them up a few models at a time."""
+
+    def __init__(self, database: Database, retention_seconds: float) -> None:
+        self._database = database
+        self._retention = retention_seconds
+        self._next_model = 0
+
+    def append(self, ticks: list[ClosedTick], writes: Writes) -> None:
+        """Add ``ticks`` to ``writes``."""
+        for tick in ticks:
+            writes.put(_key(0, tick.model, tick.end), pack(tick.counts, tick.moments))
+
+    def read(self, model: int, since: float, until: float) -> Iterator[ClosedTick]:
+        """The sums of ``model`` from ``since`` to ``until``, oldest first, at the finest resolution still there."""
+        oldest: float = until
+        parts: list[list[ClosedTick]] = []
+        for level in range(len(LEVELS)):
+            found = list(self._scan(level, model, since, oldest))
+            parts.append(found)
+            oldest = min(oldest, found[0].end - LEVELS[level].seconds if found else oldest)
+        for part in reversed(parts):
+            yield from part
+
+    def roll_up(self, n_models: int, models_max: int, watermark: float) -> Writes:
+        """Take the next ``models_max`` of ``n_models`` models and merge what has grown old; returns what to write.
+
+        What a coarser level holds is complete before the finer is removed, and both happen in one write.
+        """
+        writes = Writes()
+        for _ in range(min(models_max, n_models)):
+            self._next_model = (self._next_model + 1) % n_models
+            for (fine, level), (coarse, above) in pairwise(enumerate(LEVELS)):
+                self._roll_up_model(self._next_model, fine, coarse, above.seconds, watermark - level.kept, writes)
+            last = len(LEVELS) - 1
+            if np.isfinite(self._retention):
+                forgotten = _key(last, self._next_model, watermark - self._retention)
+                writes.delete_range(_key(last, self._next_model, 0.0), forgotten)
+        return writes
+
+    def _roll_up_model(
+        self, model: int, fine: int, coarse: int, seconds: float, before: float, writes: Writes
+    ) -> None:
+        """Merge the ticks of whole coarse periods that ended before ``before``."""
+        limit = np.floor(before / seconds) * seconds
+        merged: dict[float, tuple[NDArray[np.uint32], NDArray[np.float64]]] = {}
+        for tick in self._scan(fine, model, -np.inf, limit):
+            end = float(np.ceil(tick.end / seconds) * seconds)
+            own = (tick.counts, tick.moments)
+            merged[end] = merge(merged[end], own) if end in merged else own
+        for end, (counts, moments) in merged.items():
+            writes.put(_key(coarse, model, end), pack(counts, moments))
+        if merged:
+            writes.delete_range(_key(fine, model, -1e12), _key(fine, model, limit + 0.001))
+
+    def _scan(self, level: int, model: int, since: float, until: float) -> Iterator[ClosedTick]:
+        """Ticks of one level that ended after ``since``, at ``until`` at the latest."""
+        first = _key(level, model, max(since, -1e12) + 0.001)
+        for key, value in self._database.scan(first, _key(level, model, until + 0.001)):
+            counts, moments = unpack(value)
+            yield ClosedTick(model, (_END.unpack(key[-8:])[0] - _EPOCH) / 1000.0, counts, moments)
+
+
+def _key(level: int, model: int, end: float) -> bytes:
+    """Level, model, and the end of the tick in milliseconds: the order in which history is read."""
+    milliseconds = round(end * 1000.0)
+    return _PREFIX + struct.pack(">BI", level, model) + _END.pack(milliseconds + _EPOCH)

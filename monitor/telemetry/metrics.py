@@ -1,0 +1,252 @@
+"""What does the daemon count about itself? The catalogue of `/metrics`, in code (docs/metrics.md has it in words)."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from itertools import product
+
+import numpy as np
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from monitor.events.columns import Reason
+from monitor.status import MODEL_STATES, Status
+from monitor.telemetry.families import BatchHistogram, Entry, Samples, Table
+
+EVENT_KINDS = ("prediction", "outcome", "features", "metrics", "sensitive", "lifecycle")
+"""An event counts once, as the first of these that it has."""
+REASONS = tuple(reason.name.lower() for reason in Reason)
+LIMITS = (
+    "models",
+    "features",
+    "categories",
+    "groups",
+    "tags",
+    "pending_predictions",
+    "open_incidents",
+    "http_connections",
+    "http_requests",
+)
+STAGES = ("poll", "decode", "outcomes", "tally", "commit", "judge", "notify", "publish")
+SHARES = ("drift", "quality", "performance", "fairness")
+SEVERITIES = ("critical", "warning", "info")
+LEVELS = ("debug", "info", "warning", "error", "critical")
+RESULTS = ("sent", "failed", "dropped", "rejected")
+ALERTNAMES = (
+    "ModelFeatureDrift",
+    "ModelPredictionDrift",
+    "ModelDataQuality",
+    "ModelVolumeAnomaly",
+    "ModelSilent",
+    "ModelPerformanceDegraded",
+    "ModelCalibrationShift",
+    "ModelDisparateImpact",
+    "ModelUnequalErrors",
+    "ModelUnwarrantedAssociation",
+    "ModelLabelGap",
+    "ModelPopulationMix",
+    "FleetSharedCause",
+)
+
+DELAY_BOUNDS = (1.0, 5.0, 15.0, 60.0, 300.0, 3600.0, 86400.0)
+COMMIT_BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
+LAG_SERIES_MAX = 500
+"""Partitions whose lag is exported, the largest first: `/metrics` stays within about 1,000 series."""
+
+
+class Metrics:
+    """Every metric of `/metrics`. Counted a batch at a time, never an event at a time.
+
+    Label values that are known beforehand start at 0, so that a rate over the first occurrence is right.
+    ``catalogue`` lists what was made, in order. The instance may be used from any thread.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None, *, version: str = "", revision: str = "") -> None:
+        disable_created: Callable[[], None] = disable_created_metrics
+        disable_created()
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self.catalogue: list[Entry] = []
+        self._make_ingest()
+        self._make_judging()
+        self._make_store()
+        self._make_notifications()
+        self._make_process(version, revision)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type: OpenMetrics 1.0.0 where ``accept`` names it, else text 0.0.4."""
+        # The client library's own reading of the header would echo any version that a client asks for.
+        known = "application/openmetrics-text" if "application/openmetrics-text" in accept else ""
+        encode, content_type = choose_encoder(known)
+        return encode(self.registry), content_type
+
+    def expect_topics(self, topics: Iterable[str]) -> None:
+        """Start the counters of configured topics at 0 (patterns are met when they match)."""
+        for topic, kind in product(topics, EVENT_KINDS):
+            self.events.labels(topic, kind)
+
+    def read_status(self, read: Callable[[], Status]) -> None:
+        """Take models, incidents and the spent budget from the newest published status, at each scrape."""
+        self.models.read_from(lambda: _models_by_state(read()))
+        self.incidents.read_from(lambda: _open_incidents(read()))
+        self.false_alarm_budget_spent.read_from(lambda: _budget_spent(read()))
+
+    def _make_ingest(self) -> None:
+        self.events = self._counter("events_total", "Events that were read and understood.", "topic", "kind")
+        self.dead_letters = self._counter("dead_letters_total", "Records that could not be read.", "reason")
+        self.dead_letters_dropped = self._counter(
+            "dead_letters_dropped_total", "Dead letters that the cap per second kept from the dead-letter topic."
+        )
+        self.late_events = self._counter("late_events_total", "Events whose tick was closed when they came.")
+        self.unknown_fields = self._counter("unknown_fields_total", "Top-level fields that no one knows; ignored.")
+        self.dropped_values = self._counter(
+            "dropped_values_total", "Values of an unsupported kind, dropped from an event that survived."
+        )
+        self.duplicate_events = self._counter("duplicate_events_total", "Events whose id had been counted before.")
+        self.lost_records = self._counter(
+            "lost_records_total", "Records that Kafka had deleted before they were read (retention)."
+        )
+        self.consumer_lag = self._table(
+            Entry("consumer_lag_records", "gauge", ("topic", "partition"), "Records waiting in a partition."),
+            series_max=LAG_SERIES_MAX,
+        )
+        self.partitions_assigned = self._gauge("partitions_assigned", "Partitions that this process reads.")
+        self.event_delay = self._histogram(
+            "event_delay_seconds", "From the time an event says to the moment it was counted.", DELAY_BOUNDS
+        )
+        self.limits_turned_away = self._counter(
+            "limits_turned_away_total", "What a limit turned away: new names, cases, connections.", "limit"
+        )
+        _start_at_zero(self.dead_letters, REASONS)
+        _start_at_zero(self.limits_turned_away, LIMITS)
+
+    def _make_judging(self) -> None:
+        self.loop_seconds = self._counter("loop_seconds_total", "Time that the loop spent in a stage.", "stage")
+        self.ticks_closed = self._counter("ticks_closed_total", "Ticks of event time that were closed.")
+        self.judged_cells = self._counter("judged_cells_total", "Cells that got a verdict, over all closed ticks.")
+        self.watermark = self._gauge("watermark_timestamp_seconds", "Event time that the loop has reached.")
+        self.models = self._table(
+            Entry("models", "gauge", ("state",), "Models by state."), known=[(state,) for state in MODEL_STATES]
+        )
+        self.incidents = self._table(
+            Entry("incidents", "gauge", ("alertname", "severity"), "Open incidents."),
+            known=product(ALERTNAMES, SEVERITIES),
+        )
+        self.false_alarm_budget_spent = self._table(
+            Entry(
+                "false_alarm_budget_spent_total",
+                "counter",
+                ("share",),
+                "False alarms that the judging so far was allowed to make.",
+            ),
+            known=[(share,) for share in SHARES],
+        )
+        _start_at_zero(self.loop_seconds, STAGES)
+
+    def _make_store(self) -> None:
+        self.store_bytes = self._gauge("store_bytes", "Size of the store on disk.")
+        name, text = "store_commit_seconds", "Duration of an atomic write of sums and offsets."
+        self._enter(name, "histogram", text)
+        self.store_commit = Histogram(_full(name), text, registry=self.registry, buckets=COMMIT_BOUNDS)
+        self.store_last_commit = self._gauge(
+            "store_last_commit_timestamp_seconds", "When the store was last written, 0 before the first time."
+        )
+
+    def _make_notifications(self) -> None:
+        self.alerts_active = self._table(
+            Entry("alerts_active", "gauge", (), "Alerts that are told to Alertmanager as firing."), known=[()]
+        )
+        self.alertmanager_notifications = self._table(
+            Entry(
+                "alertmanager_notifications_total",
+                "counter",
+                ("alertmanager", "result"),
+                "Alerts posted, by result: sent, failed (tried again), dropped (held back by the cap), rejected.",
+            )
+        )
+        self.alertmanager_queue = self._table(
+            Entry("alertmanager_queue_length", "gauge", ("alertmanager",), "Alerts waiting to be posted.")
+        )
+        self.alertmanager_last_success = self._table(
+            Entry(
+                "alertmanager_last_success_timestamp_seconds",
+                "gauge",
+                ("alertmanager",),
+                "When a post last succeeded, 0 before the first time.",
+            )
+        )
+
+    def _make_process(self, version: str, revision: str) -> None:
+        build = self._gauge("build_info", "What is running; always 1.", "version", "revision", "python_version")
+        build.labels(version, revision, platform.python_version()).set(1)
+        self.config_last_reload_successful = self._gauge(
+            "config_last_reload_successful", "1 if the newest configuration that was read is the one in use."
+        )
+        self.config_last_reload_success = self._gauge(
+            "config_last_reload_success_timestamp_seconds", "When a configuration was last taken into use."
+        )
+        self.http_requests = self._counter("http_requests_total", "HTTP requests answered, by status code.", "code")
+        self.log_messages = self._counter("log_messages_total", "Log lines written, by level.", "level")
+        self.series_dropped = self._table(
+            Entry("series_dropped", "gauge", ("metric",), "Series that a cap kept out of this scrape.")
+        )
+        lag = (_full("consumer_lag_records"),)
+        self.series_dropped.read_from(lambda: {lag: self.consumer_lag.series_dropped})
+        _start_at_zero(self.log_messages, LEVELS)
+
+    def _enter(self, name: str, kind: str, text: str, *labels: str) -> Entry:
+        entry = Entry(_full(name), kind, labels, text)
+        self.catalogue.append(entry)
+        return entry
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        self._enter(name, "counter", text, *labels)
+        return Counter(_full(name), text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        self._enter(name, "gauge", text, *labels)
+        return Gauge(_full(name), text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, bounds: tuple[float, ...]) -> BatchHistogram:
+        histogram = BatchHistogram(self._enter(name, "histogram", text), bounds)
+        self.registry.register(histogram)
+        return histogram
+
+    def _table(self, entry: Entry, *, known: Iterable[tuple[str, ...]] = (), series_max: int | None = None) -> Table:
+        made = self._enter(entry.name, entry.kind, entry.help, *entry.labels)
+        table = Table(made, known=known, series_max=series_max)
+        self.registry.register(table)
+        return table
+
+
+def _full(name: str) -> str:
+    return f"modelwatch_{name}"
+
+
+def _start_at_zero(metric: Counter, values: Iterable[str]) -> None:
+    for value in values:
+        metric.labels(value)
+
+
+def _models_by_state(status: Status) -> Samples:
+    counts = np.bincount(status.fleet.state, minlength=len(MODEL_STATES)).tolist()
+    return {(state,): count for state, count in zip(MODEL_STATES, counts, strict=True)}
+
+
+def _open_incidents(status: Status) -> Samples:
+    return Tally((open_.alertname, open_.severity) for open_ in status.incidents if open_.state == "firing")
+
+
+def _budget_spent(status: Status) -> Samples:
+    return {(share,): float(spent) for share, spent in status.budget.get("spent", {}).items()}

@@ -1,0 +1,155 @@
+"""What does `/metrics/models` say? Five series a model, rendered from columns; features only while they drift."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.status import MODEL_STATES, DriftingFeature, Fleet, Status
+from monitor.telemetry.families import Entry
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SERIES_MAX = 50_000
+
+STATE = Entry("modelwatch_model_state", "gauge", ("model", "state"), "1 for the state that a model is in.")
+EVENTS = Entry("modelwatch_model_events_total", "counter", ("model",), "Events of a model.")
+LAST_EVENT = Entry(
+    "modelwatch_model_last_event_timestamp_seconds", "gauge", ("model",), "Newest event time of a model."
+)
+DRIFT = Entry(
+    "modelwatch_model_drift_ratio", "gauge", ("model",), "Largest effect of a model over its tolerance; 1 is the edge."
+)
+INFO = Entry("modelwatch_model_info", "gauge", ("model", "version", "team"), "What a model is; always 1.")
+FEATURE_DRIFT = Entry(
+    "modelwatch_model_feature_drift_ratio",
+    "gauge",
+    ("model", "feature", "detector"),
+    "Effect of a feature over its tolerance, exported while it drifts.",
+)
+DROPPED = Entry("modelwatch_model_series_dropped", "gauge", (), "Feature series that the cap kept out of this scrape.")
+
+CATALOGUE = (STATE, EVENTS, LAST_EVENT, DRIFT, INFO, FEATURE_DRIFT, DROPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which models a scrape asks for: those that match ``model`` (a glob), in ``shard`` of ``shards``, of ``team``."""
+
+    model: str | None = None
+    shard: int = 0
+    shards: int = 1
+    team: str | None = None
+
+    def rows(self, fleet: Fleet) -> NDArray[np.intp]:
+        """Indices of the selected models. A model's shard is the CRC-32 of its name modulo ``shards``."""
+        rows: Iterable[int] = range(len(fleet.names))
+        if self.team is not None:
+            rows = [i for i in rows if fleet.teams[i] == self.team]
+        if self.shards > 1:
+            rows = [i for i in rows if crc32(fleet.names[i].encode("utf-8", "replace")) % self.shards == self.shard]
+        if self.model is not None:
+            matches = re.compile(fnmatch.translate(self.model)).match
+            rows = [i for i in rows if matches(fleet.names[i])]
+        return np.fromiter(rows, dtype=np.intp)
+
+    def everything(self) -> bool:
+        """Whether no model is left out."""
+        return self.model is None and self.shards == 1 and self.team is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """Escaped label pairs of each model, kept for as long as the fleet's columns of names are the same objects."""
+
+    names: Sequence[str]
+    versions: Sequence[str]
+    teams: Sequence[str]
+    model: Sequence[str]
+    info: Sequence[str]
+
+    def of(self, fleet: Fleet) -> bool:
+        return self.names is fleet.names and self.versions is fleet.versions and self.teams is fleet.teams
+
+
+class FleetMetrics:
+    """Renders the fleet in the text format. Series of one model are bounded; ``series_max`` bounds feature series."""
+
+    def __init__(self, *, series_max: int = SERIES_MAX) -> None:
+        self._series_max = series_max
+        self._labels: _Labels | None = None
+
+    def render(self, status: Status, selection: Selection) -> bytes:
+        """The exposition of the selected models, UTF-8. May be called from several threads."""
+        labels = self._labels_of(status.fleet)
+        rows = selection.rows(status.fleet)
+        lines: list[str] = []
+        _model_lines(lines, status.fleet, labels, rows)
+        drifting = status.drifting
+        if not selection.everything():
+            selected = {status.fleet.names[i] for i in rows.tolist()}
+            drifting = [feature for feature in drifting if feature.model in selected]
+        self._feature_lines(lines, drifting)
+        return "".join(lines).encode("utf-8", "replace")
+
+    def _labels_of(self, fleet: Fleet) -> _Labels:
+        labels = self._labels
+        if labels is None or not labels.of(fleet):
+            model = [f'model="{_escape(name)}"' for name in fleet.names]
+            info = [
+                f'{pair},version="{_escape(version)}",team="{_escape(team)}"'
+                for pair, version, team in zip(model, fleet.versions, fleet.teams, strict=True)
+            ]
+            labels = _Labels(fleet.names, fleet.versions, fleet.teams, model, info)
+            self._labels = labels
+        return labels
+
+    def _feature_lines(self, lines: list[str], drifting: Sequence[DriftingFeature]) -> None:
+        # A series given twice would cost the whole scrape: the last one of a label set stands.
+        ratios = {(it.model, it.feature, it.detector): it.ratio for it in drifting if math.isfinite(it.ratio)}
+        kept: Iterable[tuple[tuple[str, str, str], float]] = ratios.items()
+        if len(ratios) > self._series_max:
+            kept = sorted(kept, key=lambda item: item[1], reverse=True)[: self._series_max]
+        lines.append(_head(FEATURE_DRIFT))
+        lines += [
+            f'{FEATURE_DRIFT.name}{{model="{_escape(model)}",feature="{_escape(feature)}",'
+            f'detector="{_escape(detector)}"}} {ratio:.6g}\n'
+            for (model, feature, detector), ratio in kept
+        ]
+        lines.append(f"{_head(DROPPED)}{DROPPED.name} {max(0, len(ratios) - self._series_max)}\n")
+
+
+def _model_lines(lines: list[str], fleet: Fleet, labels: _Labels, rows: NDArray[np.intp]) -> None:
+    model, order = labels.model, rows.tolist()
+    lines.append(_head(STATE))
+    states = [f',state="{state}"}} 1\n' for state in MODEL_STATES]
+    of_rows = zip(order, fleet.state[rows].tolist(), strict=True)
+    lines += [f"{STATE.name}{{{model[i]}{states[state]}" for i, state in of_rows]
+    lines.append(_head(EVENTS))
+    events = zip(order, fleet.events[rows].tolist(), strict=True)
+    lines += [f"{EVENTS.name}{{{model[i]}}} {count}\n" for i, count in events]
+    lines.append(_head(LAST_EVENT))
+    lines += [f"{LAST_EVENT.name}{{{model[i]}}} {value:.3f}\n" for i, value in _known(fleet.last_event_time, rows)]
+    lines.append(_head(DRIFT))
+    lines += [f"{DRIFT.name}{{{model[i]}}} {value:.6g}\n" for i, value in _known(fleet.drift_ratio, rows)]
+    lines.append(_head(INFO))
+    lines += [f"{INFO.name}{{{labels.info[i]}}} 1\n" for i in order]
+
+
+def _known(column: NDArray[np.float64], rows: NDArray[np.intp]) -> Iterable[tuple[int, float]]:
+    rows = rows[np.isfinite(column[rows])]
+    return zip(rows.tolist(), column[rows].tolist(), strict=True)
+
+
+def _head(entry: Entry) -> str:
+    return f"# HELP {entry.name} {entry.help}\n# TYPE {entry.name} {entry.kind}\n"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

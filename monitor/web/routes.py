@@ -1,0 +1,161 @@
+"""Which address answers what, and to whom? The one table of routes, and the way of a request through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from urllib.parse import unquote
+
+from monitor.clock import Clock
+from monitor.status import Desk
+from monitor.telemetry.metrics import Metrics
+from monitor.web.access import EVERYTHING, Hosts, Reader, Tokens
+from monitor.web.api import Api
+from monitor.web.fleet_metrics import CONTENT_TYPE, FleetMetrics, Selection
+from monitor.web.health import Health
+from monitor.web.messages import JSON, RefusedError, Request, Response, bad_parameter, not_found
+from monitor.web.pages import Pages
+
+METHODS = ("GET", "HEAD")
+GLOB_LENGTH_MAX = 200
+SHARDS_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One address. ``template`` may end in one parameter in braces, which takes all the rest of the path.
+
+    ``scope`` is what a token must hold; ``None`` marks a probe, which is answered without one, and always at once.
+    """
+
+    template: str
+    handler: Callable[[Request], Response]
+    scope: str | None = "status"
+
+    @property
+    def stem(self) -> str:
+        """What stands before the parameter; the whole template if it has none."""
+        return self.template.partition("{")[0]
+
+    @property
+    def has_parameter(self) -> bool:
+        """Whether the template ends in a parameter."""
+        return "{" in self.template
+
+
+class Site:
+    """Answers requests: checks the host, finds the route, checks method and token, calls the handler.
+
+    Knows no socket. ``tokens`` is ``None`` where none are configured, and then everything may be read.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        hosts: Hosts,
+        tokens: Tokens | None = None,
+        liveness_timeout: float = 60.0,
+        external_url: str = "",
+    ) -> None:
+        self._desk = desk
+        self._metrics = metrics
+        self._fleet_metrics = FleetMetrics()
+        self._hosts = hosts
+        self._tokens = tokens
+        self._openapi = files("monitor.web").joinpath("openapi.json").read_bytes()
+        api = Api(desk, clock)
+        self.routes = self._table(Health(desk, clock, liveness_timeout), api, Pages(desk, clock, api, external_url))
+        self._exact = {route.template: route for route in self.routes if not route.has_parameter}
+        self._stems = [route for route in self.routes if route.has_parameter]
+
+    def answer(self, request: Request) -> Response:
+        """The response, errors included.
+
+        Host before route before method before token: who may not call at all learns nothing of what there is.
+        """
+        try:
+            self._check_host(request)
+            route, rest = self._find(request.path)
+            _check_read_only(request)
+            reader = EVERYTHING if route.scope is None else self._reader(request, route.scope)
+            response = route.handler(replace(request, reader=reader, rest=rest))
+        except RefusedError as refused:
+            response = refused.response()
+        return response.compressed_for(request.headers.get("accept-encoding", ""))
+
+    def is_probe(self, path: str) -> bool:
+        """Whether ``path`` must be answered however busy the server is."""
+        route = self._exact.get(path)
+        return route is not None and route.scope is None
+
+    def _table(self, health: Health, api: Api, pages: Pages) -> tuple[Route, ...]:
+        return (
+            Route("/livez", health.live, None),
+            Route("/healthz", health.live, None),
+            Route("/-/healthy", health.live, None),
+            Route("/readyz", health.ready, None),
+            Route("/-/ready", health.ready, None),
+            Route("/metrics", self._own_metrics),
+            Route("/metrics/models", self._model_metrics),
+            Route("/api/v1/status", api.status),
+            Route("/api/v1/models", api.models),
+            Route("/api/v1/models/{model}", api.model),
+            Route("/api/v1/incidents", api.incidents),
+            Route("/api/v1/incidents/{id}", api.incident),
+            Route("/openapi.json", lambda _request: Response(200, JSON, self._openapi)),
+            Route("/", pages.fleet),
+            Route("/models/{model}", pages.model),
+            Route("/incidents/{id}", pages.incident),
+        )
+
+    def _check_host(self, request: Request) -> None:
+        host = request.headers.get("host")
+        if host is not None and not self._hosts.allow(host):
+            raise RefusedError(403, "host_not_allowed", "this server does not answer to that host name")
+
+    def _find(self, path: str) -> tuple[Route, str]:
+        if (route := self._exact.get(path)) is not None:
+            return route, ""
+        for candidate in self._stems:
+            if path.startswith(candidate.stem) and len(path) > len(candidate.stem):
+                try:
+                    return candidate, unquote(path.removeprefix(candidate.stem), errors="strict")
+                except UnicodeDecodeError as error:
+                    raise RefusedError(400, "bad_path", "the path is not percent-encoded UTF-8") from error
+        raise not_found("there is nothing at this address")
+
+    def _reader(self, request: Request, scope: str) -> Reader:
+        if self._tokens is None:
+            return EVERYTHING
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        reader = self._tokens.reader(token.strip()) if scheme.lower() == "bearer" else None
+        if reader is None:
+            challenge = ("WWW-Authenticate", 'Bearer realm="modelwatch"')
+            raise RefusedError(401, "unauthorized", "this address needs a token", challenge)
+        if scope not in reader.scopes:
+            raise RefusedError(403, "forbidden", f"the token lacks the scope {scope}")
+        return reader
+
+    def _own_metrics(self, request: Request) -> Response:
+        body, content_type = self._metrics.render(request.headers.get("accept", ""))
+        return Response(200, content_type, body)
+
+    def _model_metrics(self, request: Request) -> Response:
+        shards = request.whole_number("shards", 1, 1, SHARDS_MAX)
+        shard = request.whole_number("shard", 0, 0, shards - 1)
+        model = request.parameter("model") or None
+        if model is not None and len(model) > GLOB_LENGTH_MAX:
+            raise bad_parameter("model", f"is longer than {GLOB_LENGTH_MAX} characters")
+        selection = Selection(model, shard, shards, request.reader.team)
+        return Response(200, CONTENT_TYPE, self._fleet_metrics.render(self._desk.status(), selection))
+
+
+def _check_read_only(request: Request) -> None:
+    if request.method not in METHODS:
+        raise RefusedError(405, "method_not_allowed", "this address is read only", ("Allow", ", ".join(METHODS)))
+    if request.headers.get("content-length", "0").strip() != "0" or "transfer-encoding" in request.headers:
+        raise RefusedError(413, "body_not_accepted", "this address takes no body")

@@ -1,0 +1,169 @@
+"""A desk with a generated fleet, for everything that reads a Status."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monitor.incidents.incident import CellReport, Effect, Incident
+from monitor.status import MODEL_STATES, Check, DriftingFeature, Fleet, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NOW = 1_772_357_400.25
+"""2026-03-01T09:30:00.250Z."""
+
+HOSTILE_NAMES = (
+    'quo"ted',
+    "back\\slash",
+    "new\nline",
+    "a/b/c",
+    "/",
+    "naïve-模型-🙂",
+    "<script>alert(1)</script>",
+    "per%2Fcent?x=1#y",
+    " spaced ",
+    "it's & more",
+    "{brace}",
+    "\u202ereversed",
+)
+
+
+def made_fleet(names: Sequence[str]) -> Fleet:
+    """Models in every state, some without events, some not judged yet."""
+    names = sorted(names)
+    n = len(names)
+    rng = np.random.default_rng(7)
+    last = np.where(np.arange(n) % 7 == 3, np.nan, NOW - rng.uniform(0, 3600, n))
+    return Fleet(
+        names=names,
+        versions=[str(i % 3) if i % 4 else "" for i in range(n)],
+        teams=["risk" if i % 2 else "" for i in range(n)],
+        state=(np.arange(n) % len(MODEL_STATES)).astype(np.uint8),
+        events=rng.integers(0, 10**6, n).astype(np.int64),
+        last_event_time=last,
+        drift_ratio=np.where(np.arange(n) % 5 == 2, np.nan, np.round(rng.gamma(1.0, 0.5, n), 3)),
+    )
+
+
+def made_incident(number: int, model: str, **changes: Any) -> Incident:
+    """Incident ``number``, fired that many seconds before NOW; some things in it are unknown."""
+    effect = Effect("shift", 0.31, 0.1)
+    cell = CellReport("drift", "income\n", None, None, None, effect, float("nan"), None, NOW - number)
+    fields: dict[str, Any] = {
+        "id": f"i-{number:04d}",
+        "kind": "drift",
+        "alertname": "ModelFeatureDrift",
+        "model": model,
+        "version": "7",
+        "detector": "drift",
+        "feature": "income\n",
+        "output": None,
+        "attribute": None,
+        "group": None,
+        "severity": ("critical", "warning", "info")[number % 3],
+        "state": "resolved" if number % 4 == 3 else "firing",
+        "onset_time": None if number % 2 else NOW - 2 * number,
+        "fired_time": NOW - number,
+        "resolved_time": NOW if number % 4 == 3 else None,
+        "effect": effect,
+        "evidence_log10": 7.5,
+        "summary": "A model input feature has left <its> reference.",
+        "description": "income moved",
+        "labels": {"alertname": "ModelFeatureDrift", "model": model},
+        "cells": (cell,),
+        "people_affected": 12,
+        "cost": float("nan"),
+        "related": ("i-0001",) if number == 0 else (),
+    }
+    return Incident(**{**fields, **changes})
+
+
+def made_status(names: Sequence[str] = HOSTILE_NAMES, *, incidents: int = 8) -> Status:
+    fleet = made_fleet(names)
+    found = [made_incident(i, fleet.names[i % len(fleet.names)]) for i in range(incidents)] if fleet.names else []
+    return Status(
+        version="0.1.0",
+        mode="run",
+        started_at=NOW - 100,
+        published_at=NOW - 0.5,
+        watermark=NOW - 120,
+        ready=True,
+        loop_turned_at=NOW - 0.5,
+        checks={"kafka": Check("ok", "12 partitions", NOW), "alertmanager": Check("degraded", "refused <b>", NOW)},
+        fleet=fleet,
+        incidents=found,
+        budget={"per_week": 5.0, "shares": {"drift": 0.2}, "spent": {"drift": 0.25, "fairness": 1.5}},
+        config_hash="abc",
+        config_loaded_at=NOW - 100,
+        drifting=[
+            DriftingFeature(name, f"feature-{i}\n", "drift", 1.0 + i / 10) for i, name in enumerate(fleet.names[:5])
+        ],
+    )
+
+
+def detail(model: str) -> dict[str, Any]:
+    """A document such as the loop gives."""
+    return {
+        "model": model,
+        "version": "7",
+        "state": "firing",
+        "events": 1234,
+        "last_event_time": "2026-03-01T09:30:00.250Z",
+        "features": [
+            {
+                "name": "income <b>",
+                "kind": "numeric",
+                "state": "firing",
+                "effect": {"name": "shift", "value": 0.31, "tolerance": 0.1},
+                "evidence_log10": float("nan"),
+                "reference": {"edges": [0.0, 1.0], "counts": [3, 4, 5]},
+                "current": {"edges": [0.0, 1.0], "counts": [1, 1, 9]},
+            }
+        ],
+        "associations": [
+            {
+                "detector": "impact",
+                "attribute": "sex",
+                "group": "g-00112233",
+                "rates": [{"group": "g-00112233", "n": 50, "favourable": 9, "rate": 0.18, "low": 0.1, "high": 0.3}],
+                "effect": None,
+                "interval": [0.4, 0.7],
+                "evidence_log10": 3.2,
+                "state": "firing",
+            }
+        ],
+        "performance": {"error_rate": 0.05, "matured": 900},
+        "blind_spots": [{"detector": "impact", "attribute": "age_band", "why": "too few events"}],
+    }
+
+
+class FakeDesk:
+    """Publishes what a test sets. ``gate`` holds detail requests back until it is set; ``busy`` times them out."""
+
+    def __init__(self, status: Status) -> None:
+        self.published = status
+        self.busy = False
+        self.broken = False
+        self.asked = 0
+        self.gate = Event()
+        self.gate.set()
+
+    def change(self, **changes: Any) -> None:
+        self.published = replace(self.published, **changes)
+
+    def status(self) -> Status:
+        return self.published
+
+    def model_detail(self, model: str) -> dict[str, Any] | None:
+        self.asked += 1
+        assert self.gate.wait(10)
+        if self.busy:
+            raise TimeoutError
+        if self.broken:
+            raise ZeroDivisionError
+        return detail(model) if model in self.published.fleet.names else None
