@@ -231,7 +231,9 @@ class Daemon:
         self._cleanups.callback(notifications.stop)
         metrics = self.metrics
         metrics.alerts_active.read_from(lambda: {(): float(notifications.active())})
-        metrics.alertmanager_notifications.read_from(notifications.counts)
+        metrics.alertmanager_notifications.read_from(
+            lambda: {(name, result): n for (name, result), n in notifications.counts().items()}
+        )
         metrics.alertmanager_queue.read_from(lambda: {(r.alertmanager,): r.waiting for r in notifications.reach()})
         metrics.alertmanager_last_success.read_from(
             lambda: {(r.alertmanager,): r.last_success or 0.0 for r in notifications.reach()}

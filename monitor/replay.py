@@ -12,14 +12,18 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
+from monitor.catalog.durations import parse_instant
 from monitor.catalog.models import Phase
 from monitor.clock import Clock, rfc3339
 from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
+from monitor.errors import UsageError
 from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import ClosedTick, Fleet
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
+from monitor.ingest.files import FilesSource
+from monitor.ingest.kafka_range import KafkaRange
 from monitor.ingest.source import Source
 from monitor.pipeline import BATCH_RECORDS, Pipeline
 from monitor.portrait import model_document
@@ -170,3 +174,34 @@ def progress_bar(total: int, unit: str, read: Callable[[], int]) -> tuple[Callab
         bar.refresh(nolock=True)
 
     return turned, bar.close
+
+
+def of_files(config: Config, paths: list[str], clock: Clock) -> Replayed:
+    """Replay files of native events, merged by time."""
+    source = FilesSource(paths, {})
+    turned, done = progress_bar(source.bytes_total(), "B", source.bytes_read)
+    try:
+        return replay(config, source, clock, progress=turned)
+    finally:
+        done()
+        source.close()
+
+
+def of_topic(config: Config, topic: str, since: str | None, until: str | None, clock: Clock) -> Replayed:
+    """Replay a range of a Kafka topic; times as RFC 3339 or epoch seconds."""
+    bounds = [_instant(name, text) for name, text in (("--since", since), ("--until", until))]
+    source = KafkaRange(config.require_kafka(), topic, bounds[0], bounds[1], {}, clock)
+    waiting = sum(source.lag().values())
+    turned, done = progress_bar(waiting, "events", lambda: waiting - sum(source.lag().values()))
+    try:
+        return replay(config, source, clock, progress=turned)
+    finally:
+        done()
+        source.close()
+
+
+def _instant(name: str, text: str | None) -> float | None:
+    try:
+        return None if text is None else parse_instant(text)
+    except ValueError as error:
+        raise UsageError(f"replay: {name}: {error}") from error

@@ -104,9 +104,7 @@ class DemoSource:
         self._taken += len(values)
         self._next += len(values)
         self._fill()
-        return RawBatch(
-            values, np.full(len(values), np.nan), (PARTITION,), np.zeros(len(values), np.int32), offsets
-        )
+        return RawBatch(values, np.full(len(values), np.nan), (PARTITION,), np.zeros(len(values), np.int32), offsets)
 
     def positions(self) -> Mapping[Partition, int]:
         """As :class:`~monitor.ingest.source.Source` says."""

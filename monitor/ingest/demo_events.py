@@ -76,7 +76,7 @@ def draw(model: ModelLaw, rng: np.random.Generator, n: int, fault: Fault | None 
 
 
 def times(model: ModelLaw, rng: np.random.Generator, start: float, seconds: float) -> Floats:
-    """When events happen in [start, start + seconds): a Poisson process that swings daily; sorted, to the millisecond."""
+    """When events happen in [start, start + seconds), sorted: a Poisson process with a daily swing, in milliseconds."""
     most = model.rate / 3600.0 * (1.0 + SWING)
     candidates = np.sort(rng.uniform(start, start + seconds, rng.poisson(most * seconds)))
     swing = 1.0 + SWING * np.sin(2.0 * np.pi * candidates / DAY_SECONDS + model.phase)
@@ -114,8 +114,9 @@ def _spoil_numbers(drawn: Drawn, model: ModelLaw, fault: Fault, rng: np.random.G
         case FaultKind.UNIT_CHANGE:
             drawn.numbers[first] = np.round(drawn.numbers[first] * _UNIT, law.decimals)
         case FaultKind.COLUMNS_SWAPPED:
-            for columns in (drawn.numbers, drawn.absent):
-                columns[hit[0]], columns[hit[1]] = columns[hit[1]], columns[hit[0]]
+            other = hit[1]
+            drawn.numbers[first], drawn.numbers[other] = drawn.numbers[other], drawn.numbers[first]
+            drawn.absent[first], drawn.absent[other] = drawn.absent[other], drawn.absent[first]
         case FaultKind.MISSING:
             drawn.absent[first] = rng.random(n) < _MISSING_SHARE
         case FaultKind.NAN_FLOOD:
@@ -152,7 +153,8 @@ def _number_column(values: Floats, absent: NDArray[np.bool_], decimals: int) -> 
     else:
         column = np.where(finite, values.astype(object), _NAN)
     if absent.any():
-        column = np.where(absent, None, column.astype(object))
+        column = column.astype(object)
+        column[absent] = None
     written: list[Any] = column.tolist()
     return written
 

@@ -172,31 +172,32 @@ def _numbers(rng: np.random.Generator) -> tuple[NumberLaw, ...]:
 
 
 def _number(name: str, kind: NumberKind, rng: np.random.Generator) -> NumberLaw:
-    """A law of ``kind`` with parameters of its own; what ``a`` and ``b`` are is said by :func:`_raw`."""
     u, v = rng.random(2).tolist()
+    return NumberLaw(name, kind, *_parameters(kind, u, v), 0.0)
+
+
+def _parameters(kind: NumberKind, u: float, v: float) -> tuple[float, float, int]:
+    """``a`` and ``b`` of a law (what they are says :func:`_raw`) and its decimals, from two numbers in [0, 1)."""
     match kind:
         case "normal":
-            a, b, decimals = 30.0 + 170.0 * u, 4.0 + 16.0 * v, 2
+            return 30.0 + 170.0 * u, 4.0 + 16.0 * v, 2
         case "lognormal":
-            a, b, decimals = 5.0 + 4.0 * u, 0.4 + 0.6 * v, 2
+            return 5.0 + 4.0 * u, 0.4 + 0.6 * v, 2
         case "exponential":
-            a, b, decimals = 5.0 + 200.0 * u, 0.0, 2
+            return 5.0 + 200.0 * u, 0.0, 2
         case "uniform":
-            a, b, decimals = 0.0, 1.0 + 23.0 * u, 3
+            return 0.0, 1.0 + 23.0 * u, 3
         case "count":
-            a, b, decimals = 1.0 + 11.0 * u, 0.0, 0
+            return 1.0 + 11.0 * u, 0.0, 0
         case "bimodal":
-            a, b, decimals = 5.0 + 20.0 * u, 40.0 + 40.0 * v, 1
+            return 5.0 + 20.0 * u, 40.0 + 40.0 * v, 1
         case "zero_inflated":
-            a, b, decimals = 0.4 + 0.4 * u, 2.0 + 3.0 * v, 2
-    return NumberLaw(name, kind, a, b, decimals, 0.0)
+            return 0.4 + 0.4 * u, 2.0 + 3.0 * v, 2
 
 
 def _measured(law: NumberLaw, missing: float, rng: np.random.Generator) -> NumberLaw:
     sample = law.draw(rng, 512)
-    return NumberLaw(
-        law.name, law.kind, law.a, law.b, law.decimals, missing, float(sample.mean()), float(sample.std())
-    )
+    return NumberLaw(law.name, law.kind, law.a, law.b, law.decimals, missing, float(sample.mean()), float(sample.std()))
 
 
 def _raw(kind: NumberKind, a: float, b: float, rng: np.random.Generator, n: int) -> Floats:

@@ -52,7 +52,8 @@ class LineFile:
         except (OSError, EOFError, zlib.error) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else error
             raise IngestError(f"{self._path}: line {number + 1}: {reason}") from error
-        self.close()
+        finally:
+            self.close()
 
     def bytes_read(self) -> int:
         """How much of the file was read, compressed as it lies there."""

@@ -78,7 +78,7 @@ def accumulate(
     return Accumulated(stepped, log_total, alarm)
 
 
-def restarted(log_total: FloatArray, log_budget: ArrayLike, margin: float = math.log(2.0)) -> NDArray[np.bool_]:
+def restarted(log_total: FloatArray, log_budget: ArrayLike, margin: ArrayLike = math.log(2.0)) -> NDArray[np.bool_]:
     """Cells whose evidence is no more than this tick's own budget can explain: a change, if one is coming, is later.
 
     The last tick at which a cell restarted is the onset that an alarm names.
@@ -92,7 +92,7 @@ def restarted(log_total: FloatArray, log_budget: ArrayLike, margin: float = math
     margin
         Nats above the budget that still count as nothing.
     """
-    return np.asarray(log_total <= np.asarray(log_budget, dtype=np.float64) + margin)
+    return np.asarray(log_total <= np.asarray(log_budget, dtype=np.float64) + np.asarray(margin))
 
 
 def _step(log_r: FloatArray, log_e: FloatArray, budget: FloatArray, shares: float | FloatArray) -> FloatArray:

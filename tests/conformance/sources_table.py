@@ -6,10 +6,9 @@ import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from servers.kafka import KafkaServer
 
 from monitor.clock import SystemClock
 from monitor.events.raw import Partition
@@ -18,6 +17,11 @@ from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.kafka_range import KafkaRange
 from monitor.ingest.settings import KafkaSettings
 from monitor.ingest.source import Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from servers.kafka import KafkaServer
 
 Streams = Sequence[Sequence[bytes | None]]
 Open = Callable[[Mapping[Partition, int]], Source]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from conformance.sources_table import CASES, Case, Streams, World
 
-from monitor.events.raw import Partition
-from monitor.ingest.source import Source
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from monitor.events.raw import Partition
+    from monitor.ingest.source import Source
 
 DEADLINE_SECONDS = 20.0
 

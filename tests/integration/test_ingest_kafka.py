@@ -1,16 +1,14 @@
-"""What reading from a real Kafka keeps of its promises: where it begins, what outages and retention do, dead letters."""
+"""What reading from a real Kafka keeps of its promises: where it begins, outages, retention, dead letters."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from servers.kafka import KafkaServer
 
 from monitor.clock import SystemClock, rfc3339
 from monitor.errors import IngestError
@@ -21,10 +19,18 @@ from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.kafka_range import KafkaRange
 from monitor.ingest.settings import KafkaSettings
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from servers.kafka import KafkaServer
+
 pytestmark = pytest.mark.servers
 
 NOON = 1_772_366_400.0
 """2026-03-01T12:00:00Z."""
+
+SPRY = {"statistics.interval.ms": 200}
+"""Lag and health are heard of sooner than usual."""
 
 
 def settings(server: KafkaServer, *topics: str, **more: Any) -> KafkaSettings:
@@ -235,7 +241,7 @@ def test_a_broker_that_goes_and_comes_back_loses_nothing(own_kafka: KafkaServer)
     """Stopped or killed in the middle, then back: all records come once; in between we are degraded, not exhausted."""
     name = own_kafka.new_topic(2)
     partition = Partition(name, 0)
-    with closing(source(own_kafka, name)) as reading:
+    with closing(source(own_kafka, name, librdkafka=SPRY)) as reading:
         seen: list[bytes | None] = []
         for first, end in ((0, own_kafka.stop), (100, own_kafka.kill)):
             own_kafka.produce(name, [(i % 2, value) for i, value in enumerate(numbered(first, first + 100))])
@@ -255,7 +261,7 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(own_kafka: KafkaServer) ->
     name = own_kafka.new_topic()
     own_kafka.produce(name, [(0, b"x")])
     own_kafka.stop()
-    with closing(source(own_kafka, name)) as reading:
+    with closing(source(own_kafka, name, librdkafka=SPRY)) as reading:
         assert len(reading.poll(10, 0.05)) == 0
         assert reading.check().status == "degraded"
         assert reading.check().detail
@@ -293,7 +299,7 @@ def test_commits_are_for_lag_tools(kafka: KafkaServer, topic: str) -> None:
 def test_lag_is_what_waits(kafka: KafkaServer, topic: str) -> None:
     """Lag is the number of records behind the position, as of the last statistics."""
     kafka.produce(topic, [(0, b"more")] * 90)
-    with closing(source(kafka, topic, librdkafka={"statistics.interval.ms": 200})) as reading:
+    with closing(source(kafka, topic, librdkafka=SPRY)) as reading:
         until(lambda: bool(reading.positions()), reading)
         seen = 0
         while not reading.lag():
@@ -361,7 +367,7 @@ def test_a_range_ends_where_the_log_ended_at_its_start(kafka: KafkaServer, topic
 
 def test_a_range_of_a_missing_topic_is_an_error(kafka: KafkaServer) -> None:
     """A range of a topic that does not exist says so with the topic's name."""
-    with pytest.raises(IngestError, match="nowhere at 127.0.0.1:.*: no such topic"):
+    with pytest.raises(IngestError, match=r"nowhere at 127\.0\.0\.1:\d+: no such topic"):
         KafkaRange(settings(kafka, "nowhere"), "nowhere", None, None, {}, SystemClock())
 
 

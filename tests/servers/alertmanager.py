@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from servers.need import program
 from servers.process import ServerProcess, answers, free_ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TO_WEBHOOK = """\
 route:

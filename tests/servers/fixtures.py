@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from servers.alertmanager import AlertmanagerServer
 from servers.kafka import KafkaServer
 from servers.prometheus import PrometheusServer
 from servers.webhook import WebhookReceiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 from servers.need import kafka_libraries, program
 from servers.process import ServerProcess, accepts, free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 Record = tuple[int, bytes | None] | tuple[int, bytes | None, float]
 """Partition, value and, where it matters, the record's time in seconds since the epoch."""

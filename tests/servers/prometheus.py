@@ -6,11 +6,13 @@ import json
 import time
 import urllib.parse
 import urllib.request
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from servers.need import program
 from servers.process import ServerProcess, answers, free_ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class PrometheusServer:

@@ -1,0 +1,61 @@
+# What each target does stands in README.md and CONTRIBUTING.md; `make` alone lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup fmt check test bench demo lock clean
+
+help:
+	@echo "make demo    an embedded fleet with planted faults, no broker needed"
+	@echo "make test    every test, with the real servers they need (SKIP_SERVERS=1 does without)"
+	@echo "make setup   the environment alone"
+	@echo "make check   lint, types, layers"
+	@echo "make fmt     format the code"
+	@echo "make bench   the benchmarks, as ratios from one run"
+	@echo "make lock    resolve the dependencies anew"
+
+setup: $(READY)
+
+# A machine without a C compiler gets one from the lock, so that the kernels are compiled everywhere.
+$(READY): pyproject.toml hatch_build.py $(wildcard requirements/*.txt) $(wildcard monitor/kernels/*.[ch])
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/compiler.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+fmt: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(READY)
+	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest $(TESTS)
+
+bench: $(READY)
+	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
+	$(BIN)/python bench/decode.py
+	$(BIN)/python bench/throughput.py --json
+
+demo: $(READY)
+	$(BIN)/modelwatch demo
+
+lock: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/dev.txt
+	echo ziglang | $(BIN)/uv pip compile --quiet - --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/compiler.txt
+
+clean:
+	rm -rf .venv .cache build dist

@@ -1,0 +1,223 @@
+"""Which words the program takes: parses them and calls, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from monitor.errors import ModelwatchError, UsageError
+
+Arguments = argparse.Namespace
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 2 usage, 78 bad configuration, 1 anything else."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[Arguments], int | None] = arguments.run
+    try:
+        return run(arguments) or 0
+    except ModelwatchError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is left must not be complained about at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="modelwatch", description=_WHAT)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_replay(commands)
+    _add_demo(commands)
+    _add_baseline(commands)
+    _add_alerts(commands)
+    version = commands.add_parser("version", help="which version this is")
+    version.add_argument("--json", action="store_true")
+    version.set_defaults(run=_version)
+    return parser
+
+
+_WHAT = "Watches fleets of machine-learning models on Kafka; the number of false alarms a week is a setting."
+
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="the daemon")
+    run.add_argument("--config", type=Path, required=True, metavar="FILE")
+    run.set_defaults(run=_run)
+    check = commands.add_parser("check-config", help="validates a configuration and prints what it means")
+    check.add_argument("file", type=Path, metavar="FILE")
+    check.set_defaults(run=_check_config)
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    replay = commands.add_parser("replay", help="what a configuration would have said of files or a range of a topic")
+    replay.add_argument("paths", nargs="*", metavar="PATH", help=".jsonl, .jsonl.gz or .parquet; - is standard input")
+    replay.add_argument("--config", type=Path, metavar="FILE")
+    replay.add_argument("--topic", metavar="T")
+    replay.add_argument("--since", metavar="TIME")
+    replay.add_argument("--until", metavar="TIME")
+    replay.add_argument("--json", action="store_true", help="one JSON object a line")
+    replay.add_argument("--out", type=Path, metavar="DIR", help="also write DIR/models/<model>.json")
+    replay.set_defaults(run=_replay)
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser("demo", help="an embedded fleet with planted faults, in accelerated event time")
+    demo.add_argument("--models", type=int, default=200, metavar="N")
+    demo.add_argument("--minutes", type=float, default=None, metavar="M", help="keep serving the status page that long")
+    demo.add_argument("--seed", type=int, default=1, metavar="S")
+    demo.add_argument("--speed", type=float, default=0.0, metavar="X", help="event seconds a second; 0: as fast as it goes")
+    demo.add_argument("--headless", action="store_true", help="no status page afterwards")
+    demo.add_argument("--json", action="store_true", help="one JSON object last")
+    demo.set_defaults(run=_demo)
+
+
+def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    baseline = commands.add_parser("baseline", help="references from training data")
+    verbs = baseline.add_subparsers(title="verbs", metavar="VERB", required=True)
+    build = verbs.add_parser("build", help="builds one from a training set (.csv, .parquet, .jsonl)")
+    build.add_argument("--model", required=True, metavar="NAME")
+    build.add_argument("--version", default="", metavar="V")
+    build.add_argument("--out", type=Path, required=True, metavar="FILE")
+    build.add_argument("--label", metavar="COLUMN", help="the predicted class")
+    build.add_argument("--score", metavar="COLUMN", help="the predicted probability")
+    build.add_argument("--value", metavar="COLUMN", help="the predicted number")
+    build.add_argument("--category", action="append", default=[], metavar="COLUMN", help="numbers that are codes")
+    build.add_argument("--leave-out", action="append", default=[], metavar="COLUMN")
+    build.add_argument("data", type=Path, metavar="DATA")
+    build.set_defaults(run=_baseline_build)
+    show = verbs.add_parser("show", help="what a reference holds")
+    show.add_argument("file", type=Path, metavar="FILE")
+    show.set_defaults(run=_baseline_show)
+    diff = verbs.add_parser("diff", help="how two references differ, the largest difference first")
+    diff.add_argument("a", type=Path, metavar="A")
+    diff.add_argument("b", type=Path, metavar="B")
+    diff.set_defaults(run=_baseline_diff)
+
+
+def _add_alerts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    alerts = commands.add_parser("alerts", help="the way to people")
+    verbs = alerts.add_subparsers(title="verbs", metavar="VERB", required=True)
+    test = verbs.add_parser("test", help="posts a test alert to each Alertmanager and resolves it")
+    test.add_argument("--config", type=Path, required=True, metavar="FILE")
+    test.add_argument("--hold", default="0s", metavar="DURATION", help="keep it firing that long, to see it arrive")
+    test.set_defaults(run=_alerts_test)
+
+
+# Each command imports what it needs: `modelwatch version` need not load Kafka, nor `check-config` numpy.
+
+
+def _run(arguments: Arguments) -> None:
+    from monitor.app import run
+    from monitor.clock import SystemClock
+    from monitor.config import load
+
+    config = load(arguments.config, os.environ)
+    config.require_kafka()
+    run(config, SystemClock())
+
+
+def _check_config(arguments: Arguments) -> None:
+    from monitor.config import describe, load
+
+    print(describe(load(arguments.file, os.environ)), end="")
+
+
+def _replay(arguments: Arguments) -> None:
+    from monitor import replay
+    from monitor.clock import SystemClock
+    from monitor.config import load
+
+    clock = SystemClock()
+    config = load(arguments.config, os.environ)
+    if bool(arguments.paths) == bool(arguments.topic):
+        raise UsageError("replay: name files, or a topic with --topic, not both")
+    if not arguments.topic and (arguments.since or arguments.until):
+        raise UsageError("replay: --since and --until go with --topic")
+    if arguments.topic:
+        replayed = replay.of_topic(config, arguments.topic, arguments.since, arguments.until, clock)
+    else:
+        replayed = replay.of_files(config, arguments.paths, clock)
+    (replay.write_json if arguments.json else replay.write_text)(replayed, sys.stdout)
+    if arguments.out:
+        replay.write_documents(replayed, arguments.out)
+
+
+def _demo(arguments: Arguments) -> int:
+    from monitor import demo
+    from monitor.clock import SystemClock
+
+    if arguments.models < 1 or arguments.speed < 0:
+        raise UsageError("demo: --models must be at least 1, --speed not negative")
+    return demo.run(
+        SystemClock(),
+        models=arguments.models,
+        minutes=arguments.minutes,
+        seed=arguments.seed,
+        speed=arguments.speed,
+        headless=arguments.headless,
+        as_json=arguments.json,
+    )
+
+
+def _baseline_build(arguments: Arguments) -> None:
+    from monitor.catalog import profile, training
+
+    columns = training.Columns(
+        label=arguments.label,
+        score=arguments.score,
+        value=arguments.value,
+        left_out=frozenset(arguments.leave_out),
+        categories=frozenset(arguments.category),
+    )
+    built = training.build_with_progress(arguments.data, arguments.model, arguments.version, columns)
+    digest = profile.save(built, arguments.out)
+    print(f"{arguments.out}: {built.events} rows, {len(built.series)} series, sha256 {digest}")
+
+
+def _baseline_show(arguments: Arguments) -> None:
+    from monitor.catalog import profile, profile_text
+
+    print(profile_text.show(*profile.load(arguments.file)), end="")
+
+
+def _baseline_diff(arguments: Arguments) -> None:
+    from monitor.catalog import profile, profile_text
+
+    print(profile_text.diff(profile.load(arguments.a)[0], profile.load(arguments.b)[0]), end="")
+
+
+def _alerts_test(arguments: Arguments) -> int:
+    from monitor.catalog.durations import parse_duration
+    from monitor.clock import SystemClock
+    from monitor.config import load
+    from monitor.notify.rehearsal import rehearse
+
+    config = load(arguments.config, os.environ)
+    if not config.alertmanager.urls:
+        raise UsageError("alerts test: the configuration names no Alertmanager (alertmanager.urls)")
+    try:
+        hold = parse_duration(arguments.hold)
+    except ValueError as error:
+        raise UsageError(f"alerts test: --hold: {error}") from error
+    results = rehearse(config.alertmanager, SystemClock(), config.http.external_url, hold_seconds=hold)
+    for result in results:
+        print(f"{result.alertmanager}: {'ok' if result.ok else 'FAILED'}: {result.detail}")
+    return 0 if all(result.ok for result in results) else 1
+
+
+def _version(arguments: Arguments) -> None:
+    from importlib.metadata import version
+
+    facts = {"version": version("modelwatch"), "python": platform.python_version()}
+    print(json.dumps(facts) if arguments.json else f"modelwatch {facts['version']} (Python {facts['python']})")
