@@ -6,18 +6,14 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any
 
 import numpy as np
 
-from monitor.catalog.models import Phase
 from monitor.clock import Clock
 from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
@@ -30,8 +26,8 @@ from monitor.ingest.kafka import KafkaSource
 from monitor.notify.log import IncidentLog, log_facts
 from monitor.notify.notifier import Notifications
 from monitor.pipeline import Pipeline
-from monitor.portrait import model_document
-from monitor.status import MODEL_STATES, Check, DriftingFeature, Fleet as FleetColumns, Status
+from monitor.publish import LoopDesk, Painter
+from monitor.status import Check
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
 from monitor.store.ticklog import TickLog
@@ -47,7 +43,6 @@ _GC_SECONDS = 300.0
 """Full collections happen this often and between batches; the hot path makes no cycles."""
 _ROLL_UP_MODELS = 8
 """Models whose history is rolled up behind one commit."""
-_ANSWER_SECONDS = 5.0
 
 _log = logs.get_logger("monitor.app")
 
@@ -58,49 +53,6 @@ def program_version() -> str:
         return version("modelwatch")
     except PackageNotFoundError:
         return "0.0.0"
-
-
-@dataclass(slots=True)
-class _Question:
-    """Something that another thread wants to know of what only the loop may touch."""
-
-    model: str
-    answer: dict[str, Any] | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-
-
-class LoopDesk:
-    """Where other threads ask: the newest picture at once, details on the loop's next turn."""
-
-    def __init__(self, first: Status) -> None:
-        self._status = first
-        self._questions: SimpleQueue[_Question] = SimpleQueue()
-
-    def status(self) -> Status:
-        """The newest published picture."""
-        return self._status
-
-    def publish(self, status: Status) -> None:
-        """Replace the picture."""
-        self._status = status
-
-    def model_detail(self, model: str) -> dict[str, Any] | None:
-        """Ask the loop; raises ``TimeoutError`` when it does not answer."""
-        question = _Question(model)
-        self._questions.put(question)
-        if not question.done.wait(_ANSWER_SECONDS):
-            raise TimeoutError(f"the loop did not answer within {_ANSWER_SECONDS:g} s")
-        return question.answer
-
-    def answer(self, find: Callable[[str], dict[str, Any] | None]) -> None:
-        """Answer everything that was asked; called by the loop."""
-        while True:
-            try:
-                question = self._questions.get_nowait()
-            except Empty:
-                return
-            question.answer = find(question.model)
-            question.done.set()
 
 
 class _StoreKeeper:
@@ -138,15 +90,9 @@ class Daemon:
         self._config = config
         self._clock = clock
         self._stop = threading.Event()
-        self._started_at = clock.now()
         self._published_at = -np.inf
         self._collected_at = clock.monotonic()
         self._cleanups = ExitStack()
-        self._known: tuple[int, ...] | None = None
-        self._order = np.zeros(0, np.int64)
-        self._names: list[str] = []
-        self._versions: list[str] = []
-        self._teams: list[str] = []
         self._ready = False
         self.metrics = Metrics(version=program_version(), revision=os.environ.get("SOURCE_REVISION", ""))
         logs.configure(
@@ -156,7 +102,8 @@ class Daemon:
             count=lambda level: self.metrics.log_messages.labels(level).inc(),
         )
         self.fleet = make_fleet(config)
-        self.desk = LoopDesk(self._status())
+        self._painter = Painter(self.fleet, config, "run", program_version(), clock)
+        self.desk = LoopDesk(self._painter.status())
 
     def run(self) -> None:
         """Run until :meth:`stop`; raises what cannot be lived with, with everything let go of."""
@@ -246,7 +193,7 @@ class Daemon:
 
     def _beside(self, pipeline: Pipeline) -> None:
         """What is done between batches: answer, publish, count what the source says, collect garbage."""
-        self.desk.answer(self._detail)
+        self.desk.answer(self._painter.detail)
         now = self._clock.monotonic()
         if now - self._published_at >= PUBLISH_SECONDS:
             self._ready = True
@@ -269,92 +216,14 @@ class Daemon:
             metrics.watermark.set(pipeline.event_time.watermark)
 
     def _publish(self, pipeline: Pipeline) -> None:
-        self.desk.publish(self._status(pipeline))
-
-    def _status(self, pipeline: Pipeline | None = None) -> Status:
-        now, budget = self._clock.now(), self._config.budget
-        watermark = pipeline.event_time.watermark if pipeline else -np.inf
-        return Status(
-            version=program_version(),
-            mode="run",
-            started_at=self._started_at,
-            published_at=now,
-            watermark=watermark if np.isfinite(watermark) else None,
-            ready=self._ready,
-            loop_turned_at=now,
-            checks=self._checks(now),
-            fleet=self._fleet_columns(),
-            incidents=self.fleet.book.newest(),
-            budget={
-                "per_week": budget.false_alarms_per_week,
-                "per_model_per_week": budget.per_model_per_week,
-                "shares": self.fleet.judge.budget.shares,
-                "spent": dict(self.fleet.judge.budget.spent),
-                "cells": dict(self.fleet.judge.n_cells),
-            },
-            config_hash=self._config.digest,
-            config_loaded_at=self._started_at,
-            drifting=self._drifting(),
-        )
+        checks = self._checks(self._clock.now())
+        self.desk.publish(self._painter.status(pipeline.event_time.watermark, ready=self._ready, checks=checks))
 
     def _checks(self, now: float) -> dict[str, Check]:
-        if not self._ready:
-            return {"loop": Check("ok", "starting", now)}
         checks = {"kafka": self._source.check(), "store": Check("ok", self._config.store.path, now)}
         for name, status, detail in self._notifications.check():
             checks[name] = Check(status, detail, now)
         return checks
-
-    def _fleet_columns(self) -> FleetColumns:
-        models = self.fleet.models
-        n, rows = len(models), models.rows
-        known = tuple(len(model.versions) for model in models.items)
-        if known != self._known:
-            # The web caches by identity of these lists: they are made anew only when they say something else.
-            items = sorted(models.items, key=lambda model: model.name)
-            self._order = np.array(sorted(range(n), key=lambda i: models.items[i].name), np.int64)
-            self._names = [model.name for model in items]
-            self._versions = [model.version for model in items]
-            self._teams = [model.policy.team for model in items]
-            self._known = known
-        order = self._order
-        return FleetColumns(
-            self._names,
-            self._versions,
-            self._teams,
-            self._states()[order],
-            rows["events"][order],
-            rows["last_time"][order],
-            self.fleet.drift_ratios()[order],
-        )
-
-    def _states(self) -> Any:
-        """Index of ``MODEL_STATES`` of each model."""
-        n = len(self.fleet.models)
-        phase = self.fleet.models.rows["phase"][:n]
-        states = np.where(phase == Phase.LEARNING, MODEL_STATES.index("learning"), MODEL_STATES.index("watching"))
-        firing = {key[0] for key in self.fleet.book.open}
-        for row, model in enumerate(self.fleet.models.items):
-            if model.name in firing:
-                states[row] = MODEL_STATES.index("firing")
-        return states.astype(np.uint8)
-
-    def _drifting(self) -> tuple[DriftingFeature, ...]:
-        return tuple(
-            DriftingFeature(
-                incident.model,
-                cell.feature or f"prediction {cell.output}",
-                cell.detector,
-                cell.effect.value / max(cell.effect.tolerance, 1e-9),
-            )
-            for held in self.fleet.book.open.values()
-            for incident in (held.incident,)
-            for cell in incident.cells
-        )
-
-    def _detail(self, name: str) -> dict[str, Any] | None:
-        row = self.fleet.find_model(name)
-        return None if row is None else model_document(self.fleet, row, int(self._states()[row]))
 
     def _settle_collector(self) -> None:
         """What exists now stays: the collector need not look at it again, nor run in the middle of a batch."""

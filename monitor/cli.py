@@ -166,7 +166,7 @@ def _demo(arguments: Arguments) -> int:
         seed=arguments.seed,
         speed=arguments.speed,
         headless=arguments.headless,
-        as_json=arguments.json,
+        print_json=arguments.json,
     )
 
 

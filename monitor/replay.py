@@ -95,7 +95,8 @@ def replay(
     clock: Clock,
     *,
     fleet: Fleet | None = None,
-    progress: Callable[[int], None] = lambda _records: None,
+    progress: Callable[[int], object] = lambda _records: None,
+    beside: Callable[[Pipeline], None] = lambda _pipeline: None,
     batch_records: int = BATCH_RECORDS,
 ) -> Replayed:
     """Run ``source`` to its end. The same input and configuration give the same incidents, whatever the batch size."""
@@ -116,6 +117,7 @@ def replay(
     )
     while not source.finished():
         progress(pipeline.turn())
+        beside(pipeline)
     horizon = max((model.policy.outcome_horizon for model in fleet.models.items), default=0.0)
     pipeline.finish(config.clock.lateness + horizon)
     incidents = sorted(collected.incidents.values(), key=lambda i: (i.fired_time, i.model, i.alertname, i.id))

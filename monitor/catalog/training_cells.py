@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -21,7 +20,9 @@ TEXT_BYTES_MAX = 1024
 NULL_WORDS = frozenset({"NA", "N/A", "null", "NULL", "None"})
 """Missing values in a column of numbers of a text file; in any other column they are words like others."""
 _TRUTHS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|NaN|NAN|inf|Inf|Infinity|infinity)\s*")
+_NUMBER = re.compile(
+    r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|NaN|NAN|inf|Inf|Infinity|infinity)\s*"
+)
 
 
 class Writing(Enum):
@@ -30,7 +31,9 @@ class Writing(Enum):
     AS_IT_STANDS = "as it stands"
     """Texts as they are; in a file with types truth values become ``true`` and ``false``, numbers are of a wrong type."""
     FEATURE = "feature"
-    """The same, but numbers are written out: ``3``, ``2.5``."""
+    """The same, but numbers of a file with types are written out: ``3``, ``2.5``."""
+    TRUTHS = "truths"
+    """``True`` and ``TRUE`` of a text file become ``true``, as JSON has it."""
     CLASS = "class"
     """A label: ``1``, ``1.0`` and ``true`` are the same class ``1``."""
 
@@ -98,10 +101,10 @@ class WordCells:
         """As :class:`Cells` says."""
         view = CategoryView(nulls=self._column.null_count)
         for text, n in _counted(self._column):
-            if writing is Writing.CLASS and text in NULL_WORDS:
+            if writing in {Writing.CLASS, Writing.TRUTHS} and text in NULL_WORDS:
                 view.nulls += n
             else:
-                _add_text(view, _class_word(text) if writing is Writing.CLASS else text, n)
+                _add_text(view, _word(text, writing), n)
         return view
 
     def _mixed(self, nulls: int) -> NumberView:
@@ -189,11 +192,6 @@ def is_text(kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def loads(line: bytes) -> Any:
-    """JSON with NaN and infinities in it, which events may hold too."""
-    return json.loads(line)
-
-
 def _floats(column: Any) -> Floats:
     values: Floats = column.to_numpy(zero_copy_only=False)
     return values
@@ -246,17 +244,10 @@ def _truth_word(truth: bool, writing: Writing) -> str:
     return "true" if truth else "false"
 
 
-def _class_word(text: str) -> str:
-    """The class that a word of a text file names."""
-    if text in _TRUTHS:
-        return "1" if _TRUTHS[text] else "0"
-    value = float(text) if _NUMBER.fullmatch(text) else math.nan
-    return class_text(value) if math.isfinite(value) else text
-
-
-def lower_truths(texts: Mapping[str, int]) -> dict[str, int]:
-    """``True`` and ``TRUE`` as the truth values that JSON knows."""
-    lowered = Counter[str]()
-    for text, n in texts.items():
-        lowered["true" if _TRUTHS.get(text) else "false" if text in _TRUTHS else text] += n
-    return dict(lowered)
+def _word(text: str, writing: Writing) -> str:
+    """What a word of a text file is as a category."""
+    if writing in {Writing.CLASS, Writing.TRUTHS} and text in _TRUTHS:
+        return _truth_word(_TRUTHS[text], writing)
+    if writing is Writing.CLASS and _NUMBER.fullmatch(text) and math.isfinite(float(text)):
+        return class_text(float(text))
+    return text

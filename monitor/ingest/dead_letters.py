@@ -47,6 +47,8 @@ class DeadLetters:
     def __init__(self, settings: KafkaSettings | None, clock: Clock) -> None:
         self._topic = settings.dead_letter_topic if settings is not None else ""
         self._per_second = settings.dead_letters_per_second if settings is not None else 0
+        self.waiting = 0
+        """How many are on their way."""
         self._clock = clock
         self._allowed = float(self._per_second)
         self._allowed_at = clock.monotonic()
@@ -76,14 +78,11 @@ class DeadLetters:
         counts, self._counts = DeadLetterCounts(*self._counts), [0] * len(DeadLetterCounts._fields)
         return counts
 
-    @property
-    def waiting(self) -> int:
-        """How many are on their way."""
-        return len(self._producer) if self._producer is not None else 0
-
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until every letter handed over has arrived or failed; ``False`` if some are still on their way."""
-        return self._producer is None or self._producer.flush(timeout_seconds) == 0
+        if self._producer is not None:
+            self._producer.flush(timeout_seconds)
+        return self.waiting == 0
 
     def close(self, timeout_seconds: float = 5.0) -> None:
         """Flush, and count what could not be delivered in time as failed."""
@@ -113,12 +112,14 @@ class DeadLetters:
         key = batch.keys[index] if len(batch.keys) else None
         try:
             producer.produce(self._topic, value, key, headers=headers, on_delivery=self._on_delivery)
+            self.waiting += 1
         except BufferError:
             self._count("overflow", 1)
         except KafkaException:
             self._count("failed", 1)
 
     def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
+        self.waiting -= 1
         self._count("delivered" if error is None else "failed", 1)
 
     def _count(self, what: str, n: int) -> None:

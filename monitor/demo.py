@@ -1,0 +1,131 @@
+"""Shows what the program does without anything around it: an embedded fleet with planted faults, and what was found."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from tqdm import tqdm
+
+from monitor.catalog import profile
+from monitor.clock import Clock
+from monitor.compose import make_fleet
+from monitor.config import Config, load
+from monitor.errors import WebError
+from monitor.fleet import Fleet
+from monitor.ingest.demo import DemoFleet, DemoSource
+from monitor.ingest.demo_report import DemoReport, as_json, as_text, score
+from monitor.pipeline import Pipeline
+from monitor.publish import LoopDesk, Painter
+from monitor.replay import replay
+from monitor.telemetry import logs
+from monitor.telemetry.metrics import Metrics
+from monitor.web.server import WebServer
+
+SERVING_MINUTES = 10.0
+"""How long the status page stays after a demo on a terminal."""
+_PUBLISH_SECONDS = 0.5
+
+
+class _Show:
+    """The status page of a running demo: published now and then, asked between batches."""
+
+    def __init__(self, config: Config, painter: Painter, desk: LoopDesk, clock: Clock, speed: float) -> None:
+        self._config = config
+        self._painter = painter
+        self._desk = desk
+        self._clock = clock
+        self._speed = speed
+        self._published_at = clock.monotonic()
+        self._began: tuple[float, float] | None = None
+
+    def turned(self, pipeline: Pipeline) -> None:
+        """Publish, answer, and wait where event time is told to run no faster than ``speed``."""
+        watermark = pipeline.event_time.watermark
+        self._desk.answer(self._painter.detail)
+        if self._clock.monotonic() - self._published_at >= _PUBLISH_SECONDS:
+            self._desk.publish(self._painter.status(watermark, ready=True))
+            self._published_at = self._clock.monotonic()
+        if self._speed > 0 and watermark > 0:
+            self._began = self._began or (self._clock.monotonic(), watermark)
+            due = self._began[0] + (watermark - self._began[1]) / self._speed
+            self._clock.sleep(max(due - self._clock.monotonic(), 0.0))
+
+    def serve(self, seconds: float) -> None:
+        """Go on answering for ``seconds``."""
+        until = self._clock.monotonic() + seconds
+        while self._clock.monotonic() < until:
+            self._desk.publish(self._painter.status(ready=True))
+            self._desk.answer(self._painter.detail)
+            self._clock.sleep(0.1)
+
+
+def run(
+    clock: Clock, *, models: int, minutes: float | None, seed: int, speed: float, headless: bool, print_json: bool
+) -> int:
+    """Run the demo and print what it planted and found; returns the exit code."""
+    logs.configure(clock, level="warning")
+    fleet = DemoFleet(models=models, seed=seed)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelwatch-demo-")))
+        _say(f"planted {len(fleet.faults)} faults in {models} models; about {fleet.events_expected():,} events of two days")
+        config = _prepare(fleet, folder)
+        watched = make_fleet(config)
+        painter = Painter(watched, config, "demo", "", clock)
+        desk = LoopDesk(painter.status(ready=True))
+        show = _Show(config, painter, desk, clock, speed)
+        serving = not headless and _serve(stack, config, desk, clock)
+        report = _judge(fleet, config, watched, clock, show)
+        print(as_text(report))
+        if minutes is None:
+            minutes = SERVING_MINUTES if serving and sys.stdout.isatty() else 0.0
+        if print_json:
+            print(json.dumps(as_json(report)), flush=True)
+        if serving and minutes > 0:
+            _say(f"the status page stays for {minutes:g} minutes (Ctrl-C ends it)")
+            show.serve(minutes * 60.0)
+    return 0
+
+
+def _prepare(fleet: DemoFleet, folder: Path) -> Config:
+    """The references of the days before as files, and a configuration that names them: what a user would have."""
+    with tqdm(fleet.references(), total=len(fleet.models), unit="model", desc="references", file=sys.stderr, disable=_quiet()) as profiles:
+        for built in profiles:
+            profile.save(built, folder / f"{built.model}.mwref")
+    file = folder / "demo.toml"
+    file.write_text('[[models]]\nmatch = "*"\nreference = "file:{model}.mwref"\n')
+    return load(file, {})
+
+
+def _judge(fleet: DemoFleet, config: Config, watched: Fleet, clock: Clock, show: _Show) -> DemoReport:
+    source = DemoSource(fleet)
+    with tqdm(total=fleet.events_expected(), unit="event", unit_scale=True, desc="two days", file=sys.stderr, disable=_quiet()) as bar:
+        replayed = replay(config, source, clock, fleet=watched, progress=bar.update, beside=show.turned)
+    tick = config.clock.tick
+    return score(fleet.faults, replayed.incidents, tick=tick, events=replayed.events, seconds=replayed.seconds)
+
+
+def _serve(stack: ExitStack, config: Config, desk: LoopDesk, clock: Clock) -> bool:
+    """Serve the status page; on the usual port, or on a free one where that is taken."""
+    metrics = Metrics()
+    metrics.read_status(desk.status)
+    try:
+        web = WebServer(config.http, desk, metrics, clock)
+    except WebError:
+        web = WebServer(config.http.model_copy(update={"listen": "127.0.0.1:0"}), desk, metrics, clock)
+    web.start()
+    stack.callback(web.stop)
+    _say(f"status page: http://127.0.0.1:{web.port}/")
+    return True
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _quiet() -> bool:
+    """Progress bars are for terminals."""
+    return not sys.stderr.isatty()

@@ -1,0 +1,162 @@
+"""Paints the frozen picture of the fleet for the web, and lets other threads ask the loop for details."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Phase
+from monitor.clock import Clock
+from monitor.config import Config
+from monitor.fleet import Fleet
+from monitor.portrait import model_document
+from monitor.status import MODEL_STATES, Check, DriftingFeature, Status
+from monitor.status import Fleet as FleetColumns
+
+_ANSWER_SECONDS = 5.0
+_NO_CHECKS: Mapping[str, Check] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class _Question:
+    """Something that another thread wants to know of what only the loop may touch."""
+
+    model: str
+    answer: dict[str, Any] | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class LoopDesk:
+    """Where other threads ask: the newest picture at once, details on the loop's next turn."""
+
+    def __init__(self, first: Status) -> None:
+        self._status = first
+        self._questions: SimpleQueue[_Question] = SimpleQueue()
+
+    def status(self) -> Status:
+        """The newest published picture."""
+        return self._status
+
+    def publish(self, status: Status) -> None:
+        """Replace the picture."""
+        self._status = status
+
+    def model_detail(self, model: str) -> dict[str, Any] | None:
+        """Ask the loop; raises ``TimeoutError`` when it does not answer."""
+        question = _Question(model)
+        self._questions.put(question)
+        if not question.done.wait(_ANSWER_SECONDS):
+            raise TimeoutError(f"the loop did not answer within {_ANSWER_SECONDS:g} s")
+        return question.answer
+
+    def answer(self, find: Callable[[str], dict[str, Any] | None]) -> None:
+        """Answer everything that was asked; called by the loop."""
+        while True:
+            try:
+                question = self._questions.get_nowait()
+            except Empty:
+                return
+            question.answer = find(question.model)
+            question.done.set()
+
+
+class Painter:
+    """Makes a :class:`~monitor.status.Status` of a fleet; belongs to the loop."""
+
+    def __init__(self, fleet: Fleet, config: Config, mode: str, version: str, clock: Clock) -> None:
+        self._fleet = fleet
+        self._config = config
+        self._mode = mode
+        self._version = version
+        self._clock = clock
+        self._started_at = clock.now()
+        self._known: tuple[int, ...] | None = None
+        self._order: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._names: list[str] = []
+        self._versions: list[str] = []
+        self._teams: list[str] = []
+
+    def status(
+        self, watermark: float = -np.inf, *, ready: bool = False, checks: Mapping[str, Check] = _NO_CHECKS
+    ) -> Status:
+        """The fleet as it is now."""
+        now, budget, judge = self._clock.now(), self._config.budget, self._fleet.judge
+        return Status(
+            version=self._version,
+            mode=self._mode,
+            started_at=self._started_at,
+            published_at=now,
+            watermark=watermark if np.isfinite(watermark) else None,
+            ready=ready,
+            loop_turned_at=now,
+            checks=checks,
+            fleet=self._columns(),
+            incidents=self._fleet.book.newest(),
+            budget={
+                "per_week": budget.false_alarms_per_week,
+                "per_model_per_week": budget.per_model_per_week,
+                "shares": judge.budget.shares,
+                "spent": dict(judge.budget.spent),
+                "cells": dict(judge.n_cells),
+            },
+            config_hash=self._config.digest,
+            config_loaded_at=self._started_at,
+            drifting=self._drifting(),
+        )
+
+    def detail(self, name: str) -> dict[str, Any] | None:
+        """The document of a model by its name."""
+        row = self._fleet.find_model(name)
+        return None if row is None else model_document(self._fleet, row, int(self._states()[row]))
+
+    def _columns(self) -> FleetColumns:
+        models = self._fleet.models
+        known = tuple(len(model.versions) for model in models.items)
+        if known != self._known:
+            # The web caches by identity of these lists: they are made anew only when they say something else.
+            self._order = np.array(sorted(range(len(models)), key=lambda i: models.items[i].name), np.int64)
+            items = [models.items[i] for i in self._order.tolist()]
+            self._names = [model.name for model in items]
+            self._versions = [model.version for model in items]
+            self._teams = [model.policy.team for model in items]
+            self._known = known
+        order, rows = self._order, models.rows
+        return FleetColumns(
+            names=self._names,
+            versions=self._versions,
+            teams=self._teams,
+            state=self._states()[order],
+            events=rows["events"][order],
+            last_event_time=rows["last_time"][order],
+            drift_ratio=self._fleet.drift_ratios()[order],
+        )
+
+    def _states(self) -> NDArray[np.uint8]:
+        """Index of ``MODEL_STATES`` of each model, by row."""
+        phase = self._fleet.models.rows["phase"][: len(self._fleet.models)]
+        learning, watching = MODEL_STATES.index("learning"), MODEL_STATES.index("watching")
+        states = np.where(phase == Phase.LEARNING, learning, watching).astype(np.uint8)
+        for name in {key[0] for key in self._fleet.book.open}:
+            row = self._fleet.find_model(name)
+            if row is not None:
+                states[row] = MODEL_STATES.index("firing")
+        return states
+
+    def _drifting(self) -> tuple[DriftingFeature, ...]:
+        return tuple(
+            DriftingFeature(
+                held.incident.model,
+                cell.feature or f"prediction {cell.output}",
+                cell.detector,
+                cell.effect.value / max(cell.effect.tolerance, 1e-9),
+            )
+            for held in self._fleet.book.open.values()
+            for cell in held.incident.cells
+        )
