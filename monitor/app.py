@@ -25,7 +25,7 @@ from monitor.ingest.dead_letters import DeadLetters
 from monitor.ingest.kafka import KafkaSource
 from monitor.notify.log import IncidentLog, log_facts
 from monitor.notify.notifier import Notifications
-from monitor.pipeline import Pipeline
+from monitor.pipeline import Pace, Pipeline, Surroundings
 from monitor.publish import LoopDesk, Painter
 from monitor.status import Check
 from monitor.store.checkpoint import Checkpoint
@@ -58,7 +58,9 @@ def program_version() -> str:
 class _StoreKeeper:
     """Writes checkpoints, and measures them."""
 
-    def __init__(self, database: Database, checkpoint: Checkpoint, log: TickLog, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, checkpoint: Checkpoint, log: TickLog, metrics: Metrics, clock: Clock
+    ) -> None:
         self._database = database
         self._checkpoint = checkpoint
         self._log = log
@@ -154,14 +156,14 @@ class Daemon:
             make_decoders(config),
             self.fleet,
             event_time,
-            clock=clock,
-            metrics=self.metrics,
-            dead_letters=self._dead_letters,
-            keeper=_StoreKeeper(database, checkpoint, log, self.metrics, clock),
-            told=self._tell,
-            idle_seconds=config.clock.idle,
-            commit_seconds=config.store.commit,
-            future=config.clock.future,
+            Surroundings(
+                clock,
+                self.metrics,
+                self._dead_letters,
+                _StoreKeeper(database, checkpoint, log, self.metrics, clock),
+                self._tell,
+            ),
+            Pace(live=True, idle=config.clock.idle, commit=config.store.commit, future=config.clock.future),
         )
 
     def _start_notifications(self) -> Notifications:

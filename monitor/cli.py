@@ -49,7 +49,6 @@ def _parser() -> argparse.ArgumentParser:
 _WHAT = "Watches fleets of machine-learning models on Kafka; the number of false alarms a week is a setting."
 
 
-
 def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     run = commands.add_parser("run", help="the daemon")
     run.add_argument("--config", type=Path, required=True, metavar="FILE")
@@ -76,7 +75,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.add_argument("--models", type=int, default=200, metavar="N")
     demo.add_argument("--minutes", type=float, default=None, metavar="M", help="keep serving the status page that long")
     demo.add_argument("--seed", type=int, default=1, metavar="S")
-    demo.add_argument("--speed", type=float, default=0.0, metavar="X", help="event seconds a second; 0: as fast as it goes")
+    demo.add_argument("--speed", type=float, default=0.0, metavar="X", help="event seconds a second; 0: the fastest")
     demo.add_argument("--headless", action="store_true", help="no status page afterwards")
     demo.add_argument("--json", action="store_true", help="one JSON object last")
     demo.set_defaults(run=_demo)

@@ -47,5 +47,3 @@ def make_decoders(config: Config) -> Callable[[str], Decoder]:
         return made[settings.format if settings else "native"]
 
     return decoder_of
-
-

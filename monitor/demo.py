@@ -71,7 +71,8 @@ def run(
     fleet = DemoFleet(models=models, seed=seed)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelwatch-demo-")))
-        _say(f"planted {len(fleet.faults)} faults in {models} models; about {fleet.events_expected():,} events of two days")
+        expected = fleet.events_expected()
+        _say(f"planted {len(fleet.faults)} faults in {models} models; about {expected:,} events of two days")
         config = _prepare(fleet, folder)
         watched = make_fleet(config)
         painter = Painter(watched, config, "demo", "", clock)
@@ -92,7 +93,8 @@ def run(
 
 def _prepare(fleet: DemoFleet, folder: Path) -> Config:
     """The references of the days before as files, and a configuration that names them: what a user would have."""
-    with tqdm(fleet.references(), total=len(fleet.models), unit="model", desc="references", file=sys.stderr, disable=_quiet()) as profiles:
+    total, quiet = len(fleet.models), _quiet()
+    with tqdm(fleet.references(), "references", total, unit="model", file=sys.stderr, disable=quiet) as profiles:
         for built in profiles:
             profile.save(built, folder / f"{built.model}.mwref")
     file = folder / "demo.toml"
@@ -102,7 +104,8 @@ def _prepare(fleet: DemoFleet, folder: Path) -> Config:
 
 def _judge(fleet: DemoFleet, config: Config, watched: Fleet, clock: Clock, show: _Show) -> DemoReport:
     source = DemoSource(fleet)
-    with tqdm(total=fleet.events_expected(), unit="event", unit_scale=True, desc="two days", file=sys.stderr, disable=_quiet()) as bar:
+    bar = tqdm(desc="two days", total=fleet.events_expected(), unit_scale=True, file=sys.stderr, disable=_quiet())
+    with bar:
         replayed = replay(config, source, clock, fleet=watched, progress=bar.update, beside=show.turned)
     tick = config.clock.tick
     return score(fleet.faults, replayed.incidents, tick=tick, events=replayed.events, seconds=replayed.seconds)

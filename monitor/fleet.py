@@ -144,9 +144,7 @@ class Fleet:
         self._count_events(batch, counted, model, base[counted])
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
-        deferred = tally(
-            resolved.entries, 0, len(batch.event), base, columns, codes, counts, moments
-        )
+        deferred = tally(resolved.entries, 0, len(batch.event), base, columns, codes, counts, moments)
         if len(deferred):
             place(self.series, batch, resolved.entries, deferred, base, counts, self._categories_max)
         return Absorbed(
@@ -362,6 +360,6 @@ class Fleet:
 def _reference_path(template: str, model: str, version: str) -> Path:
     """The file a policy names; names come from events, so nothing in them may lead elsewhere."""
     fill = {"{model}": model, "{version}": version}
-    for place, name in fill.items():
-        template = template.replace(place, "%2E" * len(name) if name in {".", ".."} else quote(name, safe=" "))
+    for mark, name in fill.items():
+        template = template.replace(mark, "%2E" * len(name) if name in {".", ".."} else quote(name, safe=" "))
     return Path(template)

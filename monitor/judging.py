@@ -277,9 +277,7 @@ class Judge:
         state["s_prev"][at], state["n_prev"][at] = step.tick.s, step.tick.n
         return eta.astype(np.float32)
 
-    def _decide(
-        self, step: _Step, alarm: NDArray[np.bool_], evidence: NDArray[np.floating], out: Judged
-    ) -> None:
+    def _decide(self, step: _Step, alarm: NDArray[np.bool_], evidence: NDArray[np.floating], out: Judged) -> None:
         """Evidence and effect: an alarm needs both; a firing cell clears when it has had neither for long enough."""
         detector = DETECTORS[step.detector]
         state, at, end = self.states[detector.name], step.at, step.end
@@ -383,7 +381,7 @@ class _Step:
 
 
 def _onset(clock: float, alarm: float) -> float:
-    """When evidence began to grow, if it grew evenly: it stood at its quarter at ``clock``, at the whole at ``alarm``."""
+    """When evidence began to grow, if it grew evenly: its quarter was there at ``clock``, the whole at ``alarm``."""
     return clock - (alarm - clock) * _ONSET_SHARE / (1.0 - _ONSET_SHARE)
 
 

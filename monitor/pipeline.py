@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,8 @@ BATCH_RECORDS = 1000
 POLL_SECONDS = 0.1
 """The longest that a quiet turn waits, and so the longest that a question to the loop does."""
 
+_MERGED = Partition("", 0)
+"""Stands for all partitions of a source that brings them in one order."""
 _FLUSH_SECONDS = 1.0
 """The longest that a commit waits for dead letters before it is put off."""
 
@@ -58,12 +61,37 @@ class Keeper(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The world around the path. ``told`` is called with incidents once they are stored."""
+
+    clock: Clock
+    metrics: Metrics
+    dead_letters: DeadLetterBox
+    keeper: Keeper
+    told: Callable[[list[Incident]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How the loop goes, in seconds.
+
+    ``idle`` is after how long a silent partition lets event time run on, ``commit`` the longest between two commits,
+    ``future`` how far beyond now an event may be dated. ``live`` says that events tell of now, so that event time runs
+    on with the clock when none come; in a replay it does not.
+    """
+
+    live: bool = False
+    idle: float = 0.0
+    commit: float = math.inf
+    future: float = math.inf
+    batch_records: int = BATCH_RECORDS
+
+
 class Pipeline:
     """Takes events from a source to incidents. One thread calls it and owns everything in it.
 
-    Incidents are told only once they are stored, so that nobody hears of what a crash undoes: ``told`` is called with
-    them behind the commit. ``decoders`` are by topic, with a default under ``""``. ``future`` is how far beyond now an
-    event may be dated, in seconds, infinite where event time has nothing to do with the clock.
+    Incidents are told only once they are stored, so that nobody hears of what a crash undoes.
     """
 
     def __init__(
@@ -72,16 +100,8 @@ class Pipeline:
         decoder_of: Callable[[str], Decoder],
         fleet: Fleet,
         event_time: EventTime,
-        *,
-        clock: Clock,
-        metrics: Metrics,
-        dead_letters: DeadLetterBox,
-        keeper: Keeper,
-        told: Callable[[list[Incident]], None],
-        idle_seconds: float = math.inf,
-        commit_seconds: float = math.inf,
-        future: float = math.inf,
-        batch_records: int = BATCH_RECORDS,
+        around: Surroundings,
+        pace: Pace,
     ) -> None:
         self.source = source
         self.fleet = fleet
@@ -90,24 +110,22 @@ class Pipeline:
         self.rejected = 0
         self.ticks_closed = 0
         self._decoder_of = decoder_of
-        self._clock = clock
-        self._metrics = metrics
-        self._dead_letters = dead_letters
-        self._keeper = keeper
-        self._told = told
-        self._idle_seconds = idle_seconds
-        self._commit_seconds = commit_seconds
-        self._future = future
-        self._batch_records = batch_records
+        self._clock = around.clock
+        self._metrics = around.metrics
+        self._dead_letters = around.dead_letters
+        self._keeper = around.keeper
+        self._told = around.told
+        self._pace = pace
         self._ticks: list[ClosedTick] = []
         self._incidents: list[Incident] = []
-        self._committed_at = clock.monotonic()
+        self._committed_at = around.clock.monotonic()
+        self._began = around.clock.monotonic()
         self._heard: dict[Partition, float] = {}
 
     def turn(self) -> int:
         """Do one turn of the loop; returns the number of records read."""
         with self._stage("poll"):
-            raw = self.source.poll(self._batch_records, POLL_SECONDS)
+            raw = self.source.poll(self._pace.batch_records, POLL_SECONDS)
         for part in _by_decoder(raw, self._decoder_of) if len(raw) else ():
             self._absorb(*part)
         self._let_time_run(raw)
@@ -140,7 +158,7 @@ class Pipeline:
 
     def _absorb(self, raw: RawBatch, decoder: Decoder) -> None:
         with self._stage("decode"):
-            batch = decoder.decode(raw.values, raw.timestamps, self._clock.now() + self._future)
+            batch = decoder.decode(raw.values, raw.timestamps, self._clock.now() + self._pace.future)
             self._count(raw, batch)
         if len(batch.rejected):
             self.rejected += len(batch.rejected)
@@ -148,7 +166,10 @@ class Pipeline:
         if not len(batch):
             return
         before = self.event_time.watermark
-        marks = self.event_time.after_each(batch.time, raw.source[batch.record], raw.partitions)
+        source, partitions = raw.source[batch.record], raw.partitions
+        if self.source.merged:
+            source, partitions = np.zeros(len(batch), np.int32), (_MERGED,)
+        marks = self.event_time.after_each(batch.time, source, partitions)
         ends = self.fleet.tick_ends(batch)
         previous = np.concatenate([[before], marks[:-1]])
         for first, last in _stretches(marks, previous, ends, self.fleet.blocks.ends()):
@@ -171,20 +192,24 @@ class Pipeline:
 
     def _let_time_run(self, raw: RawBatch) -> None:
         """A partition at its end that stays silent no longer holds event time up; when all are, time runs by itself."""
-        now = self._clock.monotonic()
+        now, time = self._clock.monotonic(), self.event_time
         for p in np.unique(raw.source).tolist():
             self._heard[raw.partitions[p]] = now
-        if math.isinf(self._idle_seconds) or not self._heard:
+        if self.source.merged:
             return
-        silent = {p for p, at in self._heard.items() if now - at >= self._idle_seconds and self.source.exhausted(p)}
-        if len(silent) == len(self._heard):
-            self._close(self.event_time.run_on(now - max(self._heard.values()) - self.event_time.lateness))
-        elif silent - self.event_time.idle:
-            self._close(self.event_time.settle(silent))
+        assigned = self.source.positions().keys()
+        ended = {p for p in assigned | time.reached.keys() if p not in assigned or self.source.exhausted(p)}
+        silent = {p for p in ended if now - self._heard.get(p, self._began) >= self._pace.idle}
+        time.awaited = {p for p in assigned - ended if p not in time.reached}
+        if silent - time.idle:
+            self._close(time.settle(silent))
+        if self._pace.live and time.reached and silent >= time.reached.keys() and not time.awaited:
+            heard = max((self._heard.get(p, self._began) for p in time.reached), default=now)
+            self._close(time.run_on(now - heard - time.lateness))
 
     def _due(self) -> bool:
         waited = self._clock.monotonic() - self._committed_at
-        return waited >= self._commit_seconds or (bool(self._incidents) and math.isfinite(self._commit_seconds))
+        return waited >= self._pace.commit or (bool(self._incidents) and math.isfinite(self._pace.commit))
 
     def _count(self, raw: RawBatch, batch: EventBatch) -> None:
         """Count a decoded batch: events by topic and kind, dead letters by reason."""
@@ -199,7 +224,7 @@ class Pipeline:
             metrics.dead_letters.labels(Reason(int(reason)).name.lower()).inc(int(n))
         metrics.unknown_fields.inc(batch.unknown_fields)
         metrics.dropped_values.inc(int(np.count_nonzero(batch.type == ValueType.DROPPED)))
-        if math.isfinite(self._future) and len(batch):
+        if math.isfinite(self._pace.future) and len(batch):
             metrics.event_delay.observe_many(self._clock.now() - batch.time)
 
     def _count_absorbed(self, absorbed: Absorbed) -> None:
@@ -253,5 +278,3 @@ def _by_decoder(raw: RawBatch, decoder_of: Callable[[str], Decoder]) -> Iterator
                 ),
                 decoder,
             )
-
-

@@ -36,7 +36,7 @@ def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
     """The document of the model in ``row``; ``state`` indexes ``MODEL_STATES``."""
     model, rows = fleet.models.items[row], fleet.models.rows
     series = [r for r in model.series if fleet.series.rows["judging"][r] != RETIRED]
-    features = [_feature(fleet, row, r) for r in series]
+    features = [_feature(fleet, r) for r in series]
     return {
         "model": model.name,
         "version": model.version,
@@ -56,7 +56,7 @@ def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
     }
 
 
-def _feature(fleet: Fleet, model: int, row: int) -> dict[str, Any]:
+def _feature(fleet: Fleet, row: int) -> dict[str, Any]:
     rows = fleet.series.rows
     at = np.array([row])
     reference, recent = rows["reference"][row].astype(np.float64), rows["recent"][row].astype(np.float64)

@@ -25,7 +25,7 @@ from monitor.incidents.incident import Incident
 from monitor.ingest.files import FilesSource
 from monitor.ingest.kafka_range import KafkaRange
 from monitor.ingest.source import Source
-from monitor.pipeline import BATCH_RECORDS, Pipeline
+from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
 from monitor.portrait import model_document
 from monitor.status import MODEL_STATES
 from monitor.tally.event_time import EventTime
@@ -108,12 +108,8 @@ def replay(
         make_decoders(config),
         fleet,
         EventTime(config.clock.lateness),
-        clock=clock,
-        metrics=Metrics(),
-        dead_letters=_Nowhere(),
-        keeper=collected,
-        told=lambda _incidents: None,
-        batch_records=batch_records,
+        Surroundings(clock, Metrics(), _Nowhere(), collected, told=lambda _incidents: None),
+        Pace(batch_records=batch_records),
     )
     while not source.finished():
         progress(pipeline.turn())
@@ -136,8 +132,7 @@ def replay(
 
 def write_json(replayed: Replayed, out: TextIO) -> None:
     """One JSON object a line: the incidents, then the summary."""
-    for incident in replayed.incidents:
-        out.write(json.dumps({"type": "incident", **incident_document(incident)}) + "\n")
+    out.writelines(json.dumps({"type": "incident", **incident_document(i)}) + "\n" for i in replayed.incidents)
     out.write(json.dumps(replayed.summary()) + "\n")
 
 

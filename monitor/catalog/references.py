@@ -171,7 +171,7 @@ def _wanted(
 
 
 def unjudged_number(name: str, values: NDArray[np.float64], first_time: float) -> int:
-    """Whether the first ``values`` of a number look like a clock, a counter or an identifier (index of ``UNJUDGED``)."""
+    """Whether the first ``values`` of a number are a clock, a counter or an identifier: an index of ``UNJUDGED``."""
     if len(values) < _BUFFERED_MIN or values.min() == values.max():
         return 0
     if any(np.abs(values / unit - first_time).max() < _TWO_YEARS_SECONDS for unit in _EPOCH_UNITS):

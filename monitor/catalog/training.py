@@ -11,7 +11,8 @@ from typing import NamedTuple
 from monitor.catalog.profile import Profile, SeriesProfile
 from monitor.catalog.tables import did_you_mean
 from monitor.catalog.training_counts import CategoryCounts, NumberCounts, SpaceName, Survey
-from monitor.catalog.training_rows import Key, Reading, Stretch, read, training_files
+from monitor.catalog.training_rows import read, training_files
+from monitor.catalog.training_stretch import Key, Reading, Stretch
 from monitor.errors import ProfileError
 
 _COUNT_MAX = (1 << 32) - 1
@@ -137,7 +138,7 @@ def _choose(surveys: dict[Key, Survey], columns: Columns) -> tuple[dict[Key, Num
     for key, survey in surveys.items():
         is_class = key == Key("prediction", "label")
         forced = key.space == "feature" and key.name in columns.categories
-        as_number = key.space != "feature" and not is_class or (survey.is_number() and not (forced or is_class))
+        as_number = (key.space != "feature" and not is_class) or (survey.is_number() and not (forced or is_class))
         why = survey.emptiness(as_number=as_number)
         if why is not None:
             warnings.append(f'column "{_called(key, columns)}" was left out: {why}')

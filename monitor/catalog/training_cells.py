@@ -29,7 +29,7 @@ class Writing(Enum):
     """How the values of a category are written, so that they are the words that events will carry."""
 
     AS_IT_STANDS = "as it stands"
-    """Texts as they are; in a file with types truth values become ``true`` and ``false``, numbers are of a wrong type."""
+    """Texts as they are. Of a file with types: ``true`` and ``false``, and numbers are of a wrong type."""
     FEATURE = "feature"
     """The same, but numbers of a file with types are written out: ``3``, ``2.5``."""
     TRUTHS = "truths"

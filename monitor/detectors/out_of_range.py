@@ -10,7 +10,7 @@ from monitor.kernels.tally import ABOVE, BELOW, KIND_NUMBER
 
 
 class OutOfRange:
-    """A number lies outside the range that the reference spans, a tenth wider on each side: docs/detectors/out_of_range.md."""
+    """A number lies outside the reference's range, a tenth wider on each side: docs/detectors/out_of_range.md."""
 
     name = "out_of_range"
     share = "quality"

@@ -157,7 +157,7 @@ def _new(firing: Firing, severity: str) -> Incident:
 
 def _taken_in(held: OpenIncident, firing: Firing) -> Incident:
     """The incident with one more cell; cells are ranked by how far they moved beyond their tolerance, then evidence."""
-    cells = sorted(_without(held.incident.cells, firing.report) + [firing.report], key=_rank)
+    cells = sorted([*_without(held.incident.cells, firing.report), firing.report], key=_rank)
     onsets = [cell.onset_time for cell in cells if cell.onset_time is not None]
     return msgspec.structs.replace(
         held.incident,

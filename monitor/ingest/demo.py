@@ -97,6 +97,11 @@ class DemoSource:
         self._fill()
         self._skip((positions or {}).get(PARTITION, 0))
 
+    @property
+    def merged(self) -> bool:
+        """Yes: one order for all."""
+        return True
+
     def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:  # noqa: ARG002  # nothing is waited for
         """As :class:`~monitor.ingest.source.Source` says; empty only at the end of the stream."""
         values = self._values[self._taken : self._taken + records_max]

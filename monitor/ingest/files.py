@@ -47,6 +47,11 @@ class FilesSource:
         self._current = -1
         self._ended = not paths
 
+    @property
+    def merged(self) -> bool:
+        """Yes: one order for all."""
+        return True
+
     def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:  # noqa: ARG002  # files do not let wait
         """As :class:`~monitor.ingest.source.Source` says; empty only at the end of the files."""
         while self._taken >= len(self._block.values) and not self._ended:

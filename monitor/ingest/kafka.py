@@ -55,6 +55,11 @@ class KafkaSource:
         self._trouble = "no broker has answered yet"
         self._reported: dict[Partition, int] = {}
 
+    @property
+    def merged(self) -> bool:
+        """No: each partition is at a time of its own."""
+        return False
+
     def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:
         """As :class:`~monitor.ingest.source.Source` says; a look for new partitions may take a moment longer."""
         if self._clock.monotonic() >= self._refresh_at and not (self._looked and self._reader.away):

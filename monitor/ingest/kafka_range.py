@@ -56,6 +56,11 @@ class KafkaRange:
             self._reader.close()
             raise IngestError(f"{topic} at {servers}: {reason_of(error)}") from error
 
+    @property
+    def merged(self) -> bool:
+        """No: each partition is at a time of its own."""
+        return False
+
     def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:
         """As :class:`~monitor.ingest.source.Source` says; raises when no broker answers for a minute."""
         batch = self._reader.read(records_max, timeout_seconds)

@@ -15,6 +15,11 @@ class Source(Protocol):
     start policy for a partition that has none. It commits nothing by itself and delivers no record twice.
     """
 
+    @property
+    def merged(self) -> bool:
+        """Whether records of all partitions come in the order of their event times, as if there were only one."""
+        ...
+
     def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:
         """Return at most ``records_max`` records, waiting at most ``timeout_seconds`` for the first; may be empty.
 

@@ -21,6 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_NOTHING = math.log(2.0)
+"""Nats above its budget at which a cell still counts as empty."""
+
 FloatArray = NDArray[np.floating]
 """float64 or float32: the state keeps the type it came in."""
 
@@ -78,7 +81,7 @@ def accumulate(
     return Accumulated(stepped, log_total, alarm)
 
 
-def restarted(log_total: FloatArray, log_budget: ArrayLike, margin: ArrayLike = math.log(2.0)) -> NDArray[np.bool_]:
+def restarted(log_total: FloatArray, log_budget: ArrayLike, margin: ArrayLike = _NOTHING) -> NDArray[np.bool_]:
     """Cells whose evidence is no more than this tick's own budget can explain: a change, if one is coming, is later.
 
     The last tick at which a cell restarted is the onset that an alarm names.

@@ -72,9 +72,7 @@ class TickLog:
                 writes.delete_range(_key(last, self._next_model, 0.0), forgotten)
         return writes
 
-    def _roll_up_model(
-        self, model: int, fine: int, coarse: int, seconds: float, before: float, writes: Writes
-    ) -> None:
+    def _roll_up_model(self, model: int, fine: int, coarse: int, seconds: float, before: float, writes: Writes) -> None:
         """Merge the ticks of whole coarse periods that ended before ``before``."""
         limit = np.floor(before / seconds) * seconds
         merged: dict[float, tuple[NDArray[np.uint32], NDArray[np.float64]]] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.tally import COLUMNS, MOMENTS
+from monitor.kernels.tally import COLUMNS
 
 EVENTS_IN, WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME = range(5)
 """Columns of a block's first row, which belongs to the model itself."""
@@ -48,7 +48,11 @@ class Blocks:
         self._ring_base: NDArray[np.int32] = np.zeros((64, _RING), np.int32)
 
     def bases(
-        self, models: NDArray[np.int32], ticks: NDArray[np.int64], seconds: NDArray[np.float64], sizes: NDArray[np.int64]
+        self,
+        models: NDArray[np.int32],
+        ticks: NDArray[np.int64],
+        seconds: NDArray[np.float64],
+        sizes: NDArray[np.int64],
     ) -> NDArray[np.int32]:
         """The first row of each event's block, opening blocks where there is none; shapes ``(n,)``.
 
