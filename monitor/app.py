@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 
@@ -26,7 +25,7 @@ from monitor.ingest.kafka import KafkaSource
 from monitor.notify.log import IncidentLog, log_facts
 from monitor.notify.notifier import Notifications
 from monitor.pipeline import Pace, Pipeline, Surroundings
-from monitor.publish import LoopDesk, Painter
+from monitor.publish import LoopDesk, Painter, program_version
 from monitor.status import Check
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
@@ -45,14 +44,6 @@ _ROLL_UP_MODELS = 8
 """Models whose history is rolled up behind one commit."""
 
 _log = logs.get_logger("monitor.app")
-
-
-def program_version() -> str:
-    """The version of the installed distribution."""
-    try:
-        return version("modelwatch")
-    except PackageNotFoundError:
-        return "0.0.0"
 
 
 class _StoreKeeper:
@@ -104,7 +95,7 @@ class Daemon:
             count=lambda level: self.metrics.log_messages.labels(level).inc(),
         )
         self.fleet = make_fleet(config)
-        self._painter = Painter(self.fleet, config, "run", program_version(), clock)
+        self._painter = Painter(self.fleet, config, "run", clock)
         self.desk = LoopDesk(self._painter.status())
 
     def run(self) -> None:
@@ -250,6 +241,10 @@ def run(config: Config, clock: Clock) -> None:
             os._exit(128 + number)
         daemon.stop()
 
+    def hung_up(_number: int, _frame: FrameType | None) -> None:
+        _log.warning("not_reloaded", detail="the configuration is read at start only: restart to take a new one")
+
+    signal.signal(signal.SIGHUP, hung_up)
     signal.signal(signal.SIGTERM, asked)
     signal.signal(signal.SIGINT, asked)
     try:

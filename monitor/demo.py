@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -41,10 +42,11 @@ class _Show:
         self._speed = speed
         self._published_at = clock.monotonic()
         self._began: tuple[float, float] | None = None
+        self._watermark = -math.inf
 
     def turned(self, pipeline: Pipeline) -> None:
         """Publish, answer, and wait where event time is told to run no faster than ``speed``."""
-        watermark = pipeline.event_time.watermark
+        watermark = self._watermark = pipeline.event_time.watermark
         self._desk.answer(self._painter.detail)
         if self._clock.monotonic() - self._published_at >= _PUBLISH_SECONDS:
             self._desk.publish(self._painter.status(watermark, ready=True))
@@ -58,7 +60,7 @@ class _Show:
         """Go on answering for ``seconds``."""
         until = self._clock.monotonic() + seconds
         while self._clock.monotonic() < until:
-            self._desk.publish(self._painter.status(ready=True))
+            self._desk.publish(self._painter.status(self._watermark, ready=True))
             self._desk.answer(self._painter.detail)
             self._clock.sleep(0.1)
 
@@ -75,7 +77,7 @@ def run(
         _say(f"planted {len(fleet.faults)} faults in {models} models; about {expected:,} events of two days")
         config = _prepare(fleet, folder)
         watched = make_fleet(config)
-        painter = Painter(watched, config, "demo", "", clock)
+        painter = Painter(watched, config, "demo", clock)
         desk = LoopDesk(painter.status(ready=True))
         show = _Show(config, painter, desk, clock, speed)
         serving = not headless and _serve(stack, config, desk, clock)

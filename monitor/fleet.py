@@ -253,7 +253,7 @@ class Fleet:
             self.models.note(int(model[i]), float(batch.time[counted[i]]), what, "")
 
     def _close_tick(self, end: float, blocks: list[Block], closed: Closed) -> None:
-        sums, model, moments = self._gather(end, blocks, closed)
+        sums, moments = self._gather(end, blocks, closed)
         events = np.array([tick.counts[0, EVENTS_IN] for tick in closed.ticks[-len(blocks) :]], np.int64)
         for block in blocks:
             self.blocks.close(block)
@@ -262,12 +262,10 @@ class Fleet:
         closed.n_cells += judged.n_cells
         closed.incidents += self.book.fire(self._firing(alarm) for alarm in judged.alarms)
         closed.incidents += self.book.clear(judged.cleared, end)
-        self._learn(sums, model, moments)
+        self._learn(sums, moments)
         self._advance(np.array([block.model for block in blocks], np.int64), events, end, closed)
 
-    def _gather(
-        self, end: float, blocks: list[Block], closed: Closed
-    ) -> tuple[TickSums, NDArray[np.int64], NDArray[np.float64]]:
+    def _gather(self, end: float, blocks: list[Block], closed: Closed) -> tuple[TickSums, NDArray[np.float64]]:
         """The sums of all series of ``blocks`` in one array, and each block's as a fact of its own."""
         rows = [self.series_rows(block.model) for block in blocks]
         sizes = np.array([len(r) for r in rows], np.int64)
@@ -285,10 +283,10 @@ class Fleet:
             own = np.concatenate([heads[i : i + 1], counts[start:stop]])
             own_moments = np.concatenate([head_moments[i : i + 1], moments[start:stop]])
             closed.ticks.append(ClosedTick(block.model, end, own, own_moments))
-        model = self.series.rows["model"][series].astype(np.int64)
-        return TickSums(series, counts, end, self.models.rows["tick"][model]), model, moments
+        seconds = self.models.rows["tick"][self.series.rows["model"][series]]
+        return TickSums(series, counts, end, seconds), moments
 
-    def _learn(self, sums: TickSums, model: NDArray[np.int64], moments: NDArray[np.float64]) -> None:
+    def _learn(self, sums: TickSums, moments: NDArray[np.float64]) -> None:
         """Let the tick into the references that are still made: at once before judging, else when it is no suspect."""
         rows = self.series.rows
         own = rows["judging"][sums.rows] == LEARNING
@@ -297,14 +295,13 @@ class Fleet:
             references.grow(self.series, learning, sums.counts[own])
             rows["seen_low"][learning] = np.minimum(rows["seen_low"][learning], moments[own, 2])
             rows["seen_high"][learning] = np.maximum(rows["seen_high"][learning], moments[own, 3])
-        growing = (rows["judging"][sums.rows] == JUDGED) & (self.models.rows["phase"][model] == Phase.GROWING)
-        at = sums.rows[growing]
-        if len(at):
-            rows["pending"][at] += sums.counts[growing]
-            suspect = self.judge.suspicious(at)
-            references.merge_pending(self.series, at[~suspect])
-            self.judge.renull(at[~suspect])
-            rows["pending"][at[self.judge.firing(at)]] = 0
+        judged = rows["judging"][sums.rows] == JUDGED
+        cleared = sums.rows[judged & ~self.judge.suspicious(sums.rows)]
+        growing = cleared[self.models.rows["phase"][rows["model"][cleared]] == Phase.GROWING]
+        references.merge_pending(self.series, growing)
+        self.judge.renull(growing)
+        rows["pending"][cleared] = 0
+        rows["pending"][sums.rows[self.judge.firing(sums.rows)]] = 0
         rows.touch(sums.rows)
 
     def _advance(self, models: NDArray[np.int64], events: NDArray[np.int64], end: float, closed: Closed) -> None:

@@ -27,12 +27,12 @@ _RENULL_GROWTH = 1.1
 """The null is computed anew when a growing reference has grown by this factor."""
 _OFF = np.float32(1e30)
 """Stands for the cost of a bet that cannot be made: its component never gains."""
-_SUSPICIOUS = math.log(10.0)
-"""Nats above the tick's own budget at which a tick no longer enters a growing reference."""
-_SUSTAINED = math.log(100.0)
-"""Nats above the tick's own budget at which a firing cell is still gaining evidence."""
-_ONSET_SHARE = 0.25
-"""Part of the evidence an alarm needs at which its clock starts; the onset is extrapolated back from there."""
+_SUSPICIOUS = 0.4
+"""Part of the evidence for an alarm from which a cell is under suspicion.
+
+Its ticks no longer enter a growing reference, a firing cell goes on firing, and the onset is extrapolated back from
+here. Budget alone, handed out tick by tick, carries a cell with little traffic up to a quarter of the way.
+"""
 _CLEAR_MARGIN = 1.5
 """Standard errors of the present by which a share must lie outside the null to keep a cell firing."""
 _DISPERSION_MAX = 10.0
@@ -110,6 +110,7 @@ def state_fields(detector: Detector) -> dict[str, Field]:
         "last_bad": Field(np.float64, (), np.nan),
         "effect": Field(np.float32),
         "evidence": Field(np.float32, (), -np.inf),
+        "suspicion": Field(np.float32),
     }
 
 
@@ -175,7 +176,7 @@ class Judge:
         doubt = np.zeros(len(rows), bool)
         for state in self.states.values():
             doubt |= state["firing"][rows] != IDLE
-            doubt |= state["evidence"][rows] > _SUSPICIOUS
+            doubt |= state["suspicion"][rows] > _SUSPICIOUS
         return doubt
 
     def firing(self, rows: IndexArray) -> NDArray[np.bool_]:
@@ -216,6 +217,8 @@ class Judge:
     def _judge_block(self, sums: TickSums, out: Judged) -> None:
         rows, counts = sums.rows, sums.counts.astype(np.float64)
         recent = self._fade(rows, counts)
+        self.series.rows["pending"][rows] += sums.counts
+        suspected = self.series.rows["pending"][rows].astype(np.float64)
         view = self.view(rows)
         for i, detector in enumerate(DETECTORS):
             state = self.states[detector.name]
@@ -223,13 +226,14 @@ class Judge:
             bets = (state["applies"][rows] > 0) & (tick.n > 0)
             if not bets.any():
                 continue
-            at, now = rows[bets], detector.shares(recent, view)
+            at, now, since = rows[bets], detector.shares(recent, view), detector.shares(suspected, view)
             step = _Step(
                 detector=i,
                 at=at,
                 end=sums.end,
                 tick=Shares(tick.s[bets], tick.n[bets]),
                 now=Shares(now.s[bets], now.n[bets]),
+                since=Shares(since.s[bets], since.n[bets]),
                 model=self.series.rows["model"][at],
                 seconds=sums.seconds[bets],
             )
@@ -257,12 +261,13 @@ class Judge:
         result = accumulate(state["log_r"][at], log_e, spread.astype(np.float32))
         state["log_r"][at] = result.log_r
         needed = -log_budget
-        fresh = restarted(result.log_total, log_budget, _ONSET_SHARE * needed) & ~result.alarm
+        fresh = restarted(result.log_total, log_budget, _SUSPICIOUS * needed) & ~result.alarm
         unknown = np.isnan(state["onset"][at])
         state["onset"][at[unknown]] = step.end - step.seconds[unknown]
         state["onset"][at[fresh]] = step.end
         evidence = result.log_total - log_budget
         state["evidence"][at] = np.where(result.alarm, 0.0, evidence)
+        state["suspicion"][at] = evidence / needed
         self._decide(step, result.alarm, evidence, out)
         state.touch(at)
 
@@ -290,8 +295,8 @@ class Judge:
         weight = 2.0 * np.maximum(step.now.n, 1.0)[:, None]
         noise = _CLEAR_MARGIN * np.sqrt(np.maximum(edge * (1.0 - edge), 1e-4) / weight)
         alarm = alarm & (excess.max(axis=1) > 0.0)
-        sustained = alarm | (excess > noise).any(axis=1) | (evidence > _SUSTAINED)
-        state["effect"][at] = self._strength(state, at, rate)
+        sustained = alarm | (excess > noise).any(axis=1) | (state["suspicion"][at] > _SUSPICIOUS)
+        state["effect"][at] = self._strength(state, at, rate, weight)
         state["last_bad"][at[sustained]] = end
 
         firing = state["firing"][at]
@@ -302,8 +307,9 @@ class Judge:
         held = state["firing"][at] == PENDING
         held &= end - state["alarmed"][at] >= self.models.rows["hold"][step.model]
         state["firing"][at[held]] = FIRING
+        told = np.where(np.isnan(_rates(step.since)), rate, _rates(step.since))
         for j in np.flatnonzero(held).tolist():
-            out.alarms.append(self._alarm(step, j, rate[j], excess[j], float(evidence[j])))
+            out.alarms.append(self._alarm(step, j, told[j], excess[j], float(evidence[j])))
         over = (firing == FIRING) & (end - state["last_bad"][at] >= self.models.rows["keep_firing"][step.model])
         state["firing"][at[over]] = IDLE
         out.cleared.extend((row, step.detector) for row in at[over].tolist())
@@ -333,9 +339,13 @@ class Judge:
             fired_time=step.end,
         )
 
-    def _strength(self, state: Rows, at: IndexArray, rate: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The largest movement of a cell's shares, in the unit of its tolerance, shape ``(k,)``."""
-        gap: NDArray[np.float64] = np.abs(rate - state["reference_share"][at])
+    def _strength(
+        self, state: Rows, at: IndexArray, rate: NDArray[np.float64], weight: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The largest movement of a cell's shares beyond what chance explains (two standard errors), shape ``(k,)``."""
+        before = state["reference_share"][at].astype(np.float64)
+        chance = 2.0 * np.sqrt(np.maximum(before * (1.0 - before), rate * (1.0 - rate)) / weight)
+        gap: NDArray[np.float64] = np.maximum(np.abs(rate - before) - chance, 0.0)
         cuts = gap.shape[1]
         gap[state["cost"][at].reshape(len(at), cuts, -1).min(axis=2) >= _OFF] = 0.0
         strength: NDArray[np.float64] = gap.max(axis=1)
@@ -369,20 +379,24 @@ class Judge:
 
 @dataclass(slots=True)
 class _Step:
-    """One detector's share of a tick: ``at`` are the series whose cells bet; every array has their length."""
+    """One detector's share of a tick: ``at`` are the series whose cells bet; every array has their length.
+
+    ``tick`` is what the tick brought, ``now`` the fading present, ``since`` all since the series came under suspicion.
+    """
 
     detector: int
     at: IndexArray
     end: float
     tick: Shares
     now: Shares
+    since: Shares
     model: NDArray[np.int32]
     seconds: NDArray[np.float64]
 
 
 def _onset(clock: float, alarm: float) -> float:
-    """When evidence began to grow, if it grew evenly: its quarter was there at ``clock``, the whole at ``alarm``."""
-    return clock - (alarm - clock) * _ONSET_SHARE / (1.0 - _ONSET_SHARE)
+    """When evidence began to grow, if it grew evenly: it came under suspicion at ``clock``, alarmed at ``alarm``."""
+    return clock - (alarm - clock) * _SUSPICIOUS / (1.0 - _SUSPICIOUS)
 
 
 def _rates(shares: Shares) -> NDArray[np.float64]:

@@ -126,6 +126,7 @@ class Pipeline:
         """Do one turn of the loop; returns the number of records read."""
         with self._stage("poll"):
             raw = self.source.poll(self._pace.batch_records, POLL_SECONDS)
+        self._await_others()
         for part in _by_decoder(raw, self._decoder_of) if len(raw) else ():
             self._absorb(*part)
         self._let_time_run(raw)
@@ -190,6 +191,12 @@ class Pipeline:
         self._ticks += closed.ticks
         self._incidents += closed.incidents
 
+    def _await_others(self) -> None:
+        """Event time waits for partitions that have not spoken yet, from the very first batch of the others on."""
+        source, time = self.source, self.event_time
+        if not source.merged:
+            time.awaited = {p for p in source.positions() if p not in time.reached and not source.exhausted(p)}
+
     def _let_time_run(self, raw: RawBatch) -> None:
         """A partition at its end that stays silent no longer holds event time up; when all are, time runs by itself."""
         now, time = self._clock.monotonic(), self.event_time
@@ -200,7 +207,7 @@ class Pipeline:
         assigned = self.source.positions().keys()
         ended = {p for p in assigned | time.reached.keys() if p not in assigned or self.source.exhausted(p)}
         silent = {p for p in ended if now - self._heard.get(p, self._began) >= self._pace.idle}
-        time.awaited = {p for p in assigned - ended if p not in time.reached}
+        self._await_others()
         if silent - time.idle:
             self._close(time.settle(silent))
         if self._pace.live and time.reached and silent >= time.reached.keys() and not time.awaited:

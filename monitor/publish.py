@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +23,14 @@ from monitor.status import Fleet as FleetColumns
 
 _ANSWER_SECONDS = 5.0
 _NO_CHECKS: Mapping[str, Check] = MappingProxyType({})
+
+
+def program_version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return version("modelwatch")
+    except PackageNotFoundError:
+        return "0.0.0"
 
 
 @dataclass(slots=True)
@@ -70,11 +79,10 @@ class LoopDesk:
 class Painter:
     """Makes a :class:`~monitor.status.Status` of a fleet; belongs to the loop."""
 
-    def __init__(self, fleet: Fleet, config: Config, mode: str, version: str, clock: Clock) -> None:
+    def __init__(self, fleet: Fleet, config: Config, mode: str, clock: Clock) -> None:
         self._fleet = fleet
         self._config = config
         self._mode = mode
-        self._version = version
         self._clock = clock
         self._started_at = clock.now()
         self._known: tuple[int, ...] | None = None
@@ -89,7 +97,7 @@ class Painter:
         """The fleet as it is now."""
         now, budget, judge = self._clock.now(), self._config.budget, self._fleet.judge
         return Status(
-            version=self._version,
+            version=program_version(),
             mode=self._mode,
             started_at=self._started_at,
             published_at=now,

@@ -20,6 +20,8 @@ from monitor.stats.distances import cdf_gap, debiased_psi, share_gap
 
 _CATEGORIES_SHOWN = 4
 _NEW_SHOWN = 3
+_NO_DISTRIBUTION = frozenset(("identifier", "counter", "timestamp", "free text"))
+"""Reasons for which a series is not judged that make its movement no news."""
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +33,7 @@ class SeriesDiff:
     ``effect`` is the largest gap of the distribution functions (numbers) or of a share (categories), in [0, 1]; ``psi``
     has what chance adds taken off, in nats. Both NaN where nothing can be compared. ``missing`` are rates, of ``a``
     and ``b``, NaN where the series is not. ``approximate`` tells that the bins differ, and ``b`` was spread over those
-    of ``a``. ``note`` says what is new or gone.
+    of ``a``. ``note`` says what is new or gone, ``unjudged`` why ``a`` is not judged for drift (empty where it is).
     """
 
     space: str
@@ -42,6 +44,7 @@ class SeriesDiff:
     missing: tuple[float, float]
     approximate: bool
     note: str
+    unjudged: str = ""
 
 
 def show(profile: Profile, digest: str, now: float = math.nan) -> str:
@@ -65,17 +68,19 @@ def show(profile: Profile, digest: str, now: float = math.nan) -> str:
     return "\n".join(heads + _table(rows))
 
 
-def diff(a: Profile, b: Profile) -> list[SeriesDiff]:
+def diff(a: Profile, b: Profile, now: float = math.nan) -> list[SeriesDiff]:
     """How the series of ``b`` differ from those of ``a``, ranked: what is gone or new, then by the larger movement.
 
-    A movement is the effect or the change of the missing rate, both shares of the events. Numbers with other bins are
-    compared on those of ``a``: what a bin of ``b`` holds is taken to lie evenly between its edges, which may err by as
-    much as a bin holds (3 % where bins are quantiles).
+    A movement is the effect or the change of the missing rate, both shares of the events. What has no distribution
+    worth comparing (counters, identifiers, free text; clocks if ``now`` is said as for :func:`show`) comes last.
+    Numbers with other bins are compared on those of ``a``: what a bin of ``b`` holds is taken to lie evenly between
+    its edges, which may err by as much as a bin holds (3 % where bins are quantiles).
     """
     parts_a = {(part.space, part.name): part for part in a.series}
     parts_b = {(part.space, part.name): part for part in b.series}
+    reasons = dict(zip(parts_a, _unjudged(a, "", now), strict=True))
     rows = [
-        _compare(part, parts_b[key]) if key in parts_b else _alone(part, "gone", first=True)
+        _compare(part, parts_b[key], reasons[key]) if key in parts_b else _alone(part, "gone", first=True)
         for key, part in parts_a.items()
     ]
     rows += [_alone(part, "new", first=False) for key, part in parts_b.items() if key not in parts_a]
@@ -92,13 +97,14 @@ def diff_text(a: Profile, b: Profile, rows: Sequence[SeriesDiff]) -> str:
             ("~" if row.approximate else "") + _figure(row.effect),
             _figure(row.psi),
             " -> ".join(_percent(rate) for rate in row.missing),
-            row.note,
+            "; ".join([row.note] * bool(row.note) + [f"not judged: {row.unjudged}"] * bool(row.unjudged)),
         )
         for row in rows
     ]
     notes = [
         "",
-        "effect: largest gap of the distribution functions (numbers) or of a category's share; PSI: less what chance adds",
+        "effect: largest gap of the distribution functions (numbers) or of a category's share",
+        "PSI: less what chance adds",
     ]
     if any(row.approximate for row in rows):
         notes.append("~ the bins differ: values are taken to lie evenly between the edges of a bin")
@@ -147,7 +153,7 @@ def _alone(part: SeriesProfile, what: str, *, first: bool) -> SeriesDiff:
     return SeriesDiff(part.space, part.name, part.kind, math.nan, math.nan, missing, approximate=False, note=what)
 
 
-def _compare(a: SeriesProfile, b: SeriesProfile) -> SeriesDiff:
+def _compare(a: SeriesProfile, b: SeriesProfile, unjudged: str) -> SeriesDiff:
     missing = (_missing(a), _missing(b))
     if a.kind != b.kind:
         note = f"was a {a.kind}, is a {b.kind}"
@@ -162,7 +168,7 @@ def _compare(a: SeriesProfile, b: SeriesProfile) -> SeriesDiff:
         before, now, note = _aligned(a, b)
         effect = float(share_gap(before, now))
     psi = float(debiased_psi(before, now))
-    return SeriesDiff(a.space, a.name, a.kind, effect, psi, missing, approximate, note)
+    return SeriesDiff(a.space, a.name, a.kind, effect, psi, missing, approximate, note, unjudged)
 
 
 def _rebinned(part: SeriesProfile, edges: Floats) -> Floats:
@@ -205,9 +211,10 @@ def _listed(word: str, names: list[str]) -> list[str]:
 
 
 def _rank(row: SeriesDiff) -> tuple[int, float, str, str]:
-    incomparable = math.isnan(row.effect)
-    moved = np.nan_to_num(abs(row.missing[1] - row.missing[0]))
-    return 0 if incomparable else 1, -max(np.nan_to_num(row.effect), float(moved)), row.space, row.name
+    moved = float(np.nan_to_num(abs(row.missing[1] - row.missing[0])))
+    movement = max(float(np.nan_to_num(row.effect)), moved)
+    place = 2 if row.unjudged in _NO_DISTRIBUTION else 0 if math.isnan(row.effect) else 1
+    return place, -movement, row.space, row.name
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

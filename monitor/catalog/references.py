@@ -155,7 +155,6 @@ def grow(series: Series, chosen: Rows, counts: NDArray[np.uint32]) -> None:
 def merge_pending(series: Series, chosen: Rows) -> None:
     """What was held back turned out unsuspicious: it becomes reference."""
     series.rows["reference"][chosen] += series.rows["pending"][chosen]
-    series.rows["pending"][chosen] = 0
 
 
 def _wanted(

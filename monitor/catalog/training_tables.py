@@ -16,7 +16,7 @@ from monitor.errors import ProfileError
 
 _CSV_BLOCK_BYTES = 4 << 20
 _DELIMITERS = (",", ";", "\t")
-_ARROW_COLUMN = re.compile(r"In CSV column #(\d+): ")
+_ARROW_PLACE = re.compile(r"In CSV column #(?P<column>\d+): (?:Row #(?P<row>\d+): )?")
 _UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -57,8 +57,11 @@ def _csv_fault(message: str, bad_rows: list[Any], names: list[str]) -> str:
     if bad_rows:
         row = bad_rows[-1]
         return f"line {row.number}: has {row.actual_columns} columns, not {row.expected_columns} as the first line has"
-    at = _ARROW_COLUMN.search(message)
-    return f"column {names[int(at[1])]}: {message[at.end() :]}" if at else message
+    at = _ARROW_PLACE.search(message)
+    if at is None:
+        return message
+    line = f"line {at['row']}, " if at["row"] else ""
+    return f"{line}column {names[int(at['column'])]}: {message[at.end() :]}"
 
 
 def _header(path: Path) -> tuple[list[str], str]:

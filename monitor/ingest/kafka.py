@@ -12,15 +12,12 @@ from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.facts import SourceChange, SourceEvent
 from monitor.ingest.kafka_client import admin_settings, consumer_settings, reason_of
 from monitor.ingest.kafka_cluster import Bounds, Cluster, take_up
-from monitor.ingest.kafka_reader import Reader
+from monitor.ingest.kafka_reader import METADATA_SECONDS, Reader
 from monitor.ingest.settings import KafkaSettings
 from monitor.status import Check
 
 REFRESH_SECONDS = 60.0
 RETRY_SECONDS = 2.0
-METADATA_SECONDS = 3.0
-"""How long a turn of the loop may wait for metadata when no broker answers."""
-
 _SOON = 1.0
 
 

@@ -20,7 +20,7 @@ _SHARED_PREFERRED: Mapping[str, Any] = {
     "allow.auto.create.topics": False,
     "enable.metrics.push": False,
     "log.connection.close": False,
-    "reconnect.backoff.ms": 500,  # the default tries 20 to 30 times a second
+    "reconnect.backoff.ms": 200,  # the default tries 20 to 30 times a second
     "socket.keepalive.enable": True,
 }
 

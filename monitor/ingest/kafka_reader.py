@@ -18,6 +18,9 @@ from monitor.ingest.kafka_cursors import NO_END, Cursors
 BATCH_BYTES_MAX = 64 << 20
 """About how many bytes of values one batch may hold; without it 1,000 records of 1 MiB would be one batch."""
 
+METADATA_SECONDS = 3.0
+"""How long a turn of the loop may wait for metadata when no broker answers."""
+
 _AWAY = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # librdkafka's own errors are named like this
@@ -78,7 +81,13 @@ class Reader:
         self.consumer = open_client(Consumer, {**settings, **callbacks}, clock)
 
     def place(self, offsets: Mapping[Partition, int], ends: Mapping[Partition, int] | None = None) -> None:
-        """Read each partition from its offset on, up to its end where it has one."""
+        """Read each partition from its offset on, up to its end where it has one.
+
+        Raises ``KafkaException`` when no broker answers; nothing has changed then.
+        """
+        # Left to itself librdkafka asks for the leaders of a topic that is new to it about a second later.
+        for topic in {partition.topic for partition in offsets} - {each.topic for each in self.cursors.partitions}:
+            self.consumer.list_topics(topic, timeout=METADATA_SECONDS)
         known = [partition for partition in offsets if self.cursors.slot(partition) is not None]
         if known:
             self.consumer.incremental_unassign(_targets(known))

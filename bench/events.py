@@ -1,0 +1,106 @@
+"""The events that the benchmarks are measured with: a fleet of models that share one law, a few of them with a fault.
+
+Events of about 419 bytes with 16 numbers and 4 categories, a label and a score. Bodies are drawn from a pool, because
+drawing numbers costs more than anything that is measured; model, id and time are each event's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog import profile
+
+NUMBERS = 16
+CATEGORIES = 4
+_VALUES = ("mobile", "desktop", "tablet", "unknown")
+_WEIGHTS = (0.4, 0.3, 0.2, 0.1)
+_LABELS = ("approve", "refuse")
+_POOL = 20_000
+_REFERENCE_ROWS = 20_000
+START = 1_772_357_400.0
+"""Event time of the first event, seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many events, of how many models, how dense: ``per_tick`` events a model and 60-s tick in the mean.
+
+    The last ``faulty`` models have a feature that is a whole standard deviation off from the middle on.
+    """
+
+    events: int
+    models: int = 1000
+    per_tick: float = 8.0
+    faulty: int = 5
+
+    @property
+    def seconds(self) -> float:
+        """Event time from first to last."""
+        return 60.0 * self.events / (self.models * self.per_tick)
+
+
+def events(shape: Shape, seed: int = 1) -> Iterator[bytes]:
+    """All events, in the order of their times."""
+    rng = np.random.default_rng(seed)
+    good, bad = _bodies(rng, shift=0.0), _bodies(rng, shift=1.0)
+    models = rng.integers(0, shape.models, shape.events)
+    bodies = rng.integers(0, _POOL, shape.events)
+    faulty = (models >= shape.models - shape.faulty) & (np.arange(shape.events) >= shape.events // 2)
+    times = START + np.arange(shape.events) * (shape.seconds / shape.events)
+    stamps = _stamps(times)
+    for i, (model, body, is_bad) in enumerate(zip(models.tolist(), bodies.tolist(), faulty.tolist(), strict=True)):
+        rest = bad[body] if is_bad else good[body]
+        yield b'{"model":"model-%04d","id":"req-%011d","time":"%s",%s' % (model, i, stamps[i], rest)
+
+
+def reference(path: Path, seed: int = 2) -> None:
+    """Write the reference that all the models share: a sample of the law."""
+    rng = np.random.default_rng(seed)
+    n = _REFERENCE_ROWS
+    numbers = _numbers(rng, n, 0.0)
+    series = [profile.number_series(f"f{j:02d}", "feature", numbers[:, j], n) for j in range(NUMBERS)]
+    for j in range(CATEGORIES):
+        counts = np.bincount(rng.choice(len(_VALUES), n, p=_WEIGHTS), minlength=len(_VALUES))
+        values = dict(zip(_VALUES, counts.tolist(), strict=True))
+        series.append(profile.category_series(f"cat{j}", "feature", values, 0, n))
+    score = np.round(rng.random(n), 4)
+    accepted = int((score > 0.5).sum())
+    series.append(profile.number_series("score", "prediction", score, n))
+    labels = {"approve": accepted, "refuse": n - accepted}
+    series.append(profile.category_series("label", "prediction", labels, 0, n))
+    profile.save(profile.Profile("any", "", n, "the law of the benchmark", series), path)
+
+
+def _numbers(rng: np.random.Generator, n: int, shift: float) -> NDArray[np.float64]:
+    values = rng.normal(size=(n, NUMBERS))
+    values[:, 0] += shift
+    rounded: NDArray[np.float64] = np.round(values, 4)
+    return rounded
+
+
+def _bodies(rng: np.random.Generator, shift: float) -> list[bytes]:
+    numbers = _numbers(rng, _POOL, shift).tolist()
+    places = rng.choice(len(_VALUES), (_POOL, CATEGORIES), p=_WEIGHTS).tolist()
+    scores = np.round(rng.random(_POOL), 4).tolist()
+    made = []
+    for row, categories, score in zip(numbers, places, scores, strict=True):
+        features: dict[str, object] = {f"f{j:02d}": value for j, value in enumerate(row)}
+        features |= {f"cat{j}": _VALUES[place] for j, place in enumerate(categories)}
+        prediction = {"label": _LABELS[score <= 0.5], "score": score}
+        body = json.dumps({"features": features, "prediction": prediction}, separators=(",", ":"))
+        made.append(body[1:].encode())
+    return made
+
+
+def _stamps(times: NDArray[np.float64]) -> list[bytes]:
+    """RFC 3339 with milliseconds."""
+    whole = {s: datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode() for s in set(times.astype(int).tolist())}
+    milliseconds = (times * 1000.0).astype(np.int64)
+    return [b"%s.%03dZ" % (whole[ms // 1000], ms % 1000) for ms in milliseconds.tolist()]

@@ -1,0 +1,263 @@
+"""How many events a second does the daemon take from Kafka on one core, beside a bare loop that only parses them?
+
+A real broker on core 0 serves a topic that is filled once. Then, in turn and each in a fresh process on core 1: the
+*parse line* (``consume()`` and ``orjson.loads`` of each value, nothing else) and the daemon with everything on (store,
+HTTP, judging, incidents). A run lasts from its first record until the last one is processed and committed; starting,
+importing and the first connection are outside it. Both run without the garbage collector, as the daemon always does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
+
+from monitor import app
+from monitor.clock import SystemClock
+from monitor.config import load
+from monitor.events.raw import Partition, RawBatch
+from monitor.ingest.kafka import KafkaSource
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__file__).parent)]
+
+import events as bench_events  # noqa: E402 -- the tests' servers and the generator are found by path
+from servers.kafka import KafkaServer  # noqa: E402
+
+BROKER_CORE, MEASURED_CORE = 0, 1
+TOPIC, PARTITIONS = "ml.predictions", 4
+_CONSUME = 1000
+
+_CONFIG = """
+[kafka]
+bootstrap_servers = "{bootstrap}"
+topics = [{{ name = "{topic}" }}]
+[store]
+path = "{directory}/store"
+[http]
+listen = "127.0.0.1:0"
+[alertmanager]
+urls = []
+[log]
+level = "warning"
+[[models]]
+match = "*"
+reference = "{reference}"
+"""
+
+
+def measured(events: int, seconds: float, before: resource.struct_rusage) -> dict[str, Any]:
+    """What one run prints."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "events": events,
+        "seconds": seconds,
+        "events_per_second": events / seconds,
+        "cpu_us_per_event": cpu / events * 1e6,
+        "max_rss_mb": used.ru_maxrss / 1024.0,
+    }
+
+
+def parse_line(bootstrap: str, events: int) -> dict[str, Any]:
+    """A bare loop of ``consume()`` and ``orjson.loads``."""
+    import orjson  # noqa: PLC0415 -- only this process needs it
+
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": f"parse-{os.getpid()}", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe([TOPIC])
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    left, began, before = events, 0.0, resource.getrusage(resource.RUSAGE_SELF)
+    while left > 0:
+        messages = consumer.consume(_CONSUME, 0.1)
+        if not began and messages:
+            began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
+        for message in messages:
+            orjson.loads(message.value())
+        left -= len(messages)
+    found = measured(events, time.monotonic() - began, before)
+    consumer.close()
+    return found
+
+
+def daemon(config_path: str, events: int) -> dict[str, Any]:
+    """The daemon as ``modelwatch run`` starts it, until it has committed the last record."""
+    seen = {"records": 0, "began": 0.0, "committed": 0.0, "before": resource.getrusage(resource.RUSAGE_SELF)}
+
+    class Watched(KafkaSource):
+        """The daemon's source; notes when records begin to come, and ends the daemon behind the last one."""
+
+        def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:
+            batch = super().poll(records_max, timeout_seconds)
+            if not seen["records"] and len(batch):
+                seen["began"], seen["before"] = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
+            seen["records"] += len(batch)
+            if seen["records"] >= events:
+                running.stop()
+            return batch
+
+        def committed(self, positions: Mapping[Partition, int]) -> None:
+            super().committed(positions)
+            assert seen["records"] != events or sum(positions.values()) == events
+            if seen["records"] >= events:
+                seen["result"] = measured(events, time.monotonic() - seen["began"], seen["before"])
+
+    app.KafkaSource = Watched
+    running = app.Daemon(load(Path(config_path)), SystemClock())
+    running.run()
+    book, stages = running.fleet.book, running.metrics.loop_seconds
+    return seen["result"] | {
+        "models": len(running.fleet.models),
+        "counted": int(running.fleet.models.rows["events"].sum()),
+        "judged_cells": int(running.metrics.judged_cells._value.get()),  # noqa: SLF001 -- the client has no other way
+        "ticks": int(running.metrics.ticks_closed._value.get()),  # noqa: SLF001
+        "late": int(running.metrics.late_events._value.get()),  # noqa: SLF001
+        "incidents": sorted({held.incident.model for held in book.open.values()}),
+        "stages": {s.labels["stage"]: s.value for m in stages.collect() for s in m.samples if s.value},
+    }
+
+
+def fill(server: KafkaServer, shape: bench_events.Shape, compression: str) -> float:
+    """Write the events to the topic; returns their mean size in bytes."""
+    server.create_topic(TOPIC, PARTITIONS)
+    producer = Producer(
+        {
+            "bootstrap.servers": server.bootstrap,
+            "compression.type": compression,
+            "linger.ms": 50,
+            "queue.buffering.max.messages": 500_000,
+        }
+    )
+    size = 0
+    for i, value in enumerate(bench_events.events(shape)):
+        size += len(value)
+        while True:
+            try:
+                producer.produce(TOPIC, value, partition=i % PARTITIONS)
+                break
+            except BufferError:
+                producer.poll(0.05)
+    assert producer.flush(60) == 0
+    return size / shape.events
+
+
+def run_child(*arguments: str) -> dict[str, Any]:
+    """One measurement in a fresh process on the measured core; its threads, librdkafka's among them, share the core."""
+    command = ["taskset", "-c", str(MEASURED_CORE), sys.executable, __file__, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def summary(parsed: list[dict[str, Any]], watched: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
+    """The medians over the pairs, and the spread of the ratio."""
+
+    def median(runs: list[dict[str, Any]], key: str) -> float:
+        return statistics.median(run[key] for run in runs)
+
+    ratios = [w["events_per_second"] / p["events_per_second"] for p, w in zip(parsed, watched, strict=True)]
+    return {
+        "parse_line": round(median(parsed, "events_per_second")),
+        "daemon": round(median(watched, "events_per_second")),
+        "ratio": round(statistics.median(ratios), 4),
+        "ratio_low": round(min(ratios), 4),
+        "ratio_high": round(max(ratios), 4),
+        "cpu_us_per_event": {
+            "parse_line": round(median(parsed, "cpu_us_per_event"), 3),
+            "daemon": round(median(watched, "cpu_us_per_event"), 3),
+        },
+        "daemon_max_rss_mb": round(median(watched, "max_rss_mb"), 1),
+        "stages_seconds": {stage: round(value, 3) for stage, value in watched[-1]["stages"].items()},
+        "judged_cells": watched[-1]["judged_cells"],
+        "ticks": watched[-1]["ticks"],
+        **facts,
+    }
+
+
+def check(run: dict[str, Any], shape: bench_events.Shape) -> None:
+    """A fast daemon that lost events or saw nothing would be no daemon."""
+    faulty = [f"model-{i:04d}" for i in range(shape.models - shape.faulty, shape.models)]
+    assert run["counted"] + run["late"] == shape.events, run
+    assert run["late"] == 0, run
+    if shape.events >= 40 * shape.models * shape.per_tick:
+        assert run["incidents"] == faulty, run["incidents"]
+
+
+def benchmark(shape: bench_events.Shape, pairs: int, compression: str) -> dict[str, Any]:
+    """Fill a topic, then measure in turn."""
+    with tempfile.TemporaryDirectory(prefix="modelwatch-bench-") as scratch:
+        directory = Path(scratch)
+        bench_events.reference(directory / "all.mwref")
+        with KafkaServer(directory / "kafka") as server:
+            command = ["taskset", "-a", "-c", "-p", str(BROKER_CORE), str(server.process.pid)]
+            subprocess.run(command, check=True, capture_output=True)
+            size = fill(server, shape, compression)
+            parsed, watched = [], []
+            for i in range(pairs):
+                parsed.append(run_child("--parse-line", server.bootstrap, "--events", str(shape.events)))
+                config = directory / f"config-{i}.toml"
+                own = directory / f"run-{i}"
+                reference = f"file:{directory}/all.mwref"
+                config.write_text(
+                    _CONFIG.format(bootstrap=server.bootstrap, topic=TOPIC, directory=own, reference=reference)
+                )
+                watched.append(run_child("--daemon", str(config), "--events", str(shape.events)))
+                check(watched[-1], shape)
+                pair = (f"{name} {run['events_per_second']:,.0f}/s" for name, run in
+                        (("parse line", parsed[-1]), ("daemon", watched[-1])))
+                print(f"pair {i + 1} of {pairs}: {', '.join(pair)}", file=sys.stderr)
+    facts = {
+        "events": shape.events,
+        "models": shape.models,
+        "bytes_per_event": round(size, 1),
+        "compression": compression,
+        "pairs": pairs,
+        "python": platform.python_version(),
+    }
+    return summary(parsed, watched, facts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=800_000)
+    parser.add_argument("--models", type=int, default=1000)
+    parser.add_argument("--per-tick", type=float, default=8.0, help="events of a model in a 60-s tick, in the mean")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--compression", default="none")
+    parser.add_argument("--json", action="store_true", help="one object, last")
+    parser.add_argument("--parse-line", metavar="BOOTSTRAP", help=argparse.SUPPRESS)
+    parser.add_argument("--daemon", metavar="CONFIG", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
+    if arguments.parse_line:
+        print(json.dumps(parse_line(arguments.parse_line, arguments.events)))
+    elif arguments.daemon:
+        print(json.dumps(daemon(arguments.daemon, arguments.events)))
+    else:
+        shape = bench_events.Shape(arguments.events, arguments.models, arguments.per_tick)
+        found = benchmark(shape, arguments.pairs, arguments.compression)
+        if not arguments.json:
+            print("the daemon takes {daemon:,} events/s, the parse line {parse_line:,}: ratio {ratio}".format(**found))
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
