@@ -28,6 +28,8 @@ POLL_SECONDS = 0.1
 
 _MERGED = Partition("", 0)
 """Stands for all partitions of a source that brings them in one order."""
+_JOINED_BYTES = 64 << 20
+"""Bytes of values beyond which a batch is decoded in parts."""
 _FLUSH_SECONDS = 1.0
 """The longest that a commit waits for dead letters before it is put off."""
 
@@ -267,21 +269,28 @@ def _by_decoder(raw: RawBatch, decoder_of: Callable[[str], Decoder]) -> Iterator
     """The batch by the format of its topics; almost always that is one."""
     decoders = [decoder_of(partition.topic) for partition in raw.partitions]
     distinct = list(dict.fromkeys(decoders))
-    if len(distinct) == 1:
-        yield raw, distinct[0]
-        return
     for decoder in distinct:
-        own = np.array([d is decoder for d in decoders])[raw.source]
-        at = np.flatnonzero(own).tolist()
-        if at:
-            yield (
-                RawBatch(
-                    [raw.values[i] for i in at],
-                    raw.timestamps[own],
-                    raw.partitions,
-                    raw.source[own],
-                    raw.offsets[own],
-                    [raw.keys[i] for i in at] if raw.keys else (),
-                ),
-                decoder,
-            )
+        if len(distinct) == 1:
+            own = raw
+        else:
+            own = _chosen(raw, np.flatnonzero(np.array([d is decoder for d in decoders])[raw.source]))
+        for part in _by_size(own):
+            yield part, decoder
+
+
+def _by_size(raw: RawBatch) -> Iterator[RawBatch]:
+    """The batch in parts that a decoder can join; almost always that is one."""
+    if sum(map(len, filter(None, raw.values))) <= _JOINED_BYTES:
+        if len(raw):
+            yield raw
+        return
+    sizes = np.array([len(value or b"") for value in raw.values])
+    part = np.cumsum(sizes) // _JOINED_BYTES
+    for number in np.unique(part).tolist():
+        yield _chosen(raw, np.flatnonzero(part == number))
+
+
+def _chosen(raw: RawBatch, at: NDArray[np.int64]) -> RawBatch:
+    """Some records of a batch, in their order."""
+    values, keys = ([column[i] for i in at.tolist()] if column else () for column in (raw.values, raw.keys))
+    return RawBatch(values, raw.timestamps[at], raw.partitions, raw.source[at], raw.offsets[at], keys)

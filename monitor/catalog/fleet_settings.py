@@ -86,8 +86,8 @@ class LimitSettings(Settings):
     models: Count = 20_000
     features_per_model: Count = 1_000
     categories_per_feature: Count = 30
-    record_bytes: Count = Field(default=1_048_576, le=2**30)
+    record_bytes: Count = Field(default=1_048_576, le=2**28)
     values_per_event: Count = Field(default=2_048, le=2**20)
-    depth: Count = Field(default=32, le=512)
+    depth: Count = Field(default=32, ge=4, le=64)
     name_bytes: Count = Field(default=1_024, le=65_536)
     open_incidents: Count = 10_000

@@ -65,10 +65,10 @@ def show(profile: Profile, digest: str, now: float = math.nan) -> str:
     for part, reason in zip(profile.series, reasons, strict=True):
         n = sum(part.counts[:BINS])
         rows.append((_label(part), part.kind, str(n), _percent(_missing(part)), _values(part), reason))
-    return "\n".join(heads + _table(rows))
+    return "\n".join([*heads, *_table(rows), ""])
 
 
-def diff(a: Profile, b: Profile, now: float = math.nan) -> list[SeriesDiff]:
+def compare(a: Profile, b: Profile, now: float = math.nan) -> list[SeriesDiff]:
     """How the series of ``b`` differ from those of ``a``, ranked: what is gone or new, then by the larger movement.
 
     A movement is the effect or the change of the missing rate, both shares of the events. What has no distribution
@@ -80,15 +80,16 @@ def diff(a: Profile, b: Profile, now: float = math.nan) -> list[SeriesDiff]:
     parts_b = {(part.space, part.name): part for part in b.series}
     reasons = dict(zip(parts_a, _unjudged(a, "", now), strict=True))
     rows = [
-        _compare(part, parts_b[key], reasons[key]) if key in parts_b else _alone(part, "gone", first=True)
+        _moved(part, parts_b[key], reasons[key]) if key in parts_b else _alone(part, "gone", first=True)
         for key, part in parts_a.items()
     ]
     rows += [_alone(part, "new", first=False) for key, part in parts_b.items() if key not in parts_a]
     return sorted(rows, key=_rank)
 
 
-def diff_text(a: Profile, b: Profile, rows: Sequence[SeriesDiff]) -> str:
-    """The rows of :func:`diff` as a table."""
+def diff(a: Profile, b: Profile, now: float = math.nan) -> str:
+    """The rows of :func:`compare` as a table."""
+    rows = compare(a, b, now)
     table = [("series", "kind", "effect", "PSI", "missing", "what")]
     table += [
         (
@@ -108,7 +109,7 @@ def diff_text(a: Profile, b: Profile, rows: Sequence[SeriesDiff]) -> str:
     ]
     if any(row.approximate for row in rows):
         notes.append("~ the bins differ: values are taken to lie evenly between the edges of a bin")
-    return "\n".join([f"a  {_named(a)}", f"b  {_named(b)}", "", *_table(table), *notes])
+    return "\n".join([f"a  {_named(a)}", f"b  {_named(b)}", "", *_table(table), *notes, ""])
 
 
 def _unjudged(profile: Profile, digest: str, now: float) -> list[str]:
@@ -153,7 +154,7 @@ def _alone(part: SeriesProfile, what: str, *, first: bool) -> SeriesDiff:
     return SeriesDiff(part.space, part.name, part.kind, math.nan, math.nan, missing, approximate=False, note=what)
 
 
-def _compare(a: SeriesProfile, b: SeriesProfile, unjudged: str) -> SeriesDiff:
+def _moved(a: SeriesProfile, b: SeriesProfile, unjudged: str) -> SeriesDiff:
     missing = (_missing(a), _missing(b))
     if a.kind != b.kind:
         note = f"was a {a.kind}, is a {b.kind}"

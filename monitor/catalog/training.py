@@ -23,19 +23,19 @@ _OTHERS_TOLD = 5
 class Columns:
     """What the columns of a table are. Files of native events say that by themselves, but for the last two.
 
-    ``label``, ``score`` and ``value`` name the columns that are the model's answers; ``leave_out`` those that events
+    ``label``, ``score`` and ``value`` name the columns that are the model's answers; ``left_out`` those that events
     do not carry (identifiers, outcomes, weights); ``categories`` those that look like numbers and come as strings.
     """
 
     label: str | None = None
     score: str | None = None
     value: str | None = None
-    leave_out: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
+    categories: frozenset[str] = frozenset()
 
     def place(self, name: str) -> Key | None:
         """The series that a column belongs to; ``None`` for one that is left out."""
-        if name in self.leave_out:
+        if name in self.left_out:
             return None
         for part in ("label", "score", "value"):
             if getattr(self, part) == name:
@@ -44,11 +44,11 @@ class Columns:
 
     def parts(self) -> list[str]:
         """Columns that are no features."""
-        return [*(name for name in (self.label, self.score, self.value) if name is not None), *self.leave_out]
+        return [*(name for name in (self.label, self.score, self.value) if name is not None), *sorted(self.left_out)]
 
     def named(self) -> list[str]:
         """All columns that are spoken of."""
-        return [*self.parts(), *self.categories]
+        return [*self.parts(), *sorted(self.categories)]
 
 
 class Built(NamedTuple):

@@ -22,6 +22,7 @@ _SHARED_PREFERRED: Mapping[str, Any] = {
     "log.connection.close": False,
     "reconnect.backoff.ms": 200,  # the default tries 20 to 30 times a second
     "socket.keepalive.enable": True,
+    "socket.timeout.ms": 20_000,  # a broker that hangs is noticed before its partitions count as idle
 }
 
 _CONSUMER_PREFERRED: Mapping[str, Any] = {

@@ -65,7 +65,7 @@ def test_a_file_that_was_cut_off_is_noticed(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "m.mwref"
     save(example(), path)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ProfileError, match="is not a reference of this program|was changed or cut off"):
+    with pytest.raises(ProfileError, match=r"is not a reference of this program|was changed or cut off"):
         load(path)
 
 
