@@ -21,6 +21,7 @@ from monitor.events.raw import Partition
 from monitor.fleet import ClosedTick, Fleet
 from monitor.incidents.incident import Incident
 from monitor.ingest.dead_letters import DeadLetters
+from monitor.ingest.facts import SourceChange
 from monitor.ingest.kafka import KafkaSource
 from monitor.notify.log import IncidentLog, log_facts
 from monitor.notify.notifier import Notifications
@@ -47,16 +48,31 @@ _log = logs.get_logger("monitor.app")
 
 
 class _StoreKeeper:
-    """Writes checkpoints, and measures them."""
+    """Writes checkpoints, and measures them.
+
+    A partition that is not read now, because no broker has answered yet, keeps the offset that the store has for it:
+    only one that is gone for good is forgotten.
+    """
 
     def __init__(
-        self, database: Database, checkpoint: Checkpoint, log: TickLog, metrics: Metrics, clock: Clock
+        self,
+        database: Database,
+        checkpoint: Checkpoint,
+        log: TickLog,
+        metrics: Metrics,
+        clock: Clock,
+        known: Mapping[Partition, int],
     ) -> None:
         self._database = database
         self._checkpoint = checkpoint
         self._log = log
         self._metrics = metrics
         self._clock = clock
+        self._known = dict(known)
+
+    def forget(self, partition: Partition) -> None:
+        """``partition`` no longer exists."""
+        self._known.pop(partition, None)
 
     def save(
         self,
@@ -68,7 +84,8 @@ class _StoreKeeper:
     ) -> None:
         """One atomic write; then a little of the tick log's history is rolled up."""
         began = self._clock.monotonic()
-        self._checkpoint.save(fleet, time, positions, ticks, incidents)
+        self._known.update(positions)
+        self._checkpoint.save(fleet, time, self._known, ticks, incidents)
         self._metrics.store_commit.observe(self._clock.monotonic() - began)
         self._metrics.store_last_commit.set(self._clock.now())
         self._metrics.store_bytes.set(self._database.n_bytes())
@@ -125,7 +142,7 @@ class Daemon:
         database = Database(Path(config.store.path))
         self._cleanups.callback(database.close)
         log = TickLog(database, config.privacy.retention.ticks)
-        checkpoint = Checkpoint(database, log)
+        checkpoint = Checkpoint(database, log, config.privacy.retention.incidents)
         event_time = EventTime(config.clock.lateness)
         positions = checkpoint.load(self.fleet, event_time)
         web = WebServer(config.http, self.desk, self.metrics, clock)
@@ -135,6 +152,7 @@ class Daemon:
         self._notifications = self._start_notifications()
         self._dead_letters = DeadLetters(kafka, clock)
         self._cleanups.callback(self._dead_letters.close)
+        self._keeper = _StoreKeeper(database, checkpoint, log, self.metrics, clock, positions)
         self._source = KafkaSource(kafka, positions, clock)
         self._cleanups.callback(self._source.close)
         self.metrics.read_status(self.desk.status)
@@ -151,7 +169,7 @@ class Daemon:
                 clock,
                 self.metrics,
                 self._dead_letters,
-                _StoreKeeper(database, checkpoint, log, self.metrics, clock),
+                self._keeper,
                 self._tell,
             ),
             Pace(live=True, idle=config.clock.idle, commit=config.store.commit, future=config.clock.future),
@@ -200,9 +218,14 @@ class Daemon:
     def _watch_source(self, pipeline: Pipeline) -> None:
         metrics = self.metrics
         for event in self._source.drain_events():
-            _log.warning("partition", change=event.change, detail=str(event))
-            metrics.lost_records.inc(max(event.to_offset - event.from_offset, 0) if event.change == "lost" else 0)
-        metrics.dead_letters_dropped.inc(self._dead_letters.drain().capped)
+            write = _log.info if event.change is SourceChange.FOUND else _log.warning
+            write("partition", change=event.change, detail=str(event))
+            if event.change is SourceChange.LOST:
+                metrics.lost_records.inc(max(event.to_offset - event.from_offset, 0))
+            if event.change is SourceChange.GONE:
+                self._keeper.forget(event.partition)
+        letters = self._dead_letters.drain()
+        metrics.dead_letters_dropped.inc(letters.capped + letters.overflow + letters.failed)
         metrics.partitions_assigned.set(len(self._source.positions()))
         metrics.consumer_lag.show({(p.topic, str(p.number)): float(n) for p, n in self._source.lag().items()})
         if np.isfinite(pipeline.event_time.watermark):

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from monitor.budget import Budget
 from monitor.catalog import references
-from monitor.catalog.discovery import Discovery
+from monitor.catalog.discovery import LOCAL_MAX, Discovery
 from monitor.catalog.models import Models, Phase
 from monitor.catalog.placing import place
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile, install
-from monitor.catalog.series import JUDGED, LEARNING, RETIRED, Series
+from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, SPACE_NAMES, STRANGER, Series
 from monitor.detectors import DETECTORS
 from monitor.errors import ProfileError
 from monitor.events.columns import EventBatch, Lifecycle, Part, Space
@@ -60,6 +60,7 @@ class Absorbed:
     late: int = 0
     models_turned_away: int = 0
     values_turned_away: int = 0
+    categories_turned_away: int = 0
 
     def add(self, other: Absorbed) -> None:
         """Add the counts of another stretch."""
@@ -67,6 +68,7 @@ class Absorbed:
         self.late += other.late
         self.models_turned_away += other.models_turned_away
         self.values_turned_away += other.values_turned_away
+        self.categories_turned_away += other.categories_turned_away
 
 
 @dataclass(slots=True)
@@ -114,6 +116,7 @@ class Fleet:
         self._categories_max = categories_max
         self._touched = np.zeros(1024, bool)
         self._series_rows: dict[int, NDArray[np.int64]] = {}
+        self._ended: list[Incident] = []
 
     def tick_ends(self, batch: EventBatch) -> NDArray[np.float64]:
         """The end of the tick that each event belongs to, shape ``(n,)``; models that are new get their policy's."""
@@ -145,18 +148,21 @@ class Fleet:
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
         deferred = tally(resolved.entries, 0, len(batch.event), base, columns, codes, counts, moments)
+        others = 0
         if len(deferred):
-            place(self.series, batch, resolved.entries, deferred, base, counts, self._categories_max)
+            others = place(self.series, batch, resolved.entries, deferred, base, counts, moments, self._categories_max)
         return Absorbed(
             len(counted),
             int((late & (resolved.model >= 0)).sum()),
             resolved.models_turned_away,
             resolved.series_turned_away,
+            others,
         )
 
     def close(self, watermark: float) -> Closed:
         """Close and judge every tick that ended at ``watermark`` or before, in the order of their ends."""
-        closed = Closed()
+        closed = Closed(incidents=self._ended)
+        self._ended = []
         for end, blocks in self.blocks.due(watermark):
             self._close_tick(end, blocks, closed)
         return closed
@@ -197,8 +203,10 @@ class Fleet:
     def restored(self) -> None:
         """Put in order what follows from the tables, after they were loaded."""
         self.series.restore_buffers()
-        for row in range(len(self.models)):
+        retired = self.series.rows["judging"] == RETIRED
+        for row, model in enumerate(self.models.items):
             self.models.apply_policy(row)
+            model.retired = int(retired[model.series].sum())
         self.judge.extend()
         self.judge.recount()
 
@@ -221,13 +229,26 @@ class Fleet:
         except ProfileError as error:
             self.models.note(row, time, "reference file not used", str(error))
             return
-        old = self.series_rows(row).copy()
-        self.judge.end(old)
-        self.series.rows["judging"][old] = RETIRED
-        self.series.rows.touch(old)
+        if len(model.series) + len(profile.series) > LOCAL_MAX:
+            self.models.note(row, time, "reference file not used", f"{path}: too many series in the model's life")
+            return
+        self._retire(row, profile, time)
         self.judge.begin(install(profile, digest, self.models, self.series, row))
         self.discovery.grown.add(row)
         self.models.note(row, time, "reference file", digest[:16])
+
+    def _retire(self, row: int, profile: Profile, time: float) -> None:
+        """Let go of the series in whose place ``profile`` comes: all of the spaces that it speaks of."""
+        model, old, rows = self.models.items[row], self.series_rows(row), self.series.rows
+        spoken = {part.space for part in profile.series}
+        spaces = [space for space, name in SPACE_NAMES.items() if name in spoken]
+        old = old[(rows["judging"][old] != RETIRED) & np.isin(rows["space"][old], spaces)]
+        self.judge.end(old)
+        cells = [(series, i) for series in old.tolist() for i in range(len(DETECTORS))]
+        self._ended += self.book.clear(cells, time, "another reference took over")
+        self.series.retire(old, model.name_hash)
+        model.retired += len(old)
+        model.full = False
 
     def _new_version(self, row: int, time: float) -> None:
         """A version that has a reference file of its own is judged by that from its first event."""
@@ -314,7 +335,7 @@ class Fleet:
         for model in models[ready & (phase == Phase.LEARNING)].tolist():
             rows["phase"][model] = Phase.GROWING
             self.models.note(model, end, "judged from here on", "")
-        judged = models[ready & (rows["phase"][models] != Phase.LEARNING)]
+        judged = models[rows["phase"][models] != Phase.LEARNING]
         if len(judged):
             self._begin_series(judged, end, closed)
         grown = (learned >= rows["learn_events"][models]) & (age >= rows["learn_for"][models])
@@ -330,22 +351,22 @@ class Fleet:
         waiting = series[rows["judging"][series] == LEARNING]
         if not len(waiting):
             return
-        late = rows["appeared"][waiting] > 0
+        late = rows["appeared"][waiting] != KNOWN
         old = (rows["reference"][waiting, PRESENT] >= JUDGED_EVENTS_MIN) & (
             end - rows["first_time"][waiting] >= JUDGED_SECONDS_MIN
         )
-        met = rows["reference"][waiting, PRESENT] > 0
+        met = rows["reference"][waiting, PRESENT] >= references.VALUES_MIN
         references.begin_judging(self.series, waiting[np.where(late, old, met)])
-        strangers = waiting[late & ~old]
+        strangers = waiting[(rows["appeared"][waiting] == STRANGER) & ~old]
         begun = waiting[rows["judging"][waiting] == JUDGED]
         self.judge.extend()
         unknown = strangers[self.judge.states["schema"]["applies"][strangers] == 0]
-        self._join(begun[rows["appeared"][begun] > 0], end, closed)
+        self._join(begun[rows["appeared"][begun] != KNOWN], end, closed)
         self.judge.begin(np.concatenate([begun, unknown]))
 
     def _join(self, series: NDArray[np.int64], end: float, closed: Closed) -> None:
         """A feature that appeared has now a reference of its own: its being new is no incident any more."""
-        self.series.rows["appeared"][series] = 0
+        self.series.rows["appeared"][series] = KNOWN
         self.judge.end(series)
         cells = [(row, i) for row in series.tolist() for i in range(len(DETECTORS))]
         closed.incidents += self.book.clear(cells, end, "joined the reference")

@@ -14,10 +14,10 @@ from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED, Series
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Counts, Detector, SeriesView, Shares
-from monitor.kernels.tally import BINS, OTHER_BIN
-from monitor.stats.accumulate import accumulate, restarted
+from monitor.kernels.judge import HELD, IDLE, OFF, OVER, SUSPICIOUS, Bets, Question, bet, excess, present
+from monitor.kernels.tally import EVENTS, OTHER_BIN
 from monitor.stats.bounds import null_edge
-from monitor.stats.dispersion import dispersion, successive_difference, tempering
+from monitor.stats.dispersion import dispersion
 
 BLOCK = 8192
 """Series that are judged at once: the arrays of a block stay in the cache."""
@@ -25,21 +25,7 @@ RECENT_EVENTS = 300.0
 """What the present is: events fade from it by a factor e with every so many that follow."""
 _RENULL_GROWTH = 1.1
 """The null is computed anew when a growing reference has grown by this factor."""
-_OFF = np.float32(1e30)
-"""Stands for the cost of a bet that cannot be made: its component never gains."""
-_SUSPICIOUS = 0.4
-"""Part of the evidence for an alarm from which a cell is under suspicion.
-
-Its ticks no longer enter a growing reference, a firing cell goes on firing, and the onset is extrapolated back from
-here. Budget alone, handed out tick by tick, carries a cell with little traffic up to a quarter of the way.
-"""
-_CLEAR_MARGIN = 1.5
-"""Standard errors of the present by which a share must lie outside the null to keep a cell firing."""
-_DISPERSION_MAX = 10.0
-"""A pair of ticks counts as at most this much scatter, so that the change that is sought does not hide itself."""
 _LN10 = math.log(10.0)
-
-IDLE, PENDING, FIRING = range(3)
 
 IndexArray = NDArray[np.int64]
 
@@ -83,19 +69,19 @@ class Judged:
     n_cells: int
 
 
-def components(detector: Detector) -> int:
-    """Bets that one cell of ``detector`` holds at once."""
-    return detector.cuts * (2 if detector.two_sided else 1) * len(detector.shifts)
+def question(detector: Detector) -> Question:
+    """What the cells of ``detector`` bet on."""
+    return Question(detector.cuts, detector.two_sided, detector.shifts)
 
 
 def state_fields(detector: Detector) -> dict[str, Field]:
     """The state of one cell of ``detector``, as arrays by series row."""
-    k, c = components(detector), detector.cuts
+    k, c = question(detector).components, detector.cuts
     return {
         "applies": Field(np.uint8),
         "firing": Field(np.uint8, (), IDLE),
         "log_r": Field(np.float32, (k,), -np.inf),
-        "cost": Field(np.float32, (k,), float(_OFF)),
+        "cost": Field(np.float32, (k,), float(OFF)),
         "reference_share": Field(np.float32, (c,)),
         "null_low": Field(np.float32, (c,)),
         "null_high": Field(np.float32, (c,), 1.0),
@@ -112,6 +98,10 @@ def state_fields(detector: Detector) -> dict[str, Field]:
         "evidence": Field(np.float32, (), -np.inf),
         "suspicion": Field(np.float32),
     }
+
+
+_QUESTIONS = tuple(question(detector) for detector in DETECTORS)
+_SHARES_ASKED = tuple(dict.fromkeys(detector.share for detector in DETECTORS))
 
 
 class Judge:
@@ -135,6 +125,10 @@ class Judge:
         self.extend()
         view = self.view(rows)
         reference = self.series.rows["reference"][rows].astype(np.float64)
+        # Of a stranger the reference says that it was in none of its events, whatever was seen since.
+        strange = ~view.in_reference
+        reference[strange] = 0.0
+        reference[strange, EVENTS] = self.models.rows["learned"][self.series.rows["model"][rows[strange]]]
         for detector in DETECTORS:
             state = self.states[detector.name]
             before = state["applies"][rows].astype(np.int32)
@@ -176,7 +170,7 @@ class Judge:
         doubt = np.zeros(len(rows), bool)
         for state in self.states.values():
             doubt |= state["firing"][rows] != IDLE
-            doubt |= state["suspicion"][rows] > _SUSPICIOUS
+            doubt |= state["suspicion"][rows] > SUSPICIOUS
         return doubt
 
     def firing(self, rows: IndexArray) -> NDArray[np.bool_]:
@@ -215,141 +209,69 @@ class Judge:
         return _rates(recent), state["reference_share"][rows].astype(np.float64)
 
     def _judge_block(self, sums: TickSums, out: Judged) -> None:
-        rows, counts = sums.rows, sums.counts.astype(np.float64)
-        recent = self._fade(rows, counts)
-        self.series.rows["pending"][rows] += sums.counts
-        suspected = self.series.rows["pending"][rows].astype(np.float64)
-        view = self.view(rows)
+        series, models, rows = self.series.rows, self.models.rows, sums.rows
+        tick, now = present(rows, sums.counts, series["recent"], series["pending"], RECENT_EVENTS)
+        view, model = self.view(rows), series["model"][rows]
+        allowances = {share: self._allowance(share, model, sums.seconds) for share in _SHARES_ASKED}
         for i, detector in enumerate(DETECTORS):
-            state = self.states[detector.name]
-            tick = detector.shares(counts, view)
-            bets = (state["applies"][rows] > 0) & (tick.n > 0)
-            if not bets.any():
+            state, share = self.states[detector.name], detector.share
+            asked = detector.shares(tick, view)
+            place = np.flatnonzero((state["applies"][rows] > 0) & (asked.n > 0))
+            if not len(place):
                 continue
-            at, now, since = rows[bets], detector.shares(recent, view), detector.shares(suspected, view)
-            step = _Step(
-                detector=i,
-                at=at,
+            allowance, log_budget = allowances[share]
+            self.budget.spend(share, allowance[place])
+            held = detector.shares(now, view)
+            bets = Bets(
                 end=sums.end,
-                tick=Shares(tick.s[bets], tick.n[bets]),
-                now=Shares(now.s[bets], now.n[bets]),
-                since=Shares(since.s[bets], since.n[bets]),
-                model=self.series.rows["model"][at],
-                seconds=sums.seconds[bets],
+                place=place,
+                row=rows[place],
+                tick_s=np.ascontiguousarray(asked.s),
+                tick_n=np.ascontiguousarray(asked.n),
+                now_s=np.ascontiguousarray(held.s),
+                now_n=np.ascontiguousarray(held.n),
+                log_budget=log_budget,
+                seconds=sums.seconds,
+                hold=models["hold"][model],
+                keep_firing=models["keep_firing"][model],
             )
-            self._bet(step, out)
-            out.n_cells += len(at)
+            flags, evidence = bet(_QUESTIONS[i], state, bets)
+            state.touch(bets.row)
+            out.n_cells += len(place)
+            for j in np.flatnonzero(flags & HELD).tolist():
+                out.alarms.append(self._alarm(i, bets, j, float(evidence[j])))
+            out.cleared.extend((row, i) for row in bets.row[(flags & OVER) > 0].tolist())
 
-    def _fade(self, rows: IndexArray, counts: Counts) -> Counts:
-        faded = self.series.rows["recent"][rows] * np.exp(-counts[:, :BINS].sum(axis=1) / RECENT_EVENTS)[:, None]
-        recent: Counts = faded + counts
-        self.series.rows["recent"][rows] = recent
-        return recent
+    def _allowance(
+        self, share: str, model: NDArray[np.int32], seconds: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What each series' cells of a share may spend on a tick, and its logarithm, shapes ``(k,)``."""
+        n_model = self.models.rows["n_cells"][model, SHARES.index(share)]
+        allowance = self.budget.allowance(share, self.n_cells[share], n_model, seconds)
+        return allowance, np.log(np.maximum(allowance, 1e-300))
 
-    def _bet(self, step: _Step, out: Judged) -> None:
-        detector = DETECTORS[step.detector]
-        state, at = self.states[detector.name], step.at
-        n_model = self.models.rows["n_cells"][step.model, SHARES.index(detector.share)]
-        allowance = self.budget.allowance(detector.share, self.n_cells[detector.share], n_model, step.seconds)
-        self.budget.spend(detector.share, allowance)
-        cost = state["cost"][at]
-        active = np.maximum((cost < _OFF).sum(axis=1), 1)
-        log_budget = np.log(np.maximum(allowance, 1e-300))
-        log_e = _log_e(detector, step.tick, cost)
-        log_e *= self._tempering(state, step)[:, None]
-        spread = log_budget + np.log(components(detector) / active)
-        result = accumulate(state["log_r"][at], log_e, spread.astype(np.float32))
-        state["log_r"][at] = result.log_r
-        needed = -log_budget
-        fresh = restarted(result.log_total, log_budget, _SUSPICIOUS * needed) & ~result.alarm
-        unknown = np.isnan(state["onset"][at])
-        state["onset"][at[unknown]] = step.end - step.seconds[unknown]
-        state["onset"][at[fresh]] = step.end
-        evidence = result.log_total - log_budget
-        state["evidence"][at] = np.where(result.alarm, 0.0, evidence)
-        state["suspicion"][at] = evidence / needed
-        self._decide(step, result.alarm, evidence, out)
-        state.touch(at)
-
-    def _tempering(self, state: Rows, step: _Step) -> NDArray[np.float32]:
-        """The exponent for this tick from the ticks before, then this tick's own scatter for those to come."""
-        at = step.at
-        eta = tempering(state["scatter"][at], state["scatter_weight"][at], state["scatter_ticks"][at])
-        scatter, weight = successive_difference(state["s_prev"][at], state["n_prev"][at], step.tick.s, step.tick.n)
-        state["scatter"][at] += np.minimum(scatter, _DISPERSION_MAX * weight)
-        state["scatter_weight"][at] += weight
-        state["scatter_ticks"][at] += weight > 0.0
-        state["s_prev"][at], state["n_prev"][at] = step.tick.s, step.tick.n
-        return eta.astype(np.float32)
-
-    def _decide(self, step: _Step, alarm: NDArray[np.bool_], evidence: NDArray[np.floating], out: Judged) -> None:
-        """Evidence and effect: an alarm needs both; a firing cell clears when it has had neither for long enough."""
-        detector = DETECTORS[step.detector]
-        state, at, end = self.states[detector.name], step.at, step.end
-        low, high = state["null_low"][at], state["null_high"][at]
-        rate = np.nan_to_num(_rates(step.now))
-        excess = np.maximum(rate - high, low - rate if detector.two_sided else -1.0)
-        excess[state["cost"][at].reshape(len(at), detector.cuts, -1).min(axis=2) >= _OFF] = -1.0
-        edge = np.where(rate > high, high, low)
-        # Events that fade by a factor e over N others weigh as much as 2 N whole ones.
-        weight = 2.0 * np.maximum(step.now.n, 1.0)[:, None]
-        noise = _CLEAR_MARGIN * np.sqrt(np.maximum(edge * (1.0 - edge), 1e-4) / weight)
-        alarm = alarm & (excess.max(axis=1) > 0.0)
-        sustained = alarm | (excess > noise).any(axis=1) | (state["suspicion"][at] > _SUSPICIOUS)
-        state["effect"][at] = self._strength(state, at, rate, weight)
-        state["last_bad"][at[sustained]] = end
-
-        firing = state["firing"][at]
-        began = alarm & (firing == IDLE)
-        state["firing"][at[began]] = PENDING
-        state["alarmed"][at[began]] = end
-        state["firing"][at[(firing == PENDING) & ~sustained]] = IDLE
-        held = state["firing"][at] == PENDING
-        held &= end - state["alarmed"][at] >= self.models.rows["hold"][step.model]
-        state["firing"][at[held]] = FIRING
-        told = np.where(np.isnan(_rates(step.since)), rate, _rates(step.since))
-        for j in np.flatnonzero(held).tolist():
-            out.alarms.append(self._alarm(step, j, told[j], excess[j], float(evidence[j])))
-        over = (firing == FIRING) & (end - state["last_bad"][at] >= self.models.rows["keep_firing"][step.model])
-        state["firing"][at[over]] = IDLE
-        out.cleared.extend((row, step.detector) for row in at[over].tolist())
-
-    def _alarm(
-        self,
-        step: _Step,
-        j: int,
-        rate: NDArray[np.float64],
-        excess: NDArray[np.float64],
-        evidence: float,
-    ) -> CellAlarm:
-        detector, row = DETECTORS[step.detector], int(step.at[j])
-        state = self.states[detector.name]
-        cut = int(np.argmax(excess))
-        before, now = float(state["reference_share"][row, cut]), float(rate[cut])
+    def _alarm(self, index: int, bets: Bets, j: int, evidence: float) -> CellAlarm:
+        """The alarm of the cell ``bets.row[j]``: what all since suspicion says of its furthest cut."""
+        detector, at = DETECTORS[index], bets.row[j : j + 1]
+        row, place = int(at[0]), bets.place[j : j + 1]
+        state, series = self.states[detector.name], self.series.rows
+        now = np.nan_to_num(_rates(Shares(bets.now_s[place], bets.now_n[place])))
+        cut = int(np.argmax(excess(_QUESTIONS[index], state, at, now)[0]))
+        since = _rates(detector.shares(series["pending"][at].astype(np.float64), self.view(at)))
+        told = float(now[0, cut] if np.isnan(since[0, cut]) else since[0, cut])
+        before = float(state["reference_share"][row, cut])
         return CellAlarm(
             row=row,
-            detector=step.detector,
+            detector=index,
             cut=cut,
             before=before,
-            now=now,
-            effect=abs(now - before),
-            tolerance=float(self.models.rows[f"tolerance_{detector.tolerance}"][step.model[j]]),
+            now=told,
+            effect=abs(told - before),
+            tolerance=float(self.models.rows[f"tolerance_{detector.tolerance}"][series["model"][row]]),
             evidence_log10=evidence / _LN10,
-            onset_time=_onset(float(state["onset"][row]), step.end),
-            fired_time=step.end,
+            onset_time=_onset(float(state["onset"][row]), bets.end),
+            fired_time=bets.end,
         )
-
-    def _strength(
-        self, state: Rows, at: IndexArray, rate: NDArray[np.float64], weight: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """The largest movement of a cell's shares beyond what chance explains (two standard errors), shape ``(k,)``."""
-        before = state["reference_share"][at].astype(np.float64)
-        chance = 2.0 * np.sqrt(np.maximum(before * (1.0 - before), rate * (1.0 - rate)) / weight)
-        gap: NDArray[np.float64] = np.maximum(np.abs(rate - before) - chance, 0.0)
-        cuts = gap.shape[1]
-        gap[state["cost"][at].reshape(len(at), cuts, -1).min(axis=2) >= _OFF] = 0.0
-        strength: NDArray[np.float64] = gap.max(axis=1)
-        return strength
 
     def _set_null(self, detector: Detector, rows: IndexArray, reference: Counts) -> None:
         if not len(rows):
@@ -367,7 +289,7 @@ class Judge:
         cost = _cost(detector, low, high)
         if detector.cuts > 1:
             unused = np.arange(detector.cuts) >= view.n_cuts[:, None]
-            cost[unused] = _OFF
+            cost[unused] = OFF
         state["cost"][rows] = cost.reshape(len(rows), -1)
         state.touch(rows)
 
@@ -377,26 +299,9 @@ class Judge:
         np.add.at(self.models.rows["n_cells"][:, SHARES.index(share)], model, change)
 
 
-@dataclass(slots=True)
-class _Step:
-    """One detector's share of a tick: ``at`` are the series whose cells bet; every array has their length.
-
-    ``tick`` is what the tick brought, ``now`` the fading present, ``since`` all since the series came under suspicion.
-    """
-
-    detector: int
-    at: IndexArray
-    end: float
-    tick: Shares
-    now: Shares
-    since: Shares
-    model: NDArray[np.int32]
-    seconds: NDArray[np.float64]
-
-
 def _onset(clock: float, alarm: float) -> float:
     """When evidence began to grow, if it grew evenly: it came under suspicion at ``clock``, alarmed at ``alarm``."""
-    return clock - (alarm - clock) * _SUSPICIOUS / (1.0 - _SUSPICIOUS)
+    return clock - (alarm - clock) * SUSPICIOUS / (1.0 - SUSPICIOUS)
 
 
 def _rates(shares: Shares) -> NDArray[np.float64]:
@@ -413,17 +318,8 @@ def _cost(detector: Detector, low: NDArray[np.float64], high: NDArray[np.float64
     ``s`` of ``n`` events. A side on which nothing lies beyond the edge cannot be bet on.
     """
     d = np.array(detector.shifts)
-    up = np.where(high[..., None] < 1.0, np.log1p(np.minimum(high, 1.0)[..., None] * np.expm1(d)), _OFF)
+    up = np.where(high[..., None] < 1.0, np.log1p(np.minimum(high, 1.0)[..., None] * np.expm1(d)), OFF)
     if not detector.two_sided:
         return up[:, :, None, :].astype(np.float32)
-    down = np.where(low[..., None] > 0.0, np.log1p(np.maximum(low, 0.0)[..., None] * np.expm1(-d)), _OFF)
+    down = np.where(low[..., None] > 0.0, np.log1p(np.maximum(low, 0.0)[..., None] * np.expm1(-d)), OFF)
     return np.stack([up, down], axis=2).astype(np.float32)
-
-
-def _log_e(detector: Detector, tick: Shares, cost: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Log e-values of a tick, shape ``(k, components)``."""
-    d = np.array(detector.shifts, np.float32)
-    shifts = np.stack([d, -d]) if detector.two_sided else d[None, :]
-    gain = tick.s.astype(np.float32)[:, :, None, None] * shifts
-    log_e: NDArray[np.float32] = gain.reshape(len(tick.n), -1) - tick.n.astype(np.float32)[:, None] * cost
-    return log_e

@@ -121,17 +121,17 @@ class Pipeline:
         self._ticks: list[ClosedTick] = []
         self._incidents: list[Incident] = []
         self._committed_at = around.clock.monotonic()
-        self._began = around.clock.monotonic()
         self._heard: dict[Partition, float] = {}
+        self._asleep = False
 
     def turn(self) -> int:
         """Do one turn of the loop; returns the number of records read."""
         with self._stage("poll"):
             raw = self.source.poll(self._pace.batch_records, POLL_SECONDS)
-        self._await_others()
+        silent = self._listen(raw)
         for part in _by_decoder(raw, self._decoder_of) if len(raw) else ():
             self._absorb(*part)
-        self._let_time_run(raw)
+        self._let_time_run(silent)
         if self._due():
             self.commit()
         return len(raw)
@@ -175,7 +175,8 @@ class Pipeline:
         marks = self.event_time.after_each(batch.time, source, partitions)
         ends = self.fleet.tick_ends(batch)
         previous = np.concatenate([[before], marks[:-1]])
-        for first, last in _stretches(marks, previous, ends, self.fleet.blocks.ends()):
+        turns = self.fleet.discovery.turns(batch)
+        for first, last in _stretches(marks, previous, ends, self.fleet.blocks.ends(), turns):
             with self._stage("tally"):
                 late = ends[first:last] <= previous[first:last]
                 absorbed = self.fleet.absorb(batch.part(first, last), late)
@@ -193,28 +194,36 @@ class Pipeline:
         self._ticks += closed.ticks
         self._incidents += closed.incidents
 
-    def _await_others(self) -> None:
-        """Event time waits for partitions that have not spoken yet, from the very first batch of the others on."""
-        source, time = self.source, self.event_time
-        if not source.merged:
-            time.awaited = {p for p in source.positions() if p not in time.reached and not source.exhausted(p)}
+    def _listen(self, raw: RawBatch) -> set[Partition]:
+        """Which partitions have stood at their end for so long that they no longer hold event time up.
 
-    def _let_time_run(self, raw: RawBatch) -> None:
-        """A partition at its end that stays silent no longer holds event time up; when all are, time runs by itself."""
-        now, time = self._clock.monotonic(), self.event_time
-        for p in np.unique(raw.source).tolist():
-            self._heard[raw.partitions[p]] = now
-        if self.source.merged:
-            return
-        assigned = self.source.positions().keys()
-        ended = {p for p in assigned | time.reached.keys() if p not in assigned or self.source.exhausted(p)}
-        silent = {p for p in ended if now - self._heard.get(p, self._began) >= self._pace.idle}
-        self._await_others()
+        Looked at before a batch is counted: what it says must not make late what another partition is about to say,
+        whether that was just found, or all of them slept.
+        """
+        source, time = self.source, self.event_time
+        if source.merged:
+            return set()
+        now, assigned = self._clock.monotonic(), source.positions().keys()
+        known = assigned | time.reached.keys()
+        # What is not assigned is gone, unless nothing is: then no broker has answered yet.
+        ended = {p for p in known if (source.exhausted(p) if p in assigned else assigned)}
+        heard = {raw.partitions[p] for p in np.unique(raw.source).tolist()}
+        awake = known if heard and self._asleep else heard | (known - ended)
+        self._heard.update(dict.fromkeys(awake | (known - self._heard.keys()), now))
+        silent = {p for p in ended if now - self._heard[p] >= self._pace.idle}
+        self._asleep = silent >= known
+        time.awaited = {p for p in assigned - silent if p not in time.reached}
+        time.idle &= silent
+        return silent
+
+    def _let_time_run(self, silent: set[Partition]) -> None:
+        """Silent partitions no longer hold event time up; when all of them are silent, time runs by itself."""
+        time = self.event_time
         if silent - time.idle:
             self._close(time.settle(silent))
-        if self._pace.live and time.reached and silent >= time.reached.keys() and not time.awaited:
-            heard = max((self._heard.get(p, self._began) for p in time.reached), default=now)
-            self._close(time.run_on(now - heard - time.lateness))
+        if self._pace.live and time.reached and self._asleep:
+            heard = max(self._heard[p] for p in time.reached)
+            self._close(time.run_on(self._clock.monotonic() - heard - time.lateness))
 
     def _due(self) -> bool:
         waited = self._clock.monotonic() - self._committed_at
@@ -241,6 +250,7 @@ class Pipeline:
         self._metrics.late_events.inc(absorbed.late)
         self._metrics.limits_turned_away.labels("models").inc(absorbed.models_turned_away)
         self._metrics.limits_turned_away.labels("features").inc(absorbed.values_turned_away)
+        self._metrics.limits_turned_away.labels("categories").inc(absorbed.categories_turned_away)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -252,12 +262,16 @@ class Pipeline:
 
 
 def _stretches(
-    marks: NDArray[np.float64], previous: NDArray[np.float64], ends: NDArray[np.float64], open_ends: NDArray[np.float64]
+    marks: NDArray[np.float64],
+    previous: NDArray[np.float64],
+    ends: NDArray[np.float64],
+    open_ends: NDArray[np.float64],
+    turns: NDArray[np.bool_],
 ) -> Iterator[tuple[int, int]]:
-    """Cut a batch behind each event with which a tick may close, so that batches of any size judge alike."""
+    """Cut a batch behind each event with which a tick may close and before each turn: all sizes judge alike."""
     candidates = np.unique(np.concatenate([ends, open_ends]))
     passed = np.searchsorted(candidates, marks, side="right") > np.searchsorted(candidates, previous, side="right")
-    stops = np.flatnonzero(passed) + 1
+    stops = np.union1d(np.flatnonzero(passed) + 1, np.flatnonzero(turns))
     first = 0
     for last in [*stops.tolist(), len(marks)]:
         if last > first:

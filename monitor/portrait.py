@@ -13,7 +13,7 @@ from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, UNJUDGED
 from monitor.clock import rfc3339
 from monitor.detectors import DETECTORS
 from monitor.fleet import Fleet
-from monitor.judging import FIRING
+from monitor.kernels.judge import FIRING
 from monitor.kernels.tally import (
     BINS,
     EVENTS,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models, Phase
 from monitor.catalog.policies import Policy
-from monitor.catalog.series import JUDGED_SPACES, Series
+from monitor.catalog.series import JUDGED_SPACES, KNOWN, NEWCOMER, RETIRED, STRANGER, Series
 from monitor.events.columns import EventBatch, Space, ValueType
 from monitor.kernels.table import mix
 from monitor.kernels.tally import Entries, series_key, series_of
@@ -49,6 +49,19 @@ class Discovery:
         """Hears of each new model, when its first version is known and before its series are."""
         self.on_version: Callable[[int, float], None] = lambda _model, _time: None
         """Hears of each further version of a model."""
+
+    def turns(self, batch: EventBatch) -> NDArray[np.bool_]:
+        """Events with which something begins that may not reach back to those before, shape ``(n,)``.
+
+        A version that was never met may bring its reference; and the facts of a life are noted in their order.
+        """
+        hashes = np.maximum(batch.model.hash, np.uint64(1))
+        pairs = mix(hashes, batch.version.hash)
+        unknown = np.flatnonzero((self._models.versions.find(pairs) < 0) & (batch.version.length > 0))
+        turns = batch.lifecycle > 0
+        turns[1:] |= turns[:-1].copy()
+        turns[unknown[_first_of_each(pairs[unknown])]] = True
+        return turns
 
     def resolve(self, batch: EventBatch) -> Resolved:
         """Find, or let in, the models, versions and series of ``batch``."""
@@ -100,26 +113,36 @@ class Discovery:
             i = int(unknown[j])
             self._let_in(batch, i, int(model[batch.event[i]]), int(keys[j]))
         series[unknown] = self._series.index.find(keys)
-        return series, int((series[unknown] < 0).sum())
+        watchable = batch.type[unknown] != ValueType.DROPPED
+        return series, int(((series[unknown] < 0) & watchable).sum())
 
     def _let_in(self, batch: EventBatch, entry: int, model: int, key: int) -> None:
         known = self._models.items[model]
         if known.full or batch.type[entry] == ValueType.DROPPED:
             return
-        if len(known.series) >= self._series_max:
+        if len(known.series) - known.retired >= self._series_max or len(known.series) >= LOCAL_MAX:
             known.full = True
             return
         time = float(batch.time[batch.event[entry]])
         space, name = int(batch.space[entry]), batch.string(batch.name, entry)
         assert space in JUDGED_SPACES
+        appeared = self._appeared(model, space)
         row = self._series.add(model, len(known.series) + 1, space, name, key, time)
         known.series.append(row)
         self._models.rows["n_series"][model] = len(known.series)
         self._models.rows.touch(model)
         self.grown.add(model)
-        if self._models.rows["phase"][model] != Phase.LEARNING:
-            self._series.rows["appeared"][row] = 1
+        self._series.rows["appeared"][row] = appeared
+        if appeared != KNOWN:
             self._models.note(model, time, f"new {Space(space).name.lower()}", name)
+
+    def _appeared(self, model: int, space: int) -> int:
+        """What a series is to its model that comes only now; where the reference speaks of its space, a stranger."""
+        if self._models.rows["phase"][model] == Phase.LEARNING:
+            return KNOWN
+        rows, own = self._series.rows, np.array(self._models.items[model].series, np.int64)
+        others = own[(rows["judging"][own] != RETIRED) & (rows["appeared"][own] != NEWCOMER)]
+        return STRANGER if bool((rows["space"][others] == space).any()) else NEWCOMER
 
 
 def _first_of_each(keys: NDArray[np.uint64]) -> NDArray[np.int64]:

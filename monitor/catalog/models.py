@@ -11,6 +11,7 @@ import numpy as np
 
 from monitor.catalog.policies import Policy
 from monitor.catalog.rows import Field, Rows
+from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix_one
 
 SHARES = ("drift", "quality", "performance", "fairness")
@@ -19,6 +20,8 @@ TOLERANCES: tuple[Literal["drift", "quality"], ...] = ("drift", "quality")
 """Families of detectors that have a tolerance of their own in a policy."""
 FACTS_MAX = 200
 """Facts kept of one model's life; the oldest go first."""
+VERSIONS_MAX = 200
+"""Versions remembered of one model; the oldest go first."""
 
 
 class Phase(IntEnum):
@@ -53,6 +56,8 @@ class Model:
     reference_digest: str = ""
     """Of the file that the reference came from; empty where it was learned."""
     full: bool = False
+    retired: int = 0
+    """How many of ``series`` are retired: they do not count against the limit."""
 
     @property
     def version(self) -> str:
@@ -135,5 +140,8 @@ class Models:
         """Note that ``version`` serves under the model's name from now on."""
         model = self.items[row]
         model.versions.append(version)
+        for old in model.versions[:-VERSIONS_MAX]:
+            self.versions.forget(np.array([mix_one(model.name_hash, hash64(old.encode()))], np.uint64))
+        del model.versions[:-VERSIONS_MAX]
         self.versions.insert(mix_one(model.name_hash, version_hash), row)
         self.changed.add(row)

@@ -16,6 +16,7 @@ from monitor.kernels.tally import (
     TYPE,
     Entries,
     add,
+    count_numbers,
 )
 
 Counts = NDArray[np.uint32]
@@ -28,9 +29,13 @@ def place(
     deferred: NDArray[np.int64],
     event_base: NDArray[np.int32],
     counts: Counts,
+    moments: NDArray[np.float64],
     categories_max: int,
-) -> None:
-    """Give each of the ``deferred`` entries its place: a series' first value decides what kind of series it is."""
+) -> int:
+    """Give each of the ``deferred`` entries its place: a series' first value decides what kind of series it is.
+
+    Returns how many values are of categories beyond the most that are told apart.
+    """
     _decide_kinds(series, entries, deferred)
     rows = entries.series[deferred]
     kinds = series.rows["kind"][rows]
@@ -40,10 +45,17 @@ def place(
     add(counts, at[wrong], TYPE)
     numbers = is_number & ~wrong
     if numbers.any():
-        _collect(series, rows[numbers], entries.number[deferred[numbers]], at[numbers], counts)
-    for i in np.flatnonzero(~is_number & ~wrong).tolist():
-        code = _code(series, batch, int(deferred[i]), int(rows[i]), categories_max)
+        _collect(series, rows[numbers], entries.number[deferred[numbers]], at[numbers], counts, moments)
+    texts = ~is_number & ~wrong
+    most = min(categories_max, OTHER_BIN)
+    full = texts & (series.rows["n_categories"][rows] >= most)
+    add(counts, at[full], OTHER_BIN)
+    others = int(full.sum())
+    for i in np.flatnonzero(texts & ~full).tolist():
+        code = _code(series, batch, int(deferred[i]), int(rows[i]), most)
         counts[at[i], code] += 1
+        others += code == OTHER_BIN
+    return others
 
 
 def _decide_kinds(series: Series, entries: Entries, deferred: NDArray[np.int64]) -> None:
@@ -57,7 +69,12 @@ def _decide_kinds(series: Series, entries: Entries, deferred: NDArray[np.int64])
 
 
 def _collect(
-    series: Series, rows: NDArray[np.int32], values: NDArray[np.float64], at: NDArray[np.int64], counts: Counts
+    series: Series,
+    rows: NDArray[np.int32],
+    values: NDArray[np.float64],
+    at: NDArray[np.int64],
+    counts: Counts,
+    moments: NDArray[np.float64],
 ) -> None:
     """Put ``values`` into the buffers of their series; what comes after a buffer is full goes into the new bins."""
     for row in np.unique(rows[series.rows["buffer"][rows] < 0]).tolist():
@@ -77,18 +94,16 @@ def _collect(
     full = series.buffers["series"][met[series.buffers["fill"][met] == BUFFER]].astype(np.int64)
     if len(full):
         references.settle_full(series, full)
-    for i in order[~fits].tolist():
-        row = int(rows[i])
-        edges = series.rows["edges"][row, : int(series.rows["n_edges"][row])]
-        counts[at[i], int(np.searchsorted(edges, values[i], side="left"))] += 1
+    left = order[~fits]
+    count_numbers(values[left], rows[left], at[left], series.columns(), counts, moments)
 
 
-def _code(series: Series, batch: EventBatch, entry: int, row: int, categories_max: int) -> int:
+def _code(series: Series, batch: EventBatch, entry: int, row: int, most: int) -> int:
     """The bin of a category of an open series, which gets a new one while there are any."""
     known = series.find_category(row, int(batch.text.hash[entry]))
     if known >= 0:
         return known
-    if int(series.rows["n_categories"][row]) >= min(categories_max, OTHER_BIN):
+    if int(series.rows["n_categories"][row]) >= most:
         return OTHER_BIN
     is_bool = batch.type[entry] == ValueType.BOOL
     value = ("true" if batch.number[entry] else "false") if is_bool else batch.string(batch.text, entry)

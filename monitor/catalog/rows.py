@@ -52,12 +52,12 @@ class Rows:
         self._length += n
         if self._length > self._capacity:
             self._grow()
-        self.touch(np.arange(first, self._length))
+        self._dirty[first // CHUNK : (self._length - 1) // CHUNK + 1] = True
         return first
 
     def touch(self, rows: NDArray[np.integer[Any]] | int) -> None:
         """Note that ``rows`` changed and must be stored."""
-        self._dirty[np.asarray(rows) // CHUNK] = True
+        self._dirty[rows // CHUNK] = True
 
     def reset(self, rows: NDArray[np.integer[Any]] | int) -> None:
         """Give ``rows`` their fill values again."""

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from monitor.catalog.rows import Field, Rows
 from monitor.events.columns import Space
+from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix_one
-from monitor.kernels.tally import BINS, COLUMNS, EDGES, KIND_CATEGORY, KIND_UNKNOWN, SeriesColumns
+from monitor.kernels.tally import BINS, COLUMNS, EDGES, KIND_CATEGORY, KIND_UNKNOWN, SeriesColumns, series_key
 
 BUFFER = 128
 """First values of a number that are kept until its bins are chosen from them."""
@@ -22,6 +23,10 @@ SPACE_NAMES: dict[int, str] = {Space.FEATURE: "feature", Space.PREDICTION: "pred
 
 LEARNING, JUDGED, RETIRED = range(3)
 """What a series' ``judging`` says: its reference is still made; it is judged; another took its place."""
+
+KNOWN, STRANGER, NEWCOMER = range(3)
+"""What ``appeared`` says of a series: it was there when the reference was made; the reference, which has others of its
+space, does not know it; it came later to a space of which the reference says nothing."""
 
 UNJUDGED = ("", "constant", "identifier", "counter", "timestamp", "free text", "too few values", "mixed types")
 """Why a series is not judged for distribution; index 0: it is."""
@@ -97,7 +102,14 @@ class Series:
 
     def find_category(self, row: int, text_hash: int) -> int:
         """The code of a category of ``row``; -1 where it has none."""
-        return int(self.codes.find(np.array([mix_one(row, text_hash)], np.uint64))[0])
+        return self.codes.find_one(mix_one(row, text_hash))
+
+    def retire(self, rows: NDArray[np.int64], model_hash: int) -> None:
+        """Let ``rows``, all of one model, be judged and found no more: others take their place."""
+        self.rows["judging"][rows] = RETIRED
+        self.rows.touch(rows)
+        names = np.array([hash64(self.names[row].encode()) for row in rows.tolist()], np.uint64)
+        self.index.forget(series_key(np.full(len(rows), model_hash, np.uint64), self.rows["space"][rows], names))
 
     def columns(self) -> SeriesColumns:
         """What counting needs to know, as the arrays are now."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detectors.cell import Counts, SeriesView, Shares, percent, values
+from monitor.detectors.cell import Counts, SeriesView, Shares, percent
 from monitor.events.columns import Space
-from monitor.kernels.tally import BINS, KIND_NUMBER
+from monitor.kernels.judge import cut_shares
+from monitor.kernels.tally import KIND_NUMBER
 
 
 class Drift:
@@ -27,9 +28,7 @@ class Drift:
 
     def shares(self, counts: Counts, view: SeriesView) -> Shares:
         """Events at or below each cut, or of each category."""
-        bins = counts[:, :BINS]
-        ordered = np.where((view.kind == KIND_NUMBER)[:, None], np.cumsum(bins, axis=1), bins)
-        return Shares(np.take_along_axis(ordered, view.cuts.astype(np.int64), axis=1), values(counts))
+        return Shares(*cut_shares(counts, view.kind == KIND_NUMBER, view.cuts))
 
     def alertname(self, space: int) -> str:
         """The model's answers drift under a name of their own."""

@@ -12,6 +12,8 @@ from monitor.incidents.incident import CellReport, Incident
 
 RESOLVED_KEPT = 1000
 """Resolved incidents that stay at hand for people to read; all of them stay in the store."""
+_WORDS_MAX = 10
+"""Things told of in an incident's description."""
 _CELLS_MAX = 200
 """Cells told of in one incident; an incident says how many there were."""
 
@@ -50,6 +52,8 @@ class Book:
     open: dict[tuple[str, str, str], OpenIncident] = field(default_factory=dict)
     resolved: list[Incident] = field(default_factory=list)
     turned_away: int = 0
+    changed: set[str] = field(default_factory=set)
+    """Ids of incidents that are otherwise, or fire for other cells, than when they were last stored."""
     _cells: dict[CellKey, tuple[str, str, str]] = field(default_factory=dict)
 
     def fire(self, firings: Iterable[Firing]) -> list[Incident]:
@@ -65,10 +69,12 @@ class Book:
                 held = self.open[key] = OpenIncident(_new(firing, self._severity(firing)), set(), [])
                 self._relate(held.incident, changed)
             held.firing.add(firing.key)
-            held.words.append(firing.words)
+            if len(held.words) < _WORDS_MAX and firing.words not in held.words:
+                held.words.append(firing.words)
             self._cells[firing.key] = key
             held.incident = _taken_in(self.open[key], firing)
             changed[held.incident.id] = held.incident
+        self.changed |= changed.keys()
         return list(changed.values())
 
     def clear(self, cells: Sequence[CellKey], now: float, because: str | None = None) -> list[Incident]:
@@ -80,6 +86,7 @@ class Book:
                 continue
             held = self.open[key]
             held.firing.discard(cell)
+            self.changed.add(held.incident.id)
             if not held.firing:
                 resolved.append(self._resolve(key, now, because))
         return resolved
@@ -157,7 +164,7 @@ def _new(firing: Firing, severity: str) -> Incident:
 
 def _taken_in(held: OpenIncident, firing: Firing) -> Incident:
     """The incident with one more cell; cells are ranked by how far they moved beyond their tolerance, then evidence."""
-    cells = sorted([*_without(held.incident.cells, firing.report), firing.report], key=_rank)
+    cells = sorted(_with(held.incident.cells, firing.report), key=_rank)
     onsets = [cell.onset_time for cell in cells if cell.onset_time is not None]
     return msgspec.structs.replace(
         held.incident,
@@ -169,13 +176,17 @@ def _taken_in(held: OpenIncident, firing: Firing) -> Incident:
     )
 
 
-def _without(cells: Sequence[CellReport], report: CellReport) -> list[CellReport]:
-    """``cells`` less an earlier report of the same cell."""
+def _with(cells: Sequence[CellReport], report: CellReport) -> list[CellReport]:
+    """``cells`` and ``report``; of a cell that fires again the first firing stays, with what it shows now."""
 
     def name(c: CellReport) -> tuple[str | None, ...]:
         return (c.detector, c.feature, c.output, c.attribute, c.group)
 
-    return [cell for cell in cells if name(cell) != name(report)]
+    for earlier in cells:
+        if name(earlier) == name(report):
+            first = {"onset_time": earlier.onset_time, "fired_time": earlier.fired_time}
+            report = msgspec.structs.replace(report, **first)
+    return [*(cell for cell in cells if name(cell) != name(report)), report]
 
 
 def _rank(cell: CellReport) -> tuple[float, float]:
@@ -209,8 +220,7 @@ def _summary(held: OpenIncident, firing: Firing) -> str:
 
 
 def _description(held: OpenIncident, firing: Firing) -> str:
-    words = dict.fromkeys(held.words or [firing.words])
-    return "; ".join(list(words)[:10]) + "."
+    return "; ".join(held.words or [firing.words]) + "."
 
 
 def _with_related(incident: Incident, other: str) -> Incident:

@@ -102,7 +102,7 @@ class DemoSource:
         """Yes: one order for all."""
         return True
 
-    def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:  # noqa: ARG002  # nothing is waited for
+    def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:  # nothing is waited for
         """As :class:`~monitor.ingest.source.Source` says; empty only at the end of the stream."""
         values = self._values[self._taken : self._taken + records_max]
         offsets = np.arange(self._next, self._next + len(values), dtype=np.int64)

@@ -52,7 +52,7 @@ class FilesSource:
         """Yes: one order for all."""
         return True
 
-    def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:  # noqa: ARG002  # files do not let wait
+    def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:
         """As :class:`~monitor.ingest.source.Source` says; empty only at the end of the files."""
         while self._taken >= len(self._block.values) and not self._ended:
             block = next(self._blocks, None)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaException
 
 from monitor.clock import Clock
-from monitor.errors import IngestError
+from monitor.errors import ConfigError
 
 Client = TypeVar("Client")
 
@@ -83,7 +83,7 @@ def open_client(make: Callable[..., Client], settings: Mapping[str, Any], clock:
 
     Raises
     ------
-    IngestError
+    ConfigError
         librdkafka does not take one of the settings; the message names its key.
     """
     logger = logging.getLogger("librdkafka")
@@ -92,7 +92,7 @@ def open_client(make: Callable[..., Client], settings: Mapping[str, Any], clock:
     try:
         return make(dict(settings), logger=logger)
     except (KafkaException, TypeError, ValueError) as error:
-        raise IngestError(f"kafka.librdkafka: {reason_of(error)}") from error
+        raise ConfigError(f"kafka.librdkafka: {reason_of(error)}") from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
@@ -81,13 +82,12 @@ class Cursors:
         A record that was delivered already, lies behind its partition's end, or is of a partition that is no longer
         read is left out.
         """
-        # All attributes at once and nothing kept of the messages, which hold copies of everything.
-        values = [message.value() for message in messages]
-        keys = [message.key() for message in messages]
-        stamps = [message.timestamp() for message in messages]
-        offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
+        # No line of Python runs for a single message, and nothing is kept of them: they hold copies of everything.
+        values = list(map(Message.value, messages))
+        keys = list(map(Message.key, messages))
+        offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
         slots = self._slots_of(messages)
-        batch = RawBatch(values, _seconds(stamps), self.partitions, slots, offsets, keys)
+        batch = RawBatch(values, _seconds(messages), self.partitions, slots, offsets, keys)
         wanted = self.reading[slots] & (offsets >= self.next[slots]) & (offsets < self.end[slots])
         if not wanted.all():
             batch = _only(batch, np.flatnonzero(wanted))
@@ -98,9 +98,8 @@ class Cursors:
 
     def _slots_of(self, messages: Sequence[Message]) -> NDArray[np.int32]:
         n = len(messages)
-        topics = self._topics
-        rows = np.fromiter((topics[message.topic()] for message in messages), np.intp, n)
-        numbers = np.fromiter((message.partition() for message in messages), np.intp, n)
+        rows = np.fromiter(map(self._topics.__getitem__, map(Message.topic, messages)), np.intp, n)
+        numbers = np.fromiter(map(Message.partition, messages), np.intp, n)
         slots: NDArray[np.int32] = self._table[rows, numbers]
         return slots
 
@@ -121,13 +120,11 @@ class Cursors:
         return slot
 
 
-def _seconds(stamps: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
-    if not stamps:
-        return np.zeros(0)
-    kinds_and_milliseconds = np.array(stamps, np.int64)
-    seconds = kinds_and_milliseconds[:, 1] / 1e3
-    unknown = (kinds_and_milliseconds[:, 0] == TIMESTAMP_NOT_AVAILABLE) | (seconds < 0)
-    return np.where(unknown, np.nan, seconds)
+def _seconds(messages: Sequence[Message]) -> NDArray[np.float64]:
+    pairs = chain.from_iterable(map(Message.timestamp, messages))
+    kinds, milliseconds = np.fromiter(pairs, np.int64, 2 * len(messages)).reshape(-1, 2).T
+    unknown = (kinds == TIMESTAMP_NOT_AVAILABLE) | (milliseconds < 0)
+    return np.where(unknown, np.nan, milliseconds / 1e3)
 
 
 def _only(batch: RawBatch, kept: NDArray[np.intp]) -> RawBatch:

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SOURCES = Path(__file__).parent
-FLAGS = ("-O3", "-shared", "-fPIC", "-std=c11", "-fvisibility=default", "-Wall", "-Wextra", "-Werror")
+FLAGS = (
+    "-O3",
+    "-shared",
+    "-fPIC",
+    "-std=c11",
+    "-fvisibility=default",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+)
 """Nothing that ties the library to this machine's processor: the wheel goes to others."""
 
 

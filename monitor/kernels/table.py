@@ -14,6 +14,8 @@ _SMALLEST = 1024
 _FULL = 0.5
 """Above this share of used slots the table doubles: probes stay short."""
 
+_MASK = (1 << 64) - 1
+
 Keys = NDArray[np.uint64]
 
 
@@ -45,17 +47,23 @@ def mix(a: Keys, b: Keys) -> Keys:
 
 
 def mix_one(a: int, b: int) -> int:
-    """:func:`mix` of two plain integers."""
-    return int(mix(np.array([a], np.uint64), np.array([b], np.uint64))[0])
+    """:func:`mix` of two plain integers in [0, 2**64)."""
+    h = (a ^ (b + 0x9E3779B97F4A7C15 + (a << 6 & _MASK) + (a >> 2))) & _MASK
+    h = h * 0xFF51AFD7ED558CCD & _MASK
+    h ^= h >> 32
+    h = h * 0xC4CEB9FE1A85EC53 & _MASK
+    h ^= h >> 29
+    return h or 1
 
 
 class Table:
-    """Maps 64-bit keys (not 0) to row numbers (not negative); keys are never taken out one by one."""
+    """Maps 64-bit keys (not 0) to row numbers (not negative)."""
 
     def __init__(self) -> None:
         self.keys: Keys = np.zeros(_SMALLEST, np.uint64)
         self.values: NDArray[np.int32] = np.full(_SMALLEST, -1, np.int32)
         self._used = 0
+        """Slots that hold a key; those of forgotten ones are had back when the table is made anew."""
 
     def __len__(self) -> int:
         return self._used
@@ -70,8 +78,13 @@ class Table:
         assert key != 0
         assert value >= 0
         if self._used >= _FULL * len(self.keys):
-            self._double()
+            self._make_room()
         self._used += self._put(key, value)
+
+    def forget(self, keys: Keys) -> None:
+        """Let ``keys`` be found no more; those that are not there are passed over."""
+        for key in keys[self.find(keys) >= 0].tolist():
+            self._put(key, -1)
 
     def find(self, wanted: Keys) -> NDArray[np.int32]:
         """The value of each key, shape as ``wanted``; -1 where there is none."""
@@ -84,6 +97,18 @@ class Table:
             len(wanted), wanted.ctypes.data, self.keys.ctypes.data, self.values.ctypes.data, self.mask, out.ctypes.data
         )
         return out
+
+    def find_one(self, key: int) -> int:
+        """What :meth:`find` does, for one key."""
+        keys, mask = self.keys, self.mask
+        slot = key & mask
+        while True:
+            met = int(keys[slot])
+            if met == key:
+                return int(self.values[slot])
+            if met == 0:
+                return -1
+            slot = (slot + 1) & mask
 
     def find_twin(self, wanted: Keys) -> NDArray[np.int32]:
         """What :meth:`find` does, in numpy: all keys probe at once until each met itself or a free slot."""
@@ -108,10 +133,13 @@ class Table:
                 return met == 0
             slot = (slot + 1) & self.mask
 
-    def _double(self) -> None:
-        used = np.flatnonzero(self.keys)
+    def _make_room(self) -> None:
+        """Twice the slots, or as many as before where half of the keys are forgotten ones."""
+        used = np.flatnonzero(self.values >= 0)
         keys, values = self.keys[used].tolist(), self.values[used].tolist()
-        self.keys = np.zeros(2 * len(self.keys), np.uint64)
-        self.values = np.full(len(self.keys), -1, np.int32)
+        slots = len(self.keys) if 2 * len(used) <= self._used else 2 * len(self.keys)
+        self.keys = np.zeros(slots, np.uint64)
+        self.values = np.full(slots, -1, np.int32)
+        self._used = len(used)
         for key, value in zip(keys, values, strict=True):
             self._put(key, value)

@@ -113,7 +113,7 @@ def tally_twin(
     column[is_number & ~finite] = INVALID
     column[is_number & finite & (kinds == KIND_CATEGORY)] = TYPE
     binned = is_number & finite & (kinds != KIND_CATEGORY) & (series.n_edges[rows] > 0)
-    _count_numbers(entries.number[i[binned]], rows[binned], at[binned], series, counts, moments)
+    count_numbers(entries.number[i[binned]], rows[binned], at[binned], series, counts, moments)
 
     is_text = (types == ValueType.TEXT) | (types == ValueType.BOOL)
     column[is_text & (kinds == KIND_NUMBER)] = TYPE
@@ -136,7 +136,7 @@ def add(counts: NDArray[Any], rows: NDArray[np.integer[Any]], columns: Any, by: 
     np.add.at(counts.reshape(-1), rows.astype(np.int64) * counts.shape[1] + columns, by)
 
 
-def _count_numbers(
+def count_numbers(
     x: NDArray[np.float64],
     rows: NDArray[np.int32],
     at: NDArray[np.int64],
@@ -144,6 +144,7 @@ def _count_numbers(
     counts: NDArray[np.uint32],
     moments: NDArray[np.float64],
 ) -> None:
+    """Count finite numbers ``x`` of series ``rows``, which have bins, into the rows ``at``; shapes ``(n,)``."""
     edges = np.where(np.arange(EDGES) < series.n_edges[rows][:, None], series.edges[rows], np.inf)
     add(counts, at, (edges < x[:, None]).sum(axis=1))
     add(counts, at, BELOW, (x < series.low[rows]).astype(np.uint32))

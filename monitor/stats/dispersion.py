@@ -25,7 +25,7 @@ PRIOR = 2.0
 """Dispersion that a cell is taken to have, at least, before it has shown its own."""
 TICKS_MIN = 10
 """Differences after which a cell's own dispersion counts."""
-_MARGIN = 1.15
+MARGIN = 1.15
 """An estimate may be too low: 15 % is added."""
 
 
@@ -78,4 +78,4 @@ def tempering(sum_numerator: ArrayLike, sum_weight: ArrayLike, ticks: ArrayLike)
     Arguments as for `dispersion`; the sums must not contain the tick that the exponent is applied to.
     """
     phi = dispersion(sum_numerator, sum_weight, ticks)
-    return np.minimum(1.0, 1.0 / np.maximum(_MARGIN * phi, 1.0))
+    return np.minimum(1.0, 1.0 / np.maximum(MARGIN * phi, 1.0))

@@ -11,10 +11,11 @@ import numpy as np
 
 from monitor.catalog.models import Fact, Model, Models
 from monitor.catalog.rows import Rows
+from monitor.catalog.series import RETIRED
 from monitor.errors import StoreError
 from monitor.events.raw import Partition
 from monitor.fleet import ClosedTick, Fleet
-from monitor.incidents.book import OpenIncident
+from monitor.incidents.book import RESOLVED_KEPT, OpenIncident
 from monitor.incidents.incident import Incident
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import mix
@@ -30,6 +31,7 @@ FORMAT = 1
 _HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE = b"head", b"R", b"M", b"B", b"I", b"J"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
+_BLOCK_END = struct.Struct(">d")
 _EPOCH = 1 << 62
 
 
@@ -68,9 +70,10 @@ class ModelRecord(msgspec.Struct):
 class Checkpoint:
     """Writes what changed since the last time, and reads all of it back."""
 
-    def __init__(self, database: Database, log: TickLog) -> None:
+    def __init__(self, database: Database, log: TickLog, incident_retention: float = float("inf")) -> None:
         self._database = database
         self._log = log
+        self._retention = incident_retention
         self._blocks: set[bytes] = set()
 
     def save(
@@ -117,8 +120,7 @@ class Checkpoint:
         self._load_blocks(fleet)
         for _, value in self._database.scan_prefix(_OPEN):
             fleet.book.restore(_decode(value, OpenIncident, "incident"))
-        fleet.book.resolved = [_decode(value, Incident, "incident") for _, value in self._database.scan_prefix(_DONE)]
-        fleet.book.resolved.sort(key=lambda incident: (incident.resolved_time or 0.0, incident.id))
+        fleet.book.resolved = self._load_resolved(head.watermark)
         fleet.judge.budget.spent.update(head.spent)
         time.watermark = head.watermark
         time.reached = {Partition(topic, number): at for topic, number, at in head.reached}
@@ -131,7 +133,7 @@ class Checkpoint:
             key = _BLOCK + _BLOCK_KEY.pack(model, tick + _EPOCH)
             still_open.add(key)
             if touched[model] or key not in self._blocks:
-                writes.put(key, struct.pack(">d", block.end) + pack(*fleet.blocks.sums(block)))
+                writes.put(key, _BLOCK_END.pack(block.end) + pack(*fleet.blocks.sums(block)))
         for key in self._blocks - still_open:
             writes.delete(key)
         self._blocks = still_open
@@ -140,11 +142,25 @@ class Checkpoint:
         changed_last = {incident.id: incident for incident in incidents}
         resolved = {i.id: i for i in changed_last.values() if i.state == "resolved"}
         for held in fleet.book.open.values():
-            if held.incident.id in changed_last:
+            if held.incident.id in fleet.book.changed:
                 writes.put(_OPEN + held.incident.id.encode(), msgspec.msgpack.encode(held))
         for identity, incident in resolved.items():
             writes.delete(_OPEN + identity.encode())
             writes.put(_DONE + identity.encode(), msgspec.msgpack.encode(incident))
+        fleet.book.changed.clear()
+
+    def _load_resolved(self, now: float) -> list[Incident]:
+        """The newest resolved incidents, oldest first; what is older than the retention is forgotten here."""
+        writes, kept = Writes(), []
+        for key, value in self._database.scan_prefix(_DONE):
+            incident = _decode(value, Incident, "incident")
+            if (incident.resolved_time or now) < now - self._retention:
+                writes.delete(_DONE + key)
+            else:
+                kept.append(incident)
+        self._database.commit(writes)
+        kept.sort(key=lambda incident: (incident.resolved_time or 0.0, incident.id))
+        return kept[-RESOLVED_KEPT:]
 
     def _load_table(self, name: str, table: Rows, head: Head) -> None:
         if head.signatures[name] != table.signature():
@@ -159,8 +175,10 @@ class Checkpoint:
     def _load_blocks(self, fleet: Fleet) -> None:
         for key, value in self._database.scan_prefix(_BLOCK):
             model, tick = _BLOCK_KEY.unpack(key)
-            counts, moments = unpack(value[8:])
-            fleet.blocks.restore(model, tick - _EPOCH, struct.unpack(">d", value[:8])[0], counts, moments)
+            if len(value) < _BLOCK_END.size:
+                raise StoreError(f"an open tick of model {model} has {len(value)} bytes")
+            counts, moments = unpack(value[_BLOCK_END.size :])
+            fleet.blocks.restore(model, tick - _EPOCH, _BLOCK_END.unpack_from(value)[0], counts, moments)
             self._blocks.add(_BLOCK + key)
         fleet.take_touched_models()
 
@@ -220,7 +238,8 @@ def _restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
     for part, key in zip(record.series, keys.tolist(), strict=True):
         model.series.append(part.row)
         series.names[part.row] = part.name
-        series.index.insert(key, part.row)
+        if series.rows["judging"][part.row] != RETIRED:
+            series.index.insert(key, part.row)
         if part.categories:
             series.categories[part.row] = part.categories
             texts = np.array([hash64(value.encode()) for value in part.categories], np.uint64)

@@ -13,6 +13,8 @@ from monitor.kernels.tally import COLUMNS, MOMENTS
 _HEAD = struct.Struct("<IIIB")
 _WIDTHS: tuple[type[np.unsignedinteger], ...] = (np.uint8, np.uint16, np.uint32)
 _EMPTY = np.array([0.0, 0.0, np.inf, -np.inf])
+_ROWS_MAX = 1 << 16
+"""Rows are numbered in 16 bits."""
 
 
 def pack(counts: NDArray[np.uint32], moments: NDArray[np.float64]) -> bytes:
@@ -50,6 +52,8 @@ def unpack(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     """
     try:
         rows, n_places, n_numbered, widths = _HEAD.unpack_from(blob)
+        if rows > _ROWS_MAX:
+            raise StoreError(f"the sums of a tick speak of {rows} rows")
         at = _HEAD.size
         gap_type = np.dtype(np.uint32 if widths >> 4 else np.uint16)
         places = np.cumsum(np.frombuffer(blob, gap_type, n_places, at).astype(np.int64))

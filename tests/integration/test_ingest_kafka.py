@@ -256,6 +256,19 @@ def test_a_broker_that_goes_and_comes_back_loses_nothing(own_kafka: KafkaServer)
         until(lambda: reading.check().status == "ok", reading)
 
 
+def test_a_broker_that_hangs_is_noticed(own_kafka: KafkaServer) -> None:
+    """A broker that keeps its connections but answers nothing lets no partition count as exhausted for long."""
+    name = own_kafka.new_topic()
+    partition = Partition(name, 0)
+    with closing(source(own_kafka, name, librdkafka={**SPRY, "socket.timeout.ms": 1500})) as reading:
+        until(lambda: reading.exhausted(partition), reading)
+        own_kafka.process.pause()
+        until(lambda: not reading.exhausted(partition), reading)
+        assert reading.check().status == "degraded"
+        own_kafka.process.resume()
+        until(lambda: reading.exhausted(partition), reading)
+
+
 def test_a_broker_that_is_not_there_yet_is_waited_for(own_kafka: KafkaServer) -> None:
     """Started before its broker, a source is degraded and says why; it reads once the broker is there."""
     name = own_kafka.new_topic()

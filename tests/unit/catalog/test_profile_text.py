@@ -48,7 +48,7 @@ def test_a_reference_is_a_table() -> None:
         "digest   abc123",
         "",
         "series          kind      n     missing  values                         not judged for drift",
-        "feature.income  number    4950  1 %      10 to 20, median about 14.9995",
+        "feature.income  number    4950  1 %      10 to 20, median about 14.999",
         "feature.row     number    5000  0 %      0 to 4999, median about 2499   counter",
         "feature.region  category  4900  2 %      north 61.2 %, south 38.8 %",
     ]

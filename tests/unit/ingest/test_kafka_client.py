@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from monitor.clock import ManualClock
-from monitor.errors import IngestError
+from monitor.errors import ConfigError
 from monitor.ingest.kafka import KafkaSource
 from monitor.ingest.kafka_client import consumer_settings, open_client, producer_settings
 from monitor.ingest.settings import KafkaSettings
@@ -22,7 +22,7 @@ NOWHERE = "127.0.0.1:1"
 )
 def test_a_setting_that_is_refused_is_named(key: str, value: str) -> None:
     """A key that librdkafka does not know, or a value that it does not take, is an error that names the key."""
-    with pytest.raises(IngestError, match=rf"kafka\.librdkafka: .*{key}"):
+    with pytest.raises(ConfigError, match=rf"kafka\.librdkafka: .*{key}"):
         open_client(Consumer, consumer_settings(NOWHERE, "g", {key: value}), ManualClock())
 
 

@@ -1,0 +1,166 @@
+"""The report of a demo counts honestly: what was found, what was missed, what was false."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.incidents.incident import CellReport, Effect, Incident
+from monitor.ingest.demo_faults import FEATURE_DRIFT, PREDICTION_DRIFT, QUALITY, Fault, FaultKind
+from monitor.ingest.demo_report import DemoReport, as_json, as_text, score
+
+BEGAN, ENDED = 10_000.0, 20_000.0
+TICK = 60.0
+EFFECT = Effect("rate", 0.3, 0.02)
+
+
+def fault(*, moves_prediction: bool = False, alertnames: tuple[str, ...] = (QUALITY,)) -> Fault:
+    return Fault(FaultKind.MISSING, "m", ("income", "rent"), BEGAN, ENDED, alertnames, moves_prediction)
+
+
+def cell(feature: str | None, time: float) -> CellReport:
+    return CellReport("missing", feature, None, None, None, EFFECT, 3.0, None, time)
+
+
+def incident(
+    *cells: CellReport, alertname: str = QUALITY, model: str = "m", fired: float | None = None, feature: str | None = ""
+) -> Incident:
+    first = cells[0]
+    return Incident(
+        id=f"inc-{model}-{alertname}-{fired or first.fired_time}",
+        kind="quality",
+        alertname=alertname,
+        model=model,
+        version="1",
+        detector="missing",
+        feature=first.feature if feature == "" else feature,
+        output=None,
+        attribute=None,
+        group=None,
+        severity="warning",
+        state="firing",
+        onset_time=None,
+        fired_time=first.fired_time if fired is None else fired,
+        resolved_time=None,
+        effect=EFFECT,
+        evidence_log10=3.0,
+        summary="m: something happened.",
+        description="",
+        labels={},
+        cells=cells,
+    )
+
+
+def judged(*incidents: Incident, faults: tuple[Fault, ...] = (fault(),)) -> DemoReport:
+    return score(faults, incidents, tick=TICK, events=1000, seconds=2.0)
+
+
+def counts(report: DemoReport) -> tuple[int, int, int]:
+    return report.found, len(report.false), report.stray_cells
+
+
+@pytest.mark.parametrize("time", [BEGAN, 15_000.0, ENDED, ENDED + 2 * TICK])
+def test_a_fault_is_found_in_its_time(time: float) -> None:
+    """An incident about one of the fault's features finds it from its beginning until two ticks after its end."""
+    assert counts(judged(incident(cell("rent", time)))) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("time", [BEGAN - 1, ENDED + 2 * TICK + 1])
+def test_too_early_and_too_late_are_false(time: float) -> None:
+    """An incident outside of the fault's time finds nothing and is false."""
+    assert counts(judged(incident(cell("rent", time)))) == (0, 1, 0)
+
+
+def test_another_model_or_feature_is_false() -> None:
+    """An incident of another model, or of a feature that was not hit, finds nothing and is false."""
+    assert counts(judged(incident(cell("rent", 15_000.0), model="n"))) == (0, 1, 0)
+    assert counts(judged(incident(cell("age", 15_000.0)))) == (0, 1, 0)
+
+
+def test_a_second_alert_of_the_same_fault_is_not_false_and_finds_nothing() -> None:
+    """The same feature under another alertname is the same fault, but not how it had to be found."""
+    assert counts(judged(incident(cell("rent", 15_000.0), alertname=FEATURE_DRIFT))) == (0, 0, 0)
+
+
+def test_answers_that_had_to_drift_are_not_false() -> None:
+    """A drift of the answers is explained if the score depends on what was hit, and only then."""
+    drift = incident(cell(None, 15_000.0), alertname=PREDICTION_DRIFT)
+    assert counts(judged(drift)) == (0, 1, 0)
+    assert counts(judged(drift, faults=(fault(moves_prediction=True),))) == (0, 0, 0)
+    assert counts(judged(drift, faults=(fault(alertnames=(PREDICTION_DRIFT,), moves_prediction=True),))) == (1, 0, 0)
+
+
+def test_a_cell_of_a_false_incident_finds_and_excuses_nothing_else() -> None:
+    """An incident that began falsely stays false though a fault's cell joined it; that cell found the fault."""
+    began_early = incident(cell("age", BEGAN - 500), cell("rent", 15_000.0))
+    assert counts(judged(began_early)) == (1, 1, 0)
+
+
+def test_an_unexplained_cell_of_a_right_incident_is_a_stray() -> None:
+    """Cells that woke nobody are counted apart, also where they fired in the same tick."""
+    later = incident(cell("rent", 15_000.0), cell("age", 16_000.0))
+    together = incident(cell("age", 15_000.0), cell("rent", 15_000.0))
+    assert counts(judged(later)) == (1, 0, 1)
+    assert counts(judged(together)) == (1, 0, 1)
+
+
+def test_a_cell_that_fired_again_keeps_what_it_found_first() -> None:
+    """An incident's own firing counts, although its cell fired anew after the fault had ended."""
+    again = incident(cell("rent", ENDED + 5000.0), fired=15_000.0)
+    report = judged(again)
+    assert counts(report) == (1, 0, 1)
+    assert report.findings[0].found_time == 15_000.0
+
+
+def test_the_last_state_of_an_incident_counts_once() -> None:
+    """An incident that was told several times, as it grew, is one."""
+    first = incident(cell("rent", 15_000.0))
+    report = judged(first, incident(cell("rent", 15_000.0), cell("income", 15_060.0)))
+    assert (report.incidents, *counts(report)) == (1, 1, 0, 0)
+
+
+def test_the_earliest_claim_is_when_it_was_found() -> None:
+    """Of several claims the first counts."""
+    report = judged(incident(cell("rent", 15_000.0)), incident(cell("income", 14_000.0), fired=14_000.0))
+    assert report.findings[0].found_time == 14_000.0
+
+
+def test_nothing_told_is_everything_missed() -> None:
+    """Without incidents all that was planted was missed, and nothing was false."""
+    report = judged()
+    assert (report.planted, report.found, report.missed, report.false) == (1, 0, 1, ())
+
+
+def test_the_object_has_what_scripts_read() -> None:
+    """The JSON object has the numbers, and of each fault its kind, model, feature, beginning and if it was found."""
+    document = as_json(judged(incident(cell("rent", 15_000.0)), incident(cell("x", 99.0), model="n")))
+    assert {name: document[name] for name in ("planted", "found", "missed", "false", "events")} == {
+        "planted": 1,
+        "found": 1,
+        "missed": 0,
+        "false": 1,
+        "events": 1000,
+    }
+    assert document["events_per_second"] == 500.0
+    assert document["faults"] == [
+        {
+            "kind": "missing",
+            "model": "m",
+            "feature": "income",
+            "features": ["income", "rent"],
+            "began": "1970-01-01T02:46:40.000Z",
+            "ended": "1970-01-01T05:33:20.000Z",
+            "found": True,
+            "found_time": "1970-01-01T04:10:00.000Z",
+            "alertnames": ["ModelDataQuality"],
+        }
+    ]
+
+
+def test_people_read_the_same() -> None:
+    """The text names every fault with how long it took to find, and every false incident."""
+    lines = as_text(judged(incident(cell("rent", 15_000.0)), incident(cell("x", 99.0), model="n"))).splitlines()
+    assert lines[1].split() == ["missing", "m", "income,", "rent", "1970-01-01T02:46Z", "1", "h", "23", "min"]
+    assert "planted 1, found 1, missed 0, false 1 (incidents 2, stray cells 0)" in lines
+    assert "false: 1970-01-01T00:01:39.000Z ModelDataQuality m: something happened." in lines
+    assert lines[-1] == "1000 events in 2.0 s: 500 events/s"
+    assert as_text(judged()).splitlines()[1].endswith("missed")
