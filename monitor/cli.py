@@ -20,16 +20,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     run: Callable[[Arguments], int | None] = arguments.run
     try:
-        return run(arguments) or 0
+        code = run(arguments) or 0
+        sys.stdout.flush()  # here, where what goes wrong with it can be told
     except ModelwatchError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; what is left must not be complained about at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # whoever read it has gone
         return 1
+    except OSError as error:
+        print(f"{error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        _discard_output()
+        return 1
+    return code
+
+
+def _discard_output() -> None:
+    """What is left to write must not be complained about at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -170,6 +180,8 @@ def _demo(arguments: Arguments) -> int:
 
 
 def _baseline_build(arguments: Arguments) -> None:
+    from tqdm import tqdm
+
     from monitor.catalog import profile, training
 
     columns = training.Columns(
@@ -179,21 +191,32 @@ def _baseline_build(arguments: Arguments) -> None:
         left_out=frozenset(arguments.leave_out),
         categories=frozenset(arguments.category),
     )
-    built = training.build_with_progress(arguments.data, arguments.model, arguments.version, columns)
-    digest = profile.save(built, arguments.out)
-    print(f"{arguments.out}: {built.events} rows, {len(built.series)} series, sha256 {digest}")
+    with tqdm(unit="B", unit_scale=True, file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        built = training.build(arguments.data, arguments.model, arguments.version, columns, progress)
+    for warning in built.warnings:
+        print(warning, file=sys.stderr)
+    digest = profile.save(built.profile, arguments.out)
+    print(f"{arguments.out}: {built.profile.events} rows, {len(built.profile.series)} series, sha256 {digest}")
 
 
 def _baseline_show(arguments: Arguments) -> None:
     from monitor.catalog import profile, profile_text
+    from monitor.clock import SystemClock
 
-    print(profile_text.show(*profile.load(arguments.file)), end="")
+    print(profile_text.show(*profile.load(arguments.file), now=SystemClock().now()), end="")
 
 
 def _baseline_diff(arguments: Arguments) -> None:
     from monitor.catalog import profile, profile_text
+    from monitor.clock import SystemClock
 
-    print(profile_text.diff(profile.load(arguments.a)[0], profile.load(arguments.b)[0]), end="")
+    a, b = profile.load(arguments.a)[0], profile.load(arguments.b)[0]
+    print(profile_text.diff(a, b, now=SystemClock().now()), end="")
 
 
 def _alerts_test(arguments: Arguments) -> int:

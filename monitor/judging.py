@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.budget import Budget
-from monitor.catalog.models import SHARES, Models
+from monitor.catalog.models import SHARES, Models, Phase
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED, Series
 from monitor.detectors import DETECTORS
@@ -279,9 +279,10 @@ class Judge:
         state, view = self.states[detector.name], self.view(rows)
         shares = detector.shares(reference, view)
         tolerance = self.models.rows[f"tolerance_{detector.tolerance}"][self.series.rows["model"][rows]]
-        # Events that clump say less than their number, of the reference too.
+        # Events that clump say less than their number, of a learned reference too; the rows of a file do not clump.
         phi = dispersion(state["scatter"][rows], state["scatter_weight"][rows], state["scatter_ticks"][rows])
-        worth = 1.0 / np.maximum(phi, 1.0)
+        learned = self.models.rows["phase"][self.series.rows["model"][rows]] != Phase.FROZEN
+        worth = np.where(learned, 1.0 / np.maximum(phi, 1.0), 1.0)
         low, high = null_edge(shares.s * worth[:, None], (shares.n * worth)[:, None], tolerance[:, None])
         state["reference_share"][rows] = np.nan_to_num(_rates(shares))
         state["null_low"][rows], state["null_high"][rows] = low, high

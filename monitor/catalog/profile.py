@@ -156,6 +156,7 @@ def install(profile: Profile, digest: str, models: Models, series: Series, model
     known.reference_digest = digest
     models.rows["n_series"][model] = len(known.series)
     models.rows["phase"][model] = Phase.FROZEN
+    models.rows["learned"][model] = profile.events
     models.rows.touch(model)
     chosen = np.array(rows, np.int64)
     references.begin_judging(series, chosen)

@@ -149,9 +149,10 @@ def count_numbers(
     add(counts, at, (edges < x[:, None]).sum(axis=1))
     add(counts, at, BELOW, (x < series.low[rows]).astype(np.uint32))
     add(counts, at, ABOVE, (x > series.high[rows]).astype(np.uint32))
-    centred = x - series.edges[rows, series.n_edges[rows] >> 1]
-    add(moments, at, 0, centred)
-    add(moments, at, 1, centred * centred)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the end of float64 have an infinite square
+        centred = x - series.edges[rows, series.n_edges[rows] >> 1]
+        add(moments, at, 0, centred)
+        add(moments, at, 1, centred * centred)
     np.minimum.at(moments.reshape(-1), at * MOMENTS + 2, x)
     np.maximum.at(moments.reshape(-1), at * MOMENTS + 3, x)
 

@@ -1,0 +1,179 @@
+"""Do the compiled loops and their twins count alike, and does counting in parts give the sums of the whole?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from monitor.events.columns import ValueType
+from monitor.kernels import table as table_module
+from monitor.kernels.table import Table, mix
+from monitor.kernels.tally import (
+    BINS,
+    COLUMNS,
+    EDGES,
+    KIND_CATEGORY,
+    KIND_NUMBER,
+    KIND_UNKNOWN,
+    PRESENT,
+    TYPE,
+    Entries,
+    SeriesColumns,
+    series_key,
+    series_of,
+    tally,
+    tally_twin,
+)
+from monitor.store.sums import merge, pack, unpack
+
+needs_kernels = pytest.mark.skipif(table_module.compiled() is None, reason="the kernels are not built")
+
+SERIES, EVENTS, ROWS = 6, 12, 3
+EMPTY = (0.0, 0.0, np.inf, -np.inf)
+NUMBERS = st.one_of(
+    st.sampled_from([0.0, 1.0, -1.0, 2.5, np.nan, np.inf, -np.inf, 1e308, -1e-300]),
+    st.floats(-5, 5, allow_nan=False),
+)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[Entries, NDArray[np.int32], SeriesColumns, Table]:
+    """Entries of some events, the series they belong to, and the categories that are known."""
+    m = draw(st.integers(0, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_edges = rng.integers(0, EDGES + 1, SERIES).astype(np.uint8)
+    edges = np.zeros((SERIES, EDGES))
+    for row, n in enumerate(n_edges.tolist()):
+        edges[row, :n] = np.sort(rng.choice(np.linspace(-4, 4, 65), n, replace=False))
+    series = SeriesColumns(
+        local=np.arange(1, SERIES + 1, dtype=np.int16),
+        kind=rng.choice([KIND_UNKNOWN, KIND_NUMBER, KIND_CATEGORY], SERIES).astype(np.uint8),
+        open=rng.integers(0, 2, SERIES).astype(np.uint8),
+        n_edges=n_edges,
+        edges=edges,
+        low=rng.choice([-np.inf, -1.0], SERIES),
+        high=rng.choice([np.inf, 1.0], SERIES),
+    )
+    categories, texts = Table(), np.arange(1, 9, dtype=np.uint64)
+    for row in range(SERIES):
+        for code, key in enumerate(mix(np.full(4, row, np.uint64), texts[:4]).tolist()):
+            categories.insert(key, code)
+    entries = Entries(
+        event=np.sort(rng.integers(0, EVENTS, m)).astype(np.int32),
+        type=rng.integers(0, len(ValueType), m).astype(np.uint8),
+        series=rng.integers(-1, SERIES, m).astype(np.int32),
+        number=np.array(draw(st.lists(NUMBERS, min_size=m, max_size=m)), np.float64),
+        text=rng.choice(texts, m),
+    )
+    base = rng.choice([-1, 0, SERIES + 1, 2 * (SERIES + 1)], EVENTS).astype(np.int32)
+    return entries, base, series, categories
+
+
+def arena() -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    rows = ROWS * (SERIES + 1)
+    return np.zeros((rows, COLUMNS), np.uint32), np.tile(EMPTY, (rows, 1))
+
+
+@needs_kernels
+@settings(max_examples=150, deadline=None)
+@given(worlds())
+def test_compiled_is_twin(world: tuple) -> None:
+    """Counts, moments and what is left to the catalogue are the same, bit for bit."""
+    entries, base, series, categories = world
+    ours, twins = arena(), arena()
+    m = len(entries.event)
+    left = tally(entries, 0, m, base, series, categories, *ours)
+    left_twin = tally_twin(entries, 0, m, base, series, categories, *twins)
+    assert left.tolist() == left_twin.tolist()
+    assert np.array_equal(ours[0], twins[0])
+    assert np.array_equal(ours[1], twins[1], equal_nan=True)
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds(), st.floats(0, 1))
+def test_parts_make_the_whole(world: tuple, where: float) -> None:
+    """Two parts, counted apart and merged by the store, are the sums of all: sums to rounding, the rest exactly."""
+    entries, base, series, categories = world
+    m = len(entries.event)
+    cut = int(where * m)
+    whole, first, second = arena(), arena(), arena()
+    with np.errstate(all="ignore"):
+        tally(entries, 0, m, base, series, categories, *whole)
+        tally(entries, 0, cut, base, series, categories, *first)
+        tally(entries, cut, m, base, series, categories, *second)
+        merged = merge(unpack(pack(*first)), unpack(pack(*second)))
+    assert np.array_equal(merged[0], whole[0])
+    assert np.array_equal(merged[1][:, 2:], whole[1][:, 2:])
+    small = np.abs(whole[1][:, :2]) < 1e100
+    assert np.allclose(merged[1][:, :2][small], whole[1][:, :2][small], rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds())
+def test_every_entry_has_one_place(world: tuple) -> None:
+    """Each entry that counts is present once, and is either in one column besides or left to the catalogue."""
+    entries, base, series, categories = world
+    counts, moments = arena()
+    with np.errstate(all="ignore"):
+        left = tally(entries, 0, len(entries.event), base, series, categories, counts, moments)
+    counting = int(((base[entries.event] >= 0) & (entries.series >= 0)).sum())
+    assert int(counts[:, PRESENT].sum()) == counting
+    assert int(counts[:, :BINS].sum() + counts[:, BINS : TYPE + 2].sum()) + len(left) == counting
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 2**64 - 1), max_size=200), st.lists(st.integers(0, 2**64 - 1), max_size=50))
+def test_find_is_twin(inserted: list[int], others: list[int]) -> None:
+    """Every key finds the last value that it was given, others find nothing, compiled, in numpy and one by one."""
+    table, expected = Table(), {}
+    for value, key in enumerate(inserted):
+        table.insert(key, value)
+        expected[key] = value
+    wanted = np.array(inserted + others, np.uint64)
+    want = [expected.get(key, -1) for key in wanted.tolist()]
+    assert table.find(wanted).tolist() == want
+    assert table.find_twin(wanted).tolist() == want
+    assert [table.find_one(key) for key in wanted.tolist()] == want
+    assert len(table) == len(expected)
+
+
+def test_table_grows_and_forgets() -> None:
+    """Thousands of keys that share their low bits are found; forgotten ones are not, and their room is had again."""
+    table = Table()
+    keys = (np.arange(1, 3001, dtype=np.uint64) << np.uint64(16)) + np.uint64(7)
+    for value, key in enumerate(keys.tolist()):
+        table.insert(key, value)
+    assert table.find(keys).tolist() == list(range(3000))
+    table.forget(keys[:2900])
+    assert table.find(keys[:2900]).max() == -1
+    assert table.find(keys[2900:]).tolist() == list(range(2900, 3000))
+    for key in range(1, 10_001):
+        table.insert(key, 1)
+        table.forget(np.array([key], np.uint64))
+    assert len(table.keys) <= 8192
+    assert table.find(keys[2900:]).tolist() == list(range(2900, 3000))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_series_of_is_its_key(seed: int) -> None:
+    """The series of an entry is found under the key of its event's model, its space and its name."""
+    rng = np.random.default_rng(seed)
+    models, names = rng.integers(1, 2**63, 4).astype(np.uint64), rng.integers(1, 2**63, 5).astype(np.uint64)
+    event = np.sort(rng.integers(0, 4, 30)).astype(np.int32)
+    space, name = rng.integers(0, 3, 30).astype(np.uint8), rng.choice(names, 30)
+    keys = series_key(models[event], space, name)
+    table = Table()
+    for row, key in enumerate(dict.fromkeys(keys[:15].tolist())):
+        table.insert(key, row)
+    assert series_of(event, models, space, name, table).tolist() == table.find_twin(keys).tolist()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+def test_mix_one_is_mix(a: int, b: int) -> None:
+    """The key of two plain integers is that of two arrays."""
+    assert table_module.mix_one(a, b) == int(mix(np.array([a], np.uint64), np.array([b], np.uint64))[0])
