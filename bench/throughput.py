@@ -24,13 +24,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from monitor import app
 from monitor.clock import SystemClock
 from monitor.config import load
 from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.kafka import KafkaSource
+from monitor.ingest.kafka_client import consumer_settings
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests"), str(Path(__file__).parent)]
 
@@ -76,10 +77,9 @@ def parse_line(bootstrap: str, events: int) -> dict[str, Any]:
     """A bare loop of ``consume()`` and ``orjson.loads``."""
     import orjson  # noqa: PLC0415 -- only this process needs it
 
-    consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": f"parse-{os.getpid()}", "auto.offset.reset": "earliest"}
-    )
-    consumer.subscribe([TOPIC])
+    settings = consumer_settings(bootstrap, f"parse-{os.getpid()}", {})
+    consumer = Consumer({**settings, "enable.partition.eof": False})
+    consumer.assign([TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)])
     gc.collect()
     gc.freeze()
     gc.disable()

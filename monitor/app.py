@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -17,7 +17,7 @@ from monitor.clock import Clock
 from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
 from monitor.errors import ModelwatchError
-from monitor.events.raw import Partition
+from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import ClosedTick, Fleet
 from monitor.incidents.incident import Incident
 from monitor.ingest.dead_letters import DeadLetters
@@ -45,6 +45,26 @@ _ROLL_UP_MODELS = 8
 """Models whose history is rolled up behind one commit."""
 
 _log = logs.get_logger("monitor.app")
+
+
+class _SampledDeadLetters:
+    """Hands dead letters on, and shows one of each reason a minute in the log, without what it held."""
+
+    def __init__(self, letters: DeadLetters, clock: Clock) -> None:
+        self._letters = letters
+        self._sample = logs.SampledLogger(_log, clock)
+
+    def add(self, batch: RawBatch, indices: Sequence[int], reasons: Sequence[str]) -> None:
+        """As the pipeline asks."""
+        for index, reason in {reason: (i, reason) for i, reason in zip(indices, reasons, strict=True)}.values():
+            topic, number = batch.partitions[batch.source[index]]
+            offset = int(batch.offsets[index])
+            self._sample.warning("dead_letter", key=reason, reason=reason, topic=topic, partition=number, offset=offset)
+        self._letters.add(batch, indices, reasons)
+
+    def flush(self, timeout_seconds: float) -> bool:
+        """As the pipeline asks."""
+        return self._letters.flush(timeout_seconds)
 
 
 class _StoreKeeper:
@@ -104,6 +124,7 @@ class Daemon:
         self._collected_at = clock.monotonic()
         self._cleanups = ExitStack()
         self._ready = False
+        self._hung_up = False
         self.metrics = Metrics(version=program_version(), revision=os.environ.get("SOURCE_REVISION", ""))
         logs.configure(
             clock,
@@ -125,7 +146,7 @@ class Daemon:
                 self._beside(pipeline)
             self._ready = False
             self._publish(pipeline)
-            pipeline.commit(whatever=True)
+            pipeline.commit()
 
     @property
     def stopping(self) -> bool:
@@ -135,6 +156,10 @@ class Daemon:
     def stop(self) -> None:
         """Ask the loop to end behind its turn; safe from a signal handler."""
         self._stop.set()
+
+    def hang_up(self) -> None:
+        """Have the loop say that nothing was reloaded; a signal handler may not log, since the log has a lock."""
+        self._hung_up = True
 
     def _start(self) -> Pipeline:
         config, clock = self._config, self._clock
@@ -168,7 +193,7 @@ class Daemon:
             Surroundings(
                 clock,
                 self.metrics,
-                self._dead_letters,
+                _SampledDeadLetters(self._dead_letters, clock),
                 self._keeper,
                 self._tell,
             ),
@@ -205,9 +230,12 @@ class Daemon:
     def _beside(self, pipeline: Pipeline) -> None:
         """What is done between batches: answer, publish, count what the source says, collect garbage."""
         self.desk.answer(self._painter.detail)
+        if self._hung_up:
+            self._hung_up = False
+            _log.warning("not_reloaded", detail="the configuration is read at start only: restart to take a new one")
         now = self._clock.monotonic()
         if now - self._published_at >= PUBLISH_SECONDS:
-            self._ready = True
+            self._ready = self._ready or bool(self._source.positions())
             self._watch_source(pipeline)
             self._publish(pipeline)
             self._published_at = now
@@ -224,6 +252,7 @@ class Daemon:
                 metrics.lost_records.inc(max(event.to_offset - event.from_offset, 0))
             if event.change is SourceChange.GONE:
                 self._keeper.forget(event.partition)
+        metrics.limits_turned_away.labels("open_incidents").inc(self.fleet.book.take_turned_away())
         letters = self._dead_letters.drain()
         metrics.dead_letters_dropped.inc(letters.capped + letters.overflow + letters.failed)
         metrics.partitions_assigned.set(len(self._source.positions()))
@@ -265,7 +294,7 @@ def run(config: Config, clock: Clock) -> None:
         daemon.stop()
 
     def hung_up(_number: int, _frame: FrameType | None) -> None:
-        _log.warning("not_reloaded", detail="the configuration is read at start only: restart to take a new one")
+        daemon.hang_up()
 
     signal.signal(signal.SIGHUP, hung_up)
     signal.signal(signal.SIGTERM, asked)

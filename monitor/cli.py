@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         print(f"{error.filename or 'output'}: {error.strerror}", file=sys.stderr)
-        _discard_output()
+        if error.filename is None:
+            _discard_output()
         return 1
     return code
 

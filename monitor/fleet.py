@@ -117,6 +117,7 @@ class Fleet:
         self._touched = np.zeros(1024, bool)
         self._series_rows: dict[int, NDArray[np.int64]] = {}
         self._ended: list[Incident] = []
+        self._installed: list[NDArray[np.int64]] = []
 
     def tick_ends(self, batch: EventBatch) -> NDArray[np.float64]:
         """The end of the tick that each event belongs to, shape ``(n,)``; models that are new get their policy's."""
@@ -134,6 +135,7 @@ class Fleet:
     def absorb(self, batch: EventBatch, late: NDArray[np.bool_]) -> Absorbed:
         """Count the events of ``batch`` into their ticks; ``late`` marks those whose tick has closed."""
         resolved = self.discovery.resolve(batch)
+        self._begin_installed()
         for row in self.discovery.grown:
             self.blocks.ensure(row, len(self.models.items[row].series) + 1)
             self._series_rows.pop(row, None)
@@ -233,9 +235,16 @@ class Fleet:
             self.models.note(row, time, "reference file not used", f"{path}: too many series in the model's life")
             return
         self._retire(row, profile, time)
-        self.judge.begin(install(profile, digest, self.models, self.series, row))
+        self._installed.append(install(profile, digest, self.models, self.series, row))
         self.discovery.grown.add(row)
         self.models.note(row, time, "reference file", digest[:16])
+
+    def _begin_installed(self) -> None:
+        """Begin to judge what came from reference files, of all models that a batch brought at once."""
+        if self._installed:
+            rows = np.concatenate(self._installed)
+            self._installed.clear()
+            self.judge.begin(rows[self.series.rows["judging"][rows] != RETIRED])
 
     def _retire(self, row: int, profile: Profile, time: float) -> None:
         """Let go of the series in whose place ``profile`` comes: all of the spaces that it speaks of."""
@@ -243,8 +252,10 @@ class Fleet:
         spoken = {part.space for part in profile.series}
         spaces = [space for space, name in SPACE_NAMES.items() if name in spoken]
         old = old[(rows["judging"][old] != RETIRED) & np.isin(rows["space"][old], spaces)]
+        if not len(old):
+            return
         self.judge.end(old)
-        cells = [(series, i) for series in old.tolist() for i in range(len(DETECTORS))]
+        cells = [(series, detector.name) for series in old.tolist() for detector in DETECTORS]
         self._ended += self.book.clear(cells, time, "another reference took over")
         self.series.retire(old, model.name_hash)
         model.retired += len(old)
@@ -274,10 +285,8 @@ class Fleet:
             self.models.note(int(model[i]), float(batch.time[counted[i]]), what, "")
 
     def _close_tick(self, end: float, blocks: list[Block], closed: Closed) -> None:
-        sums, moments = self._gather(end, blocks, closed)
-        events = np.array([tick.counts[0, EVENTS_IN] for tick in closed.ticks[-len(blocks) :]], np.int64)
-        for block in blocks:
-            self.blocks.close(block)
+        sums, moments, events = self._gather(end, blocks, closed)
+        self.blocks.close(*blocks)
         self.judge.extend()
         judged = self.judge.judge(sums)
         closed.n_cells += judged.n_cells
@@ -286,26 +295,28 @@ class Fleet:
         self._learn(sums, moments)
         self._advance(np.array([block.model for block in blocks], np.int64), events, end, closed)
 
-    def _gather(self, end: float, blocks: list[Block], closed: Closed) -> tuple[TickSums, NDArray[np.float64]]:
-        """The sums of all series of ``blocks`` in one array, and each block's as a fact of its own."""
+    def _gather(
+        self, end: float, blocks: list[Block], closed: Closed
+    ) -> tuple[TickSums, NDArray[np.float64], NDArray[np.int64]]:
+        """The sums and moments of all series of ``blocks``, and each block's as a fact of its own; their events."""
         rows = [self.series_rows(block.model) for block in blocks]
-        sizes = np.array([len(r) for r in rows], np.int64)
+        sizes = np.array([len(r) + 1 for r in rows], np.int64)
         bases = np.array([block.base for block in blocks], np.int64)
         series = np.concatenate(rows)
-        starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-        at = np.repeat(bases + 1, sizes) + np.arange(len(series)) - starts
+        stops = np.cumsum(sizes)
+        starts = stops - sizes
+        at = np.arange(stops[-1]) + np.repeat(bases - starts, sizes)
         counts, moments = self.blocks.counts[at], self.blocks.moments[at]
-        heads, head_moments = self.blocks.counts[bases], self.blocks.moments[bases]
-        of_block = np.repeat(np.arange(len(blocks)), sizes)
-        counts[:, EVENTS] = heads[of_block, _DENOMINATOR[self.series.rows["space"][series]]]
-        stop = 0
-        for i, block in enumerate(blocks):
-            start, stop = stop, stop + int(sizes[i])
-            own = np.concatenate([heads[i : i + 1], counts[start:stop]])
-            own_moments = np.concatenate([head_moments[i : i + 1], moments[start:stop]])
-            closed.ticks.append(ClosedTick(block.model, end, own, own_moments))
+        of_series = np.ones(len(at), bool)
+        of_series[starts] = False
+        heads = counts[np.repeat(starts, sizes)[of_series]]
+        places = np.arange(len(series))
+        counts[of_series, EVENTS] = heads[places, _DENOMINATOR[self.series.rows["space"][series]]]
+        for block, start, stop in zip(blocks, starts.tolist(), stops.tolist(), strict=True):
+            closed.ticks.append(ClosedTick(block.model, end, counts[start:stop], moments[start:stop]))
         seconds = self.models.rows["tick"][self.series.rows["model"][series]]
-        return TickSums(series, counts, end, seconds), moments
+        sums = TickSums(series, counts[of_series], end, seconds)
+        return sums, moments[of_series], counts[starts, EVENTS_IN].astype(np.int64)
 
     def _learn(self, sums: TickSums, moments: NDArray[np.float64]) -> None:
         """Let the tick into the references that are still made: at once before judging, else when it is no suspect."""
@@ -316,6 +327,7 @@ class Fleet:
             references.grow(self.series, learning, sums.counts[own])
             rows["seen_low"][learning] = np.minimum(rows["seen_low"][learning], moments[own, 2])
             rows["seen_high"][learning] = np.maximum(rows["seen_high"][learning], moments[own, 3])
+            rows.touch(learning)
         judged = rows["judging"][sums.rows] == JUDGED
         cleared = sums.rows[judged & ~self.judge.suspicious(sums.rows)]
         growing = cleared[self.models.rows["phase"][rows["model"][cleared]] == Phase.GROWING]
@@ -323,7 +335,8 @@ class Fleet:
         self.judge.renull(growing)
         rows["pending"][cleared] = 0
         rows["pending"][sums.rows[self.judge.firing(sums.rows)]] = 0
-        rows.touch(sums.rows)
+        rows.stir(sums.rows)
+        rows.touch(growing)
 
     def _advance(self, models: NDArray[np.int64], events: NDArray[np.int64], end: float, closed: Closed) -> None:
         """Take models on in life: from learning to being judged, and to a reference that no longer changes."""
@@ -368,7 +381,7 @@ class Fleet:
         """A feature that appeared has now a reference of its own: its being new is no incident any more."""
         self.series.rows["appeared"][series] = KNOWN
         self.judge.end(series)
-        cells = [(row, i) for row in series.tolist() for i in range(len(DETECTORS))]
+        cells = [(row, detector.name) for row in series.tolist() for detector in DETECTORS]
         closed.incidents += self.book.clear(cells, end, "joined the reference")
 
     def _firing(self, alarm: CellAlarm) -> Firing:

@@ -65,7 +65,7 @@ class Judged:
     """What a tick gave: alarms that begin to fire, cells that stopped, and how many cells bet."""
 
     alarms: list[CellAlarm]
-    cleared: list[tuple[int, int]]
+    cleared: list[tuple[int, str]]
     n_cells: int
 
 
@@ -78,14 +78,14 @@ def state_fields(detector: Detector) -> dict[str, Field]:
     """The state of one cell of ``detector``, as arrays by series row."""
     k, c = question(detector).components, detector.cuts
     return {
-        "applies": Field(np.uint8),
+        "applies": Field(np.uint8, still=True),
         "firing": Field(np.uint8, (), IDLE),
         "log_r": Field(np.float32, (k,), -np.inf),
-        "cost": Field(np.float32, (k,), float(OFF)),
-        "reference_share": Field(np.float32, (c,)),
-        "null_low": Field(np.float32, (c,)),
-        "null_high": Field(np.float32, (c,), 1.0),
-        "null_n": Field(np.float64, (), -1.0),
+        "cost": Field(np.float32, (k,), float(OFF), still=True),
+        "reference_share": Field(np.float32, (c,), still=True),
+        "null_low": Field(np.float32, (c,), still=True),
+        "null_high": Field(np.float32, (c,), 1.0, still=True),
+        "null_n": Field(np.float64, (), -1.0, still=True),
         "s_prev": Field(np.float32, (c,)),
         "n_prev": Field(np.float32),
         "scatter": Field(np.float32),
@@ -136,6 +136,7 @@ class Judge:
             fresh = rows[applies & (before == 0)]
             state.reset(fresh)
             state["applies"][rows] = applies
+            state.touch(rows)
             self._count_cells(detector.share, rows, applies.astype(np.int32) - before)
             self._set_null(detector, rows[applies], reference[applies])
 
@@ -236,11 +237,11 @@ class Judge:
                 keep_firing=models["keep_firing"][model],
             )
             flags, evidence = bet(_QUESTIONS[i], state, bets)
-            state.touch(bets.row)
+            state.stir(bets.row)
             out.n_cells += len(place)
             for j in np.flatnonzero(flags & HELD).tolist():
                 out.alarms.append(self._alarm(i, bets, j, float(evidence[j])))
-            out.cleared.extend((row, i) for row in bets.row[(flags & OVER) > 0].tolist())
+            out.cleared.extend((row, detector.name) for row in bets.row[(flags & OVER) > 0].tolist())
 
     def _allowance(
         self, share: str, model: NDArray[np.int32], seconds: NDArray[np.float64]
@@ -269,7 +270,7 @@ class Judge:
             effect=abs(told - before),
             tolerance=float(self.models.rows[f"tolerance_{detector.tolerance}"][series["model"][row]]),
             evidence_log10=evidence / _LN10,
-            onset_time=_onset(float(state["onset"][row]), bets.end),
+            onset_time=_onset(float(state["onset"][row]), bets.end, float(bets.seconds[place[0]])),
             fired_time=bets.end,
         )
 
@@ -283,7 +284,7 @@ class Judge:
         phi = dispersion(state["scatter"][rows], state["scatter_weight"][rows], state["scatter_ticks"][rows])
         learned = self.models.rows["phase"][self.series.rows["model"][rows]] != Phase.FROZEN
         worth = np.where(learned, 1.0 / np.maximum(phi, 1.0), 1.0)
-        low, high = null_edge(shares.s * worth[:, None], (shares.n * worth)[:, None], tolerance[:, None])
+        low, high = _null_edge(shares.s * worth[:, None], (shares.n * worth)[:, None], tolerance[:, None])
         state["reference_share"][rows] = np.nan_to_num(_rates(shares))
         state["null_low"][rows], state["null_high"][rows] = low, high
         state["null_n"][rows] = shares.n
@@ -300,9 +301,15 @@ class Judge:
         np.add.at(self.models.rows["n_cells"][:, SHARES.index(share)], model, change)
 
 
-def _onset(clock: float, alarm: float) -> float:
-    """When evidence began to grow, if it grew evenly: it came under suspicion at ``clock``, alarmed at ``alarm``."""
-    return clock - (alarm - clock) * SUSPICIOUS / (1.0 - SUSPICIOUS)
+def _onset(clock: float, alarm: float, tick: float) -> float:
+    """When evidence began to grow, if it grew evenly, between suspicion and alarm.
+
+    ``clock`` is the end of the last tick that was not suspicious, ``alarm`` that of the one that alarmed. On average
+    the threshold was passed half a tick after ``clock``, and overshot by half a tick at ``alarm``.
+    """
+    ticks = (alarm - clock) / tick
+    back = (ticks - 1.0) * SUSPICIOUS / (1.0 - SUSPICIOUS) - 0.5
+    return clock - tick * max(back, 0.0)
 
 
 def _rates(shares: Shares) -> NDArray[np.float64]:
@@ -310,6 +317,15 @@ def _rates(shares: Shares) -> NDArray[np.float64]:
     n = np.where(shares.n > 0, shares.n, np.nan)[:, None]
     rates: NDArray[np.float64] = np.minimum(shares.s / n, 1.0)
     return rates
+
+
+def _null_edge(k: Counts, n: Counts, tolerance: Counts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """:func:`null_edge`, computed once where many shares are alike: it is dear, and most rates of quality are 0."""
+    cells = np.stack(np.broadcast_arrays(k, n, tolerance), axis=-1)
+    flat = np.ascontiguousarray(cells).reshape(-1, 3)
+    _, first, inverse = np.unique(flat.view("V24").ravel(), return_index=True, return_inverse=True)
+    low, high = null_edge(*flat[first].T)
+    return low[inverse].reshape(k.shape), high[inverse].reshape(k.shape)
 
 
 def _cost(detector: Detector, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -30,6 +30,10 @@ _MERGED = Partition("", 0)
 """Stands for all partitions of a source that brings them in one order."""
 _JOINED_BYTES = 64 << 20
 """Bytes of values beyond which a batch is decoded in parts."""
+_COMMIT_REST, _TELLING_REST = 20.0, 9.0
+"""Time between two commits, in what one takes: a twentieth of the loop at most, a tenth with news to tell."""
+_TICKS_WAITING = 20_000
+"""Closed ticks that may wait for a commit: what holds them is bounded by this, not by time."""
 _FLUSH_SECONDS = 1.0
 """The longest that a commit waits for dead letters before it is put off."""
 
@@ -121,6 +125,7 @@ class Pipeline:
         self._ticks: list[ClosedTick] = []
         self._incidents: list[Incident] = []
         self._committed_at = around.clock.monotonic()
+        self._commit_took = 0.0
         self._heard: dict[Partition, float] = {}
         self._asleep = False
 
@@ -151,10 +156,12 @@ class Pipeline:
             if not self._dead_letters.flush(_FLUSH_SECONDS) and not whatever:
                 return
             positions = dict(self.source.positions())
+            began = self._clock.monotonic()
             self._keeper.save(self.fleet, self.event_time, positions, self._ticks, self._incidents)
             self.source.committed(positions)
         incidents, self._ticks, self._incidents = self._incidents, [], []
         self._committed_at = self._clock.monotonic()
+        self._commit_took = self._committed_at - began
         if incidents:
             with self._stage("notify"):
                 self._told(incidents)
@@ -226,8 +233,14 @@ class Pipeline:
             self._close(time.run_on(self._clock.monotonic() - heard - time.lateness))
 
     def _due(self) -> bool:
-        waited = self._clock.monotonic() - self._committed_at
-        return waited >= self._pace.commit or (bool(self._incidents) and math.isfinite(self._pace.commit))
+        if math.isinf(self._pace.commit):
+            return False
+        waited, took = self._clock.monotonic() - self._committed_at, self._commit_took
+        return (
+            waited >= max(self._pace.commit, _COMMIT_REST * took)
+            or (bool(self._incidents) and waited >= _TELLING_REST * took)
+            or len(self._ticks) >= _TICKS_WAITING
+        )
 
     def _count(self, raw: RawBatch, batch: EventBatch) -> None:
         """Count a decoded batch: events by topic and kind, dead letters by reason."""
@@ -242,7 +255,7 @@ class Pipeline:
             metrics.dead_letters.labels(Reason(int(reason)).name.lower()).inc(int(n))
         metrics.unknown_fields.inc(batch.unknown_fields)
         metrics.dropped_values.inc(int(np.count_nonzero(batch.type == ValueType.DROPPED)))
-        if math.isfinite(self._pace.future) and len(batch):
+        if self._pace.live and len(batch):
             metrics.event_delay.observe_many(self._clock.now() - batch.time)
 
     def _count_absorbed(self, absorbed: Absorbed) -> None:

@@ -31,6 +31,11 @@ from monitor.status import MODEL_STATES
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import Metrics
 
+_FUTURE_SECONDS = 10 * 365 * 86400.0
+"""A year mistyped must not make everything behind it late; data dated some years ahead is replayed all the same."""
+_KEPT_SECONDS = 1.0
+"""How often the sums of closed ticks are let go: a replay has no tick log to put them into."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
@@ -109,7 +114,7 @@ def replay(
         fleet,
         EventTime(config.clock.lateness),
         Surroundings(clock, Metrics(), _Nowhere(), collected, told=lambda _incidents: None),
-        Pace(batch_records=batch_records),
+        Pace(commit=_KEPT_SECONDS, future=_FUTURE_SECONDS, batch_records=batch_records),
     )
     while not source.finished():
         progress(pipeline.turn())

@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import os
 import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from monitor import cli
+from monitor.catalog.fleet_settings import PrivacySettings, RetentionSettings
+from monitor.catalog.policies import Policy
+from monitor.catalog.profile import Profile, SeriesProfile, number_series, save
+from monitor.catalog.tables import keys_of
+from monitor.config import Tables, load
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector
-from monitor.events.columns import Space
+from monitor.events.columns import Reason, Space
+from monitor.kernels import tally
 from monitor.stats.bounds import null_edge
+from monitor.store import checkpoint, sums, ticklog
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+TEXTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+}
+README, ARCHITECTURE, STORE = TEXTS["README.md"], TEXTS["docs/architecture.md"], TEXTS["docs/formats/store.md"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "detectors").glob("*.md")}
 DETECTOR = {detector.name: detector for detector in DETECTORS}
 SECTIONS = ("Question", "Formula", "Null and tolerance", "Effect", "What it cannot see", "When it fires")
@@ -36,15 +59,6 @@ def test_a_page_answers_the_same_questions(name: str) -> None:
     assert f"share\n`{detector.share}`" in page or f"share `{detector.share}`" in page
     assert f"`tolerance.{detector.tolerance}`" in page
     assert f"\n`{detector.effect}`: " in page
-
-
-@pytest.mark.parametrize("name", sorted(DETECTOR))
-def test_links_of_a_page_lead_somewhere(name: str) -> None:
-    """A link goes to a file that is there, and to a heading that is in it."""
-    for target, heading in re.findall(r"\]\(([^)#]+)(?:#([^)]+))?\)", PAGES[name]):
-        text = (DOCS / "detectors" / target).read_text(encoding="utf-8")
-        headings = {title.lower().replace(" ", "-") for title in re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)}
-        assert not heading or heading in headings
 
 
 def rows(page: str, head: str) -> list[list[str]]:
@@ -84,3 +98,231 @@ def test_detection_times_are_those_of_the_bets() -> None:
         assert [int(count) for count in counts] == wanted
     bets = {DETECTOR[name].shifts for name in ("missing", "invalid", "out_of_range", "unseen", "schema")}
     assert len(bets) == 1
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of a page that are written in ``language``."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def prose(text: str) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """What the headings of a page may be linked by."""
+    titles = re.findall(r"^#+ (.*)$", prose(text), flags=re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page: str) -> None:
+    """Every link of a page within the project goes to a file or directory that is there, and to a heading in it."""
+    broken = []
+    for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", prose(TEXTS[page])):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path = ((ROOT / page).parent / target).resolve() if target else ROOT / page
+        if not path.exists() or (heading and heading not in anchors(path.read_text(encoding="utf-8"))):
+            broken.append(f"{target}#{heading}")
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_named_files_exist(page: str) -> None:
+    """Every file or directory of the project that a page names is there."""
+    rooms = "monitor|tests|docs|deploy|bench|scripts|requirements"
+    named = re.findall(rf"`((?:{rooms})/[\w./-]*\w)/?`", prose(TEXTS[page]))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_layers_are_those_that_are_checked() -> None:
+    """The rooms of architecture.md stand in the layers that import-linter holds the code to, in that order."""
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    told: dict[str, list[str]] = {}
+    for layer, room, *_ in rows(ARCHITECTURE, "| room |")[2:]:
+        told.setdefault(layer, []).append(room.strip("`"))
+    assert [" | ".join(names) for names in told.values()] == layers
+    assert list(told) == [str(i + 1) for i in range(len(layers))]
+
+
+def test_rooms_have_the_purpose_that_they_say() -> None:
+    """The purpose of each room in architecture.md is the first line of its docstring."""
+    for _, room, purpose, _ in rows(ARCHITECTURE, "| room |")[2:]:
+        base = ROOT / "monitor" / room.strip("`")
+        module = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+        line = (ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or "").split("\n")[0]
+        assert purpose == re.sub(r":\w+:(`[^`]+`)", r"\1", line).replace("``", "`")
+
+
+def test_every_dependency_is_accounted_for() -> None:
+    """architecture.md says of each dependency, also those to build and to test, what it is for."""
+    groups = PROJECT["dependency-groups"].values()
+    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["build-system"]["requires"], *chain.from_iterable(groups)]
+    names = {re.split(r"[<>=!~\[ ]", requirement)[0] for requirement in wanted}
+    assert {name for name in names if f"`{name}`" not in ARCHITECTURE} == set()
+
+
+@pytest.mark.parametrize("name", sorted(DETECTOR))
+def test_every_alert_of_a_detector_has_its_runbook(name: str) -> None:
+    """Whatever a detector may raise, of whichever kind of series, has a section in operations.md."""
+    raised = {DETECTOR[name].alertname(space) for space in (Space.FEATURE, Space.PREDICTION, Space.METRIC)}
+    assert {alert for alert in raised if f"\n### {alert}\n" not in TEXTS["docs/operations.md"]} == set()
+
+
+def test_every_reason_of_a_dead_letter_is_explained() -> None:
+    """events.md has a row for each reason, and none for another."""
+    told = [row[0].strip("`") for row in rows(TEXTS["docs/events.md"], "| reason |")[2:]]
+    assert told == [reason.name.lower() for reason in Reason]
+
+
+def test_the_glossary_is_in_order() -> None:
+    """Its words stand in the order of the alphabet, and the detectors are all named."""
+    words = re.findall(r"^\*\*([^*]+)\*\*:", TEXTS["docs/glossary.md"], flags=re.MULTILINE)
+    assert words == sorted(words, key=str.lower)
+    assert {name for name in DETECTOR if f"`{name}`" not in TEXTS["docs/glossary.md"]} == set()
+
+
+def test_the_changelog_has_this_version() -> None:
+    """The version of the project has a section, whose lines have a kind and an area and stand in order."""
+    text = TEXTS["CHANGELOG.md"]
+    assert f"\n## {PROJECT['project']['version']} / " in text
+    order = ("CHANGE", "FEATURE", "ENHANCEMENT", "BUGFIX")
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        lines = re.findall(r"^\* (.*)$", section, flags=re.MULTILINE)
+        keys = [re.fullmatch(r"\[([A-Z]+)\] ([a-z]+): .*\.", line) for line in lines]
+        assert all(keys), lines
+        ranked = [(order.index(key[1]), key[2]) for key in keys if key]
+        assert ranked == sorted(ranked)
+
+
+def commands(text: str) -> list[str]:
+    """The calls of the program in the blocks of a page."""
+    lines = "\n".join(blocks(text, "(?:sh)?")).splitlines()
+    return [line.split("  #")[0] for line in lines if line.startswith("modelwatch ")]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/operations.md"])
+def test_commands_are_taken(page: str) -> None:
+    """Every call in a block of a page has words that the program takes."""
+    assert commands(TEXTS[page])
+    for command in commands(TEXTS[page]):
+        assert callable(cli._parser().parse_args(shlex.split(command)[1:]).run)
+
+
+def test_commands_of_the_readme_exist() -> None:
+    """Every command that the README names in its sentences is one of the program's."""
+    shown = subprocess.run([sys.executable, "-m", "monitor", "--help"], capture_output=True, text=True, check=True)
+    known = set(re.findall(r"^    ([a-z][a-z-]+)", shown.stdout, flags=re.MULTILINE))
+    assert {"run", "check-config", "replay"} <= known
+    assert set(re.findall(r"`modelwatch ([a-z-]+)", README)) <= known
+
+
+def test_the_configuration_of_the_readme_is_one(tmp_path: Path) -> None:
+    """It has ten lines and no fault."""
+    (text,) = blocks(README, "toml")
+    assert len(text.splitlines()) == 10
+    file = tmp_path / "modelwatch.toml"
+    file.write_text(text, encoding="utf-8")
+    assert load(file, {}).require_kafka().topic("ml.predictions") is not None
+
+
+def test_the_keys_of_a_policy_that_do_nothing_are_named() -> None:
+    """The README lists exactly the keys of a policy at which nothing but the configuration itself looks."""
+    (sentence,) = re.findall(r"of a\s+policy (.*?), the references", README, flags=re.DOTALL)
+    sources = [path for path in (ROOT / "monitor").rglob("*.py") if path.name != "policies.py"]
+    looked_at = set(re.findall(r"\bpolicy\.(\w+)", "\n".join(path.read_text(encoding="utf-8") for path in sources)))
+    for method, keys in (("team_of", {"team", "owners"}), ("tolerance_of", {"tolerance"})):
+        looked_at |= keys if method in looked_at else set()
+    assert set(re.findall(r"`([^`]+)`", sentence)) == set(keys_of(Policy)) - looked_at | {"learn.events_min"}
+
+
+def test_the_sections_that_do_nothing_are_sections() -> None:
+    """What else the README says that nothing acts on yet stands in the configuration."""
+    (sentence,) = re.findall(r"that nothing acts on yet\*\*: (.*?); of a\s+policy", README, flags=re.DOTALL)
+    known = {f"[{name}]" for name in keys_of(Tables)} | {f"privacy.{key}" for key in keys_of(PrivacySettings)}
+    known |= {f"privacy.retention.{key}" for key in keys_of(RetentionSettings)}
+    assert set(re.findall(r"`([^`]+)`", sentence)) <= known
+
+
+def test_the_example_of_the_readme_is_what_happens(tmp_path: Path) -> None:
+    """The commands of the README, run as they stand, print what the README shows, times and rates apart."""
+    (script,) = (block for block in blocks(README, "python") if "training.csv" in block)
+    (shell,) = (block for block in blocks(README, "sh") if "training.csv" in block)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MODELWATCH_")}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    ran = subprocess.run(
+        ["sh", "-e", "-c", shell],
+        cwd=tmp_path,
+        env=environment | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shown = next(block for block in blocks(README, "text") if "incidents (" in block)
+    n = len(shown.splitlines())
+    assert [_untimed(line) for line in ran.stdout.splitlines()[-n:]] == [_untimed(line) for line in shown.splitlines()]
+
+
+def _untimed(line: str) -> str:
+    return re.sub(r"\([\d.]+ s, \d+ events/s\)", "", line)
+
+
+def test_the_columns_of_a_series_are_those_of_the_kernel() -> None:
+    """store.md names each column of a series as the kernel numbers it."""
+    table = {row[0]: row[1].strip("`") for row in rows(STORE, "| column |")[2:]}
+    bins = table.pop("0 to 31")
+    assert bins == "bins"
+    assert {name: getattr(tally, name) for name in table.values()} == {name: int(i) for i, name in table.items()}
+    assert set(range(tally.BINS, tally.COLUMNS)) <= {int(i) for i in table}
+
+
+def test_the_keys_of_the_store_are_those_that_are_written() -> None:
+    """store.md names the format and every kind of key."""
+    assert f"Format **{checkpoint.FORMAT}**" in STORE
+    told = {row[0].split("`")[1] for row in rows(STORE, "| key |")[2:]}
+    constants = {value for name, value in vars(checkpoint).items() if re.fullmatch("_[A-Z]+", name)}
+    written = {value for value in constants if isinstance(value, bytes)} | {ticklog._PREFIX}
+    assert told == {key.decode() for key in written}
+
+
+def test_the_levels_of_the_tick_log_are_those_that_are_kept() -> None:
+    """store.md says how long ticks, hours and days are kept."""
+    told = [row[1:] for row in rows(STORE, "| level |")[2:]]
+    days = [level.kept / 86400 for level in ticklog.LEVELS]
+    assert told[0] == ["ticks as they were", f"{days[0]:g} days"]
+    assert told[1] == ["hours", f"until they are {days[1]:g} days old"]
+    assert [level.seconds for level in ticklog.LEVELS] == [0, 3600, 86400]
+    assert told[2] == ["days", "until `privacy.retention.ticks` (400 days)"]
+    assert load(None, {}).privacy.retention.ticks == 400 * 86400
+
+
+def test_the_size_of_a_full_tick_is_what_is_written() -> None:
+    """A tick in which every bin is taken is packed into as many bytes as store.md says."""
+    counts, moments = np.zeros((23, tally.COLUMNS), np.uint32), np.tile([0.0, 0.0, np.inf, -np.inf], (23, 1))
+    for row, bins in enumerate([32] * 17 + [6] * 4 + [2], start=1):
+        counts[row, [*range(bins), tally.PRESENT, tally.EVENTS]] = 300
+        counts[row, tally.NULLS] = 300 if row % 5 == 0 else 0
+        if bins == 32:
+            moments[row] = 1.0
+    counts[0, :3] = 300
+    sizes = dict(zip(*(line[1:] for line in rows(STORE, "| events in the tick |")[::2]), strict=True))
+    assert len(sums.pack(counts, moments)) == int(sizes["300 to 14,400"].replace(",", ""))
+    assert len(sums.pack(counts * 300, moments)) == int(sizes["86,400"].replace(",", ""))
+
+
+def test_a_reference_can_be_read_by_hand(tmp_path: Path) -> None:
+    """The lines of reference.md read a file that the program wrote, and its members are those of the page."""
+    page = TEXTS["docs/formats/reference.md"]
+    series = number_series("x", "feature", np.arange(300.0), 300)
+    save(Profile("m", "1", 300, "here", [series]), tmp_path / "credit-limit.mwref")
+    (script,) = blocks(page, "python")
+    shown = f"{script}print(json.dumps(reference))"
+    ran = subprocess.run([sys.executable, "-c", shown], cwd=tmp_path, capture_output=True, text=True, check=True)
+    read = json.loads(ran.stdout)
+    assert read.keys() == set(Profile.__struct_fields__)
+    assert read["series"][0].keys() == set(SeriesProfile.__struct_fields__)
+    assert {name for name in (*read, *read["series"][0]) if f"`{name}`" not in page} == set()

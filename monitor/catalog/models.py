@@ -20,6 +20,8 @@ TOLERANCES: tuple[Literal["drift", "quality"], ...] = ("drift", "quality")
 """Families of detectors that have a tolerance of their own in a policy."""
 FACTS_MAX = 200
 """Facts kept of one model's life; the oldest go first."""
+_KEEP_FIRING_TICKS = 2
+"""Ticks for which a cell goes on firing at least: one good tick among bad ones is no end."""
 VERSIONS_MAX = 200
 """Versions remembered of one model; the oldest go first."""
 
@@ -122,7 +124,7 @@ class Models:
         policy = self.items[row].policy
         self.rows["tick"][row] = policy.tick
         self.rows["hold"][row] = policy.hold
-        self.rows["keep_firing"][row] = policy.keep_firing
+        self.rows["keep_firing"][row] = max(policy.keep_firing, _KEEP_FIRING_TICKS * policy.tick)
         self.rows["learn_events"][row] = policy.learn.events
         self.rows["learn_for"][row] = policy.learn.for_
         for family in TOLERANCES:

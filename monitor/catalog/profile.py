@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +33,8 @@ from monitor.kernels.tally import (
 
 MAGIC = b"MWREF1"
 _SIZE_MAX = 256 << 20
+_PROFILES_CACHED = 8
+_NAMES_CACHED = 1 << 14
 _SPACES = {name: space for space, name in SPACE_NAMES.items()}
 
 
@@ -92,13 +95,17 @@ def load(path: Path) -> tuple[Profile, str]:
     if hashlib.sha256(payload).hexdigest().encode() != digest:
         raise ProfileError(f"{path}: was changed or cut off since it was written (its digest does not fit)")
     try:
-        decompressor = zlib.decompressobj()
-        text = decompressor.decompress(payload, _SIZE_MAX)
-        profile = msgspec.json.decode(text, type=Profile)
-    except (zlib.error, msgspec.MsgspecError) as error:
+        return _decoded(payload), digest.decode()
+    except (zlib.error, msgspec.MsgspecError, ProfileError) as error:
         raise ProfileError(f"{path}: {error}") from error
-    _check(profile, path)
-    return profile, digest.decode()
+
+
+@lru_cache(_PROFILES_CACHED)
+def _decoded(payload: bytes) -> Profile:
+    """What stands behind a file's first line; the models of a fleet may have one file in common."""
+    profile = msgspec.json.decode(zlib.decompressobj().decompress(payload, _SIZE_MAX), type=Profile)
+    _check(profile)
+    return profile
 
 
 def number_series(
@@ -144,12 +151,12 @@ def install(profile: Profile, digest: str, models: Models, series: Series, model
     """
     known = models.items[model]
     first_time = float(models.rows["first_time"][model])
+    spaces = np.array([_SPACES[part.space] for part in profile.series], np.uint8)
+    names = np.array([_hash_of(part.name) for part in profile.series], np.uint64)
+    keys = series_key(np.full(len(names), known.name_hash, np.uint64), spaces, names)
     rows = []
-    for part in profile.series:
-        space = _SPACES[part.space]
-        name_hash = np.array([hash64(part.name.encode())], np.uint64)
-        key = series_key(np.array([known.name_hash], np.uint64), np.array([space], np.uint8), name_hash)
-        row = series.add(model, len(known.series) + 1, int(space), part.name, int(key[0]), first_time)
+    for part, space, key in zip(profile.series, spaces.tolist(), keys.tolist(), strict=True):
+        row = series.add(model, len(known.series) + 1, space, part.name, key, first_time)
         known.series.append(row)
         _fill(part, series, row)
         rows.append(row)
@@ -161,6 +168,12 @@ def install(profile: Profile, digest: str, models: Models, series: Series, model
     chosen = np.array(rows, np.int64)
     references.begin_judging(series, chosen)
     return chosen
+
+
+@lru_cache(_NAMES_CACHED)
+def _hash_of(text: str) -> int:
+    """The hash of a name or a value: the models of a fleet have most of them in common."""
+    return hash64(text.encode())
 
 
 def _fill(part: SeriesProfile, series: Series, row: int) -> None:
@@ -176,11 +189,11 @@ def _fill(part: SeriesProfile, series: Series, row: int) -> None:
     else:
         rows["kind"][row] = KIND_CATEGORY
         for value in part.categories:
-            series.add_category(row, value, hash64(value.encode()))
+            series.add_category(row, value, _hash_of(value))
     rows.touch(row)
 
 
-def _check(profile: Profile, path: Path) -> None:
+def _check(profile: Profile) -> None:
     for part in profile.series:
         edges = np.array(part.edges)
         right = len(part.counts) == COLUMNS and min(part.counts) >= 0 and max(part.counts) < 1 << 32
@@ -188,4 +201,4 @@ def _check(profile: Profile, path: Path) -> None:
         if part.kind == "number":
             right &= 0 < len(edges) <= EDGES and bool(np.all(np.isfinite(edges)) and np.all(np.diff(edges) > 0))
         if not right:
-            raise ProfileError(f"{path}: series {part.name!r} is not what this program writes")
+            raise ProfileError(f"series {part.name!r} is not what this program writes")

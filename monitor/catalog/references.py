@@ -29,6 +29,8 @@ _RANGE_MARGIN = 0.1
 """The range of a reference is widened by this part of it on each side."""
 _ID_NAME = re.compile(r"(^|[_.\-])(id|uuid|guid|key|hash)$|[a-z](Id|Uuid|Key)$")
 _COUNTER_RISES = 0.9
+_RUNNING = tuple(UNJUDGED.index(reason) for reason in ("identifier", "counter", "timestamp"))
+"""What leaves every range in time."""
 _EPOCH_UNITS = (1.0, 1e3, 1e6, 1e9)
 _TWO_YEARS_SECONDS = 2 * 366 * 86400.0
 
@@ -102,6 +104,8 @@ def begin_judging(series: Series, chosen: Rows) -> None:
     rows["recent"][chosen] = 0.0
     rows["pending"][chosen] = 0
     recognise(series, chosen)
+    running = numbers[np.isin(rows["unjudged"][numbers], _RUNNING)]
+    rows["low"][running], rows["high"][running] = -np.inf, np.inf
     choose_cuts(series, chosen)
     rows.touch(chosen)
 
@@ -173,7 +177,8 @@ def unjudged_number(name: str, values: NDArray[np.float64], first_time: float) -
     """Whether the first ``values`` of a number are a clock, a counter or an identifier: an index of ``UNJUDGED``."""
     if len(values) < _BUFFERED_MIN or values.min() == values.max():
         return 0
-    if any(np.abs(values / unit - first_time).max() < _TWO_YEARS_SECONDS for unit in _EPOCH_UNITS):
+    near = (unit for unit in _EPOCH_UNITS if abs(float(values[0]) / unit - first_time) < _TWO_YEARS_SECONDS)
+    if any(np.abs(values / unit - first_time).max() < _TWO_YEARS_SECONDS for unit in near):
         return UNJUDGED.index("timestamp")
     if not np.all(values == np.round(values)) or len(np.unique(values)) < len(values):
         return 0

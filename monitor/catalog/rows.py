@@ -13,15 +13,21 @@ from monitor.errors import StoreError
 
 CHUNK = 256
 """Rows that are stored under one key: whole slices, so that a commit costs no Python per row."""
+STILL = 1 << 31
+"""Added to a chunk's index where it holds the still arrays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One array: its type, the shape of a row, and what a new row holds."""
+    """One array: its type, the shape of a row, and what a new row holds.
+
+    A ``still`` one changes seldom: it is stored apart, so that what changes with every tick does not drag it along.
+    """
 
     dtype: DTypeLike
     shape: tuple[int, ...] = ()
     fill: float = 0
+    still: bool = False
 
 
 class Rows:
@@ -38,7 +44,11 @@ class Rows:
         }
         self._capacity = CHUNK
         self._length = 0
-        self._dirty = np.zeros(1, bool)
+        self._dirty = np.zeros((2, 1), bool)
+        self._parts: tuple[list[str], list[str]] = (
+            [name for name, field in fields.items() if not field.still],
+            [name for name, field in fields.items() if field.still],
+        )
 
     def __len__(self) -> int:
         return self._length
@@ -52,12 +62,16 @@ class Rows:
         self._length += n
         if self._length > self._capacity:
             self._grow()
-        self._dirty[first // CHUNK : (self._length - 1) // CHUNK + 1] = True
+        self._dirty[:, first // CHUNK : (self._length - 1) // CHUNK + 1] = True
         return first
 
     def touch(self, rows: NDArray[np.integer[Any]] | int) -> None:
         """Note that ``rows`` changed and must be stored."""
-        self._dirty[rows // CHUNK] = True
+        self._dirty[:, rows // CHUNK] = True
+
+    def stir(self, rows: NDArray[np.integer[Any]]) -> None:
+        """As :meth:`touch`, where none of the still arrays changed."""
+        self._dirty[0, rows // CHUNK] = True
 
     def reset(self, rows: NDArray[np.integer[Any]] | int) -> None:
         """Give ``rows`` their fill values again."""
@@ -71,13 +85,17 @@ class Rows:
 
     def signature(self) -> str:
         """Names, types and shapes: what a stored chunk must have been written with."""
-        return ";".join(f"{n}:{np.dtype(f.dtype).str}:{f.shape}" for n, f in self._fields.items())
+        return ";".join(
+            f"{name}:{np.dtype(field.dtype).str}:{field.shape}{':still' * field.still}"
+            for name, field in self._fields.items()
+        )
 
     def take_dirty(self) -> Iterator[tuple[int, bytes]]:
         """``(chunk index, bytes)`` of every chunk that changed since the last call."""
-        for chunk in np.flatnonzero(self._dirty[: self._chunks()]).tolist():
-            part = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, self._length))
-            yield chunk, b"".join(array[part].tobytes() for array in self._arrays.values())
+        for names, mark, dirty in zip(self._parts, (0, STILL), self._dirty, strict=True):
+            for chunk in np.flatnonzero(dirty[: self._chunks()]).tolist() if names else ():
+                part = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, self._length))
+                yield chunk | mark, b"".join(self._arrays[name][part].tobytes() for name in names)
         self._dirty[:] = False
 
     def load(self, length: int, chunks: Mapping[int, bytes]) -> None:
@@ -90,18 +108,22 @@ class Rows:
         """
         assert self._length == 0
         self.add(length)
-        for chunk in range(self._chunks()):
-            part = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, length))
-            blob = chunks.get(chunk, b"")
-            sizes = {name: array[part].nbytes for name, array in self._arrays.items()}
-            if sum(sizes.values()) != len(blob):
-                raise StoreError(f"chunk {chunk} has {len(blob)} bytes, {sum(sizes.values())} were expected")
-            start = 0
-            for name, array in self._arrays.items():
-                raw = np.frombuffer(blob, array.dtype, count=array[part].size, offset=start)
-                array[part] = raw.reshape(array[part].shape)
-                start += sizes[name]
+        for names, mark in zip(self._parts, (0, STILL), strict=True):
+            for chunk in range(self._chunks()) if names else ():
+                part = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, length))
+                self._fill(chunk, [self._arrays[name][part] for name in names], chunks.get(chunk | mark, b""))
         self._dirty[:] = False
+
+    @staticmethod
+    def _fill(chunk: int, arrays: list[NDArray[Any]], blob: bytes) -> None:
+        expected = sum(array.nbytes for array in arrays)
+        if expected != len(blob):
+            raise StoreError(f"chunk {chunk} has {len(blob)} bytes, {expected} were expected")
+        start = 0
+        for array in arrays:
+            raw = np.frombuffer(blob, array.dtype, count=array.size, offset=start)
+            array[:] = raw.reshape(array.shape)
+            start += array.nbytes
 
     def _chunks(self) -> int:
         return -(-self._length // CHUNK)
@@ -114,6 +136,6 @@ class Rows:
             old = self._arrays[name]
             grown[: len(old)] = old
             self._arrays[name] = grown
-        dirty = np.zeros(self._capacity // CHUNK, bool)
-        dirty[: len(self._dirty)] = self._dirty
+        dirty = np.zeros((2, self._capacity // CHUNK), bool)
+        dirty[:, : self._dirty.shape[1]] = self._dirty
         self._dirty = dirty

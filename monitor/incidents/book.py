@@ -17,8 +17,8 @@ _WORDS_MAX = 10
 _CELLS_MAX = 200
 """Cells told of in one incident; an incident says how many there were."""
 
-CellKey = tuple[int, int]
-"""A cell as the judge knows it: (series row, detector)."""
+CellKey = tuple[int, str]
+"""A cell as the judge knows it: (series row, name of the detector)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,11 @@ class Book:
             if not held.firing:
                 resolved.append(self._resolve(key, now, because))
         return resolved
+
+    def take_turned_away(self) -> int:
+        """How many alarms found no room since this was last asked."""
+        n, self.turned_away = self.turned_away, 0
+        return n
 
     def newest(self) -> list[Incident]:
         """Open incidents and the resolved ones that are still at hand, the newest first."""
@@ -165,11 +170,12 @@ def _new(firing: Firing, severity: str) -> Incident:
 def _taken_in(held: OpenIncident, firing: Firing) -> Incident:
     """The incident with one more cell; cells are ranked by how far they moved beyond their tolerance, then evidence."""
     cells = sorted(_with(held.incident.cells, firing.report), key=_rank)
-    onsets = [cell.onset_time for cell in cells if cell.onset_time is not None]
+    # What fired first tells when it began; of several at once, the one with most evidence.
+    first = max(cells, key=lambda cell: (-cell.fired_time, cell.evidence_log10))
     return msgspec.structs.replace(
         held.incident,
         cells=tuple(cells[:_CELLS_MAX]),
-        onset_time=min(onsets, default=None),
+        onset_time=first.onset_time,
         evidence_log10=max(cell.evidence_log10 for cell in cells),
         summary=_summary(held, firing),
         description=_description(held, firing),

@@ -37,7 +37,7 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
     )
     subject = f"predicted {name}" if is_prediction else name
     return Firing(
-        key=(row, alarm.detector),
+        key=(row, detector.name),
         model=model.name,
         version=model.version,
         kind=detector.share,

@@ -18,6 +18,8 @@ from monitor.status import Check
 
 REFRESH_SECONDS = 60.0
 RETRY_SECONDS = 2.0
+ABSENT_SECONDS = 5.0
+"""How often a topic that should be there and is not is looked for."""
 _SOON = 1.0
 
 
@@ -145,7 +147,9 @@ class KafkaSource:
             return
         self._drop_gone(existing)
         self._trouble = ""
-        if not self._unplaced and not self._reader.lost:
+        if self._absent():
+            self._refresh_at = self._clock.monotonic() + ABSENT_SECONDS
+        elif not self._unplaced and not self._reader.lost:
             self._refresh_at = self._clock.monotonic() + self._refresh_seconds
 
     def _note_new(self, existing: frozenset[Partition]) -> None:

@@ -8,10 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { COLUMNS = 40, BINS = 32, TILE = 8 };
+enum { COLUMNS = 40, BINS = 32, TILE = 8, LANES = 8 };
 enum { IDLE = 0, PENDING = 1, FIRING = 2 };
 enum { HELD = 1, OVER = 2 };
-enum { COMPONENTS_MAX = 128 };
+enum { COMPONENTS_MAX = 128, CUTS_MAX = 32 };
 
 typedef struct {
     int64_t bets, cuts, sides, shifts;
@@ -39,34 +39,57 @@ void mw_cut_shares(int64_t n, const double *counts, const uint8_t *is_number, co
 
 int64_t mw_bet_call_size(void) { return sizeof(bet_call); }
 
-/* e to the x for x <= 0, to 2 ulp; 0 below -87. Cephes' polynomial, without branches so that it is done in lanes. */
-static inline float exp_of(float x)
+/* Eight floats at once, in the compiler's own words for it: left to itself it goes one by one. Where the processor has
+ * registers that wide, the loader takes the version that uses them; both find the same, bit for bit. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+typedef float lanes __attribute__((vector_size(32)));
+typedef int32_t masks __attribute__((vector_size(32)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
+#define FOR_EACH_WIDTH __attribute__((target_clones("avx2", "default")))
+#else
+#define FOR_EACH_WIDTH
+#endif
+
+INLINE lanes all(float x) { return (lanes){x, x, x, x, x, x, x, x}; }
+
+INLINE lanes where(masks mask, lanes yes, lanes no) { return (lanes)((mask & (masks)yes) | (~mask & (masks)no)); }
+
+INLINE lanes larger_of(lanes a, lanes b) { return where(a > b, a, b); }
+
+INLINE lanes load(const float *from)
 {
-    float clamped = x < -87.0f ? -87.0f : x;
-    float shifted = clamped * 1.44269504f + 12582912.0f;
-    float n = shifted - 12582912.0f;
-    float r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
+    lanes x;
+    memcpy(&x, from, sizeof x);
+    return x;
+}
+
+INLINE void put(float *to, lanes x) { memcpy(to, &x, sizeof x); }
+
+/* e to the x for x <= 0, to 2 ulp; below -87 what it is there. Cephes' polynomial. */
+INLINE lanes exp_of(lanes x)
+{
+    lanes clamped = larger_of(x, all(-87.0f));
+    lanes n = clamped * 1.44269504f + 12582912.0f - 12582912.0f;
+    lanes r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+    lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    int32_t bits = ((int32_t)n + 127) << 23;
-    float scale;
-    memcpy(&scale, &bits, sizeof scale);
-    return x < -87.0f ? 0.0f : p * scale;
+    return p * (lanes)((__builtin_convertvector(n, masks) + 127) << 23);
 }
 
-/* The logarithm of 1 + x for 0 <= x <= 1, to 1e-7. */
-static inline float log1p_of(float x)
+/* The logarithm of 1 + x for 0 <= x <= 1, to 1e-7. Cephes' polynomial. */
+INLINE lanes log1p_of(lanes x)
 {
-    float y = 1.0f + x;
-    float upper = y > 1.41421356f ? 1.0f : 0.0f;
-    float z = (upper > 0.0f ? y * 0.5f : y) - 1.0f;
-    float p = 7.0376836292e-2f;
-    p = p * z - 1.1514610310e-1f;
+    lanes y = x + 1.0f;
+    masks upper = y > 1.41421356f;
+    lanes z = where(upper, y * 0.5f, y) - 1.0f;
+    lanes p = z * 7.0376836292e-2f - 1.1514610310e-1f;
     p = p * z + 1.1676998740e-1f;
     p = p * z - 1.2420140846e-1f;
     p = p * z + 1.4249322787e-1f;
@@ -74,48 +97,119 @@ static inline float log1p_of(float x)
     p = p * z + 2.0000714765e-1f;
     p = p * z - 2.4999993993e-1f;
     p = p * z + 3.3333331174e-1f;
-    float zz = z * z;
-    return z + (p * z * zz - 0.5f * zz) + upper * 0.693147181f;
+    lanes zz = z * z;
+    return z + (p * z * zz - zz * 0.5f) + (lanes)(upper & (masks)all(0.693147181f));
+}
+
+/* What does not change from cell to cell: the sign and size of each shift of a cut, which lanes
+ * of the last few components count, and logarithms of small numbers. */
+typedef struct {
+    int64_t per_cut, components, width;
+    masks rest;
+    float shift[COMPONENTS_MAX];
+    double log_of[COMPONENTS_MAX + 1];
+} plan;
+
+/* One bet: the cell's place in the tick and its row, what it begins with, and how many components each cut has. */
+typedef struct {
+    int64_t place, row;
+    float fresh, eta;
+    uint8_t active[CUTS_MAX];
+} cell;
+
+static int make_plan(const bet_call *c, plan *p)
+{
+    p->per_cut = c->sides * c->shifts;
+    p->components = c->cuts * p->per_cut;
+    if (p->components > COMPONENTS_MAX || c->cuts > CUTS_MAX)
+        return -1;
+    p->width = (p->components + LANES - 1) / LANES * LANES;
+    for (int64_t k = 0; k < p->components; k++) {
+        float size = (float)c->shift[k % c->shifts];
+        p->shift[k] = k % p->per_cut < c->shifts ? size : -size;
+    }
+    for (int64_t k = p->components; k < p->width; k++)
+        p->shift[k] = 0.0f;
+    for (int64_t lane = 0; lane < LANES; lane++)
+        p->rest[lane] = lane < p->components % LANES ? -1 : 0;
+    for (int64_t k = 1; k <= p->components; k++)
+        p->log_of[k] = log((double)k);
+    return 0;
 }
 
 /* One step of every component of a cell; returns log R of the cell before any reset. */
-static inline float step_cell(const bet_call *c, int64_t components, const float *cost, float *log_r, const double *s,
-                              float n, float eta, float fresh)
+INLINE float step_cell(const plan *p, const float *cost, float *log_r, const double *s, float n, float eta,
+                              float fresh)
 {
-    float gain[COMPONENTS_MAX], moved[COMPONENTS_MAX];
-    int64_t k = 0;
-    for (int64_t cut = 0; cut < c->cuts; cut++)
-        for (int64_t side = 0; side < c->sides; side++)
-            for (int64_t i = 0; i < c->shifts; i++, k++)
-                gain[k] = (float)s[cut] * (side ? -(float)c->shift[i] : (float)c->shift[i]);
-    for (k = 0; k < components; k++) {
-        float larger = log_r[k] > fresh ? log_r[k] : fresh, smaller = log_r[k] > fresh ? fresh : log_r[k];
-        moved[k] = larger + log1p_of(exp_of(smaller - larger)) + (gain[k] - n * cost[k]) * eta;
+    float share[COMPONENTS_MAX], moved[COMPONENTS_MAX], held[LANES], price[LANES];
+    lanes peaks = all(-3e38f), sums = all(0.0f), least = all(fresh);
+    int64_t whole = p->components / LANES * LANES, rest = p->components - whole;
+    put(share + whole, all(0.0f));
+    for (int64_t k = 0, cut = 0; k < p->components; cut++)
+        for (int64_t i = 0; i < p->per_cut; i++, k++)
+            share[k] = (float)s[cut];
+    put(held, all(-INFINITY));
+    put(price, all(0.0f));
+    memcpy(held, log_r + whole, (size_t)rest * sizeof(float));
+    memcpy(price, cost + whole, (size_t)rest * sizeof(float));
+    for (int64_t k = 0; k < p->width; k += LANES) {
+        lanes before = load(k < whole ? log_r + k : held), charged = load(k < whole ? cost + k : price);
+        lanes larger = larger_of(before, least), smaller = where(before > least, least, before);
+        larger += log1p_of(exp_of(smaller - larger)) + (load(share + k) * load(p->shift + k) - charged * n) * eta;
+        if (k == whole)
+            larger = where(p->rest, larger, all(-INFINITY));
+        peaks = larger_of(larger, peaks);
+        put(moved + k, larger);
     }
-    float peak = moved[0];
-    for (k = 1; k < components; k++)
-        peak = moved[k] > peak ? moved[k] : peak;
-    peak = peak < -3e38f ? -3e38f : peak;
-    for (k = 0; k < components; k++)
-        gain[k] = exp_of(moved[k] - peak);
-    float lanes[TILE] = {0};
-    for (k = 0; k + TILE <= components; k += TILE)
-        for (int64_t lane = 0; lane < TILE; lane++)
-            lanes[lane] += gain[k + lane];
-    for (; k < components; k++)
-        lanes[0] += gain[k];
-    float total = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+    float peak = -3e38f;
+    for (int64_t lane = 0; lane < LANES; lane++)
+        peak = peaks[lane] > peak ? peaks[lane] : peak;
+    for (int64_t k = 0; k < p->width; k += LANES)
+        sums += exp_of(load(moved + k) - peak);
+    float total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
     total = logf(total) + peak;
     if (total >= 0.0f)
-        for (k = 0; k < components; k++)
-            log_r[k] = -INFINITY;
-    else
-        memcpy(log_r, moved, (size_t)components * sizeof(float));
+        for (int64_t k = 0; k < p->components; k++)
+            moved[k] = -INFINITY;
+    memcpy(log_r, moved, (size_t)p->components * sizeof(float));
     return total;
 }
 
+/* The same for cells of a few components each: lane `i` is a cell. `total` gets log R of each. */
+INLINE void step_narrow(const bet_call *c, const plan *p, int64_t some, const cell *cells, float *total)
+{
+    float price[LANES][LANES] = {{0}}, moved[LANES][LANES] = {{0}}, fresh[LANES] = {0}, eta[LANES] = {0};
+    for (int64_t i = 0; i < some; i++) {
+        const float *cost = c->cost + cells[i].row * p->components, *log_r = c->log_r + cells[i].row * p->components;
+        const double *s = c->tick_s + cells[i].place * c->cuts;
+        float n = (float)c->tick_n[cells[i].place];
+        fresh[i] = cells[i].fresh;
+        eta[i] = cells[i].eta;
+        for (int64_t k = 0; k < p->components; k++) {
+            price[k][i] = (float)s[k / p->per_cut] * p->shift[k] - n * cost[k];
+            moved[k][i] = log_r[k];
+        }
+    }
+    lanes least = load(fresh), tempered = load(eta), peaks = all(-3e38f), sums = all(0.0f);
+    for (int64_t k = 0; k < p->components; k++) {
+        lanes before = load(moved[k]), larger = larger_of(before, least);
+        lanes smaller = where(before > least, least, before);
+        larger += log1p_of(exp_of(smaller - larger)) + load(price[k]) * tempered;
+        peaks = larger_of(larger, peaks);
+        put(moved[k], larger);
+    }
+    for (int64_t k = 0; k < p->components; k++)
+        sums += exp_of(load(moved[k]) - peaks);
+    for (int64_t i = 0; i < some; i++) {
+        float *log_r = c->log_r + cells[i].row * p->components;
+        total[i] = logf(sums[i]) + peaks[i];
+        for (int64_t k = 0; k < p->components; k++)
+            log_r[k] = total[i] >= 0.0f ? -INFINITY : moved[k][i];
+    }
+}
+
 /* The exponent that earlier ticks call for; then this tick's own scatter is added for those to come. */
-static inline float tempering(const bet_call *c, int64_t r, const double *s, double n)
+INLINE float tempering(const bet_call *c, int64_t r, const double *s, double n)
 {
     double sum = c->scatter[r], weight_sum = c->scatter_weight[r];
     double phi = weight_sum > 0.0 ? sum / weight_sum : c->prior;
@@ -126,14 +220,14 @@ static inline float tempering(const bet_call *c, int64_t r, const double *s, dou
     double n_prev = c->n_prev[r], numerator = 0.0, weight = 0.0;
     float *s_prev = c->s_prev + r * c->cuts;
     if (n_prev > 0.0 && n > 0.0) {
-        double total = n_prev + n;
+        double total = n_prev + n, of_total = 1.0 / total, of_n = 1.0 / n, of_prev = 1.0 / n_prev;
         for (int64_t cut = 0; cut < c->cuts; cut++) {
-            double pooled = (s_prev[cut] + s[cut]) / total, gap = s[cut] / n - s_prev[cut] / n_prev;
-            numerator += gap * gap * n_prev * n / total;
-            weight += pooled * (1.0 - pooled) * total / (total - 1.0);
+            double before = s_prev[cut], pooled = (before + s[cut]) * of_total, gap = s[cut] * of_n - before * of_prev;
+            numerator += gap * gap;
+            weight += pooled * (1.0 - pooled);
         }
-        numerator /= (double)c->cuts;
-        weight /= (double)c->cuts;
+        numerator *= n_prev * n * of_total / (double)c->cuts;
+        weight *= total / ((total - 1.0) * (double)c->cuts);
     }
     double most = c->dispersion_max * weight;
     c->scatter[r] = (float)(sum + (numerator < most ? numerator : most));
@@ -145,39 +239,34 @@ static inline float tempering(const bet_call *c, int64_t r, const double *s, dou
     return (float)eta;
 }
 
-/* How far the present lies outside the null, and how strong it moved: whether beyond it, and beyond it by chance. */
-static inline void effect_of(const bet_call *c, int64_t r, const double *s, double n, const float *cost, int *beyond,
-                             int *sustained)
+/* How strong the present moved, and how far it lies outside the null: beyond it, and beyond it by more than chance. */
+INLINE void effect_of(const bet_call *c, int64_t r, const double *s, double n, const uint8_t *active,
+                             int *beyond, int *sustained)
 {
-    int64_t per_cut = c->sides * c->shifts;
-    double weight = 2.0 * (n > 1.0 ? n : 1.0), strength = 0.0;
+    double weight = 2.0 * (n > 1.0 ? n : 1.0), of_weight = 1.0 / weight, of_n = n > 0.0 ? 1.0 / n : 0.0, strength = 0.0;
+    double chance = c->clear_margin * c->clear_margin * of_weight;
+    const float *lows = c->null_low + r * c->cuts, *highs = c->null_high + r * c->cuts;
+    const float *reference = c->reference_share + r * c->cuts;
     *beyond = *sustained = 0;
     for (int64_t cut = 0; cut < c->cuts; cut++) {
-        float cheapest = cost[cut * per_cut];
-        for (int64_t i = 1; i < per_cut; i++)
-            cheapest = cost[cut * per_cut + i] < cheapest ? cost[cut * per_cut + i] : cheapest;
-        if (cheapest >= c->off)
-            continue;
-        double rate = s[cut] / n;
-        rate = n > 0.0 ? (rate < 1.0 ? rate : 1.0) : 0.0;
-        float low = c->null_low[r * c->cuts + cut], high = c->null_high[r * c->cuts + cut];
-        double above = rate - high, below = c->sides > 1 ? low - rate : -1.0;
-        double excess = above > below ? above : below;
-        float edge = rate > high ? high : low;
+        double rate = s[cut] * of_n, before = reference[cut];
+        rate = rate < 1.0 ? rate : 1.0;
+        float low = lows[cut], high = highs[cut], edge = rate > high ? high : low;
+        double above = rate - high, below = c->sides > 1 ? low - rate : -1.0, excess = above > below ? above : below;
         float spread = edge * (1.0f - edge);
-        double noise = c->clear_margin * sqrt((spread > 1e-4f ? spread : 1e-4f) / weight);
-        *beyond |= excess > 0.0;
-        *sustained |= excess > noise;
-        double before = c->reference_share[r * c->cuts + cut];
+        spread = spread > 1e-4f ? spread : 1e-4f;
+        int out = excess > 0.0 && active[cut];
+        *beyond |= out;
+        *sustained |= out && excess * excess > chance * spread;
         double scatter = before * (1.0 - before), now = rate * (1.0 - rate);
-        double gap = fabs(rate - before) - 2.0 * sqrt((scatter > now ? scatter : now) / weight);
-        strength = gap > strength ? gap : strength;
+        double gap = fabs(rate - before) - 2.0 * sqrt((scatter > now ? scatter : now) * of_weight);
+        strength = gap > strength && active[cut] ? gap : strength;
     }
     c->effect[r] = (float)strength;
 }
 
 /* Evidence and effect make an alarm; a firing cell clears when it has had neither for long enough. */
-static inline uint8_t decide(const bet_call *c, int64_t r, int64_t place, int alarm, int sustained)
+INLINE uint8_t decide(const bet_call *c, int64_t r, int64_t place, int alarm, int sustained)
 {
     uint8_t was = c->firing[r], flag = 0;
     if (sustained)
@@ -199,39 +288,63 @@ static inline uint8_t decide(const bet_call *c, int64_t r, int64_t place, int al
     return flag;
 }
 
-/* Lets each cell bet on its tick; returns how many flags were raised, or -1 for a detector with too many components. */
-int64_t mw_bet(const bet_call *c)
+INLINE cell open_cell(const bet_call *c, const plan *p, int64_t j)
 {
-    int64_t components = c->cuts * c->sides * c->shifts, raised = 0;
-    if (components > COMPONENTS_MAX)
-        return -1;
-    for (int64_t j = 0; j < c->bets; j++) {
-        int64_t place = c->place[j], r = c->row[j], active = 0;
-        const double *s = c->tick_s + place * c->cuts;
-        const float *cost = c->cost + r * components;
-        double n = c->tick_n[place], log_budget = c->log_budget[place], needed = -log_budget;
-        for (int64_t k = 0; k < components; k++)
-            active += cost[k] < c->off;
-        float budget = (float)(log_budget + log((double)components / (double)(active ? active : 1)));
-        float fresh = budget - (float)log((double)components);
-        float eta = tempering(c, r, s, n);
-        float total = step_cell(c, components, cost, c->log_r + r * components, s, (float)n, eta, fresh);
-        int alarm = total >= 0.0f, beyond, sustained;
-        double evidence = total - log_budget;
-        if (isnan(c->onset[r]))
-            c->onset[r] = c->end - c->seconds[place];
-        if (total <= log_budget + c->suspicious * needed && !alarm)
-            c->onset[r] = c->end;
-        c->evidence[r] = alarm ? 0.0f : (float)evidence;
-        c->suspicion[r] = (float)(evidence / needed);
-        c->evidence_out[j] = evidence;
-        effect_of(c, r, c->now_s + place * c->cuts, c->now_n[place], cost, &beyond, &sustained);
-        alarm = alarm && beyond;
-        sustained = alarm || sustained || c->suspicion[r] > (float)c->suspicious;
-        c->flags[j] = decide(c, r, place, alarm, sustained);
-        raised += c->flags[j] != 0;
+    cell own = {.place = c->place[j], .row = c->row[j]};
+    const float *cost = c->cost + own.row * p->components;
+    int64_t n_active = 0;
+    for (int64_t cut = 0; cut < c->cuts; cut++) {
+        for (int64_t i = 0; i < p->per_cut; i++)
+            own.active[cut] += cost[cut * p->per_cut + i] < (float)c->off;
+        n_active += own.active[cut];
     }
-    return raised;
+    double apart = p->log_of[p->components] - p->log_of[n_active ? n_active : 1];
+    own.fresh = (float)(c->log_budget[own.place] + apart) - (float)p->log_of[p->components];
+    own.eta = tempering(c, own.row, c->tick_s + own.place * c->cuts, c->tick_n[own.place]);
+    return own;
+}
+
+INLINE void settle_cell(const bet_call *c, int64_t j, const cell *own, float total)
+{
+    int64_t place = own->place, r = own->row;
+    double log_budget = c->log_budget[place], needed = -log_budget, evidence = total - log_budget;
+    int alarm = total >= 0.0f, beyond, sustained;
+    if (isnan(c->onset[r]))
+        c->onset[r] = c->end - c->seconds[place];
+    if (total <= log_budget + c->suspicious * needed && !alarm)
+        c->onset[r] = c->end;
+    c->evidence[r] = alarm ? 0.0f : (float)evidence;
+    c->suspicion[r] = (float)(evidence / needed);
+    c->evidence_out[j] = evidence;
+    effect_of(c, r, c->now_s + place * c->cuts, c->now_n[place], own->active, &beyond, &sustained);
+    alarm = alarm && beyond;
+    sustained = alarm || sustained || c->suspicion[r] > (float)c->suspicious;
+    c->flags[j] = decide(c, r, place, alarm, sustained);
+}
+
+/* Lets each cell bet on its tick; -1 for a detector with too many components. */
+FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
+{
+    plan p;
+    if (make_plan(c, &p) < 0)
+        return -1;
+    for (int64_t first = 0; first < c->bets; first += LANES) {
+        int64_t some = c->bets - first < LANES ? c->bets - first : LANES;
+        cell cells[LANES];
+        float total[LANES];
+        for (int64_t i = 0; i < some; i++)
+            cells[i] = open_cell(c, &p, first + i);
+        if (p.components <= LANES)
+            step_narrow(c, &p, some, cells, total);
+        else
+            for (int64_t i = 0; i < some; i++)
+                total[i] = step_cell(&p, c->cost + cells[i].row * p.components, c->log_r + cells[i].row * p.components,
+                                     c->tick_s + cells[i].place * c->cuts, (float)c->tick_n[cells[i].place],
+                                     cells[i].eta, cells[i].fresh);
+        for (int64_t i = 0; i < some; i++)
+            settle_cell(c, first + i, &cells[i], total[i]);
+    }
+    return 0;
 }
 
 /* Lets `counts` (n, 40) into the fading present and the pending sums of their rows; gives the tick and the present by

@@ -5,7 +5,8 @@
 #include <math.h>
 #include <stdint.h>
 
-enum { COLUMNS = 40, BINS = 32, EDGES = 31 };
+enum { COLUMNS = 40, BINS = 32, EDGES = 31, MOMENTS = 4 };
+enum { AHEAD = 16 }; /* entries whose memory is asked for before it is needed: a fleet is larger than a cache */
 enum { NULLS = 32, INVALID = 33, TYPE = 34, DROPPED = 35, BELOW = 36, ABOVE = 37, PRESENT = 39 };
 enum { UNSEEN_BIN = 31 };
 enum { T_NULL = 0, T_NUMBER = 1, T_TEXT = 2, T_BOOL = 3, T_DROPPED = 4 };
@@ -40,8 +41,44 @@ void mw_find(int64_t n, const uint64_t *wanted, const uint64_t *keys, const int3
 void mw_series(int64_t n, const int32_t *event, const uint64_t *event_model, const uint8_t *space, const uint64_t *name,
                const uint64_t *keys, const int32_t *values, uint64_t mask, int32_t *out)
 {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = find(mix(event_model[event[i]] + space[i], name[i]), keys, values, mask);
+    for (int64_t first = 0; first < n; first += AHEAD) {
+        uint64_t wanted[AHEAD];
+        int64_t some = n - first < AHEAD ? n - first : AHEAD;
+        for (int64_t j = 0; j < some; j++) {
+            int64_t i = first + j;
+            wanted[j] = mix(event_model[event[i]] + space[i], name[i]);
+            __builtin_prefetch(keys + (wanted[j] & mask));
+            __builtin_prefetch(values + (wanted[j] & mask));
+        }
+        for (int64_t j = 0; j < some; j++)
+            out[first + j] = find(wanted[j], keys, values, mask);
+    }
+}
+
+/* How many of `n` edges, at least one, lie below x: halves without a branch, for which way it goes cannot be foretold. */
+static inline uint32_t bin_of(double x, const double *edges, uint32_t n)
+{
+    uint32_t from = 0;
+    while (n > 1) {
+        uint32_t half = n >> 1;
+        from += half & -(uint32_t)(edges[from + half - 1] < x);
+        n -= half;
+    }
+    return from + (edges[from] < x);
+}
+
+static inline void ask_ahead(int32_t base, int32_t r, const int16_t *local, const double *edges, const uint32_t *counts,
+                             const double *moments)
+{
+    if (base < 0 || r < 0)
+        return;
+    int64_t at = (int64_t)base + local[r];
+    const char *row = (const char *)(counts + at * COLUMNS), *bounds = (const char *)(edges + (int64_t)r * EDGES);
+    for (int64_t line = 0; line < 3; line++)
+        __builtin_prefetch(row + 64 * line, 1);
+    for (int64_t line = 0; line < 4; line++)
+        __builtin_prefetch(bounds + 64 * line);
+    __builtin_prefetch(moments + at * MOMENTS, 1);
 }
 
 /* Counts entries [first, last) into the rows of their ticks; what needs Python is listed in `deferred`, its number returned. */
@@ -54,6 +91,8 @@ int64_t mw_tally(int64_t first, int64_t last, const int32_t *event, const uint8_
     int64_t n_deferred = 0;
     for (int64_t i = first; i < last; i++) {
         int32_t base = event_base[event[i]], r = series[i];
+        if (i + AHEAD < last)
+            ask_ahead(event_base[event[i + AHEAD]], series[i + AHEAD], local, edges, counts, moments);
         if (base < 0 || r < 0)
             continue;
         int64_t at = (int64_t)base + local[r];
@@ -75,17 +114,8 @@ int64_t mw_tally(int64_t first, int64_t last, const int32_t *event, const uint8_
                 deferred[n_deferred++] = i;
             } else {
                 const double *e = edges + (int64_t)r * EDGES;
-                double x = number[i], *m = moments + at * 4;
-                uint32_t from = 0, width = n_edges[r];
-                while (width) {
-                    uint32_t half = width >> 1;
-                    if (e[from + half] < x) {
-                        from += half + 1;
-                        width -= half + 1;
-                    } else {
-                        width = half;
-                    }
-                }
+                double x = number[i], *m = moments + at * MOMENTS;
+                uint32_t from = bin_of(x, e, n_edges[r]);
                 row[from]++;
                 row[BELOW] += x < low[r];
                 row[ABOVE] += x > high[r];

@@ -21,7 +21,7 @@ from monitor.kernels.hashing import hash64
 from monitor.kernels.table import mix
 from monitor.kernels.tally import series_key
 from monitor.store.database import Database, Writes
-from monitor.store.sums import pack, unpack
+from monitor.store.sums import pack_all, unpack
 from monitor.store.ticklog import TickLog
 from monitor.tally.event_time import EventTime
 
@@ -31,6 +31,7 @@ FORMAT = 1
 _HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE = b"head", b"R", b"M", b"B", b"I", b"J"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
+_BLOCK_END = struct.Struct(">d")
 _BLOCK_END = struct.Struct(">d")
 _EPOCH = 1 << 62
 
@@ -127,13 +128,15 @@ class Checkpoint:
         return {Partition(topic, number): offset for topic, number, offset in head.positions}
 
     def _save_blocks(self, fleet: Fleet, writes: Writes) -> None:
-        still_open = set()
         touched = fleet.take_touched_models()
-        for (model, tick), block in fleet.blocks.open.items():
-            key = _BLOCK + _BLOCK_KEY.pack(model, tick + _EPOCH)
-            still_open.add(key)
-            if touched[model] or key not in self._blocks:
-                writes.put(key, _BLOCK_END.pack(block.end) + pack(*fleet.blocks.sums(block)))
+        keys = {
+            _BLOCK + _BLOCK_KEY.pack(model, tick + _EPOCH): block for (model, tick), block in fleet.blocks.open.items()
+        }
+        changed = [(k, block) for k, block in keys.items() if touched[block.model] or k not in self._blocks]
+        blobs = pack_all([fleet.blocks.sums(block) for _, block in changed])
+        for (key, block), blob in zip(changed, blobs, strict=True):
+            writes.put(key, _BLOCK_END.pack(block.end) + blob)
+        still_open = set(keys)
         for key in self._blocks - still_open:
             writes.delete(key)
         self._blocks = still_open

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StoreError
+from monitor.kernels.pack import Sums, compiled, packed
 from monitor.kernels.tally import COLUMNS, MOMENTS
 
 _HEAD = struct.Struct("<IIIB")
@@ -40,6 +42,11 @@ def pack(counts: NDArray[np.uint32], moments: NDArray[np.float64]) -> bytes:
             moments[numbered].tobytes(),
         )
     )
+
+
+def pack_all(sums: Sequence[Sums]) -> Iterator[bytes]:
+    """:func:`pack` of each of ``sums``, many times faster where the kernels are compiled."""
+    return packed(sums) if compiled() is not None else (pack(*each) for each in sums)
 
 
 def unpack(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:

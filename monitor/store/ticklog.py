@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.fleet import ClosedTick
 from monitor.store.database import Database, Writes
-from monitor.store.sums import merge, pack, unpack
+from monitor.store.sums import merge, pack, pack_all, unpack
 
 _END = struct.Struct(">Q")
 _EPOCH = 1 << 62
@@ -44,19 +44,17 @@ class TickLog:
 
     def append(self, ticks: list[ClosedTick], writes: Writes) -> None:
         """Add ``ticks`` to ``writes``."""
-        for tick in ticks:
-            writes.put(_key(0, tick.model, tick.end), pack(tick.counts, tick.moments))
+        blobs = pack_all([(tick.counts, tick.moments) for tick in ticks])
+        for tick, blob in zip(ticks, blobs, strict=True):
+            writes.put(_key(0, tick.model, tick.end), blob)
 
-    def read(self, model: int, since: float, until: float) -> Iterator[ClosedTick]:
-        """The sums of ``model`` from ``since`` to ``until``, oldest first, at the finest resolution still there."""
-        oldest: float = until
-        parts: list[list[ClosedTick]] = []
-        for level in range(len(LEVELS)):
-            found = list(self._scan(level, model, since, oldest))
-            parts.append(found)
-            oldest = min(oldest, found[0].end - LEVELS[level].seconds if found else oldest)
-        for part in reversed(parts):
-            yield from part
+    def read(self, model: int, since: float, until: float) -> list[ClosedTick]:
+        """The sums of ``model`` from ``since`` to ``until``, oldest first, at the finest resolution still there.
+
+        No event is in two of them: what is rolled up leaves one level and enters the next in one write.
+        """
+        found = [tick for level in reversed(range(len(LEVELS))) for tick in self._scan(level, model, since, until)]
+        return sorted(found, key=lambda tick: tick.end)
 
     def roll_up(self, n_models: int, models_max: int, watermark: float) -> Writes:
         """Take the next ``models_max`` of ``n_models`` models and merge what has grown old; returns what to write.

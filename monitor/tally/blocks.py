@@ -13,8 +13,9 @@ EVENTS_IN, WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME = range(5)
 """Columns of a block's first row, which belongs to the model itself."""
 _SLACK = 4
 """Rows that a block has to spare, for series that are met while its tick is open."""
-_RING = 8
+_RING = 32
 """Open ticks of one model that are found without Python."""
+_NO_TICK = np.iinfo(np.int64).min
 _EMPTY_MOMENTS = (0.0, 0.0, np.inf, -np.inf)
 
 
@@ -44,7 +45,7 @@ class Blocks:
         self._free: dict[int, list[int]] = {}
         self._by_model: dict[int, list[Block]] = {}
         self._due: dict[float, list[Block]] = {}
-        self._ring_tick: NDArray[np.int64] = np.full((64, _RING), np.iinfo(np.int64).min)
+        self._ring_tick: NDArray[np.int64] = np.full((64, _RING), _NO_TICK)
         self._ring_base: NDArray[np.int32] = np.zeros((64, _RING), np.int32)
 
     def bases(
@@ -65,8 +66,8 @@ class Blocks:
         missed = np.flatnonzero(self._ring_tick[models, slot] != ticks)
         if not len(missed):
             return self._ring_base[models, slot]
-        for i in missed[_first_of_each(models[missed], ticks[missed])].tolist():
-            model, tick = int(models[i]), int(ticks[i])
+        # A dictionary keeps the first of each pair, in their order.
+        for model, tick in dict.fromkeys(zip(models[missed].tolist(), ticks[missed].tolist(), strict=True)):
             block = self.open.get((model, tick)) or self._open(
                 model, tick, (tick + 1) * float(seconds[model]), int(sizes[model]) + 1
             )
@@ -103,12 +104,18 @@ class Blocks:
         """Ends of all open ticks, in no order."""
         return np.fromiter(self._due, np.float64, len(self._due))
 
-    def close(self, block: Block) -> None:
-        """Give the rows of a due ``block`` back; its sums must have been taken before."""
-        del self.open[block.model, block.tick]
-        self._by_model[block.model].remove(block)
-        self._give(block.base, block.size)
-        self._forget(block)
+    def close(self, *blocks: Block) -> None:
+        """Give the rows of due ``blocks`` back; their sums must have been taken before."""
+        self._empty(np.array([block.base for block in blocks]), np.array([block.size for block in blocks]))
+        for block in blocks:
+            del self.open[block.model, block.tick]
+            self._by_model[block.model].remove(block)
+            self._free.setdefault(block.size, []).append(block.base)
+        models = np.array([block.model for block in blocks])
+        ticks = np.array([block.tick for block in blocks])
+        slots = ticks % _RING
+        held = self._ring_tick[models, slots] == ticks
+        self._ring_tick[models[held], slots[held]] = _NO_TICK
 
     def restore(
         self, model: int, tick: int, end: float, counts: NDArray[np.uint32], moments: NDArray[np.float64]
@@ -146,9 +153,14 @@ class Blocks:
         return base
 
     def _give(self, base: int, size: int) -> None:
-        self.counts[base : base + size] = 0
-        self.moments[base : base + size] = _EMPTY_MOMENTS
+        self._empty(np.array([base]), np.array([size]))
         self._free.setdefault(size, []).append(base)
+
+    def _empty(self, bases: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+        stops = np.cumsum(sizes)
+        at = np.arange(stops[-1]) + np.repeat(bases - stops + sizes, sizes)
+        self.counts[at] = 0
+        self.moments[at] = _EMPTY_MOMENTS
 
     def _grow(self) -> None:
         rows = max(self._end, len(self.counts) + len(self.counts) // 2)
@@ -161,21 +173,15 @@ class Blocks:
     def _forget(self, block: Block) -> None:
         slot = block.tick % _RING
         if self._ring_tick[block.model, slot] == block.tick:
-            self._ring_tick[block.model, slot] = np.iinfo(np.int64).min
+            self._ring_tick[block.model, slot] = _NO_TICK
 
     def _widen_ring(self, models: int) -> None:
         if models <= len(self._ring_tick):
             return
         more = max(models, 2 * len(self._ring_tick)) - len(self._ring_tick)
-        ticks = np.full((more, _RING), np.iinfo(np.int64).min)
+        ticks = np.full((more, _RING), _NO_TICK)
         self._ring_tick = np.concatenate([self._ring_tick, ticks])
         self._ring_base = np.concatenate([self._ring_base, np.zeros((more, _RING), np.int32)])
-
-
-def _first_of_each(models: NDArray[np.int32], ticks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices of the first of each pair, in order."""
-    pairs = np.stack([models.astype(np.int64), ticks], axis=1)
-    return np.sort(np.unique(pairs, axis=0, return_index=True)[1])
 
 
 def _rounded(size: int) -> int:

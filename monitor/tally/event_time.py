@@ -36,7 +36,7 @@ class EventTime:
         slowest = np.full(len(times), self._slowest(present.keys()))
         for partition, p in present.items():
             known = self.reached.get(partition, -np.inf)
-            reached = np.maximum.accumulate(np.where(source == p, times, known))
+            reached = np.maximum(np.maximum.accumulate(np.where(source == p, times, known)), known)
             self.reached[partition] = float(reached[-1])
             # Until its first record a partition that nobody waits for is as good as not there.
             counts = reached if partition in self.awaited else np.where(np.isinf(reached), np.inf, reached)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +146,31 @@ def series_named(fleet: Fleet, name: str, model: str = "m") -> int:
     assert at is not None
     rows = [row for row in fleet.models.items[at].series if fleet.series.names[row] == name]
     return rows[-1]
+
+
+def hourly(
+    fleet: Fleet, features: Callable[[int], dict[str, Any]], hours: range, per_hour: int = 50, **rest: Any
+) -> list[Incident]:
+    """Feed ``per_hour`` events an hour, event ``i`` since the start with ``features(i)``; the incidents that changed.
+
+    ``rest`` are other fields of the events; one that can be called is asked with ``i``.
+    """
+    incidents: list[Incident] = []
+    for hour in hours:
+        first = hour * per_hour
+        times = [START + (i + 0.5) * HOUR / per_hour for i in range(first, first + per_hour)]
+        events = [
+            event(t, features(i), **{key: given(i) if callable(given) else given for key, given in rest.items()})
+            for i, t in enumerate(times, first)
+        ]
+        incidents += feed(fleet, events, until=START + (hour + 1) * HOUR).incidents
+    return incidents
+
+
+LEARNED = 26
+"""Hours of 50 events after which a model is judged: more than 1,000 events and a day."""
+
+
+def cell(fleet: Fleet, detector: str, name: str, field: str, model: str = "m") -> Any:
+    """What the judge holds of one cell."""
+    return fleet.judge.states[detector][field][series_named(fleet, name, model)]

@@ -1,0 +1,94 @@
+"""Real data sets with known answers as native events: where they are, and what each row becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When data without times of their own begin."""
+
+Event = tuple[datetime, dict[str, Any]]
+
+
+def rows_of(name: str) -> list[dict[str, Any]]:
+    """The rows of a data set, values as JSON has them: what is not a number is ``None``."""
+    rows = pq.read_table(DATA / name / "data.parquet").to_pylist()
+    return [{key: None if value != value else value for key, value in row.items()} for row in rows]
+
+
+def elec2() -> Iterator[Event]:
+    """Half-hourly electricity prices; those of the other state stand still up to row 17,424."""
+    features = ("nswprice", "nswdemand", "vicprice", "vicdemand", "transfer")
+    for i, row in enumerate(rows_of("elec2")):
+        when, case = START + timedelta(minutes=30 * i), {"model": "elec2", "id": f"e{i}"}
+        answer = {"label": "up" if row["nswprice"] > 0.06 else "down"}
+        yield when, case | {"features": {name: row[name] for name in features}, "prediction": answer}
+        yield when + timedelta(hours=1), case | {"outcome": "up" if row["class"] else "down"}
+
+
+def sea() -> Iterator[Event]:
+    """Three uniform numbers whose distribution never changes; only what they mean does."""
+    for i, row in enumerate(rows_of("sea")):
+        when, case = START + timedelta(seconds=6 * i), {"model": "sea", "id": f"s{i}"}
+        features = {name: row[name] for name in ("a1", "a2", "a3")}
+        answer = {"label": "1" if row["a1"] + row["a2"] <= 8 else "0"}
+        yield when, case | {"features": features, "prediction": answer}
+        yield when + timedelta(seconds=30), case | {"outcome": str(row["label"])}
+
+
+def car_loan() -> Iterator[Event]:
+    """Car loans of two years; the cars' values leave their range in the last quarter of the rows."""
+    features = (
+        *("car_value", "salary_range", "debt_to_income_ratio", "loan_length"),
+        *("repaid_loan_on_prev_car", "size_of_downpayment", "driver_tenure"),
+    )
+    rows = list(enumerate(rows_of("nannyml_car_loan")))
+    for i, row in sorted(rows, key=lambda pair: pair[1]["timestamp"]):
+        answer = {"label": "repaid" if row["y_pred"] else "default", "score": row["y_pred_proba"]}
+        case = {"model": "car_loan", "id": f"n{i}", "features": {name: row[name] for name in features}}
+        yield datetime.fromisoformat(row["timestamp"]).replace(tzinfo=UTC), case | {"prediction": answer}
+
+
+def ma_employment() -> Iterator[Event]:
+    """A survey of four years, one person a minute; rows 202,404 to 212,673 were asked in dormitories."""
+    codes = ("SCHL", "MAR", "RELP", "DIS", "ESP", "CIT", "MIG", "MIL", "ANC", "NATIVITY", "DEAR", "DEYE", "DREM")
+    for i, row in enumerate(rows_of("nannyml_ma_employment")):
+        when, case = START + timedelta(minutes=i), {"model": "ma_employment", "id": f"m{i}"}
+        features = {"AGEP": row["AGEP"]} | {name: None if row[name] is None else str(row[name]) for name in codes}
+        answer = {"label": "employed" if row["prediction"] else "not", "score": row["predicted_probability"]}
+        group = {"sex": "F" if row["SEX"] == 2 else "M", "race": str(row["RAC1P"])}
+        yield when, case | {"features": features, "prediction": answer, "sensitive": group}
+        yield when + timedelta(days=1), case | {"outcome": "employed" if row["employed"] else "not"}
+
+
+CASES = {make.__name__: make for make in (elec2, sea, car_loan, ma_employment)}
+
+POLICIES = {
+    "elec2": 'tick = "1d"\nreference = "learn"\noutcome_horizon = "2h"\n',
+    "sea": 'outcome_horizon = "1m"\n',
+    "car_loan": 'tick = "1d"\nfavourable = ["repaid"]\n',
+    "ma_employment": 'tick = "1h"\nsensitive = ["sex"]\nfavourable = ["employed"]\noutcome_horizon = "2d"\n',
+}
+
+
+def write(case: str, directory: Path) -> tuple[Path, Path]:
+    """Write the events of ``case`` in the order of their times, and its configuration; returns both files."""
+    lines = [(when, n, {**event, "time": stamp(when)}) for n, (when, event) in enumerate(CASES[case]())]
+    lines.sort(key=lambda line: line[:2])
+    events, config = directory / f"{case}.jsonl", directory / f"{case}.toml"
+    with events.open("w") as file:
+        file.writelines(f"{json.dumps(event)}\n" for _, _, event in lines)
+    config.write_text(f'[[models]]\nmatch = "{case}"\n{POLICIES[case]}')
+    return events, config
+
+
+def stamp(when: datetime) -> str:
+    """As events have it: UTC with microseconds."""
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

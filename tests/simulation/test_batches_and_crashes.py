@@ -1,0 +1,227 @@
+"""The same events give the same incidents, whatever the batch sizes, and whatever is killed on the way."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets.build import DAY, START, event, replayed, write_lines
+from unit.pipeline.stage import Stage
+
+from monitor.catalog.profile import Profile, number_series, save
+from monitor.config import load
+from monitor.incidents.document import incident_document
+from monitor.portrait import model_document
+from monitor.replay import Replayed, write_documents
+
+MODELS = ("plain", "swings", "versions", "rare", "daily")
+DAYS = 5
+
+
+def story() -> list[bytes]:
+    """Five days of a small fleet in which nearly everything happens, a little out of order."""
+    rng, shuffle = np.random.default_rng(71), random.Random(71)
+    lines: list[tuple[float, bytes]] = []
+    for m, model in enumerate(MODELS):
+        n = 250 if model == "rare" else 1700
+        times = np.sort(rng.uniform(START, START + DAYS * DAY, n))
+        for i, t in enumerate(times.tolist()):
+            day = (t - START) / DAY
+            shift = 1.5 if model == "swings" and (3 < day < 3.6 or day > 4.5) else 0.0
+            features: dict[str, Any] = {
+                "x": round(rng.normal() + shift, 6),
+                "c": ["a", "b", "c"][int(rng.integers(3))],
+                "n": int(rng.integers(5)),
+                "id": f"{rng.integers(10**9)}",
+            }
+            if model == "swings" and day > 3:
+                features["late"] = round(rng.normal(), 6)
+            if model == "daily" and day > 3.5:
+                features["x"] = None
+            if model == "plain" and rng.random() < 0.02:
+                features["x"] = [float("nan"), "text", [1], True][int(rng.integers(4))]
+            rest: dict[str, Any] = {"prediction": {"label": bool(rng.random() < 0.3), "score": round(rng.random(), 6)}}
+            if model == "versions":
+                rest["version"] = "1" if day < 2 or rng.random() < 0.1 else "2"
+            if model == "plain" and i % 500 == 0:
+                rest["lifecycle"] = "retrained"
+            lines.append(
+                (t + shuffle.uniform(0, 150 if i % 100 else 3000), event(round(t, 3), features, model=model, **rest))
+            )
+        lines += [(START + DAY * (m + 0.5), b"{broken")]
+    return [line for _, line in sorted(lines)]
+
+
+def config(directory: Path) -> str:
+    rng = np.random.default_rng(72)
+    for version in "12":
+        part = number_series("x", "feature", rng.normal(0.0 if version == "1" else 0.8, 1, 3000), 3000)
+        save(Profile("versions", version, 3000, "training", [part]), directory / f"versions-{version}.mwref")
+    return f"""
+[budget]
+false_alarms_per_week = 50.0
+per_model_per_week = 20.0
+[[models]]
+match = "*"
+tick = "10m"
+keep_firing = "4h"
+[[models]]
+match = "versions"
+reference = "file:{directory}/{{model}}-{{version}}.mwref"
+[[models]]
+match = "daily"
+tick = "1d"
+hold = "1h"
+"""
+
+
+def said(replayed: Replayed, directory: Path) -> dict[str, Any]:
+    """Everything that a replay says, but for times and rates."""
+    write_documents(replayed, directory)
+    summary = {key: value for key, value in replayed.summary().items() if "second" not in key}
+    documents = {path.name: path.read_text() for path in sorted((directory / "models").iterdir())}
+    return {"incidents": [incident_document(i) for i in replayed.incidents], "summary": summary, **documents}
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[bytes]:
+    return story()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(lines: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Path, dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("story")
+    file, text = write_lines(directory / "events.jsonl", lines), config(directory)
+    return directory, text, file, said(replayed(directory, text, file), directory / "whole")
+
+
+def test_the_story_tells_something(undisturbed) -> None:
+    """The fleet that the other tests compare has incidents of several kinds, late events and dead letters."""
+    _, _, _, whole = undisturbed
+    alertnames = {incident["alertname"] for incident in whole["incidents"]}
+    assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality"}
+    assert {incident["state"] for incident in whole["incidents"]} == {"firing", "resolved"}
+    assert len(whole["incidents"]) >= 6
+    assert whole["summary"]["late"] > 0
+    assert whole["summary"]["rejected"] == len(MODELS)
+
+
+@pytest.mark.parametrize("size", [1, 7, 333, 100_000])
+def test_any_batch_size(undisturbed, size: int, tmp_path: Path) -> None:
+    """Incidents, summary and the documents of all models are the same bytes for batches of any size."""
+    directory, text, file, whole = undisturbed
+    again = said(replayed(directory, text, file, batch_records=size), tmp_path / "out")
+    assert json.dumps(again) == json.dumps(whole)
+
+
+def test_several_files(undisturbed, lines: list[bytes], tmp_path: Path) -> None:
+    """The same events in several files, one behind the other, say the same; ids do not depend on the files."""
+    directory, text, _, whole = undisturbed
+    third = len(lines) // 3
+    parts = [write_lines(tmp_path / f"{i}.jsonl", lines[i * third : (i + 1) * third]) for i in range(3)]
+    parts.append(write_lines(tmp_path / "3.jsonl", lines[3 * third :]))
+    again = said(replayed(directory, text, *parts), tmp_path / "out")
+    assert again["summary"]["events"] == whole["summary"]["events"]
+    named = [
+        {(i["model"], i["alertname"], c["feature"]) for i in s["incidents"] for c in i["cells"]} for s in (again, whole)
+    ]
+    assert named[0] == named[1]
+
+
+def everything(stage: Stage) -> dict[str, Any]:
+    """All that a store and its fleet know at the end."""
+    stage.pipeline.finish(DAY)
+    fleet = stage.fleet
+    known = [*(held.incident for held in fleet.book.open.values()), *fleet.book.resolved]
+    ticks = [
+        (t.model, t.end, t.counts.tobytes(), t.moments.tobytes())
+        for model in range(len(fleet.models))
+        for t in stage.log.read(model, -np.inf, START + 100 * DAY)
+    ]
+    assert not fleet.blocks.open
+    return {
+        "incidents": sorted(json.dumps(incident_document(i)) for i in known),
+        "models": [json.dumps(model_document(fleet, row, 1)) for row in range(len(fleet.models))],
+        "events": fleet.models.rows["events"][: len(fleet.models)].tolist(),
+        "spent": fleet.judge.budget.spent,
+        "ticks": ticks,
+        "watermark": stage.pipeline.event_time.watermark,
+    }
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_anywhere(undisturbed, seed: int, tmp_path: Path) -> None:
+    """A daemon killed again and again between commits ends with the same incidents, totals and tick log."""
+    directory, _, file, _ = undisturbed
+    settings = load(directory / "config.toml", {})
+    whole = Stage(settings, [file], tmp_path / "whole")
+    whole.run(commit_every=3)
+    expected = everything(whole)
+    whole.close()
+    rng = random.Random(seed)
+    kills = 0
+    while True:
+        stage = Stage(settings, [file], tmp_path / "killed", batch_records=rng.choice([1, 50, 100, 300]))
+        turns = None if kills > 15 else rng.randint(0, 12)
+        if stage.run(turns=turns, commit_every=rng.randint(1, 5)):
+            break
+        stage.close()
+        kills += 1
+    got = everything(stage)
+    stage.close()
+    assert kills > 3
+    for part, value in expected.items():
+        assert got[part] == value, part
+
+
+def test_killed_behind_every_commit(undisturbed, tmp_path: Path) -> None:
+    """Taken up again behind each single commit, the fleet is no other than one that never stopped."""
+    directory, _, file, _ = undisturbed
+    settings = load(directory / "config.toml", {})
+    whole = Stage(settings, [file], tmp_path / "whole", batch_records=150)
+    whole.run(commit_every=1)
+    expected = everything(whole)
+    whole.close()
+    while True:
+        stage = Stage(settings, [file], tmp_path / "killed", batch_records=150)
+        if stage.run(turns=1, commit_every=1):
+            break
+        stage.close()
+    got = everything(stage)
+    stage.close()
+    for part, value in expected.items():
+        assert got[part] == value, part
+
+
+def test_incidents_are_told_at_least_once(undisturbed, tmp_path: Path) -> None:
+    """Of every incident the outside hears its last state, though the daemon was killed between two commits."""
+    directory, _, file, _ = undisturbed
+    settings = load(directory / "config.toml", {})
+    told: dict[str, str] = {}
+    while True:
+        stage = Stage(settings, [file], tmp_path / "killed")
+        ended = stage.run(turns=9, commit_every=2)
+        if ended:
+            stage.pipeline.finish(DAY)
+        told.update({i.id: i.state for i in stage.told})
+        known = {i.id: i.state for i in stage.fleet.book.newest()}
+        stage.close()
+        if ended:
+            break
+    assert told == known
+
+
+def test_json_is_one_object_a_line(undisturbed) -> None:
+    """Ids are hexadecimal, times are RFC 3339 in UTC, and nothing in an incident is not JSON."""
+    _, _, _, whole = undisturbed
+    for incident in whole["incidents"]:
+        json.dumps(incident, allow_nan=False)
+        assert re.fullmatch(r"inc-[0-9a-f]{16}", incident["id"])
+        for key in ("onset_time", "fired_time", "resolved_time"):
+            assert incident[key] is None or re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", incident[key])
+        assert incident["onset_time"] <= incident["fired_time"]

@@ -1,0 +1,74 @@
+"""Do parallel arrays keep what was written as they grow, and give back exactly what they stored?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.catalog.rows import CHUNK, Field, Rows
+from monitor.errors import StoreError
+
+FIELDS = {"a": Field(np.int32, (), -1), "b": Field(np.float64, (3,), np.nan), "c": Field(np.uint8)}
+
+
+def test_growing_keeps() -> None:
+    """New rows hold the fill values, old ones what was written."""
+    rows = Rows(FIELDS)
+    for i in range(3 * CHUNK):
+        assert rows.add() == i
+        rows["a"][i] = i
+    rows.add(1000)
+    assert len(rows) == 3 * CHUNK + 1000
+    assert rows["a"][: 3 * CHUNK].tolist() == list(range(3 * CHUNK))
+    assert set(rows["a"][3 * CHUNK : len(rows)].tolist()) == {-1}
+    assert np.isnan(rows["b"][: len(rows)]).all()
+
+
+def test_reset_fills() -> None:
+    """A row that was reset is like a new one."""
+    rows = Rows(FIELDS)
+    rows.add(5)
+    rows["a"][:5], rows["b"][:5], rows["c"][:5] = 4, 4.0, 4
+    rows.reset(np.array([1, 3]))
+    assert rows["a"][:5].tolist() == [4, -1, 4, -1, 4]
+    assert rows["c"][:5].tolist() == [4, 0, 4, 0, 4]
+    assert np.isnan(rows["b"][[1, 3]]).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 2 * CHUNK), st.integers(0, 2**31)), min_size=1, max_size=6))
+def test_what_changed_is_enough(steps: list[tuple[int, int]]) -> None:
+    """Chunks taken after each step, the newest of each kept, are all that a load needs."""
+    rows, stored = Rows(FIELDS), {}
+    for n, seed in steps:
+        rng = np.random.default_rng(seed)
+        rows.add(n)
+        at = rng.integers(0, len(rows), 5)
+        rows["a"][at], rows["b"][at] = rng.integers(0, 99, 5), rng.random((5, 3))
+        rows.touch(at)
+        stored.update(rows.take_dirty())
+        assert list(rows.take_dirty()) == []
+    again = Rows(FIELDS)
+    again.load(len(rows), stored)
+    assert list(again.take_dirty()) == []
+    for name in FIELDS:
+        assert np.array_equal(again[name][: len(rows)], rows[name][: len(rows)], equal_nan=name == "b")
+
+
+@pytest.mark.parametrize("damage", ["missing", "short", "long"])
+def test_damaged_chunk(damage: str) -> None:
+    """A chunk that is missing or of another size is an error that names it."""
+    rows = Rows(FIELDS)
+    rows.add(CHUNK + 3)
+    chunks = dict(rows.take_dirty())
+    chunks[1] = {"missing": b"", "short": chunks[1][:-1], "long": chunks[1] + b"x"}[damage]
+    with pytest.raises(StoreError, match="chunk 1 has"):
+        Rows(FIELDS).load(CHUNK + 3, chunks)
+
+
+def test_signature_knows_columns() -> None:
+    """Other names, types or shapes are another signature."""
+    others = [{"a": Field(np.int64, (), -1)}, {"a": Field(np.int32, (2,))}, {"z": Field(np.int32)}]
+    assert len({Rows(FIELDS).signature(), *(Rows({**FIELDS, **other}).signature() for other in others)}) == 4

@@ -1,0 +1,188 @@
+"""What one turn of the loop counts, and when it stores and tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fleets.build import HOUR, LEARNED, MINUTE, START, event, write_lines
+from unit.pipeline.stage import Stage
+
+from monitor.catalog.profile import Profile, number_series, save
+from monitor.config import load
+from monitor.kernels.tally import PRESENT
+
+NORMAL = np.random.default_rng(61).normal(0, 1, 20_000)
+
+
+@pytest.fixture
+def stage(tmp_path: Path):
+    opened: list[Stage] = []
+
+    def build(lines, config: str = "", **rest) -> Stage:
+        (tmp_path / "config.toml").write_text(config)
+        file = write_lines(tmp_path / "events.jsonl", lines)
+        opened.append(Stage(load(tmp_path / "config.toml", {}), [file], tmp_path / "store", **rest))
+        return opened[-1]
+
+    yield build
+    for one in opened:
+        one.close()
+
+
+def sample(one: Stage, name: str, **labels: str) -> float | None:
+    return one.metrics.registry.get_sample_value(f"modelwatch_{name}", labels)
+
+
+def test_events_by_kind(stage) -> None:
+    """Each event is counted once, under the first of its parts."""
+    one = stage(
+        [
+            event(START, {"a": 1.0}),
+            event(START, {"a": 1.0}, prediction=0.5),
+            event(START, id="1", outcome=1),
+            event(START, metrics={"a": 1.0}),
+            event(START, lifecycle="deployed"),
+        ]
+    )
+    one.run()
+    topic = one.source.positions().popitem()[0].topic
+    kinds = ("features", "prediction", "outcome", "metrics", "lifecycle")
+    assert [sample(one, "events_total", topic=topic, kind=kind) for kind in kinds] == [1] * 5
+    assert one.pipeline.totals.events == 5
+
+
+def test_dead_letters(stage) -> None:
+    """What cannot be read is counted by its reason, goes to the box with its offset, and stops nothing."""
+    lines = [event(START, {"a": 1.0}), b"{", b"[]", event(START, {"a": 1.0}, model=""), event(START, {"a": 2.0})]
+    one = stage(lines)
+    one.run()
+    assert one.box.letters == [(1, "json"), (2, "not_object"), (3, "missing_model")]
+    assert one.pipeline.rejected == 3
+    assert one.pipeline.totals.events == 2
+    reasons = ("json", "not_object", "missing_model", "utf8")
+    assert [sample(one, "dead_letters_total", reason=reason) for reason in reasons] == [1, 1, 1, 0]
+
+
+def test_commit_waits_for_dead_letters(stage) -> None:
+    """Offsets do not pass a record whose dead letter is still on its way, unless it is the end."""
+    one = stage([b"{"] * 3)
+    one.box.stuck = True
+    one.run()
+    one.pipeline.commit()
+    assert one.saved == []
+    one.pipeline.commit(whatever=True)
+    assert [list(positions.values()) for positions in one.saved] == [[3]]
+
+
+def test_late_events(stage) -> None:
+    """An event whose tick has closed is counted as late and nowhere else; one within the lateness is not late."""
+    times = [0, 60, 240, 130, 119, 10, 250]  # lateness 2 min: at 240 the ticks up to 120 close
+    one = stage([event(START + t, {"a": float(t)}) for t in times], '[clock]\nlateness = "2m"')
+    one.run()
+    one.pipeline.finish(120.0)
+    assert one.pipeline.totals.late == 2
+    assert one.pipeline.totals.events == 5
+    assert sample(one, "late_events_total") == 2
+    one.pipeline.commit()
+    ticks = one.log.read(0, -np.inf, START + HOUR)
+    assert sum(int(t.counts[0, 0]) for t in ticks) == 5
+    assert int(one.fleet.models.rows["events"][0]) == 5
+
+
+def test_future_events(stage) -> None:
+    """An event dated further ahead of the clock than is believed is a dead letter and moves no watermark."""
+    lines = [event(START + t, {"a": 1.0}) for t in (0, 599, 601, 598)]
+    one = stage(lines, now=START, future=600.0)
+    one.run()
+    assert one.box.letters == [(2, "future_time")]
+    assert one.pipeline.event_time.reached.popitem()[1] == START + 599
+    assert one.pipeline.totals.events == 3
+
+
+def test_any_time_in_a_replay(stage) -> None:
+    """Where event time has nothing to do with the clock any date will do; what it leaves behind is counted as late."""
+    lines = [event(START + t, {"a": 1.0}) for t in (0, 1e9, 60, 120)]
+    one = stage(lines)
+    one.run()
+    assert (one.pipeline.totals.events, one.pipeline.totals.late) == (2, 2)
+
+
+def test_limits_are_counted(stage) -> None:
+    """What a limit turns away is counted under the limit's name."""
+    lines = [event(START, {f"f{i}": 1.0, "c": f"v{i}"}, model=f"m{i % 2}") for i in range(12)]
+    one = stage(lines, "[limits]\nmodels = 1\nfeatures_per_model = 3\ncategories_per_feature = 2")
+    one.run()
+    assert sample(one, "limits_turned_away_total", limit="models") == 6
+    assert sample(one, "limits_turned_away_total", limit="features") == 4
+    assert sample(one, "limits_turned_away_total", limit="categories") == 4
+
+
+@pytest.mark.parametrize("batch_records", [1, 3, 100])
+def test_a_version_does_not_reach_back(stage, tmp_path: Path, batch_records: int) -> None:
+    """Events before a version's first count for the reference before it, and facts stand in the order they happened."""
+    for version in "12":
+        part = number_series("x", "feature", np.linspace(0, 1, 500), 500)
+        save(Profile("m", version, 500, "training", [part]), tmp_path / f"{version}.mwref")
+    lines = [
+        event(START + 1, {"x": 0.1}, version="1"),
+        event(START + 2, {"x": 0.2}, version="1"),
+        event(START + 3, {"x": 0.3, "y": 1.0}, version="1"),
+        event(START + 4, {"x": 0.4}, version="1", lifecycle="retrained"),
+        event(START + 5, {"x": 0.5, "z": 1.0}, version="1"),
+        event(START + 6, {"x": 0.6}, version="2"),
+        event(START + 7, {"x": 0.7, "y": 1.0}, version="2"),
+    ]
+    text = f'[[models]]\nmatch = "*"\nreference = "file:{tmp_path}/{{version}}.mwref"'
+    one = stage(lines, text, batch_records=batch_records)
+    one.run()
+    one.pipeline.finish(HOUR)
+    [tick] = one.log.read(0, START, START + HOUR)
+    names = [one.fleet.series.names[row] for row in one.fleet.models.items[0].series]
+    assert names == ["x", "y", "z", "x", "y"]
+    assert tick.counts[1:, PRESENT].tolist() == [5, 1, 1, 2, 1]
+    facts = [(fact.time - START, fact.what) for fact in one.fleet.models.items[0].facts]
+    assert facts == [
+        (1, "version"),
+        (1, "reference file"),
+        (3, "new feature"),
+        (4, "retrained"),
+        (5, "new feature"),
+        (6, "version"),
+        (6, "reference file"),
+        (7, "new feature"),
+    ]
+
+
+def test_told_once_stored(stage) -> None:
+    """Incidents are told behind the commit that holds them, and once."""
+    shift = LEARNED * 50
+    lines = [
+        event(START + i * HOUR / 50, {"a": float(NORMAL[i]) + (3.0 if i > shift else 0.0)}) for i in range(shift + 500)
+    ]
+    one = stage(lines, '[[models]]\nmatch = "*"\ntick = "1h"')
+    one.run()
+    assert one.told == []
+    one.pipeline.commit()
+    assert [i.alertname for i in one.told] == ["ModelFeatureDrift"]
+    one.pipeline.commit()
+    assert len(one.told) == 1
+
+
+def test_commits_in_time(stage) -> None:
+    """Without incidents a commit comes when its time has come, not before."""
+    one = stage([event(START + i * MINUTE, {"a": 1.0}) for i in range(50)], commit=5.0, batch_records=10)
+    for seconds in (0, 2, 2, 2, 2):
+        one.clock.advance(seconds)
+        one.pipeline.turn()
+    assert [list(positions.values()) for positions in one.saved] == [[40]]
+
+
+def test_nothing_from_nothing(stage) -> None:
+    """An empty file is an end like any other."""
+    one = stage([])
+    assert one.pipeline.turn() == 0
+    one.pipeline.finish(60.0)
+    assert one.pipeline.ticks_closed == 0
+    assert len(one.saved) == 1

@@ -1,0 +1,87 @@
+"""Is the watermark what the slowest partition has reached, never going back, however the records are batched?"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.events.raw import Partition
+from monitor.tally.event_time import EventTime
+
+P = [Partition("t", number) for number in range(3)]
+RECORDS = st.lists(st.tuples(st.floats(-1e6, 1e6), st.integers(0, 2)), max_size=40)
+
+
+def after(time: EventTime, records: list[tuple[float, int]]) -> list[float]:
+    times, sources = np.array([t for t, _ in records]), np.array([p for _, p in records], np.int32)
+    return time.after_each(times, sources, P).tolist()
+
+
+def test_slowest_less_lateness() -> None:
+    """The watermark is the least that any partition has reached, less the lateness."""
+    time = EventTime(10.0)
+    assert after(time, [(100.0, 0), (50.0, 1), (300.0, 0), (200.0, 1), (150.0, 1)]) == [90.0, 90.0, 90.0, 190.0, 190.0]
+    assert time.reached == {P[0]: 300.0, P[1]: 200.0}
+
+
+@settings(max_examples=200, deadline=None)
+@given(RECORDS, st.lists(st.integers(0, 40), max_size=5))
+def test_any_batches(records: list[tuple[float, int]], cuts: list[int]) -> None:
+    """Batches of any size give the same watermark behind each record."""
+    whole, parts = EventTime(5.0), EventTime(5.0)
+    expected = after(whole, records)
+    got: list[float] = []
+    stops = sorted({0, len(records), *(cut for cut in cuts if cut < len(records))})
+    for first, last in pairwise(stops):
+        got += after(parts, records[first:last])
+    assert got == expected
+    assert parts.reached == whole.reached
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(RECORDS, st.sets(st.integers(0, 2)), st.floats(-100, 100)), max_size=8))
+def test_never_back(steps: list) -> None:
+    """Whatever comes, falls idle or runs on: the watermark only grows, and is never beyond the newest event."""
+    time, seen, ran = EventTime(5.0), [-np.inf], -np.inf
+    for step in steps:
+        if isinstance(step, list):
+            seen += after(time, step)
+        elif isinstance(step, set):
+            seen.append(time.settle({P[number] for number in step}))
+        else:
+            seen.append(time.run_on(step))
+            ran = max(ran, seen[-1])
+        newest = max(time.reached.values(), default=-np.inf)
+        assert time.watermark <= max(newest - 5.0, ran)
+    assert all(a <= b for a, b in pairwise(seen))
+
+
+def test_silent_partition_lets_go() -> None:
+    """A partition that falls silent no longer holds event time up; when it speaks again, it does."""
+    time = EventTime(0.0)
+    after(time, [(10.0, 0), (100.0, 1)])
+    assert time.watermark == 10.0
+    assert time.settle({P[0]}) == 100.0
+    assert after(time, [(20.0, 0), (200.0, 1)]) == [100.0, 100.0]
+    assert time.settle({P[0], P[1]}) == 200.0
+
+
+def test_awaited_partition_holds_from_the_start() -> None:
+    """A partition that is about to speak holds event time, though nothing is known of it yet."""
+    time = EventTime(0.0)
+    time.awaited = {P[1]}
+    assert after(time, [(10.0, 0), (20.0, 0)]) == [-np.inf, -np.inf]
+    assert after(time, [(5.0, 1)]) == [5.0]
+    assert time.awaited == set()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 120.0])
+def test_end_of_an_input(seconds: float) -> None:
+    """At the end event time runs on beyond the newest event, whoever is slow."""
+    time = EventTime(60.0)
+    after(time, [(10.0, 0), (100.0, 1)])
+    assert time.run_on(seconds) == 100.0 + seconds
