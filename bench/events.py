@@ -101,6 +101,9 @@ def _bodies(rng: np.random.Generator, shift: float) -> list[bytes]:
 
 def _stamps(times: NDArray[np.float64]) -> list[bytes]:
     """RFC 3339 with milliseconds."""
-    whole = {s: datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode() for s in set(times.astype(int).tolist())}
+    whole = {
+        s: datetime.fromtimestamp(s, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+        for s in set(times.astype(int).tolist())
+    }
     milliseconds = (times * 1000.0).astype(np.int64)
     return [b"%s.%03dZ" % (whole[ms // 1000], ms % 1000) for ms in milliseconds.tolist()]

@@ -221,8 +221,10 @@ def benchmark(shape: bench_events.Shape, pairs: int, compression: str) -> dict[s
                 )
                 watched.append(run_child("--daemon", str(config), "--events", str(shape.events)))
                 check(watched[-1], shape)
-                pair = (f"{name} {run['events_per_second']:,.0f}/s" for name, run in
-                        (("parse line", parsed[-1]), ("daemon", watched[-1])))
+                pair = (
+                    f"{name} {run['events_per_second']:,.0f}/s"
+                    for name, run in (("parse line", parsed[-1]), ("daemon", watched[-1]))
+                )
                 print(f"pair {i + 1} of {pairs}: {', '.join(pair)}", file=sys.stderr)
     facts = {
         "events": shape.events,

@@ -26,7 +26,7 @@ from monitor.incidents.incident import Incident
 from monitor.incidents.telling import tell
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
-from monitor.kernels.tally import EVENTS, PRESENT, add, tally
+from monitor.kernels.tally import EVENTS, PRESENT, ModelTotals, count_events, tally
 from monitor.tally.blocks import (
     EVENTS_IN,
     WITH_FEATURES,
@@ -42,11 +42,11 @@ JUDGED_EVENTS_MIN = 1000
 JUDGED_SECONDS_MIN = 86400.0
 """Event time from which they are."""
 
-_PARTS = (
-    (Part.FEATURES, WITH_FEATURES),
-    (Part.PREDICTION, WITH_PREDICTION),
-    (Part.METRICS, WITH_METRICS),
-    (Part.OUTCOME, WITH_OUTCOME),
+_ASKED_PARTS = np.zeros(4, np.uint16)
+"""By the columns of a block's first row, short of the first, which counts every event."""
+_ASKED_PARTS[[column - 1 for column in (WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME)]] = (
+    *(Part.FEATURES, Part.PREDICTION),
+    *(Part.METRICS, Part.OUTCOME),
 )
 _DENOMINATOR = np.zeros(256, np.int64)
 _DENOMINATOR[[Space.FEATURE, Space.PREDICTION, Space.METRIC]] = WITH_FEATURES, WITH_PREDICTION, WITH_METRICS
@@ -269,16 +269,11 @@ class Fleet:
     def _count_events(
         self, batch: EventBatch, counted: NDArray[np.int64], model: NDArray[np.int32], base: NDArray[np.int32]
     ) -> None:
-        rows, parts = self.models.rows, batch.parts[counted]
-        counts = self.blocks.counts
-        add(counts, base, EVENTS_IN)
-        for part, column in _PARTS:
-            add(counts, base[(parts & part) > 0], column)
+        rows = self.models.rows
         if len(self.models) > len(self._touched):
             self._touched = np.concatenate([self._touched, np.zeros(len(self.models), bool)])
-        self._touched[model] = True
-        np.add.at(rows["events"], model, 1)
-        np.fmax.at(rows["last_time"], model, batch.time[counted])
+        totals = ModelTotals(rows["events"], rows["last_time"], self._touched)
+        count_events(base, model, batch.parts[counted], batch.time[counted], _ASKED_PARTS, self.blocks.counts, totals)
         rows.touch(model)
         for i in np.flatnonzero(batch.lifecycle[counted]).tolist():
             what = Lifecycle(int(batch.lifecycle[counted[i]])).name.lower()

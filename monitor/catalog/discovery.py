@@ -103,7 +103,9 @@ class Discovery:
     def _resolve_series(
         self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32]
     ) -> tuple[NDArray[np.int32], int]:
-        series = series_of(batch.event, hashes, batch.space, batch.name.hash, self._series.index)
+        series = series_of(
+            batch.event, hashes, batch.space, batch.name.hash, self._series.rows["key"], self._series.index
+        )
         watched = (batch.space <= Space.METRIC) & (model[batch.event] >= 0)
         unknown = np.flatnonzero((series < 0) & watched)
         if not len(unknown):

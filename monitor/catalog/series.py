@@ -32,6 +32,7 @@ UNJUDGED = ("", "constant", "identifier", "counter", "timestamp", "free text", "
 """Why a series is not judged for distribution; index 0: it is."""
 
 FIELDS = {
+    "key": Field(np.uint64, still=True),
     "model": Field(np.int32, (), -1, still=True),
     "local": Field(np.int16, still=True),
     "space": Field(np.uint8, still=True),
@@ -79,6 +80,7 @@ class Series:
     def add(self, model: int, local: int, space: int, name: str, key: int, first_time: float) -> int:
         """A new series; ``key`` is its key in ``index``. Returns its row."""
         row = self.rows.add()
+        self.rows["key"][row] = key
         self.rows["model"][row] = model
         self.rows["local"][row] = local
         self.rows["space"][row] = space
@@ -107,6 +109,7 @@ class Series:
     def retire(self, rows: NDArray[np.int64], model_hash: int) -> None:
         """Let ``rows``, all of one model, be judged and found no more: others take their place."""
         self.rows["judging"][rows] = RETIRED
+        self.rows["key"][rows] = 0
         self.rows.touch(rows)
         names = np.array([hash64(self.names[row].encode()) for row in rows.tolist()], np.uint64)
         self.index.forget(series_key(np.full(len(rows), model_hash, np.uint64), self.rows["space"][rows], names))

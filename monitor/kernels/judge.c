@@ -101,11 +101,9 @@ INLINE lanes log1p_of(lanes x)
     return z + (p * z * zz - zz * 0.5f) + (lanes)(upper & (masks)all(0.693147181f));
 }
 
-/* What does not change from cell to cell: the sign and size of each shift of a cut, which lanes
- * of the last few components count, and logarithms of small numbers. */
+/* What does not change from cell to cell: the sign and size of each shift of a cut, and logarithms of small numbers. */
 typedef struct {
     int64_t per_cut, components, width;
-    masks rest;
     float shift[COMPONENTS_MAX];
     double log_of[COMPONENTS_MAX + 1];
 } plan;
@@ -128,10 +126,6 @@ static int make_plan(const bet_call *c, plan *p)
         float size = (float)c->shift[k % c->shifts];
         p->shift[k] = k % p->per_cut < c->shifts ? size : -size;
     }
-    for (int64_t k = p->components; k < p->width; k++)
-        p->shift[k] = 0.0f;
-    for (int64_t lane = 0; lane < LANES; lane++)
-        p->rest[lane] = lane < p->components % LANES ? -1 : 0;
     for (int64_t k = 1; k <= p->components; k++)
         p->log_of[k] = log((double)k);
     return 0;
@@ -141,23 +135,20 @@ static int make_plan(const bet_call *c, plan *p)
 INLINE float step_cell(const plan *p, const float *cost, float *log_r, const double *s, float n, float eta,
                               float fresh)
 {
-    float share[COMPONENTS_MAX], moved[COMPONENTS_MAX], held[LANES], price[LANES];
+    float moved[COMPONENTS_MAX], price[COMPONENTS_MAX];
     lanes peaks = all(-3e38f), sums = all(0.0f), least = all(fresh);
-    int64_t whole = p->components / LANES * LANES, rest = p->components - whole;
-    put(share + whole, all(0.0f));
-    for (int64_t k = 0, cut = 0; k < p->components; cut++)
+    for (int64_t k = 0, cut = 0; k < p->components; cut++) {
+        float share = (float)s[cut];
         for (int64_t i = 0; i < p->per_cut; i++, k++)
-            share[k] = (float)s[cut];
-    put(held, all(-INFINITY));
-    put(price, all(0.0f));
-    memcpy(held, log_r + whole, (size_t)rest * sizeof(float));
-    memcpy(price, cost + whole, (size_t)rest * sizeof(float));
+            price[k] = share * p->shift[k] - n * cost[k];
+    }
+    memcpy(moved, log_r, (size_t)p->components * sizeof(float));
+    for (int64_t k = p->components; k < p->width; k++)
+        price[k] = moved[k] = -INFINITY;
     for (int64_t k = 0; k < p->width; k += LANES) {
-        lanes before = load(k < whole ? log_r + k : held), charged = load(k < whole ? cost + k : price);
-        lanes larger = larger_of(before, least), smaller = where(before > least, least, before);
-        larger += log1p_of(exp_of(smaller - larger)) + (load(share + k) * load(p->shift + k) - charged * n) * eta;
-        if (k == whole)
-            larger = where(p->rest, larger, all(-INFINITY));
+        lanes before = load(moved + k), larger = larger_of(before, least);
+        lanes smaller = where(before > least, least, before);
+        larger += log1p_of(exp_of(smaller - larger)) + load(price + k) * eta;
         peaks = larger_of(larger, peaks);
         put(moved + k, larger);
     }

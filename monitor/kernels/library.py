@@ -6,7 +6,7 @@ import ctypes
 from functools import cache
 from pathlib import Path
 
-ABI = 2
+ABI = 3
 """Raised with every change of a C function's arguments or of a struct that it is given."""
 
 LIBRARY = Path(__file__).with_name("_kernels.so")

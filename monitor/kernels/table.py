@@ -26,9 +26,10 @@ def compiled() -> ctypes.CDLL | None:
     if loaded is not None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
         loaded.mw_find.argtypes = (long, at, at, at, size, at)
-        loaded.mw_series.argtypes = (long, *[at] * 6, size, at)
+        loaded.mw_series.argtypes = (long, *[at] * 5, long, *[at] * 2, size, at)
         loaded.mw_tally.argtypes = (long, long, *[at] * 15, size, *[at] * 3)
-        loaded.mw_find.restype = loaded.mw_series.restype = None
+        loaded.mw_count_events.argtypes = (long, *[at] * 5, long, *[at] * 4)
+        loaded.mw_find.restype = loaded.mw_series.restype = loaded.mw_count_events.restype = None
         loaded.mw_tally.restype = long
     return loaded
 

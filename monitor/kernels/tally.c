@@ -37,21 +37,19 @@ void mw_find(int64_t n, const uint64_t *wanted, const uint64_t *keys, const int3
         out[i] = find(wanted[i], keys, values, mask);
 }
 
-/* The series of each entry: a look-up by (model, space, name). */
+/* The series of each entry: a look-up by (model, space, name). Events name their values in one order as a rule, the one
+ * in which their series were met: so the row behind the last one found is tried before the table, which no cache holds.
+ */
 void mw_series(int64_t n, const int32_t *event, const uint64_t *event_model, const uint8_t *space, const uint64_t *name,
-               const uint64_t *keys, const int32_t *values, uint64_t mask, int32_t *out)
+               const uint64_t *row_keys, int64_t rows, const uint64_t *keys, const int32_t *values, uint64_t mask,
+               int32_t *out)
 {
-    for (int64_t first = 0; first < n; first += AHEAD) {
-        uint64_t wanted[AHEAD];
-        int64_t some = n - first < AHEAD ? n - first : AHEAD;
-        for (int64_t j = 0; j < some; j++) {
-            int64_t i = first + j;
-            wanted[j] = mix(event_model[event[i]] + space[i], name[i]);
-            __builtin_prefetch(keys + (wanted[j] & mask));
-            __builtin_prefetch(values + (wanted[j] & mask));
-        }
-        for (int64_t j = 0; j < some; j++)
-            out[first + j] = find(wanted[j], keys, values, mask);
+    int64_t next = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t wanted = mix(event_model[event[i]] + space[i], name[i]);
+        if (next >= rows || row_keys[next] != wanted)
+            next = find(wanted, keys, values, mask);
+        out[i] = (int32_t)next++;
     }
 }
 
@@ -79,6 +77,24 @@ static inline void ask_ahead(int32_t base, int32_t r, const int16_t *local, cons
     for (int64_t line = 0; line < 4; line++)
         __builtin_prefetch(bounds + 64 * line);
     __builtin_prefetch(moments + at * MOMENTS, 1);
+}
+
+/* Counts events into the first rows of their blocks, and into the totals of their models: column 0 every event, column
+ * `1 + k` those with any of the parts `asked[k]`. */
+void mw_count_events(int64_t n, const int32_t *base, const int32_t *model, const uint16_t *parts, const double *time,
+                     const uint16_t *asked, int64_t n_asked, uint32_t *counts, int64_t *events, double *last_time,
+                     uint8_t *touched)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t *row = counts + (int64_t)base[i] * COLUMNS;
+        row[0]++;
+        for (int64_t k = 0; k < n_asked; k++)
+            row[1 + k] += (parts[i] & asked[k]) != 0;
+        events[model[i]]++;
+        touched[model[i]] = 1;
+        if (!(time[i] <= last_time[model[i]]))
+            last_time[model[i]] = time[i];
+    }
 }
 
 /* Counts entries [first, last) into the rows of their ticks; what needs Python is listed in `deferred`, its number returned. */

@@ -157,20 +157,83 @@ def count_numbers(
     np.maximum.at(moments.reshape(-1), at * MOMENTS + 3, x)
 
 
+@dataclass(slots=True)
+class ModelTotals:
+    """What is known of each model, by model row: ``events`` so far, the newest event's time, whether it was touched."""
+
+    events: NDArray[np.int64]
+    last_time: NDArray[np.float64]
+    touched: NDArray[np.bool_]
+
+
+def count_events(
+    base: NDArray[np.int32],
+    model: NDArray[np.int32],
+    parts: NDArray[np.uint16],
+    time: NDArray[np.float64],
+    asked: NDArray[np.uint16],
+    counts: NDArray[np.uint32],
+    totals: ModelTotals,
+) -> None:
+    """Count events into the rows ``base`` of ``counts`` (rows, 40) and into the ``totals`` of their models.
+
+    Column 0 counts every event, column ``1 + k`` those that have any of the parts ``asked[k]``; the four arrays of
+    events have shape ``(n,)``.
+    """
+    kernels = compiled()
+    if kernels is None:
+        count_events_twin(base, model, parts, time, asked, counts, totals)
+        return
+    kernels.mw_count_events(
+        len(base),
+        *(_pointer(a) for a in (base, model, parts, time, asked)),
+        len(asked),
+        *(_pointer(a) for a in (counts, totals.events, totals.last_time, totals.touched)),
+    )
+
+
+def count_events_twin(
+    base: NDArray[np.int32],
+    model: NDArray[np.int32],
+    parts: NDArray[np.uint16],
+    time: NDArray[np.float64],
+    asked: NDArray[np.uint16],
+    counts: NDArray[np.uint32],
+    totals: ModelTotals,
+) -> None:
+    """What :func:`count_events` does, in numpy."""
+    add(counts, base, 0)
+    for k in range(len(asked)):
+        add(counts, base[(parts & asked[k]) > 0], 1 + k)
+    np.add.at(totals.events, model, 1)
+    np.fmax.at(totals.last_time, model, time)
+    totals.touched[model] = True
+
+
 def series_of(
     event: NDArray[np.int32],
     event_model: NDArray[np.uint64],
     space: NDArray[np.uint8],
     name: NDArray[np.uint64],
+    row_keys: NDArray[np.uint64],
     table: Table,
 ) -> NDArray[np.int32]:
-    """The series row of each entry, by (model, space, name); -1 where there is none yet."""
+    """The series row of each entry, by (model, space, name); -1 where there is none yet.
+
+    ``row_keys`` has the key of each row that ``table`` leads to, and 0 for the others.
+    """
     kernels = compiled()
     if kernels is None:
         return table.find_twin(series_key(event_model[event], space, name))
     out = np.empty(len(event), np.int32)
-    arrays = (event, event_model, space, name, table.keys, table.values)
-    kernels.mw_series(len(event), *(_pointer(a) for a in arrays), table.mask, _pointer(out))
+    kernels.mw_series(
+        len(event),
+        *(_pointer(a) for a in (event, event_model, space, name, row_keys)),
+        len(row_keys),
+        *(_pointer(a) for a in (table.keys, table.values)),
+        table.mask,
+        _pointer(out),
+    )
     return out
 
 
@@ -181,4 +244,4 @@ def series_key(model: NDArray[np.uint64], space: NDArray[np.uint8], name: NDArra
 
 def _pointer(array: NDArray[Any]) -> int:
     assert array.flags.c_contiguous
-    return array.ctypes.data
+    return int(array.__array_interface__["data"][0])

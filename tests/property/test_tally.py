@@ -167,9 +167,10 @@ def test_series_of_is_its_key(seed: int) -> None:
     space, name = rng.integers(0, 3, 30).astype(np.uint8), rng.choice(names, 30)
     keys = series_key(models[event], space, name)
     table = Table()
-    for row, key in enumerate(dict.fromkeys(keys[:15].tolist())):
+    row_keys = np.array(list(dict.fromkeys(keys[:15].tolist())), np.uint64)
+    for row, key in enumerate(row_keys.tolist()):
         table.insert(key, row)
-    assert series_of(event, models, space, name, table).tolist() == table.find_twin(keys).tolist()
+    assert series_of(event, models, space, name, row_keys, table).tolist() == table.find_twin(keys).tolist()
 
 
 @settings(max_examples=50, deadline=None)

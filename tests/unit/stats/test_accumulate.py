@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -96,5 +95,3 @@ def test_restarted_names_the_onset() -> None:
     later = accumulate(first.log_r, np.full((1, 2), 5.0), budget)
     assert not restarted(later.log_total, budget).any()
     assert restarted(np.array([-np.inf]), -np.inf).all()
-
-
