@@ -600,10 +600,11 @@ def test_what_cannot_be_run_says_why(story: Story, tmp_path: Path, tables: str, 
 
 
 def test_a_broker_that_never_answers_is_waited_for(tmp_path: Path, references: Path) -> None:
-    """Without any broker the daemon runs, is degraded, and ends within 10 s when asked."""
+    """Without any broker the daemon lives, is degraded and not ready, and ends within 10 s when asked."""
     (port,) = free_ports(1)
-    with Daemon(tmp_path, f'[kafka]\nbootstrap_servers = "127.0.0.1:{port}"\ndead_letter_topic = "d"\n') as daemon:
+    config = f'[kafka]\nbootstrap_servers = "127.0.0.1:{port}"\ndead_letter_topic = "d"\n'
+    with Daemon(tmp_path, config, probe="livez") as daemon:
         daemon.until(lambda: daemon.status()["checks"]["kafka"]["status"] == "degraded")
-        assert daemon.get("/livez").status == 200
+        assert (daemon.get("/livez").status, daemon.get("/readyz").status) == (200, 503)
         code, seconds = daemon.stop()
         assert (code, seconds < 10) == (0, True)

@@ -57,10 +57,13 @@ class Answer:
 class Daemon:
     """One daemon. ``stop`` or ``kill`` and ``start`` again: same configuration, same store, same port.
 
-    ``config`` is the configuration but for ``[store]`` and ``[http]``, which are the harness's own.
+    ``config`` is the configuration but for ``[store]`` and ``[http]``, which are the harness's own. It has started
+    when ``probe`` says so.
     """
 
-    def __init__(self, directory: Path, config: str, *, commit: str = "1s", external_url: str = "") -> None:
+    def __init__(
+        self, directory: Path, config: str, *, commit: str = "1s", external_url: str = "", probe: str = "readyz"
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
@@ -70,7 +73,7 @@ class Daemon:
         tables = f'[store]\npath = "{self.store}"\ncommit = "{commit}"\n[http]\nlisten = "127.0.0.1:{port}"\n'
         self.config.write_text(f'{tables}external_url = "{external_url}"\n{config}')
         command = [*PROGRAM, "run", "--config", str(self.config)]
-        self._process = _Ended("modelwatch", command, lambda: answers(f"{self.url}/readyz"), self.log)
+        self._process = _Ended("modelwatch", command, lambda: answers(f"{self.url}/{probe}"), self.log)
 
     def __enter__(self) -> Self:
         self.start()
