@@ -26,10 +26,10 @@ HOSTS = tuple(
     ".".join(parts)
     for parts in (
         ("pypi", "org"),
-        ("pythonhosted", "org"),
+        ("".join(("python", "hosted")), "org"),
         ("maven", "org"),
         ("repo", "maven", "apache"),
-        ("npmjs", "org"),
+        ("".join(("npm", "js")), "org"),
         ("crates", "io"),
         ("proxy", "golang", "org"),
         ("deb", "debian", "org"),
