@@ -23,13 +23,13 @@ ASKS_THE_TIME = PACKAGE / "clock.py"
 
 # Written in parts, so that this file is not what it looks for.
 HOSTS = tuple(
-    ".".join(parts)
+    ".".join(parts).replace("~", "")
     for parts in (
         ("pypi", "org"),
-        ("".join(("python", "hosted")), "org"),
+        ("python~hosted", "org"),
         ("maven", "org"),
         ("repo", "maven", "apache"),
-        ("".join(("npm", "js")), "org"),
+        ("npm~js", "org"),
         ("crates", "io"),
         ("proxy", "golang", "org"),
         ("deb", "debian", "org"),
