@@ -46,7 +46,7 @@ class WebhookReceiver:
         with self._changed:
             self._bodies.clear()
 
-    def wait(self, enough: Callable[[list[Any]], bool], seconds: float = 15.0) -> list[Any]:
+    def wait(self, enough: Callable[[list[Any]], bool], seconds: float = 60.0) -> list[Any]:
         """Wait until ``enough`` holds for what came, and return that."""
         deadline = time.monotonic() + seconds
         with self._changed:
