@@ -11,12 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.kernels.library import ABI, LIBRARY
+from monitor.kernels.library import LIBRARY, fingerprint, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SOURCES = Path(__file__).parent
 FLAGS = (
     "-O3",
     "-shared",
@@ -47,10 +46,10 @@ def build(target: Path = LIBRARY, flags: Sequence[str] = ()) -> str | None:
     ``flags`` come after the usual ones. The library takes its name when it is whole, so that a program that is
     starting meets the old one or the new one.
     """
-    sources = sorted(str(source) for source in SOURCES.glob("*.c"))
+    units = [str(source) for source in sources() if source.suffix == ".c"]
     partial = target.with_name(f"{target.name}.{os.getpid()}")
     for compiler in compilers():
-        command = [*compiler, *FLAGS, *flags, f"-DMODELWATCH_ABI={ABI}", *sources, "-o", str(partial), "-lm"]
+        command = [*compiler, *FLAGS, *flags, f"-DBUILT_FROM={fingerprint()}", *units, "-o", str(partial), "-lm"]
         done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 -- its own sources
         if done.returncode == 0:
             partial.replace(target)

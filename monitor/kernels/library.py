@@ -1,20 +1,32 @@
-"""Where the compiled kernels are, and whether they fit this version of the program."""
+"""Where the compiled kernels are, and whether they were built from what stands beside them."""
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 from functools import cache
 from pathlib import Path
 
-ABI = 3
-"""Raised with every change of a C function's arguments or of a struct that it is given."""
-
 LIBRARY = Path(__file__).with_name("_kernels.so")
+SOURCES = LIBRARY.parent
+
+
+def sources() -> list[Path]:
+    """The C files and headers that the library is made of, in one order."""
+    return sorted([*SOURCES.glob("*.c"), *SOURCES.glob("*.h")])
+
+
+def fingerprint() -> int:
+    """63 bits of the sources' hash. A library made of other sources may read other arguments than it is given."""
+    digest = hashlib.sha256()
+    for source in sources():
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return int.from_bytes(digest.digest()[:8], "big") >> 1
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The shared library with every kernel, or ``None``: not built, not loadable here, or built from another version.
+    """The shared library with every kernel, or ``None``: not built, not loadable here, or built from other sources.
 
     Calls through it release the interpreter's lock. Callers set ``argtypes`` and ``restype`` of what they call.
     """
@@ -22,14 +34,14 @@ def library() -> ctypes.CDLL | None:
 
 
 def load(path: Path) -> ctypes.CDLL | None:
-    """The library at ``path``, or ``None`` where there is none that speaks this :data:`ABI`."""
+    """The library at ``path``, or ``None`` where there is none that was built from :func:`sources` as they are."""
     if not path.is_file():
         return None
     try:
         loaded = ctypes.CDLL(str(path))
-        abi = loaded.modelwatch_abi
+        built_from = loaded.modelwatch_built_from
     except (OSError, AttributeError):
         return None
-    abi.argtypes = ()
-    abi.restype = ctypes.c_int64
-    return loaded if abi() == ABI else None
+    built_from.argtypes = ()
+    built_from.restype = ctypes.c_int64
+    return loaded if built_from() == fingerprint() else None

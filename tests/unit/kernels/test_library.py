@@ -20,16 +20,18 @@ def test_missing_or_broken(tmp_path: Path) -> None:
     assert library.load(broken) is None
 
 
-def test_other_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A library built for another interface is not taken, nor one that says nothing of it."""
+def test_other_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library whose sources changed since is not taken: it would read other arguments than it is given."""
     if next(build.compilers(), None) is None:
         pytest.skip("no C compiler")
-    (tmp_path / "abi.c").write_text((build.SOURCES / "abi.c").read_text())
-    monkeypatch.setattr(build, "SOURCES", tmp_path)
-    monkeypatch.setattr(build, "ABI", library.ABI + 1)
-    assert build.build(tmp_path / "newer.so") is not None
-    assert library.load(tmp_path / "newer.so") is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["abi.c", "newer.so"]
+    source = tmp_path / "built_from.c"
+    source.write_text((library.SOURCES / "built_from.c").read_text())
+    monkeypatch.setattr(library, "SOURCES", tmp_path)
+    assert build.build(tmp_path / "kernels.so") is not None
+    assert library.load(tmp_path / "kernels.so") is not None
+    (tmp_path / "more.h").write_text("")
+    assert library.load(tmp_path / "kernels.so") is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["built_from.c", "kernels.so", "more.h"]
 
 
 def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
