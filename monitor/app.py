@@ -18,7 +18,7 @@ from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
 from monitor.errors import ModelwatchError
 from monitor.events.raw import Partition, RawBatch
-from monitor.fleet import ClosedTick, Fleet
+from monitor.fleet import ClosedTicks, Fleet
 from monitor.incidents.incident import Incident
 from monitor.ingest.dead_letters import DeadLetters
 from monitor.ingest.facts import SourceChange
@@ -99,7 +99,7 @@ class _StoreKeeper:
         fleet: Fleet,
         time: EventTime,
         positions: Mapping[Partition, int],
-        ticks: list[ClosedTick],
+        ticks: list[ClosedTicks],
         incidents: list[Incident],
     ) -> None:
         """One atomic write; then a little of the tick log's history is rolled up."""

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from monitor.budget import Budget
 from monitor.catalog import references
 from monitor.catalog.discovery import LOCAL_MAX, Discovery
+from monitor.catalog.installing import Installer
 from monitor.catalog.models import Models, Phase
 from monitor.catalog.placing import place
 from monitor.catalog.policies import Policy
-from monitor.catalog.profile import Profile, install
+from monitor.catalog.profile import Profile
 from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, SPACE_NAMES, STRANGER, Series
 from monitor.detectors import DETECTORS
 from monitor.errors import ProfileError
@@ -33,8 +34,8 @@ from monitor.tally.blocks import (
     WITH_METRICS,
     WITH_OUTCOME,
     WITH_PREDICTION,
-    Block,
     Blocks,
+    OpenBlocks,
 )
 
 JUDGED_EVENTS_MIN = 1000
@@ -71,21 +72,30 @@ class Absorbed:
         self.categories_turned_away += other.categories_turned_away
 
 
-@dataclass(slots=True)
-class ClosedTick:
-    """The sums of one model's tick, as facts: ``counts`` (series + 1, 40) and ``moments`` (series + 1, 4)."""
+@dataclass(frozen=True, slots=True)
+class ClosedTicks:
+    """The sums of ``k`` models whose ticks ended together at ``end``, as facts.
 
-    model: int
+    Those of ``models[i]`` are rows ``[starts[i], starts[i] + sizes[i])`` of ``counts`` (rows, 40) and ``moments``
+    (rows, 4): first the model's own, then its series by their places.
+    """
+
     end: float
+    models: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
     counts: NDArray[np.uint32]
     moments: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.models)
 
 
 @dataclass(slots=True)
 class Closed:
     """What closing ticks gave: their sums, the incidents that changed, and how many cells were judged."""
 
-    ticks: list[ClosedTick] = field(default_factory=list)
+    ticks: list[ClosedTicks] = field(default_factory=list)
     incidents: list[Incident] = field(default_factory=list)
     n_cells: int = 0
 
@@ -117,7 +127,7 @@ class Fleet:
         self._touched = np.zeros(1024, bool)
         self._series_rows: dict[int, NDArray[np.int64]] = {}
         self._ended: list[Incident] = []
-        self._installed: list[NDArray[np.int64]] = []
+        self._installer = Installer(self.models, self.series)
 
     def tick_ends(self, batch: EventBatch) -> NDArray[np.float64]:
         """The end of the tick that each event belongs to, shape ``(n,)``; models that are new get their policy's."""
@@ -135,11 +145,9 @@ class Fleet:
     def absorb(self, batch: EventBatch, late: NDArray[np.bool_]) -> Absorbed:
         """Count the events of ``batch`` into their ticks; ``late`` marks those whose tick has closed."""
         resolved = self.discovery.resolve(batch)
-        self._begin_installed()
-        for row in self.discovery.grown:
-            self.blocks.ensure(row, len(self.models.items[row].series) + 1)
-            self._series_rows.pop(row, None)
-        self.discovery.grown.clear()
+        if len(installed := self._installer.begin()):
+            self.judge.begin(installed)
+        self._make_room()
 
         counted = np.flatnonzero((resolved.model >= 0) & ~late)
         model, rows = resolved.model[counted], self.models.rows
@@ -235,16 +243,17 @@ class Fleet:
             self.models.note(row, time, "reference file not used", f"{path}: too many series in the model's life")
             return
         self._retire(row, profile, time)
-        self._installed.append(install(profile, digest, self.models, self.series, row))
+        self._installer.install(profile, digest, row)
         self.discovery.grown.add(row)
         self.models.note(row, time, "reference file", digest[:16])
 
-    def _begin_installed(self) -> None:
-        """Begin to judge what came from reference files, of all models that a batch brought at once."""
-        if self._installed:
-            rows = np.concatenate(self._installed)
-            self._installed.clear()
-            self.judge.begin(rows[self.series.rows["judging"][rows] != RETIRED])
+    def _make_room(self) -> None:
+        """Let the open ticks of models that got series have rows for them."""
+        if self.discovery.grown:
+            self.blocks.ensure({row: len(self.models.items[row].series) + 1 for row in self.discovery.grown})
+        for row in self.discovery.grown:
+            self._series_rows.pop(row, None)
+        self.discovery.grown.clear()
 
     def _retire(self, row: int, profile: Profile, time: float) -> None:
         """Let go of the series in whose place ``profile`` comes: all of the spaces that it speaks of."""
@@ -279,36 +288,33 @@ class Fleet:
             what = Lifecycle(int(batch.lifecycle[counted[i]])).name.lower()
             self.models.note(int(model[i]), float(batch.time[counted[i]]), what, "")
 
-    def _close_tick(self, end: float, blocks: list[Block], closed: Closed) -> None:
+    def _close_tick(self, end: float, blocks: OpenBlocks, closed: Closed) -> None:
         sums, moments, events = self._gather(end, blocks, closed)
-        self.blocks.close(*blocks)
+        self.blocks.close(blocks)
         self.judge.extend()
         judged = self.judge.judge(sums)
         closed.n_cells += judged.n_cells
         closed.incidents += self.book.fire(self._firing(alarm) for alarm in judged.alarms)
         closed.incidents += self.book.clear(judged.cleared, end)
         self._learn(sums, moments)
-        self._advance(np.array([block.model for block in blocks], np.int64), events, end, closed)
+        self._advance(blocks.model, events, end, closed)
 
     def _gather(
-        self, end: float, blocks: list[Block], closed: Closed
+        self, end: float, blocks: OpenBlocks, closed: Closed
     ) -> tuple[TickSums, NDArray[np.float64], NDArray[np.int64]]:
         """The sums and moments of all series of ``blocks``, and each block's as a fact of its own; their events."""
-        rows = [self.series_rows(block.model) for block in blocks]
+        rows = [self.series_rows(model) for model in blocks.model.tolist()]
         sizes = np.array([len(r) + 1 for r in rows], np.int64)
-        bases = np.array([block.base for block in blocks], np.int64)
         series = np.concatenate(rows)
-        stops = np.cumsum(sizes)
-        starts = stops - sizes
-        at = np.arange(stops[-1]) + np.repeat(bases - starts, sizes)
+        starts = np.cumsum(sizes) - sizes
+        at = np.arange(len(series) + len(rows)) + np.repeat(blocks.base - starts, sizes)
         counts, moments = self.blocks.counts[at], self.blocks.moments[at]
         of_series = np.ones(len(at), bool)
         of_series[starts] = False
         heads = counts[np.repeat(starts, sizes)[of_series]]
         places = np.arange(len(series))
         counts[of_series, EVENTS] = heads[places, _DENOMINATOR[self.series.rows["space"][series]]]
-        for block, start, stop in zip(blocks, starts.tolist(), stops.tolist(), strict=True):
-            closed.ticks.append(ClosedTick(block.model, end, counts[start:stop], moments[start:stop]))
+        closed.ticks.append(ClosedTicks(end, blocks.model, starts, sizes, counts, moments))
         seconds = self.models.rows["tick"][self.series.rows["model"][series]]
         sums = TickSums(series, counts[of_series], end, seconds)
         return sums, moments[of_series], counts[starts, EVENTS_IN].astype(np.int64)

@@ -15,7 +15,7 @@ from monitor.clock import Clock
 from monitor.decode.decoder import Decoder
 from monitor.events.columns import EventBatch, Part, Reason, ValueType
 from monitor.events.raw import Partition, RawBatch
-from monitor.fleet import Absorbed, Closed, ClosedTick, Fleet
+from monitor.fleet import Absorbed, Closed, ClosedTicks, Fleet
 from monitor.incidents.incident import Incident
 from monitor.ingest.source import Source
 from monitor.tally.event_time import EventTime
@@ -60,7 +60,7 @@ class Keeper(Protocol):
         fleet: Fleet,
         time: EventTime,
         positions: Mapping[Partition, int],
-        ticks: list[ClosedTick],
+        ticks: list[ClosedTicks],
         incidents: list[Incident],
     ) -> None:
         """Write everything that changed in one piece."""
@@ -122,7 +122,8 @@ class Pipeline:
         self._keeper = around.keeper
         self._told = around.told
         self._pace = pace
-        self._ticks: list[ClosedTick] = []
+        self._ticks: list[ClosedTicks] = []
+        self._ticks_waiting = 0
         self._incidents: list[Incident] = []
         self._committed_at = around.clock.monotonic()
         self._commit_took = 0.0
@@ -159,7 +160,7 @@ class Pipeline:
             began = self._clock.monotonic()
             self._keeper.save(self.fleet, self.event_time, positions, self._ticks, self._incidents)
             self.source.committed(positions)
-        incidents, self._ticks, self._incidents = self._incidents, [], []
+        incidents, self._ticks, self._incidents, self._ticks_waiting = self._incidents, [], [], 0
         self._committed_at = self._clock.monotonic()
         self._commit_took = self._committed_at - began
         if incidents:
@@ -195,8 +196,10 @@ class Pipeline:
             self._keep(self.fleet.close(watermark))
 
     def _keep(self, closed: Closed) -> None:
-        self.ticks_closed += len(closed.ticks)
-        self._metrics.ticks_closed.inc(len(closed.ticks))
+        n_ticks = sum(map(len, closed.ticks))
+        self.ticks_closed += n_ticks
+        self._ticks_waiting += n_ticks
+        self._metrics.ticks_closed.inc(n_ticks)
         self._metrics.judged_cells.inc(closed.n_cells)
         self._ticks += closed.ticks
         self._incidents += closed.incidents
@@ -239,7 +242,7 @@ class Pipeline:
         return (
             waited >= max(self._pace.commit, _COMMIT_REST * took)
             or (bool(self._incidents) and waited >= _TELLING_REST * took)
-            or len(self._ticks) >= _TICKS_WAITING
+            or self._ticks_waiting >= _TICKS_WAITING
         )
 
     def _count(self, raw: RawBatch, batch: EventBatch) -> None:

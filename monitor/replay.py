@@ -19,7 +19,7 @@ from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
 from monitor.errors import UsageError
 from monitor.events.raw import Partition, RawBatch
-from monitor.fleet import ClosedTick, Fleet
+from monitor.fleet import ClosedTicks, Fleet
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
 from monitor.ingest.files import FilesSource
@@ -87,7 +87,7 @@ class _Collected:
         fleet: Fleet,
         time: EventTime,
         positions: Mapping[Partition, int],
-        ticks: list[ClosedTick],
+        ticks: list[ClosedTicks],
         incidents: list[Incident],
     ) -> None:
         """Keep the newest state of each incident."""

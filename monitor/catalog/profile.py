@@ -12,30 +12,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog import references
-from monitor.catalog.models import Models, Phase
-from monitor.catalog.series import BUFFER, SPACE_NAMES, Series, choose_edges
+from monitor.catalog.series import BUFFER, choose_edges
 from monitor.errors import ProfileError
-from monitor.kernels.hashing import hash64
-from monitor.kernels.tally import (
-    BINS,
-    COLUMNS,
-    EDGES,
-    EVENTS,
-    INVALID,
-    KIND_CATEGORY,
-    KIND_NUMBER,
-    NULLS,
-    OTHER_BIN,
-    PRESENT,
-    series_key,
-)
+from monitor.kernels.tally import BINS, COLUMNS, EDGES, EVENTS, INVALID, NULLS, OTHER_BIN, PRESENT
 
 MAGIC = b"MWREF1"
 _SIZE_MAX = 256 << 20
 _PROFILES_CACHED = 8
-_NAMES_CACHED = 1 << 14
-_SPACES = {name: space for space, name in SPACE_NAMES.items()}
 
 
 class SeriesProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,55 +125,6 @@ def category_series(
     counts[NULLS] = nulls
     counts[PRESENT], counts[EVENTS] = sum(values.values()) + nulls, events
     return SeriesProfile(name, space, "category", counts.tolist(), categories=[value for value, _ in kept])
-
-
-def install(profile: Profile, digest: str, models: Models, series: Series, model: int) -> NDArray[np.int64]:
-    """Make ``profile`` the reference of ``model``: its series begin anew, judged from their first event.
-
-    Returns the rows of the new series. Series that the model had before are retired by the caller.
-    """
-    known = models.items[model]
-    first_time = float(models.rows["first_time"][model])
-    spaces = np.array([_SPACES[part.space] for part in profile.series], np.uint8)
-    names = np.array([_hash_of(part.name) for part in profile.series], np.uint64)
-    keys = series_key(np.full(len(names), known.name_hash, np.uint64), spaces, names)
-    rows = []
-    for part, space, key in zip(profile.series, spaces.tolist(), keys.tolist(), strict=True):
-        row = series.add(model, len(known.series) + 1, space, part.name, key, first_time)
-        known.series.append(row)
-        _fill(part, series, row)
-        rows.append(row)
-    known.reference_digest = digest
-    models.rows["n_series"][model] = len(known.series)
-    models.rows["phase"][model] = Phase.FROZEN
-    models.rows["learned"][model] = profile.events
-    models.rows.touch(model)
-    chosen = np.array(rows, np.int64)
-    references.begin_judging(series, chosen)
-    return chosen
-
-
-@lru_cache(_NAMES_CACHED)
-def _hash_of(text: str) -> int:
-    """The hash of a name or a value: the models of a fleet have most of them in common."""
-    return hash64(text.encode())
-
-
-def _fill(part: SeriesProfile, series: Series, row: int) -> None:
-    rows = series.rows
-    rows["reference"][row] = part.counts
-    if part.kind == "number":
-        rows["kind"][row] = KIND_NUMBER
-        references.set_edges(series, row, np.array(part.edges))
-        rows["seen_low"][row], rows["seen_high"][row] = part.low, part.high
-        rows["unjudged"][row] = references.unjudged_number(
-            part.name, np.array(part.first_values), float(rows["first_time"][row])
-        )
-    else:
-        rows["kind"][row] = KIND_CATEGORY
-        for value in part.categories:
-            series.add_category(row, value, _hash_of(value))
-    rows.touch(row)
 
 
 def _check(profile: Profile) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.catalog.installing import Installer
 from monitor.catalog.models import Models
 from monitor.catalog.policies import Policy
-from monitor.catalog.profile import Profile, SeriesProfile, install
+from monitor.catalog.profile import Profile, SeriesProfile
 from monitor.catalog.series import UNJUDGED, Series
 from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import BINS, EVENTS, NULLS, OTHER_BIN, PRESENT
@@ -116,7 +117,9 @@ def _unjudged(profile: Profile, digest: str, now: float) -> list[str]:
     """Why each series is not judged, empty where it is: what the daemon would say on its first day with ``profile``."""
     models, series = Models(1), Series()
     row = models.add(profile.model, hash64(profile.model.encode()), Policy(), now)
-    rows = install(profile, digest, models, series, row)
+    installer = Installer(models, series)
+    installer.install(profile, digest, row)
+    rows = installer.begin()
     return [UNJUDGED[reason] for reason in series.rows["unjudged"][rows].tolist()]
 
 

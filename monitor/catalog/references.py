@@ -173,20 +173,40 @@ def _wanted(
     return np.where(is_number, near_decile, shares)
 
 
-def unjudged_number(name: str, values: NDArray[np.float64], first_time: float) -> int:
-    """Whether the first ``values`` of a number are a clock, a counter or an identifier: an index of ``UNJUDGED``."""
-    if len(values) < _BUFFERED_MIN or values.min() == values.max():
-        return 0
-    near = (unit for unit in _EPOCH_UNITS if abs(float(values[0]) / unit - first_time) < _TWO_YEARS_SECONDS)
-    if any(np.abs(values / unit - first_time).max() < _TWO_YEARS_SECONDS for unit in near):
-        return UNJUDGED.index("timestamp")
-    if not np.all(values == np.round(values)) or len(np.unique(values)) < len(values):
+def counts_or_names(name: str, values: NDArray[np.float64]) -> int:
+    """Whether the first ``values`` of a number count or name a case: an index of ``UNJUDGED``."""
+    if _too_few_or_constant(values) or not np.all(values == np.round(values)) or len(np.unique(values)) < len(values):
         return 0
     if (np.diff(values) > 0).mean() >= _COUNTER_RISES:
         return UNJUDGED.index("counter")
     if _ID_NAME.search(name) or values.max() - values.min() > 1e12:
         return UNJUDGED.index("identifier")
     return 0
+
+
+def tells_time(values: NDArray[np.float64], first_time: float) -> bool:
+    """Whether the first ``values`` of a number are a clock: all lie within two years of the first event."""
+    if _too_few_or_constant(values):
+        return False
+    near = (unit for unit in _EPOCH_UNITS if abs(float(values[0]) / unit - first_time) < _TWO_YEARS_SECONDS)
+    return any(bool(np.abs(values / unit - first_time).max() < _TWO_YEARS_SECONDS) for unit in near)
+
+
+def near_now(values: NDArray[np.float64], first_time: float) -> NDArray[np.bool_]:
+    """Which of ``values`` could be a moment near ``first_time``, in any unit; for few of them a clock is looked for."""
+    near: NDArray[np.bool_] = (np.abs(values[:, None] / np.array(_EPOCH_UNITS) - first_time) < _TWO_YEARS_SECONDS).any(
+        axis=1
+    )
+    return near
+
+
+def _too_few_or_constant(values: NDArray[np.float64]) -> bool:
+    return len(values) < _BUFFERED_MIN or bool(values.min() == values.max())
+
+
+def unjudged_number(name: str, values: NDArray[np.float64], first_time: float) -> int:
+    """Whether the first ``values`` of a number are a clock, a counter or an identifier: an index of ``UNJUDGED``."""
+    return UNJUDGED.index("timestamp") if tells_time(values, first_time) else counts_or_names(name, values)
 
 
 def _unjudged_text(values: list[str]) -> int:

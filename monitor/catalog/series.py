@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,26 @@ class Series:
         self.changed.add(row)
         self.index.insert(key, row)
         return row
+
+    def add_many(
+        self,
+        model: int,
+        local: int,
+        spaces: NDArray[np.uint8],
+        names: Sequence[str],
+        keys: NDArray[np.uint64],
+        first_time: float,
+    ) -> NDArray[np.int64]:
+        """:meth:`add` for ``k`` series of one model, whose places begin at ``local``; shapes ``(k,)``, as the rows."""
+        chosen = np.arange(self.rows.add(len(names)), len(self.rows))
+        part = slice(len(self.rows) - len(names), len(self.rows))
+        self.rows["key"][part], self.rows["model"][part], self.rows["space"][part] = keys, model, spaces
+        self.rows["local"][part] = np.arange(local, local + len(names))
+        self.rows["first_time"][part] = first_time
+        self.names += names
+        self.changed.update(chosen.tolist())
+        self.index.insert_many(keys, chosen)
+        return chosen
 
     def add_category(self, row: int, value: str, text_hash: int) -> int:
         """Give ``value`` the next code of ``row``; returns the code."""

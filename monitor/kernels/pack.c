@@ -4,18 +4,18 @@
 
 enum { COLUMNS = 40, MOMENTS = 4, HEAD = 13 };
 
-void mw_pack(int64_t n, const int64_t *counts_at, const int64_t *moments_at, const int64_t *rows, uint8_t *out,
-                int64_t *stops);
+void mw_pack(int64_t n, const uint32_t *all_counts, const double *all_moments, const int64_t *starts,
+             const int64_t *rows, uint8_t *out, int64_t *stops);
 
-/* Writes `n` of them behind one another into `out`, which has room for the worst case; `stops` tells where each ends.
- * Addresses come as numbers. */
-void mw_pack(int64_t n, const int64_t *counts_at, const int64_t *moments_at, const int64_t *rows, uint8_t *out,
-                int64_t *stops)
+/* Writes `n` of them, rows of two tables, behind one another into `out`, which has room for the worst case; `stops`
+ * tells where each ends. */
+void mw_pack(int64_t n, const uint32_t *all_counts, const double *all_moments, const int64_t *starts,
+             const int64_t *rows, uint8_t *out, int64_t *stops)
 {
     uint8_t *to = out;
     for (int64_t i = 0; i < n; i++) {
-        const uint32_t *counts = (const uint32_t *)(intptr_t)counts_at[i];
-        const double *moments = (const double *)(intptr_t)moments_at[i];
+        const uint32_t *counts = all_counts + starts[i] * COLUMNS;
+        const double *moments = all_moments + starts[i] * MOMENTS;
         uint32_t places = 0, numbered = 0, highest = 0, widest = 0, before = 0, cells = (uint32_t)rows[i] * COLUMNS;
         uint8_t *gaps = to + HEAD;
         for (uint32_t k = 0; k < cells; k++) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -19,21 +19,21 @@ _ROW_BYTES = COLUMNS * 8 + 2 + MOMENTS * 8
 _ROOM_BYTES = 4 << 20
 """Ticks are packed in groups that need at most this, or one by one."""
 
-Sums = tuple[NDArray[np.uint32], NDArray[np.float64]]
-
 
 @cache
 def compiled() -> ctypes.CDLL | None:
     """The compiled kernel of ``pack.c``; ``None`` where the twin must do."""
     loaded = library()
     if loaded is not None:
-        loaded.mw_pack.argtypes = (ctypes.c_int64, *[ctypes.c_void_p] * 5)
+        loaded.mw_pack.argtypes = (ctypes.c_int64, *[ctypes.c_void_p] * 6)
         loaded.mw_pack.restype = None
     return loaded
 
 
-def packed(sums: Sequence[Sums]) -> Iterator[bytes]:
-    """Bytes of each of ``sums``, counts (rows, 40) and moments (rows, 4), C-contiguous, in their order.
+def packed(
+    counts: NDArray[np.uint32], moments: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> Iterator[bytes]:
+    """Bytes of the rows ``[starts[i], starts[i] + sizes[i])`` of ``counts`` (rows, 40) and ``moments`` (rows, 4).
 
     Raises
     ------
@@ -43,17 +43,15 @@ def packed(sums: Sequence[Sums]) -> Iterator[bytes]:
     kernels = compiled()
     if kernels is None:
         raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
-    rows = np.fromiter((len(counts) for counts, _ in sums), np.int64, len(sums))
-    room = np.cumsum(_HEAD_BYTES + rows * _ROW_BYTES)
+    starts, sizes = np.ascontiguousarray(starts, np.int64), np.ascontiguousarray(sizes, np.int64)
+    room = np.cumsum(_HEAD_BYTES + sizes * _ROW_BYTES)
     first = 0
-    while first < len(sums):
+    while first < len(sizes):
         base = int(room[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(room, base + _ROOM_BYTES, side="right")))
-        group = sums[first:last]
-        counts_at = np.fromiter((_at(counts) for counts, _ in group), np.int64, len(group))
-        moments_at = np.fromiter((_at(moments) for _, moments in group), np.int64, len(group))
-        out, stops = np.empty(int(room[last - 1]) - base, np.uint8), np.empty(len(group), np.int64)
-        kernels.mw_pack(len(group), *(_at(a) for a in (counts_at, moments_at, rows[first:last], out, stops)))
+        out, stops = np.empty(int(room[last - 1]) - base, np.uint8), np.empty(last - first, np.int64)
+        group = (starts[first:last], sizes[first:last])
+        kernels.mw_pack(last - first, *(_at(a) for a in (counts, moments, *group, out, stops)))
         whole, start = out[: int(stops[-1])].tobytes(), 0
         for stop in stops.tolist():
             yield whole[start:stop]

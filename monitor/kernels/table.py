@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,9 @@ def compiled() -> ctypes.CDLL | None:
         loaded.mw_series.argtypes = (long, *[at] * 5, long, *[at] * 2, size, at)
         loaded.mw_tally.argtypes = (long, long, *[at] * 15, size, *[at] * 3)
         loaded.mw_count_events.argtypes = (long, *[at] * 5, long, *[at] * 4)
+        loaded.mw_insert.argtypes = (long, *[at] * 4, size)
         loaded.mw_find.restype = loaded.mw_series.restype = loaded.mw_count_events.restype = None
-        loaded.mw_tally.restype = long
+        loaded.mw_tally.restype = loaded.mw_insert.restype = long
     return loaded
 
 
@@ -81,6 +83,12 @@ class Table:
         if self._used >= _FULL * len(self.keys):
             self._make_room()
         self._used += self._put(key, value)
+
+    def insert_many(self, keys: Keys, values: NDArray[np.integer[Any]]) -> None:
+        """:meth:`insert` for each of ``keys``, shape ``(n,)``, none of them 0."""
+        if self._used + len(keys) > _FULL * len(self.keys):
+            self._make_room(len(keys))
+        self._used += self._put_many(keys, values)
 
     def forget(self, keys: Keys) -> None:
         """Let ``keys`` be found no more; those that are not there are passed over."""
@@ -134,13 +142,23 @@ class Table:
                 return met == 0
             slot = (slot + 1) & self.mask
 
-    def _make_room(self) -> None:
-        """Twice the slots, or as many as before where half of the keys are forgotten ones."""
+    def _put_many(self, keys: Keys, values: NDArray[np.integer[Any]]) -> int:
+        """Returns how many slots were taken."""
+        keys, values = np.ascontiguousarray(keys, np.uint64), np.ascontiguousarray(values, np.int32)
+        kernels = compiled()
+        if kernels is None:
+            return sum(self._put(key, value) for key, value in zip(keys.tolist(), values.tolist(), strict=True))
+        slots = (keys.ctypes.data, values.ctypes.data, self.keys.ctypes.data, self.values.ctypes.data)
+        return int(kernels.mw_insert(len(keys), *slots, self.mask))
+
+    def _make_room(self, n: int = 1) -> None:
+        """Slots for ``n`` further keys; those of forgotten ones are had back."""
         used = np.flatnonzero(self.values >= 0)
-        keys, values = self.keys[used].tolist(), self.values[used].tolist()
-        slots = len(self.keys) if 2 * len(used) <= self._used else 2 * len(self.keys)
+        keys, values, slots = self.keys[used], self.values[used], len(self.keys)
+        if 2 * len(used) > self._used:
+            slots *= 2
+        while len(used) + n > _FULL * slots:
+            slots *= 2
         self.keys = np.zeros(slots, np.uint64)
         self.values = np.full(slots, -1, np.int32)
-        self._used = len(used)
-        for key, value in zip(keys, values, strict=True):
-            self._put(key, value)
+        self._used = self._put_many(keys, values)

@@ -37,6 +37,22 @@ void mw_find(int64_t n, const uint64_t *wanted, const uint64_t *keys, const int3
         out[i] = find(wanted[i], keys, values, mask);
 }
 
+/* Maps `n` keys, none of them 0, to values; returns how many slots were taken. The caller saw to it that there are some. */
+int64_t mw_insert(int64_t n, const uint64_t *wanted, const int32_t *given, uint64_t *keys, int32_t *values,
+                  uint64_t mask)
+{
+    int64_t taken = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t slot = wanted[i] & mask;
+        while (keys[slot] != 0 && keys[slot] != wanted[i])
+            slot = (slot + 1) & mask;
+        taken += keys[slot] == 0;
+        keys[slot] = wanted[i];
+        values[slot] = given[i];
+    }
+    return taken;
+}
+
 /* The series of each entry: a look-up by (model, space, name). Events name their values in one order as a rule, the one
  * in which their series were met: so the row behind the last one found is tried before the table, which no cache holds.
  */

@@ -14,7 +14,7 @@ from monitor.catalog.rows import Rows
 from monitor.catalog.series import RETIRED
 from monitor.errors import StoreError
 from monitor.events.raw import Partition
-from monitor.fleet import ClosedTick, Fleet
+from monitor.fleet import ClosedTicks, Fleet
 from monitor.incidents.book import RESOLVED_KEPT, OpenIncident
 from monitor.incidents.incident import Incident
 from monitor.kernels.hashing import hash64
@@ -31,7 +31,6 @@ FORMAT = 1
 _HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE = b"head", b"R", b"M", b"B", b"I", b"J"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
-_BLOCK_END = struct.Struct(">d")
 _BLOCK_END = struct.Struct(">d")
 _EPOCH = 1 << 62
 
@@ -82,7 +81,7 @@ class Checkpoint:
         fleet: Fleet,
         time: EventTime,
         positions: Mapping[Partition, int],
-        ticks: list[ClosedTick],
+        ticks: list[ClosedTicks],
         incidents: Iterable[Incident],
     ) -> None:
         """Store everything that changed, closed ticks and incidents among it, with the offsets that it covers."""
@@ -129,13 +128,16 @@ class Checkpoint:
 
     def _save_blocks(self, fleet: Fleet, writes: Writes) -> None:
         touched = fleet.take_touched_models()
-        keys = {
-            _BLOCK + _BLOCK_KEY.pack(model, tick + _EPOCH): block for (model, tick), block in fleet.blocks.open.items()
-        }
-        changed = [(k, block) for k, block in keys.items() if touched[block.model] or k not in self._blocks]
-        blobs = pack_all([fleet.blocks.sums(block) for _, block in changed])
-        for (key, block), blob in zip(changed, blobs, strict=True):
-            writes.put(key, _BLOCK_END.pack(block.end) + blob)
+        blocks, arena = fleet.blocks.opened(), fleet.blocks
+        keys = [
+            _BLOCK + _BLOCK_KEY.pack(model, tick + _EPOCH)
+            for model, tick in zip(blocks.model.tolist(), blocks.tick.tolist(), strict=True)
+        ]
+        changed = touched[blocks.model] | np.array([key not in self._blocks for key in keys], bool)
+        some = np.flatnonzero(changed)
+        blobs = pack_all(arena.counts, arena.moments, blocks.base[some], blocks.size[some])
+        for i, blob in zip(some.tolist(), blobs, strict=True):
+            writes.put(keys[i], _BLOCK_END.pack(blocks.end[i]) + blob)
         still_open = set(keys)
         for key in self._blocks - still_open:
             writes.delete(key)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StoreError
-from monitor.kernels.pack import Sums, compiled, packed
+from monitor.kernels.pack import compiled, packed
 from monitor.kernels.tally import COLUMNS, MOMENTS
 
 _HEAD = struct.Struct("<IIIB")
@@ -44,9 +44,14 @@ def pack(counts: NDArray[np.uint32], moments: NDArray[np.float64]) -> bytes:
     )
 
 
-def pack_all(sums: Sequence[Sums]) -> Iterator[bytes]:
-    """:func:`pack` of each of ``sums``, many times faster where the kernels are compiled."""
-    return packed(sums) if compiled() is not None else (pack(*each) for each in sums)
+def pack_all(
+    counts: NDArray[np.uint32], moments: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> Iterator[bytes]:
+    """:func:`pack` of each of the rows ``[starts[i], starts[i] + sizes[i])``, many times faster where compiled."""
+    if compiled() is not None:
+        return packed(counts, moments, starts, sizes)
+    parts = (slice(start, start + size) for start, size in zip(starts.tolist(), sizes.tolist(), strict=True))
+    return (pack(counts[part], moments[part]) for part in parts)
 
 
 def unpack(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:

@@ -10,11 +10,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.fleet import ClosedTick
+from monitor.fleet import ClosedTicks
 from monitor.store.database import Database, Writes
 from monitor.store.sums import merge, pack, pack_all, unpack
 
 _END = struct.Struct(">Q")
+_LEVEL_MODEL = struct.Struct(">BI")
 _EPOCH = 1 << 62
 """Added to times, so that those before 1970 are in order too."""
 _PREFIX = b"T"
@@ -30,6 +31,16 @@ class Level:
     kept: float
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedTick:
+    """The sums of one model's tick as they were stored: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4)."""
+
+    model: int
+    end: float
+    counts: NDArray[np.uint32]
+    moments: NDArray[np.float64]
+
+
 LEVELS = (Level(0.0, 2 * 86400.0), Level(3600.0, 35 * 86400.0), Level(86400.0, float("inf")))
 """Ticks as they were for two days, hours for five weeks, days as long as the operator says."""
 
@@ -42,11 +53,13 @@ class TickLog:
         self._retention = retention_seconds
         self._next_model = 0
 
-    def append(self, ticks: list[ClosedTick], writes: Writes) -> None:
+    def append(self, ticks: list[ClosedTicks], writes: Writes) -> None:
         """Add ``ticks`` to ``writes``."""
-        blobs = pack_all([(tick.counts, tick.moments) for tick in ticks])
-        for tick, blob in zip(ticks, blobs, strict=True):
-            writes.put(_key(0, tick.model, tick.end), blob)
+        for closed in ticks:
+            end = _end(closed.end)
+            blobs = pack_all(closed.counts, closed.moments, closed.starts, closed.sizes)
+            for model, blob in zip(closed.models.tolist(), blobs, strict=True):
+                writes.put(_PREFIX + _LEVEL_MODEL.pack(0, model) + end, blob)
 
     def read(self, model: int, since: float, until: float) -> list[ClosedTick]:
         """The sums of ``model`` from ``since`` to ``until``, oldest first, at the finest resolution still there.
@@ -98,5 +111,8 @@ class TickLog:
 
 def _key(level: int, model: int, end: float) -> bytes:
     """Level, model, and the end of the tick in milliseconds: the order in which history is read."""
-    milliseconds = round(end * 1000.0)
-    return _PREFIX + struct.pack(">BI", level, model) + _END.pack(milliseconds + _EPOCH)
+    return _PREFIX + _LEVEL_MODEL.pack(level, model) + _end(end)
+
+
+def _end(end: float) -> bytes:
+    return _END.pack(round(end * 1000.0) + _EPOCH)

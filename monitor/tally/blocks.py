@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,25 @@ _RING = 32
 _NO_TICK = np.iinfo(np.int64).min
 _EMPTY_MOMENTS = (0.0, 0.0, np.inf, -np.inf)
 
+Ints = NDArray[np.int64]
 
-@dataclass(slots=True)
-class Block:
-    """Rows ``[base, base + size)`` of the arena: the sums of ``model`` in its tick number ``tick``, up to ``end``."""
 
-    model: int
-    tick: int
-    end: float
-    base: int
-    size: int
+@dataclass(frozen=True, slots=True)
+class OpenBlocks:
+    """Some open blocks: rows ``[base, base + size)`` of the arena are the sums of ``model`` in its tick number ``tick``.
+
+    All arrays have shape ``(k,)``; ``end`` is where the tick ends, in seconds since the epoch.
+    """
+
+    slot: Ints
+    model: Ints
+    tick: Ints
+    end: NDArray[np.float64]
+    base: Ints
+    size: Ints
+
+    def __len__(self) -> int:
+        return len(self.slot)
 
 
 class Blocks:
@@ -40,20 +50,26 @@ class Blocks:
     def __init__(self) -> None:
         self.counts: NDArray[np.uint32] = np.zeros((1024, COLUMNS), np.uint32)
         self.moments: NDArray[np.float64] = np.tile(_EMPTY_MOMENTS, (1024, 1))
-        self.open: dict[tuple[int, int], Block] = {}
         self._end = 0
         self._free: dict[int, list[int]] = {}
-        self._by_model: dict[int, list[Block]] = {}
-        self._due: dict[float, list[Block]] = {}
-        self._ring_tick: NDArray[np.int64] = np.full((64, _RING), _NO_TICK)
+        self._table: dict[str, NDArray[Any]] = {
+            "model": np.full(256, -1, np.int64),
+            "tick": np.zeros(256, np.int64),
+            "end": np.zeros(256),
+            "base": np.zeros(256, np.int64),
+            "size": np.zeros(256, np.int64),
+        }
+        self._slots: dict[tuple[int, int], int] = {}
+        self._free_slots = list(range(255, -1, -1))
+        self._due: dict[float, list[Ints]] = {}
+        self._ring_tick: Ints = np.full((64, _RING), _NO_TICK)
         self._ring_base: NDArray[np.int32] = np.zeros((64, _RING), np.int32)
 
+    def __len__(self) -> int:
+        return len(self._slots)
+
     def bases(
-        self,
-        models: NDArray[np.int32],
-        ticks: NDArray[np.int64],
-        seconds: NDArray[np.float64],
-        sizes: NDArray[np.int64],
+        self, models: NDArray[np.int32], ticks: Ints, seconds: NDArray[np.float64], sizes: Ints
     ) -> NDArray[np.int32]:
         """The first row of each event's block, opening blocks where there is none; shapes ``(n,)``.
 
@@ -62,105 +78,124 @@ class Blocks:
         if len(models) == 0:
             return np.empty(0, np.int32)
         self._widen_ring(int(models.max()) + 1)
-        slot = ticks % _RING
-        missed = np.flatnonzero(self._ring_tick[models, slot] != ticks)
+        place = ticks % _RING
+        missed = np.flatnonzero(self._ring_tick[models, place] != ticks)
         if not len(missed):
-            return self._ring_base[models, slot]
+            return self._ring_base[models, place]
         # A dictionary keeps the first of each pair, in their order.
-        for model, tick in dict.fromkeys(zip(models[missed].tolist(), ticks[missed].tolist(), strict=True)):
-            block = self.open.get((model, tick)) or self._open(
-                model, tick, (tick + 1) * float(seconds[model]), int(sizes[model]) + 1
-            )
-            self._ring_tick[model, tick % _RING] = tick
-            self._ring_base[model, tick % _RING] = block.base
-        found = self._ring_base[models, slot]
-        crowded = np.flatnonzero(self._ring_tick[models, slot] != ticks)
-        for i in crowded.tolist():
-            found[i] = self.open[int(models[i]), int(ticks[i])].base
+        pairs = list(dict.fromkeys(zip(models[missed].tolist(), ticks[missed].tolist(), strict=True)))
+        new = np.array([pair for pair in pairs if pair not in self._slots], np.int64).reshape(-1, 2)
+        if len(new):
+            model, tick = new[:, 0], new[:, 1]
+            self._open(model, tick, (tick + 1) * seconds[model], sizes[model] + 1)
+        self._remember(np.array([self._slots[pair] for pair in pairs], np.int64))
+        found = self._ring_base[models, place]
+        for i in np.flatnonzero(self._ring_tick[models, place] != ticks).tolist():
+            found[i] = self._table["base"][self._slots[int(models[i]), int(ticks[i])]]
         return found
 
-    def ensure(self, model: int, size: int) -> None:
-        """Move the open blocks of ``model`` to where they have at least ``size`` rows."""
-        for block in self._by_model.get(model, ()):
-            if block.size >= size:
-                continue
-            old, old_size = block.base, block.size
-            block.size = _rounded(size)
-            block.base = self._take(block.size)
-            self.counts[block.base : block.base + old_size] = self.counts[old : old + old_size]
-            self.moments[block.base : block.base + old_size] = self.moments[old : old + old_size]
-            self._give(old, old_size)
-            self._forget(block)
+    def ensure(self, sizes: dict[int, int]) -> None:
+        """Move the open blocks of some models to where they have at least so many rows, by model."""
+        table = self._table
+        least = np.zeros(max(sizes, default=-1) + 2, np.int64)
+        least[list(sizes)] = list(sizes.values())
+        wanted = least[np.minimum(table["model"], len(least) - 1)]  # the last one is nobody's, and a free slot's -1
+        moved = np.flatnonzero(table["size"] < wanted)
+        if not len(moved):
+            return
+        old, old_size = table["base"][moved], table["size"][moved]
+        table["size"][moved] = _rounded(wanted[moved])
+        table["base"][moved] = self._take(table["size"][moved])
+        kept, grown = _rows_of(old, old_size), _rows_of(table["base"][moved], old_size)
+        self.counts[grown], self.moments[grown] = self.counts[kept], self.moments[kept]
+        self._give(old, old_size)
+        self._forget(moved)
 
-    def due(self, watermark: float) -> list[tuple[float, list[Block]]]:
+    def due(self, watermark: float) -> list[tuple[float, OpenBlocks]]:
         """Ticks that ended at ``watermark`` or before, oldest first, each with its blocks ordered by model.
 
         The caller takes their sums and then closes every one of them.
         """
         ends = sorted(end for end in self._due if end <= watermark)
-        return [(end, sorted(self._due.pop(end), key=lambda block: block.model)) for end in ends]
+        return [(end, self._chosen(np.concatenate(self._due.pop(end)))) for end in ends]
 
     def ends(self) -> NDArray[np.float64]:
         """Ends of all open ticks, in no order."""
         return np.fromiter(self._due, np.float64, len(self._due))
 
-    def close(self, *blocks: Block) -> None:
+    def opened(self) -> OpenBlocks:
+        """All open blocks, ordered by model and tick."""
+        return self._chosen(np.fromiter(self._slots.values(), np.int64, len(self._slots)))
+
+    def close(self, blocks: OpenBlocks) -> None:
         """Give the rows of due ``blocks`` back; their sums must have been taken before."""
-        self._empty(np.array([block.base for block in blocks]), np.array([block.size for block in blocks]))
-        for block in blocks:
-            del self.open[block.model, block.tick]
-            self._by_model[block.model].remove(block)
-            self._free.setdefault(block.size, []).append(block.base)
-        models = np.array([block.model for block in blocks])
-        ticks = np.array([block.tick for block in blocks])
-        slots = ticks % _RING
-        held = self._ring_tick[models, slots] == ticks
-        self._ring_tick[models[held], slots[held]] = _NO_TICK
+        self._give(blocks.base, blocks.size)
+        self._forget(blocks.slot)
+        self._table["model"][blocks.slot] = -1
+        self._table["size"][blocks.slot] = 0
+        self._free_slots += blocks.slot.tolist()
+        for pair in zip(blocks.model.tolist(), blocks.tick.tolist(), strict=True):
+            del self._slots[pair]
 
     def restore(
         self, model: int, tick: int, end: float, counts: NDArray[np.uint32], moments: NDArray[np.float64]
     ) -> None:
         """Open a block with sums that were stored."""
-        block = self._open(model, tick, end, len(counts))
-        self.counts[block.base : block.base + len(counts)] = counts
-        self.moments[block.base : block.base + len(counts)] = moments
-
-    def sums(self, block: Block) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-        """Counts and moments of ``block``, as views."""
-        part = slice(block.base, block.base + block.size)
-        return self.counts[part], self.moments[part]
+        self._open(np.array([model]), np.array([tick]), np.array([end]), np.array([len(counts)]))
+        base = int(self._table["base"][self._slots[model, tick]])
+        self.counts[base : base + len(counts)] = counts
+        self.moments[base : base + len(counts)] = moments
 
     def nbytes(self) -> int:
         """Bytes that the arena holds."""
         return self.counts.nbytes + self.moments.nbytes
 
-    def _open(self, model: int, tick: int, end: float, size: int) -> Block:
-        size = _rounded(size)
-        block = Block(model, tick, end, self._take(size), size)
-        self.open[model, tick] = block
-        self._due.setdefault(end, []).append(block)
-        self._by_model.setdefault(model, []).append(block)
-        return block
+    def _chosen(self, slots: Ints) -> OpenBlocks:
+        slots = slots[np.lexsort((self._table["tick"][slots], self._table["model"][slots]))]
+        return OpenBlocks(slots, *(self._table[name][slots] for name in ("model", "tick", "end", "base", "size")))
 
-    def _take(self, size: int) -> int:
-        free = self._free.get(size)
-        if free:
-            return free.pop()
-        base = self._end
-        self._end += size
+    def _open(self, model: Ints, tick: Ints, end: NDArray[np.float64], size: Ints) -> None:
+        while len(self._free_slots) < len(model):
+            self._more_slots()
+        slots = np.array(self._free_slots[-len(model) :], np.int64)
+        del self._free_slots[-len(model) :]
+        size = _rounded(size)
+        for name, values in (("model", model), ("tick", tick), ("end", end), ("size", size)):
+            self._table[name][slots] = values
+        self._table["base"][slots] = self._take(size)
+        self._slots.update(zip(zip(model.tolist(), tick.tolist(), strict=True), slots.tolist(), strict=True))
+        order = np.argsort(end, kind="stable")
+        ends, starts = np.unique(end[order], return_index=True)
+        for one, own in zip(ends.tolist(), np.split(slots[order], starts[1:]), strict=True):
+            self._due.setdefault(one, []).append(own)
+
+    def _more_slots(self) -> None:
+        held = len(self._table["model"])
+        self._free_slots = [*range(2 * held - 1, held - 1, -1), *self._free_slots]
+        self._table = {name: np.concatenate([old, np.zeros_like(old)]) for name, old in self._table.items()}
+        self._table["model"][held:] = -1
+
+    def _take(self, sizes: Ints) -> Ints:
+        """Rows for blocks of ``sizes``: those that were given back, else new ones."""
+        bases = np.empty(len(sizes), np.int64)
+        for size in np.unique(sizes).tolist():
+            wanting = np.flatnonzero(sizes == size)
+            free = self._free.setdefault(size, [])
+            had = min(len(free), len(wanting))
+            bases[wanting[:had]] = free[len(free) - had :]
+            del free[len(free) - had :]
+            bases[wanting[had:]] = self._end + size * np.arange(len(wanting) - had)
+            self._end += size * (len(wanting) - had)
         if self._end > len(self.counts):
             self._grow()
-        return base
+        return bases
 
-    def _give(self, base: int, size: int) -> None:
-        self._empty(np.array([base]), np.array([size]))
-        self._free.setdefault(size, []).append(base)
-
-    def _empty(self, bases: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
-        stops = np.cumsum(sizes)
-        at = np.arange(stops[-1]) + np.repeat(bases - stops + sizes, sizes)
+    def _give(self, bases: Ints, sizes: Ints) -> None:
+        at = _rows_of(bases, sizes)
         self.counts[at] = 0
         self.moments[at] = _EMPTY_MOMENTS
+        for size in np.unique(sizes).tolist():
+            self._free.setdefault(size, []).extend(bases[sizes == size].tolist())
 
     def _grow(self) -> None:
         rows = max(self._end, len(self.counts) + len(self.counts) // 2)
@@ -170,10 +205,20 @@ class Blocks:
         moments[: len(self.moments)] = self.moments
         self.counts, self.moments = counts, moments
 
-    def _forget(self, block: Block) -> None:
-        slot = block.tick % _RING
-        if self._ring_tick[block.model, slot] == block.tick:
-            self._ring_tick[block.model, slot] = _NO_TICK
+    def _remember(self, slots: Ints) -> None:
+        """Let the ring find these blocks; of those that share a place in it, one."""
+        model, tick = self._table["model"][slots], self._table["tick"][slots]
+        self._ring_tick[model, tick % _RING] = tick
+        # Which of several wins is numpy's to say: the base is taken from the tick that is there.
+        won = self._ring_tick[model, tick % _RING] == tick
+        self._ring_base[model[won], tick[won] % _RING] = self._table["base"][slots[won]]
+
+    def _forget(self, slots: Ints) -> None:
+        model, tick = self._table["model"][slots], self._table["tick"][slots]
+        known = model < len(self._ring_tick)
+        model, tick = model[known], tick[known]
+        held = self._ring_tick[model, tick % _RING] == tick
+        self._ring_tick[model[held], tick[held] % _RING] = _NO_TICK
 
     def _widen_ring(self, models: int) -> None:
         if models <= len(self._ring_tick):
@@ -184,5 +229,11 @@ class Blocks:
         self._ring_base = np.concatenate([self._ring_base, np.zeros((more, _RING), np.int32)])
 
 
-def _rounded(size: int) -> int:
-    return -(-(size + _SLACK) // 8) * 8
+def _rounded(sizes: Ints) -> Ints:
+    return -(-(sizes + _SLACK) // 8) * 8
+
+
+def _rows_of(bases: Ints, sizes: Ints) -> Ints:
+    """Indices of the rows of blocks, one block behind the other."""
+    stops = np.cumsum(sizes)
+    return np.arange(stops[-1] if len(stops) else 0) + np.repeat(bases - stops + sizes, sizes)

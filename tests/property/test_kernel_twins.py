@@ -84,8 +84,11 @@ def test_packing(seed: int) -> None:
         numbered = rng.random(rows) < 0.3
         moments[numbered] = np.sort(rng.normal(size=(int(numbered.sum()), 4)), axis=1)
         sums.append((counts, moments))
-    assert list(pack_all(sums)) == [pack(*each) for each in sums]
-    assert list(pack_all([])) == []
+    counts, moments = (np.concatenate(part) for part in zip(*sums, strict=True))
+    sizes = np.array([len(part) for part, _ in sums])
+    starts = np.cumsum(sizes) - sizes
+    assert list(pack_all(counts, moments, starts, sizes)) == [pack(*each) for each in sums]
+    assert list(pack_all(counts, moments, starts[:0], sizes[:0])) == []
 
 
 @settings(max_examples=30, deadline=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -138,6 +138,23 @@ def test_find_is_twin(inserted: list[int], others: list[int]) -> None:
     assert table.find_twin(wanted).tolist() == want
     assert [table.find_one(key) for key in wanted.tolist()] == want
     assert len(table) == len(expected)
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.integers(1, 40) | st.integers(1, 2**64 - 1), max_size=900), max_size=4))
+def test_insert_many_is_insert(is_compiled: bool, monkeypatch: pytest.MonkeyPatch, batches: list[list[int]]) -> None:
+    """Keys that come together are found as if they had come one by one, whether the table must grow or not."""
+    if not is_compiled:
+        monkeypatch.setattr(table_module, "compiled", lambda: None)
+    table, expected = Table(), {}
+    for batch in batches:
+        values = np.arange(len(batch)) + len(expected)
+        table.insert_many(np.array(batch, np.uint64), values)
+        expected |= zip(batch, values.tolist(), strict=True)
+    assert [table.find_one(key) for key in expected] == list(expected.values())
+    assert len(table) == len(expected)
+    assert 2 * len(table) <= len(table.keys)
 
 
 def test_table_grows_and_forgets() -> None:

@@ -143,7 +143,7 @@ def everything(stage: Stage) -> dict[str, Any]:
         for model in range(len(fleet.models))
         for t in stage.log.read(model, -np.inf, START + 100 * DAY)
     ]
-    assert not fleet.blocks.open
+    assert not len(fleet.blocks)
     return {
         "incidents": sorted(json.dumps(incident_document(i)) for i in known),
         "models": [json.dumps(model_document(fleet, row, 1)) for row in range(len(fleet.models))],

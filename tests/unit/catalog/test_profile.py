@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from monitor.catalog.installing import Installer
 from monitor.catalog.models import Models, Phase
 from monitor.catalog.policies import Policy
-from monitor.catalog.profile import MAGIC, Profile, SeriesProfile, category_series, install, load, number_series, save
+from monitor.catalog.profile import MAGIC, Profile, SeriesProfile, category_series, load, number_series, save
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.errors import ProfileError
 from monitor.kernels.hashing import hash64
@@ -155,7 +156,9 @@ def test_any_values_make_a_reference(
 def installed(profile: Profile) -> tuple[Models, Series, list[int]]:
     models, series = Models(1), Series()
     model = models.add(profile.model, hash64(profile.model.encode()), Policy(), 1.7e9)
-    rows = install(profile, "d" * 64, models, series, model)
+    installer = Installer(models, series)
+    installer.install(profile, "d" * 64, model)
+    rows = installer.begin()
     return models, series, rows.tolist()
 
 

@@ -11,7 +11,7 @@ from monitor.clock import ManualClock
 from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
 from monitor.events.raw import Partition, RawBatch
-from monitor.fleet import ClosedTick, Fleet
+from monitor.fleet import ClosedTicks, Fleet
 from monitor.incidents.incident import Incident
 from monitor.ingest.files import FilesSource
 from monitor.pipeline import Pace, Pipeline, Surroundings
@@ -76,7 +76,7 @@ class Stage:
         fleet: Fleet,
         time: EventTime,
         positions: Mapping[Partition, int],
-        ticks: list[ClosedTick],
+        ticks: list[ClosedTicks],
         incidents: list[Incident],
     ) -> None:
         self._checkpoint.save(fleet, time, positions, ticks, incidents)

@@ -78,7 +78,7 @@ def test_documents_are_the_same(database: Database) -> None:
         event(START + 30 * HOUR + i, {"x": 0.5, "c": "b", "ö": True}, model=m) for i in range(5) for m in ("m", "n/ä")
     ]
     ours, theirs = feed(fleet, more), feed(again, more)
-    assert [(t.model, t.end) for t in ours.ticks] == [(t.model, t.end) for t in theirs.ticks]
+    assert [(t.models.tolist(), t.end) for t in ours.ticks] == [(t.models.tolist(), t.end) for t in theirs.ticks]
     for a, b in zip(ours.ticks, theirs.ticks, strict=True):
         assert np.array_equal(a.counts, b.counts)
         assert np.array_equal(a.moments, b.moments)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from fleets.build import DAY, HOUR, START
 
-from monitor.fleet import ClosedTick
+from monitor.fleet import ClosedTicks
 from monitor.kernels.tally import COLUMNS
 from monitor.store.database import Database, Writes
-from monitor.store.ticklog import LEVELS, TickLog
+from monitor.store.ticklog import LEVELS, ClosedTick, TickLog
 
 RNG = np.random.default_rng(41)
 
@@ -31,9 +31,14 @@ def tick(model: int, end: float, rows: int = 3) -> ClosedTick:
     return ClosedTick(model, end, counts, np.column_stack([sums, low, low + 1]))
 
 
+def closed(tick: ClosedTick) -> ClosedTicks:
+    sizes = np.array([len(tick.counts)])
+    return ClosedTicks(tick.end, np.array([tick.model]), np.zeros(1, np.int64), sizes, tick.counts, tick.moments)
+
+
 def append(database: Database, log: TickLog, ticks: list[ClosedTick]) -> None:
     writes = Writes()
-    log.append(ticks, writes)
+    log.append([closed(tick) for tick in ticks], writes)
     database.commit(writes)
 
 

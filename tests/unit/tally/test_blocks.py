@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from monitor.tally.blocks import Blocks
+from monitor.tally.blocks import Blocks, OpenBlocks
 
 SECONDS = np.array([60.0, 60.0, 3600.0])
 
@@ -16,12 +16,17 @@ def open_at(blocks: Blocks, pairs: list[tuple[int, int]], sizes: list[int]) -> l
     return blocks.bases(models.astype(np.int32), ticks.astype(np.int64), SECONDS, np.array(sizes)).tolist()
 
 
+def rows_of(opened: OpenBlocks) -> list[slice]:
+    return [slice(b, b + n) for b, n in zip(opened.base.tolist(), opened.size.tolist(), strict=True)]
+
+
 def test_rows_do_not_overlap() -> None:
     """Open blocks of many models and ticks share no row, and each is found where it was opened."""
     blocks = Blocks()
     pairs = [(model, tick) for tick in range(40) for model in range(3)]
     bases = open_at(blocks, pairs, [5, 12, 700])
-    spans = sorted((block.base, block.base + block.size) for block in blocks.open.values())
+    opened = blocks.opened()
+    spans = sorted(zip(opened.base.tolist(), (opened.base + opened.size).tolist(), strict=True))
     assert len(spans) == len(pairs)
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
     assert len(blocks.counts) >= spans[-1][1]
@@ -43,50 +48,73 @@ def test_due_in_order_and_rows_come_back_empty() -> None:
     open_at(blocks, [(1, 3), (0, 3), (2, 0), (0, 1)], [2, 2, 2])
     assert sorted(blocks.ends().tolist()) == [120.0, 240.0, 3600.0]
     due = blocks.due(3599.0)
-    assert [(end, [block.model for block in group]) for end, group in due] == [(120.0, [0]), (240.0, [0, 1])]
+    assert [(end, group.model.tolist()) for end, group in due] == [(120.0, [0]), (240.0, [0, 1])]
     for _, group in due:
-        for block in group:
-            counts, moments = blocks.sums(block)
-            counts[:], moments[:] = 7, 7.0
-            blocks.close(block)
+        for rows in rows_of(group):
+            blocks.counts[rows], blocks.moments[rows] = 7, 7.0
+        blocks.close(group)
     assert blocks.due(3599.0) == []
     open_at(blocks, [(0, 100), (1, 100)], [2, 2, 2])
-    for key in ((0, 100), (1, 100)):
-        counts, moments = blocks.sums(blocks.open[key])
-        assert counts.sum() == 0
-        assert moments.tolist() == [[0.0, 0.0, np.inf, -np.inf]] * len(counts)
+    for rows in rows_of(blocks.opened()):
+        assert blocks.counts[rows].sum() == 0
+        assert blocks.moments[rows].tolist() == [[0.0, 0.0, np.inf, -np.inf]] * (rows.stop - rows.start)
 
 
 def test_growing_keeps_what_was_counted() -> None:
     """A model that gets series while its ticks are open keeps their sums, and its events find the new place."""
     blocks = Blocks()
     before = open_at(blocks, [(0, 1), (0, 2), (1, 1)], [3, 3, 3])
-    for key in blocks.open:
-        counts, moments = blocks.sums(blocks.open[key])
-        counts[1, 2], moments[2, 3] = 10 + key[1], 5.0
-    blocks.ensure(0, 500)
+    for tick, rows in zip(blocks.opened().tick.tolist(), rows_of(blocks.opened()), strict=True):
+        blocks.counts[rows.start + 1, 2], blocks.moments[rows.start + 2, 3] = 10 + tick, 5.0
+    blocks.ensure({0: 500})
     after = open_at(blocks, [(0, 1), (0, 2), (1, 1)], [500, 3, 3])
     assert after[2] == before[2]
     assert not set(after[:2]) & set(before)
-    for key, block in blocks.open.items():
-        counts, moments = blocks.sums(block)
-        assert counts[1, 2] == 10 + key[1]
+    for tick, rows in zip(blocks.opened().tick.tolist(), rows_of(blocks.opened()), strict=True):
+        counts, moments = blocks.counts[rows], blocks.moments[rows]
+        assert counts[1, 2] == 10 + tick
         assert moments[2, 3] == 5.0
-        assert counts.sum() == 10 + key[1]
+        assert counts.sum() == 10 + tick
 
 
 def test_restored_as_it_was() -> None:
     """A stored block is opened again with its sums, at its model, tick and end."""
     blocks, again = Blocks(), Blocks()
     open_at(blocks, [(2, 5)], [9, 9, 9])
-    block = blocks.open[2, 5]
-    counts, moments = blocks.sums(block)
+    (rows,) = rows_of(blocks.opened())
+    counts, moments = blocks.counts[rows], blocks.moments[rows]
     counts[3], moments[3] = 4, 2.0
-    again.restore(2, 5, block.end, counts, moments)
-    [(end, [restored])] = again.due(np.inf)
-    assert (end, restored.model, restored.tick) == (block.end, 2, 5)
-    assert np.array_equal(again.sums(restored)[0][: len(counts)], counts)
-    assert np.array_equal(again.sums(restored)[1][: len(counts)], moments)
+    end = float(blocks.opened().end[0])
+    again.restore(2, 5, end, counts, moments)
+    [(restored_end, restored)] = again.due(np.inf)
+    assert (restored_end, restored.model.tolist(), restored.tick.tolist()) == (end, [2], [5])
+    (rows,) = rows_of(restored)
+    assert np.array_equal(again.counts[rows][: len(counts)], counts)
+    assert np.array_equal(again.moments[rows][: len(counts)], moments)
+
+
+def test_many_at_once() -> None:
+    """Thousands of blocks of all sizes open, grow and close, and every one has its own rows throughout."""
+    rng = np.random.default_rng(3)
+    blocks = Blocks()
+    sizes = rng.integers(1, 60, 900)
+    seconds = np.full(900, 60.0)
+    for tick in range(8):
+        models = rng.integers(0, 900, 2000).astype(np.int32)
+        bases = blocks.bases(models, np.full(2000, tick), seconds, sizes)
+        np.add.at(blocks.counts[:, 0], bases, 1)
+        grown = rng.integers(0, 900, 30).tolist()
+        sizes[grown] += 40
+        blocks.ensure({model: int(sizes[model]) + 1 for model in grown})
+        opened = blocks.opened()
+        own = np.concatenate([np.arange(rows.start, rows.stop) for rows in rows_of(opened)])
+        assert len(np.unique(own)) == len(own)
+        assert (opened.size > sizes[opened.model]).all()
+        newest = opened.tick == tick
+        assert blocks.counts[opened.base[newest], 0].tolist() == np.bincount(models)[np.unique(models)].tolist()
+        for _, group in blocks.due((tick - 1) * 60.0):
+            blocks.close(group)
+    assert len(blocks) == len(blocks.opened())
 
 
 def test_memory_is_had_again() -> None:
@@ -95,7 +123,6 @@ def test_memory_is_had_again() -> None:
     for tick in range(1000):
         open_at(blocks, [(0, tick), (1, tick)], [50, 50, 50])
         for _, group in blocks.due((tick + 1) * 60.0):
-            for block in group:
-                blocks.close(block)
+            blocks.close(group)
     assert blocks.nbytes() == Blocks().nbytes()
-    assert not blocks.open
+    assert not len(blocks)
