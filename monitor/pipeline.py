@@ -21,7 +21,7 @@ from monitor.ingest.source import Source
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import EVENT_KINDS, Metrics
 
-BATCH_RECORDS = 1000
+BATCH_RECORDS = 2000
 """Records of one turn: larger batches leave the cache, smaller ones pay Python more often."""
 POLL_SECONDS = 0.1
 """The longest that a quiet turn waits, and so the longest that a question to the loop does."""
@@ -38,6 +38,9 @@ _FLUSH_SECONDS = 1.0
 """The longest that a commit waits for dead letters before it is put off."""
 
 _KIND_PARTS = (Part.PREDICTION, Part.OUTCOME, Part.FEATURES, Part.METRICS, Part.SENSITIVE, Part.LIFECYCLE)
+_KIND_OF_PARTS = np.argmax(np.arange(2 * max(Part))[:, None] & np.array(_KIND_PARTS) > 0, axis=1)
+"""The first of :data:`_KIND_PARTS` that an event has, by its parts; 0 where it has none."""
+_ANY_KIND = np.uint16(sum(_KIND_PARTS))
 
 
 class DeadLetterBox(Protocol):
@@ -248,12 +251,13 @@ class Pipeline:
     def _count(self, raw: RawBatch, batch: EventBatch) -> None:
         """Count a decoded batch: events by topic and kind, dead letters by reason."""
         metrics = self._metrics
-        topics = np.array([partition.topic for partition in raw.partitions])[raw.source[batch.record]]
-        kinds = np.select([(batch.parts & part) > 0 for part in _KIND_PARTS], range(len(_KIND_PARTS)), -1)
-        for topic in dict.fromkeys(partition.topic for partition in raw.partitions):
-            counts = np.bincount(kinds[(topics == topic) & (kinds >= 0)], minlength=len(_KIND_PARTS))
-            for i in np.flatnonzero(counts).tolist():
-                metrics.events.labels(topic, EVENT_KINDS[i]).inc(int(counts[i]))
+        topics = list(dict.fromkeys(partition.topic for partition in raw.partitions))
+        topic_of = np.array([topics.index(partition.topic) for partition in raw.partitions], np.int64)
+        places = topic_of[raw.source[batch.record]] * len(_KIND_PARTS) + _KIND_OF_PARTS[batch.parts]
+        counts = np.bincount(places[(batch.parts & _ANY_KIND) > 0])
+        for place in np.flatnonzero(counts).tolist():
+            topic, kind = divmod(place, len(_KIND_PARTS))
+            metrics.events.labels(topics[topic], EVENT_KINDS[kind]).inc(int(counts[place]))
         for reason, n in zip(*np.unique(batch.reasons, return_counts=True), strict=True):
             metrics.dead_letters.labels(Reason(int(reason)).name.lower()).inc(int(n))
         metrics.unknown_fields.inc(batch.unknown_fields)

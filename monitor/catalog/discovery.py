@@ -55,12 +55,9 @@ class Discovery:
 
         A version that was never met may bring its reference; and the facts of a life are noted in their order.
         """
-        hashes = np.maximum(batch.model.hash, np.uint64(1))
-        pairs = mix(hashes, batch.version.hash)
-        unknown = np.flatnonzero((self._models.versions.find(pairs) < 0) & (batch.version.length > 0))
         turns = batch.lifecycle > 0
         turns[1:] |= turns[:-1].copy()
-        turns[unknown[_first_of_each(pairs[unknown])]] = True
+        turns[self._new_versions(batch, np.maximum(batch.model.hash, np.uint64(1)))] = True
         return turns
 
     def resolve(self, batch: EventBatch) -> Resolved:
@@ -91,14 +88,22 @@ class Discovery:
     def _resolve_versions(
         self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], met: int
     ) -> None:
-        pairs = mix(hashes, batch.version.hash)
-        unknown = np.flatnonzero((self._models.versions.find(pairs) < 0) & (model >= 0) & (batch.version.length > 0))
-        for i in unknown[_first_of_each(pairs[unknown])].tolist():
+        new = self._new_versions(batch, hashes)
+        for i in new[model[new] >= 0].tolist():
             row, version = int(model[i]), batch.string(batch.version, i)
             self._models.note(row, float(batch.time[i]), "version", version)
             self._models.add_version(row, version, int(batch.version.hash[i]))
             if row < met:
                 self.on_version(row, float(batch.time[i]))
+
+    def _new_versions(self, batch: EventBatch, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The first event of each (model, version) that was never met; ``hashes`` are those of the models."""
+        named = np.flatnonzero(batch.version.length > 0)
+        if not len(named):
+            return named
+        pairs = mix(hashes[named], batch.version.hash[named])
+        unknown = np.flatnonzero(self._models.versions.find(pairs) < 0)
+        return named[unknown[_first_of_each(pairs[unknown])]]
 
     def _resolve_series(
         self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32]

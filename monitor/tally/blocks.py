@@ -24,9 +24,9 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class OpenBlocks:
-    """Some open blocks: rows ``[base, base + size)`` of the arena are the sums of ``model`` in its tick number ``tick``.
+    """Some open blocks: rows ``[base, base + size)`` of the arena are the sums of ``model`` in its ``tick``.
 
-    All arrays have shape ``(k,)``; ``end`` is where the tick ends, in seconds since the epoch.
+    ``tick`` is a number: ticks of one length, counted from the epoch. All arrays have shape ``(k,)``; ``end`` is where the tick ends, in seconds since the epoch.
     """
 
     slot: Ints
