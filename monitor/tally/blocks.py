@@ -26,7 +26,8 @@ Ints = NDArray[np.int64]
 class OpenBlocks:
     """Some open blocks: rows ``[base, base + size)`` of the arena are the sums of ``model`` in its ``tick``.
 
-    ``tick`` is a number: ticks of one length, counted from the epoch. All arrays have shape ``(k,)``; ``end`` is where the tick ends, in seconds since the epoch.
+    ``tick`` is a number: ticks of one length, counted from the epoch. ``end`` is where the tick ends, in seconds since
+    the epoch. All arrays have shape ``(k,)``.
     """
 
     slot: Ints
