@@ -157,7 +157,7 @@ class Fleet:
         self._count_events(batch, counted, model, base[counted])
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
-        deferred = tally(resolved.entries, 0, len(batch.event), base, columns, codes, counts, moments)
+        deferred = tally(resolved.entries, base, columns, codes, counts, moments)
         others = 0
         if len(deferred):
             others = place(self.series, batch, resolved.entries, deferred, base, counts, moments, self._categories_max)

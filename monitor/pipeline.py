@@ -21,8 +21,8 @@ from monitor.ingest.source import Source
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import EVENT_KINDS, Metrics
 
-BATCH_RECORDS = 2000
-"""Records of one turn: larger batches leave the cache, smaller ones pay Python more often."""
+BATCH_RECORDS = 4000
+"""Records of one turn: larger batches leave the cache, in smaller ones Python and each model's memory serve fewer."""
 POLL_SECONDS = 0.1
 """The longest that a quiet turn waits, and so the longest that a question to the loop does."""
 

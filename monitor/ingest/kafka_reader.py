@@ -16,7 +16,7 @@ from monitor.ingest.kafka_client import open_client, reason_of
 from monitor.ingest.kafka_cursors import NO_END, Cursors
 
 BATCH_BYTES_MAX = 64 << 20
-"""About how many bytes of values one batch may hold; without it 1,000 records of 1 MiB would be one batch."""
+"""About how many bytes of values one batch may hold; without it 4,000 records of 1 MiB would be one batch."""
 
 METADATA_SECONDS = 3.0
 """How long a turn of the loop may wait for metadata when no broker answers."""

@@ -81,20 +81,6 @@ static inline uint32_t bin_of(double x, const double *edges, uint32_t n)
     return from + (edges[from] < x);
 }
 
-static inline void ask_ahead(int32_t base, int32_t r, const int16_t *local, const double *edges, const uint32_t *counts,
-                             const double *moments)
-{
-    if (base < 0 || r < 0)
-        return;
-    int64_t at = (int64_t)base + local[r];
-    const char *row = (const char *)(counts + at * COLUMNS), *bounds = (const char *)(edges + (int64_t)r * EDGES);
-    for (int64_t line = 0; line < 3; line++)
-        __builtin_prefetch(row + 64 * line, 1);
-    for (int64_t line = 0; line < 4; line++)
-        __builtin_prefetch(bounds + 64 * line);
-    __builtin_prefetch(moments + at * MOMENTS, 1);
-}
-
 /* Counts events into the first rows of their blocks, and into the totals of their models: column 0 every event, column
  * `1 + k` those with any of the parts `asked[k]`. */
 void mw_count_events(int64_t n, const int32_t *base, const int32_t *model, const uint16_t *parts, const double *time,
@@ -113,63 +99,135 @@ void mw_count_events(int64_t n, const int32_t *base, const int32_t *model, const
     }
 }
 
-/* Counts entries [first, last) into the rows of their ticks; what needs Python is listed in `deferred`, its number returned. */
-int64_t mw_tally(int64_t first, int64_t last, const int32_t *event, const uint8_t *type, const int32_t *series,
-                 const double *number, const uint64_t *text, const int32_t *event_base, const int16_t *local,
+typedef struct {
+    const uint8_t *type;
+    const int32_t *series;
+    const double *number;
+    const uint64_t *text;
+    const int16_t *local;
+    const uint8_t *kind, *open, *n_edges;
+    const double *edges, *low, *high;
+    const uint64_t *keys;
+    const int32_t *values;
+    uint64_t mask;
+    uint32_t *counts;
+    double *moments;
+} tally_call;
+
+/* Asks for the memory that counting entry `i` will need. */
+static inline void ask_for(const tally_call *c, int64_t i, int32_t base)
+{
+    int32_t r = c->series[i];
+    if (base < 0 || r < 0)
+        return;
+    int64_t at = (int64_t)base + c->local[r];
+    const char *row = (const char *)(c->counts + at * COLUMNS);
+    for (int64_t line = 0; line < 3; line++)
+        __builtin_prefetch(row + 64 * line, 1);
+    if (c->type[i] == T_NUMBER) {
+        const char *edges = (const char *)(c->edges + (int64_t)r * EDGES);
+        for (int64_t line = 0; line < 4; line++)
+            __builtin_prefetch(edges + 64 * line);
+        __builtin_prefetch(c->low + r);
+        __builtin_prefetch(c->high + r);
+        __builtin_prefetch(c->moments + at * MOMENTS, 1);
+    } else {
+        uint64_t slot = mix((uint64_t)r, c->text[i]) & c->mask;
+        __builtin_prefetch(c->keys + slot);
+        __builtin_prefetch(c->values + slot);
+    }
+}
+
+/* Asks for the columns of entries [first, last). */
+static inline void ask_for_columns(const tally_call *c, int64_t first, int64_t last)
+{
+    __builtin_prefetch(c->type + first);
+    for (int64_t i = first; i < last; i += 8) {
+        __builtin_prefetch(c->series + i);
+        __builtin_prefetch(c->number + i);
+        __builtin_prefetch(c->text + i);
+    }
+}
+
+/* Counts entry `i` of an event whose block begins at row `base`; true where only Python can place it. */
+static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
+{
+    int32_t r = c->series[i];
+    if (r < 0)
+        return 0;
+    int64_t at = (int64_t)base + c->local[r];
+    uint32_t *row = c->counts + at * COLUMNS;
+    row[PRESENT]++;
+    switch (c->type[i]) {
+    case T_NULL:
+        row[NULLS]++;
+        break;
+    case T_DROPPED:
+        row[DROPPED]++;
+        break;
+    case T_NUMBER:
+        if (!isfinite(c->number[i])) {
+            row[INVALID]++;
+        } else if (c->kind[r] == K_CATEGORY) {
+            row[TYPE]++;
+        } else if (c->n_edges[r] == 0) {
+            return 1;
+        } else {
+            const double *e = c->edges + (int64_t)r * EDGES;
+            double x = c->number[i], *m = c->moments + at * MOMENTS;
+            row[bin_of(x, e, c->n_edges[r])]++;
+            row[BELOW] += x < c->low[r];
+            row[ABOVE] += x > c->high[r];
+            double d = x - e[c->n_edges[r] >> 1];
+            m[0] += d;
+            m[1] += d * d;
+            if (x < m[2]) m[2] = x;
+            if (x > m[3]) m[3] = x;
+        }
+        break;
+    default:
+        if (c->kind[r] == K_NUMBER) {
+            row[TYPE]++;
+        } else {
+            int32_t code = c->kind[r] == K_UNKNOWN ? -1 : find(mix((uint64_t)r, c->text[i]), c->keys, c->values, c->mask);
+            if (code < 0 && c->open[r])
+                return 1;
+            row[code < 0 ? UNSEEN_BIN : code]++;
+        }
+    }
+    return 0;
+}
+
+/* Counts the entries of `n` events into the rows of their ticks, event `order[k]` with entries from `start` on to the
+ * next event's. What needs Python is listed in `deferred`, its number returned. Where an order puts events of one block
+ * behind one another, their rows and edges come from memory once. */
+int64_t mw_tally(int64_t n, const int32_t *order, const int64_t *start, const int32_t *event_base, const uint8_t *type,
+                 const int32_t *series, const double *number, const uint64_t *text, const int16_t *local,
                  const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
                  uint32_t *counts, double *moments, int64_t *deferred)
 {
+    tally_call c = {type, series, number, text, local, kind, open, n_edges, edges, low, high,
+                    keys, values, mask, counts, moments};
     int64_t n_deferred = 0;
-    for (int64_t i = first; i < last; i++) {
-        int32_t base = event_base[event[i]], r = series[i];
-        if (i + AHEAD < last)
-            ask_ahead(event_base[event[i + AHEAD]], series[i + AHEAD], local, edges, counts, moments);
-        if (base < 0 || r < 0)
-            continue;
-        int64_t at = (int64_t)base + local[r];
-        uint32_t *row = counts + at * COLUMNS;
-        row[PRESENT]++;
-        switch (type[i]) {
-        case T_NULL:
-            row[NULLS]++;
-            break;
-        case T_DROPPED:
-            row[DROPPED]++;
-            break;
-        case T_NUMBER:
-            if (!isfinite(number[i])) {
-                row[INVALID]++;
-            } else if (kind[r] == K_CATEGORY) {
-                row[TYPE]++;
-            } else if (n_edges[r] == 0) {
+    for (int64_t k = 0; k < n; k++) {
+        int64_t first = start[order[k]], last = start[order[k] + 1], behind = 0, end = 0;
+        int32_t base = event_base[order[k]], next = -1;
+        if (k + 1 < n) {
+            next = event_base[order[k + 1]];
+            behind = start[order[k + 1]] - last;
+            end = start[order[k + 1] + 1];
+        }
+        if (k + 2 < n)
+            ask_for_columns(&c, start[order[k + 2]], start[order[k + 2] + 1]);
+        for (int64_t i = first; i < last; i++) {
+            int64_t ahead = i + AHEAD;
+            if (ahead < last)
+                ask_for(&c, ahead, base);
+            else if (ahead + behind < end)
+                ask_for(&c, ahead + behind, next);
+            if (base >= 0 && count_entry(&c, i, base))
                 deferred[n_deferred++] = i;
-            } else {
-                const double *e = edges + (int64_t)r * EDGES;
-                double x = number[i], *m = moments + at * MOMENTS;
-                uint32_t from = bin_of(x, e, n_edges[r]);
-                row[from]++;
-                row[BELOW] += x < low[r];
-                row[ABOVE] += x > high[r];
-                double d = x - e[n_edges[r] >> 1];
-                m[0] += d;
-                m[1] += d * d;
-                if (x < m[2]) m[2] = x;
-                if (x > m[3]) m[3] = x;
-            }
-            break;
-        default:
-            if (kind[r] == K_NUMBER) {
-                row[TYPE]++;
-            } else {
-                int32_t code = kind[r] == K_UNKNOWN ? -1 : find(mix((uint64_t)r, text[i]), keys, values, mask);
-                if (code >= 0)
-                    row[code]++;
-                else if (open[r])
-                    deferred[n_deferred++] = i;
-                else
-                    row[UNSEEN_BIN]++;
-            }
         }
     }
     return n_deferred;

@@ -56,15 +56,13 @@ class SeriesColumns:
 
 def tally(
     entries: Entries,
-    first: int,
-    last: int,
     event_base: NDArray[np.int32],
     series: SeriesColumns,
     categories: Table,
     counts: NDArray[np.uint32],
     moments: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Count entries ``[first, last)`` into ``counts`` (rows, 40) and ``moments`` (rows, 4).
+    """Count ``entries`` into ``counts`` (rows, 40) and ``moments`` (rows, 4).
 
     ``event_base`` gives each event the first row of its tick's block, or -1 for an event that is not counted.
     Returns the indices of the entries that only the catalogue can place: numbers without bins yet, categories that
@@ -72,12 +70,17 @@ def tally(
     """
     kernels = compiled()
     if kernels is None:
-        return tally_twin(entries, first, last, event_base, series, categories, counts, moments)
-    deferred = np.empty(max(last - first, 1), np.int64)
+        return tally_twin(entries, event_base, series, categories, counts, moments)
+    deferred = np.empty(len(entries.event) + 1, np.int64)
+    n_events = len(event_base)
+    # Events of one block in a row: a fleet is larger than a cache. The order within a block stays, so sums do too.
+    order = np.argsort(event_base, kind="stable").astype(np.int32)
+    start = np.zeros(n_events + 1, np.int64)
+    np.cumsum(np.bincount(entries.event, minlength=n_events), out=start[1:])
     n = kernels.mw_tally(
-        first,
-        last,
-        *(_pointer(a) for a in (entries.event, entries.type, entries.series, entries.number, entries.text, event_base)),
+        n_events,
+        *(_pointer(a) for a in (order, start, event_base)),
+        *(_pointer(a) for a in (entries.type, entries.series, entries.number, entries.text)),
         *(_pointer(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
         *(_pointer(a) for a in (series.low, series.high, categories.keys, categories.values)),
         categories.mask,
@@ -85,13 +88,11 @@ def tally(
         _pointer(moments),
         _pointer(deferred),
     )
-    return deferred[:n]
+    return np.sort(deferred[:n])
 
 
 def tally_twin(
     entries: Entries,
-    first: int,
-    last: int,
     event_base: NDArray[np.int32],
     series: SeriesColumns,
     categories: Table,
@@ -99,8 +100,7 @@ def tally_twin(
     moments: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """What :func:`tally` does, in numpy."""
-    i = np.arange(first, last)
-    i = i[(event_base[entries.event[i]] >= 0) & (entries.series[i] >= 0)]
+    i = np.flatnonzero((event_base[entries.event] >= 0) & (entries.series >= 0))
     rows = entries.series[i]
     at = event_base[entries.event[i]].astype(np.int64) + series.local[rows]
     kinds, types = series.kind[rows], entries.type[i]

@@ -72,6 +72,11 @@ def worlds(draw: st.DrawFn) -> tuple[Entries, NDArray[np.int32], SeriesColumns, 
     return entries, base, series, categories
 
 
+def part(entries: Entries, first: int, last: int) -> Entries:
+    columns = (entries.event, entries.type, entries.series, entries.number, entries.text)
+    return Entries(*(column[first:last] for column in columns))
+
+
 def arena() -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     rows = ROWS * (SERIES + 1)
     return np.zeros((rows, COLUMNS), np.uint32), np.tile(EMPTY, (rows, 1))
@@ -84,9 +89,8 @@ def test_compiled_is_twin(world: tuple) -> None:
     """Counts, moments and what is left to the catalogue are the same, bit for bit."""
     entries, base, series, categories = world
     ours, twins = arena(), arena()
-    m = len(entries.event)
-    left = tally(entries, 0, m, base, series, categories, *ours)
-    left_twin = tally_twin(entries, 0, m, base, series, categories, *twins)
+    left = tally(entries, base, series, categories, *ours)
+    left_twin = tally_twin(entries, base, series, categories, *twins)
     assert left.tolist() == left_twin.tolist()
     assert np.array_equal(ours[0], twins[0])
     assert np.array_equal(ours[1], twins[1], equal_nan=True)
@@ -97,13 +101,12 @@ def test_compiled_is_twin(world: tuple) -> None:
 def test_parts_make_the_whole(world: tuple, where: float) -> None:
     """Two parts, counted apart and merged by the store, are the sums of all: sums to rounding, the rest exactly."""
     entries, base, series, categories = world
-    m = len(entries.event)
-    cut = int(where * m)
+    cut = int(where * len(entries.event))
     whole, first, second = arena(), arena(), arena()
     with np.errstate(all="ignore"):
-        tally(entries, 0, m, base, series, categories, *whole)
-        tally(entries, 0, cut, base, series, categories, *first)
-        tally(entries, cut, m, base, series, categories, *second)
+        tally(entries, base, series, categories, *whole)
+        tally(part(entries, 0, cut), base, series, categories, *first)
+        tally(part(entries, cut, len(entries.event)), base, series, categories, *second)
         merged = merge(unpack(pack(*first)), unpack(pack(*second)))
     assert np.array_equal(merged[0], whole[0])
     assert np.array_equal(merged[1][:, 2:], whole[1][:, 2:])
@@ -118,7 +121,7 @@ def test_every_entry_has_one_place(world: tuple) -> None:
     entries, base, series, categories = world
     counts, moments = arena()
     with np.errstate(all="ignore"):
-        left = tally(entries, 0, len(entries.event), base, series, categories, counts, moments)
+        left = tally(entries, base, series, categories, counts, moments)
     counting = int(((base[entries.event] >= 0) & (entries.series >= 0)).sum())
     assert int(counts[:, PRESENT].sum()) == counting
     assert int(counts[:, :BINS].sum() + counts[:, BINS : TYPE + 2].sum()) + len(left) == counting
