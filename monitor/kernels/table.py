@@ -37,24 +37,23 @@ def compiled() -> ctypes.CDLL | None:
 
 
 def mix(a: Keys, b: Keys) -> Keys:
-    """One key out of two, elementwise; never 0, which marks a free slot. Twin of ``mix`` in ``tally.c``."""
+    """One key out of two, elementwise; never 0, which marks a free slot. Twin of ``mix`` in ``tally.c``.
+
+    ``b`` is a hash. ``a`` may be a small number, as rows are: it is spread over all bits before the two meet, else the
+    same text under two neighbouring rows would have one key.
+    """
     a, b = np.broadcast_arrays(np.asarray(a, np.uint64), np.asarray(b, np.uint64))
     with np.errstate(over="ignore"):
-        h = (a ^ (b + np.uint64(0x9E3779B97F4A7C15) + (a << np.uint64(6)) + (a >> np.uint64(2)))) * np.uint64(
-            0xFF51AFD7ED558CCD
-        )
-        h ^= h >> np.uint64(32)
-        h *= np.uint64(0xC4CEB9FE1A85EC53)
+        h = (a + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xFF51AFD7ED558CCD)
+        h = ((h ^ h >> np.uint64(32)) ^ b) * np.uint64(0xC4CEB9FE1A85EC53)
     h ^= h >> np.uint64(29)
     return np.where(h == 0, np.uint64(1), h)
 
 
 def mix_one(a: int, b: int) -> int:
     """:func:`mix` of two plain integers in [0, 2**64)."""
-    h = (a ^ (b + 0x9E3779B97F4A7C15 + (a << 6 & _MASK) + (a >> 2))) & _MASK
-    h = h * 0xFF51AFD7ED558CCD & _MASK
-    h ^= h >> 32
-    h = h * 0xC4CEB9FE1A85EC53 & _MASK
+    h = (a + 0x9E3779B97F4A7C15) * 0xFF51AFD7ED558CCD & _MASK
+    h = ((h ^ h >> 32) ^ b) * 0xC4CEB9FE1A85EC53 & _MASK
     h ^= h >> 29
     return h or 1
 

@@ -14,9 +14,8 @@ enum { K_UNKNOWN = 0, K_NUMBER = 1, K_CATEGORY = 2 };
 
 static inline uint64_t mix(uint64_t a, uint64_t b)
 {
-    uint64_t h = (a ^ (b + 0x9e3779b97f4a7c15ULL + (a << 6) + (a >> 2))) * 0xff51afd7ed558ccdULL;
-    h ^= h >> 32;
-    h *= 0xc4ceb9fe1a85ec53ULL;
+    uint64_t h = (a + 0x9e3779b97f4a7c15ULL) * 0xff51afd7ed558ccdULL; /* rows are small numbers: spread before they meet */
+    h = ((h ^ h >> 32) ^ b) * 0xc4ceb9fe1a85ec53ULL;
     h ^= h >> 29;
     return h ? h : 1;
 }

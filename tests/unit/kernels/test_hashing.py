@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from monitor.kernels import hash64, mix
+from monitor.kernels import hash64, mix, table
 from monitor.kernels.library import library
 
 
@@ -60,3 +60,16 @@ def test_mix() -> None:
     assert len(np.unique(keys & np.uint64(0xFFFFFFFF))) > 200 * 200 - 5
     assert (mix(small, small[::-1])[:100] != mix(small[::-1], small)[:100]).all()
     assert mix(small, np.uint64(7)).shape == (200,)
+
+
+def test_no_two_rows_share_a_key() -> None:
+    """The same few texts under thousands of rows, and under models and parts side by side, have keys of their own.
+
+    A key in common would count one series' category as another's.
+    """
+    texts = [f"{word}{i}" for word in ("SE", "phone", "basic", "family", "wallet", "service") for i in range(8)]
+    hashes = np.array([hash64(text.encode()) for text in texts], np.uint64)
+    rows = np.arange(20_000, dtype=np.uint64)
+    assert len(np.unique(table.mix(rows[:, None], hashes))) == len(rows) * len(hashes)
+    models = hashes[:, None, None] + np.arange(3, dtype=np.uint64)[:, None]
+    assert len(np.unique(table.mix(models, hashes))) == models.size * len(hashes)
