@@ -168,7 +168,7 @@ class Daemon:
         self._cleanups.callback(database.close)
         log = TickLog(database, config.privacy.retention.ticks)
         checkpoint = Checkpoint(database, log, config.privacy.retention.incidents)
-        event_time = EventTime(config.clock.lateness)
+        event_time = EventTime(config.clock.lateness, config.clock.leap)
         positions = checkpoint.load(self.fleet, event_time)
         web = WebServer(config.http, self.desk, self.metrics, clock)
         web.start()

@@ -11,13 +11,14 @@ from monitor.decode.decoder import DECODERS, Decoder
 from monitor.decode.limits import DecodeLimits
 from monitor.errors import ConfigError
 from monitor.fleet import Fleet
+from monitor.tally.duplicates import Duplicates
 
 
 def make_fleet(config: Config) -> Fleet:
     """An empty fleet under the limits, the budget and the policies of ``config``."""
     budget, limits = config.budget, config.limits
     shares = {name: getattr(budget.shares, name) for name in ("drift", "quality", "performance", "fairness")}
-    return Fleet(
+    fleet = Fleet(
         Budget(budget.false_alarms_per_week, budget.per_model_per_week, shares),
         config.policies.resolve,
         profile.load,
@@ -25,7 +26,10 @@ def make_fleet(config: Config) -> Fleet:
         series_per_model_max=limits.features_per_model,
         categories_max=limits.categories_per_feature,
         incidents_max=limits.open_incidents,
+        duplicates=Duplicates(config.dedupe.horizon, config.dedupe.capacity),
     )
+    fleet.blocks.open_max = limits.open_ticks
+    return fleet
 
 
 def make_decoders(config: Config) -> Callable[[str], Decoder]:

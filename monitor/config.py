@@ -22,6 +22,7 @@ from monitor.catalog.fleet_settings import (
     BudgetSettings,
     ClockSettings,
     ClusterSettings,
+    DedupeSettings,
     LimitSettings,
     PrivacySettings,
 )
@@ -53,6 +54,7 @@ class Tables(IncludedTables):
     kafka: KafkaSettings | None = None
     store: StoreSettings = StoreSettings()
     clock: ClockSettings = ClockSettings()
+    dedupe: DedupeSettings = DedupeSettings()
     budget: BudgetSettings = BudgetSettings()
     attention: AttentionSettings = AttentionSettings()
     http: HttpSettings = HttpSettings()
@@ -74,6 +76,7 @@ class Config:
     kafka: KafkaSettings | None
     store: StoreSettings
     clock: ClockSettings
+    dedupe: DedupeSettings
     budget: BudgetSettings
     attention: AttentionSettings
     http: HttpSettings

@@ -37,6 +37,7 @@ from monitor.tally.blocks import (
     Blocks,
     OpenBlocks,
 )
+from monitor.tally.duplicates import Duplicates
 
 JUDGED_EVENTS_MIN = 1000
 """Events from which drift and quality are judged (contract, section 4)."""
@@ -62,6 +63,7 @@ class Absorbed:
     models_turned_away: int = 0
     values_turned_away: int = 0
     categories_turned_away: int = 0
+    ticks_turned_away: int = 0
 
     def add(self, other: Absorbed) -> None:
         """Add the counts of another stretch."""
@@ -70,6 +72,7 @@ class Absorbed:
         self.models_turned_away += other.models_turned_away
         self.values_turned_away += other.values_turned_away
         self.categories_turned_away += other.categories_turned_away
+        self.ticks_turned_away += other.ticks_turned_away
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,14 @@ class Fleet:
         series_per_model_max: int,
         categories_max: int,
         incidents_max: int,
+        duplicates: Duplicates | None = None,
     ) -> None:
         self.models = Models(models_max)
         self.series = Series()
         self.blocks = Blocks()
         self.judge = Judge(self.models, self.series, budget)
         self.book = Book(incidents_max)
+        self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
         self.discovery.on_model = self._refer_to_file
         self.discovery.on_version = self._new_version
@@ -154,6 +159,9 @@ class Fleet:
         ticks = np.floor(batch.time[counted] / rows["tick"][model]).astype(np.int64)
         base = np.full(len(batch), -1, np.int32)
         base[counted] = self.blocks.bases(model, ticks, rows["tick"], rows["n_series"])
+        placed = base[counted] >= 0
+        crowded_out = int((~placed).sum())
+        counted, model = counted[placed], model[placed]
         self._count_events(batch, counted, model, base[counted])
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
@@ -167,6 +175,7 @@ class Fleet:
             resolved.models_turned_away,
             resolved.series_turned_away,
             others,
+            crowded_out,
         )
 
     def close(self, watermark: float) -> Closed:

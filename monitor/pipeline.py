@@ -18,6 +18,7 @@ from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import Absorbed, Closed, ClosedTicks, Fleet
 from monitor.incidents.incident import Incident
 from monitor.ingest.source import Source
+from monitor.tally.duplicates import keys_of
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import EVENT_KINDS, Metrics
 
@@ -117,6 +118,7 @@ class Pipeline:
         self.event_time = event_time
         self.totals = Absorbed()
         self.rejected = 0
+        self.duplicates = 0
         self.ticks_closed = 0
         self._decoder_of = decoder_of
         self._clock = around.clock
@@ -132,6 +134,8 @@ class Pipeline:
         self._commit_took = 0.0
         self._heard: dict[Partition, float] = {}
         self._asleep = False
+        self._closed = -math.inf
+        self._gave_way = -math.inf
 
     def turn(self) -> int:
         """Do one turn of the loop; returns the number of records read."""
@@ -147,7 +151,11 @@ class Pipeline:
 
     def finish(self, horizon_seconds: float) -> None:
         """At the end of an input: event time runs on, so that ticks close and cohorts mature."""
-        self._keep(self.fleet.close(self.event_time.run_on(horizon_seconds)))
+        self.event_time.end()
+        self._close(self.event_time.run_on(horizon_seconds))
+        left = self.fleet.blocks.ends()
+        if len(left):  # of events dated further ahead than was believed
+            self._close(float(left.max()))
         self.commit(whatever=True)
 
     def commit(self, *, whatever: bool = False) -> None:
@@ -184,17 +192,60 @@ class Pipeline:
         if self.source.merged:
             source, partitions = np.zeros(len(batch), np.int32), (_MERGED,)
         marks = self.event_time.after_each(batch.time, source, partitions)
-        ends = self.fleet.tick_ends(batch)
         previous = np.concatenate([[before], marks[:-1]])
+        fresh = self._fresh(batch, marks)
+        if len(fresh) < len(batch):
+            batch, marks, previous = batch.chosen(fresh), marks[fresh], previous[fresh]
+        if len(batch):
+            self._tally(batch, marks, previous)
+
+    def _fresh(self, batch: EventBatch, marks: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Indices of the events that were not met before; the others are counted as duplicates and nowhere else."""
+        with self._stage("duplicates"):
+            keys, memory = keys_of(batch), self.fleet.duplicates
+            fresh = np.flatnonzero(~memory.find(keys, marks))
+        n = len(batch) - len(fresh)
+        self.duplicates += n
+        self._metrics.duplicate_events.inc(n)
+        self._metrics.events_without_id.inc(int(np.count_nonzero(keys == 0)))
+        self._metrics.keys_forgotten_early.inc(memory.take_forgotten_early())
+        self._metrics.keys_remembered.set(len(memory))
+        self._metrics.duplicates_false_ratio.set(memory.false_ratio())
+        return fresh
+
+    def _tally(self, batch: EventBatch, marks: NDArray[np.float64], previous: NDArray[np.float64]) -> None:
+        """Count events into their ticks; ``marks`` are the watermarks behind each record, ``previous`` those before."""
+        ends = self.fleet.tick_ends(batch)
+        # What a duplicate moved the watermark on to closes ticks behind the event that follows it.
+        closed = np.concatenate([[self._closed], marks[:-1]])
         turns = self.fleet.discovery.turns(batch)
-        for first, last in _stretches(marks, previous, ends, self.fleet.blocks.ends(), turns):
-            with self._stage("tally"):
-                late = ends[first:last] <= previous[first:last]
-                absorbed = self.fleet.absorb(batch.part(first, last), late)
-                self._count_absorbed(absorbed)
-            self._close(float(marks[last - 1]))
+        for start, stop in _stretches(marks, closed, ends, self.fleet.blocks.ends(), turns):
+            first = start
+            while first < stop:
+                # So many at a time as cannot open more ticks than there may be.
+                last = min(stop, first + (self.fleet.blocks.room or len(batch)))
+                with self._stage("tally"):
+                    late = ends[first:last] <= np.maximum(previous[first:last], self._gave_way)
+                    self._count_absorbed(self.fleet.absorb(batch.part(first, last), late))
+                self._close(float(marks[last - 1]))
+                self._give_way()
+                first = last
+
+    def _give_way(self) -> None:
+        """Too many ticks are open: the oldest close, though a slow partition may have more for them.
+
+        Where not even the fastest partition has come so far, what is open lies ahead, and further ticks are not opened.
+        """
+        while not self.fleet.blocks.room:
+            oldest = float(self.fleet.blocks.ends().min())
+            if not self.event_time.give_way(oldest):
+                return
+            self._gave_way = oldest
+            self._metrics.ticks_closed_early.inc()
+            self._close(oldest)
 
     def _close(self, watermark: float) -> None:
+        self._closed = max(self._closed, watermark)
         with self._stage("judge"):
             self._keep(self.fleet.close(watermark))
 
@@ -270,6 +321,7 @@ class Pipeline:
         self._metrics.late_events.inc(absorbed.late)
         self._metrics.limits_turned_away.labels("models").inc(absorbed.models_turned_away)
         self._metrics.limits_turned_away.labels("features").inc(absorbed.values_turned_away)
+        self._metrics.limits_turned_away.labels("open_ticks").inc(absorbed.ticks_turned_away)
         self._metrics.limits_turned_away.labels("categories").inc(absorbed.categories_turned_away)
 
     @contextmanager

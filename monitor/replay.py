@@ -45,6 +45,7 @@ class Replayed:
     events: int
     rejected: int
     late: int
+    duplicates: int
     models: int
     ticks: int
     seconds: float
@@ -57,6 +58,7 @@ class Replayed:
             "events": self.events,
             "rejected": self.rejected,
             "late": self.late,
+            "duplicates": self.duplicates,
             "models": self.models,
             "ticks": self.ticks,
             "incidents": len(self.incidents),
@@ -112,7 +114,7 @@ def replay(
         source,
         make_decoders(config),
         fleet,
-        EventTime(config.clock.lateness),
+        EventTime(config.clock.lateness, config.clock.leap),
         Surroundings(clock, Metrics(), _Nowhere(), collected, told=lambda _incidents: None),
         Pace(commit=_KEPT_SECONDS, future=_FUTURE_SECONDS, batch_records=batch_records),
     )
@@ -128,6 +130,7 @@ def replay(
         events=totals.events + totals.late,
         rejected=pipeline.rejected + totals.models_turned_away,
         late=totals.late,
+        duplicates=pipeline.duplicates,
         models=len(fleet.models),
         ticks=pipeline.ticks_closed,
         seconds=clock.monotonic() - began,
@@ -148,9 +151,11 @@ def write_text(replayed: Replayed, out: TextIO) -> None:
         onset = f", since {rfc3339(i.onset_time)}" if i.onset_time is not None else ""
         out.write(f"{rfc3339(i.fired_time)}  {i.severity:8}  {i.alertname:22}  {i.summary}  [{ended}{onset}]\n")
     s = replayed.summary()
+    again = f", {s['duplicates']} duplicates" if s["duplicates"] else ""
     out.write(
         f"{s['events']} events of {s['models']} models in {s['ticks']} ticks, {s['rejected']} rejected, "
-        f"{s['late']} late: {s['incidents']} incidents ({s['seconds']} s, {s['events_per_second']:.0f} events/s)\n"
+        f"{s['late']} late{again}: {s['incidents']} incidents "
+        f"({s['seconds']} s, {s['events_per_second']:.0f} events/s)\n"
     )
 
 

@@ -19,6 +19,14 @@ class ClockSettings(Settings):
     lateness: Seconds = 120.0
     idle: PositiveSeconds = 60.0
     future: Seconds = 600.0
+    leap: PositiveSeconds = 3600.0
+
+
+class DedupeSettings(Settings):
+    """``[dedupe]``: how long, and how many, events are remembered so that none is counted twice."""
+
+    horizon: PositiveSeconds = 86400.0
+    capacity: Count = Field(default=5_000_000, ge=1_000, le=10**9)
 
 
 class BudgetShares(Settings):
@@ -91,3 +99,4 @@ class LimitSettings(Settings):
     depth: Count = Field(default=32, ge=4, le=64)
     name_bytes: Count = Field(default=1_024, le=65_536)
     open_incidents: Count = 10_000
+    open_ticks: Count = Field(default=200_000, ge=1_000)

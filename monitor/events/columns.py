@@ -102,6 +102,10 @@ class Strings:
         """Strings ``[first, last)``, as views."""
         return Strings(self.hash[first:last], self.start[first:last], self.length[first:last])
 
+    def chosen(self, at: NDArray[np.int64]) -> Strings:
+        """The strings at ``at``, in that order."""
+        return Strings(self.hash[at], self.start[at], self.length[at])
+
 
 @dataclass(slots=True)
 class EventBatch:
@@ -163,6 +167,33 @@ class EventBatch:
             name=self.name.part(a, b),
             text=self.text.part(a, b),
             number=self.number[a:b],
+            rejected=self.rejected[:0],
+            reasons=self.reasons[:0],
+            unknown_fields=0,
+        )
+
+    def chosen(self, events: NDArray[np.int64]) -> EventBatch:
+        """Some events, by rising index, with their entries; without rejections."""
+        place = np.full(len(self), -1, np.int32)
+        place[events] = np.arange(len(events), dtype=np.int32)
+        entries = np.flatnonzero(place[self.event] >= 0)
+        return EventBatch(
+            buffer=self.buffer,
+            record=self.record[events],
+            model=self.model.chosen(events),
+            version=self.version.chosen(events),
+            id=self.id.chosen(events),
+            entity=self.entity.chosen(events),
+            time=self.time[events],
+            parts=self.parts[events],
+            value=self.value[events],
+            lifecycle=self.lifecycle[events],
+            event=place[self.event[entries]],
+            space=self.space[entries],
+            type=self.type[entries],
+            name=self.name.chosen(entries),
+            text=self.text.chosen(entries),
+            number=self.number[entries],
             rejected=self.rejected[:0],
             reasons=self.reasons[:0],
             unknown_fields=0,

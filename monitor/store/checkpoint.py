@@ -29,9 +29,11 @@ FORMAT = 1
 """Raised when what is stored changes its meaning; docs/formats/store.md."""
 
 _HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE = b"head", b"R", b"M", b"B", b"I", b"J"
+_MET = b"D"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
 _BLOCK_END = struct.Struct(">d")
+_MET_KEY = struct.Struct(">QQ")
 _EPOCH = 1 << 62
 
 
@@ -42,9 +44,10 @@ class Head(msgspec.Struct):
     signatures: dict[str, str]
     lengths: dict[str, int]
     watermark: float
-    reached: list[tuple[str, int, float]]
+    reached: list[tuple[str, int, float, list[float]]]
     positions: list[tuple[str, int, int]]
     spent: dict[str, float]
+    duplicates: list[tuple[int, float, int]]
 
 
 class SeriesRecord(msgspec.Struct, array_like=True):
@@ -75,6 +78,7 @@ class Checkpoint:
         self._log = log
         self._retention = incident_retention
         self._blocks: set[bytes] = set()
+        self._parts: dict[int, int] = {}
 
     def save(
         self,
@@ -93,6 +97,7 @@ class Checkpoint:
             writes.put(_MODEL + _INDEX.pack(row), msgspec.msgpack.encode(_record(fleet, fleet.models.items[row])))
         self._save_blocks(fleet, writes)
         self._save_incidents(fleet, incidents, writes)
+        self._save_duplicates(fleet, writes)
         self._log.append(ticks, writes)
         writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions)))
         self._database.commit(writes)
@@ -122,8 +127,13 @@ class Checkpoint:
             fleet.book.restore(_decode(value, OpenIncident, "incident"))
         fleet.book.resolved = self._load_resolved(head.watermark)
         fleet.judge.budget.spent.update(head.spent)
+        self._load_duplicates(fleet, head)
         time.watermark = head.watermark
-        time.reached = {Partition(topic, number): at for topic, number, at in head.reached}
+        for topic, number, at, ahead in head.reached:
+            if at > -np.inf:
+                time.reached[Partition(topic, number)] = at
+            if ahead:
+                time.ahead[Partition(topic, number)] = ahead
         return {Partition(topic, number): offset for topic, number, offset in head.positions}
 
     def _save_blocks(self, fleet: Fleet, writes: Writes) -> None:
@@ -153,6 +163,31 @@ class Checkpoint:
             writes.delete(_OPEN + identity.encode())
             writes.put(_DONE + identity.encode(), msgspec.msgpack.encode(incident))
         fleet.book.changed.clear()
+
+    def _save_duplicates(self, fleet: Fleet, writes: Writes) -> None:
+        """Keys are appended in parts, and a generation is removed whole: 8 bytes an event, once."""
+        for number, keys in fleet.duplicates.take_fresh():
+            part = self._parts[number] = self._parts.get(number, -1) + 1
+            writes.put(_MET + _MET_KEY.pack(number, part), keys.tobytes())
+        for number in fleet.duplicates.take_dropped():
+            writes.delete_range(_MET + _MET_KEY.pack(number, 0), _MET + _MET_KEY.pack(number + 1, 0))
+            self._parts.pop(number, None)
+
+    def _load_duplicates(self, fleet: Fleet, head: Head) -> None:
+        parts: dict[int, list[bytes]] = {number: [] for number, _, _ in head.duplicates}
+        for key, value in self._database.scan_prefix(_MET):
+            number, part = _MET_KEY.unpack(key)
+            if number not in parts or len(value) % 8:
+                raise StoreError(f"a part of the ids that were met (generation {number}) is out of place")
+            parts[number].append(value)
+            self._parts[number] = part
+        generations = []
+        for number, began, n in head.duplicates:
+            keys = np.frombuffer(b"".join(parts[number]), np.uint64)
+            if len(keys) != n:
+                raise StoreError(f"generation {number} of the ids that were met has {len(keys)} of {n}")
+            generations.append((number, began, keys))
+        fleet.duplicates.restore(generations)
 
     def _load_resolved(self, now: float) -> list[Incident]:
         """The newest resolved incidents, oldest first; what is older than the retention is forgotten here."""
@@ -204,9 +239,13 @@ def _head(fleet: Fleet, time: EventTime, positions: Mapping[Partition, int]) -> 
         signatures={name: table.signature() for name, table in tables.items()},
         lengths={name: len(table) for name, table in tables.items()},
         watermark=time.watermark,
-        reached=[(p.topic, p.number, at) for p, at in time.reached.items()],
+        reached=[
+            (p.topic, p.number, time.reached.get(p, -np.inf), time.ahead.get(p, []))
+            for p in dict.fromkeys([*time.reached, *time.ahead])
+        ],
         positions=[(p.topic, p.number, offset) for p, offset in positions.items()],
         spent=fleet.judge.budget.spent,
+        duplicates=[(each.number, each.began, len(each.keys)) for each in fleet.duplicates.generations],
     )
 
 

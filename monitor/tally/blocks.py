@@ -12,6 +12,8 @@ from monitor.kernels.tally import COLUMNS
 
 EVENTS_IN, WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME = range(5)
 """Columns of a block's first row, which belongs to the model itself."""
+OPEN_MAX = 200_000
+"""Blocks that may be open at a time, if nothing else is said."""
 _SLACK = 4
 """Rows that a block has to spare, for series that are met while its tick is open."""
 _RING = 32
@@ -48,7 +50,8 @@ class Blocks:
     ``local`` the values of the model's series of that place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, open_max: int = OPEN_MAX) -> None:
+        self.open_max = open_max
         self.counts: NDArray[np.uint32] = np.zeros((1024, COLUMNS), np.uint32)
         self.moments: NDArray[np.float64] = np.tile(_EMPTY_MOMENTS, (1024, 1))
         self._end = 0
@@ -74,6 +77,8 @@ class Blocks:
     ) -> NDArray[np.int32]:
         """The first row of each event's block, opening blocks where there is none; shapes ``(n,)``.
 
+        It is -1 where a block would be one more than may be open.
+
         ``seconds`` (tick length) and ``sizes`` (series) are by *model* row. ``models`` has no -1.
         """
         if len(models) == 0:
@@ -85,15 +90,21 @@ class Blocks:
             return self._ring_base[models, place]
         # A dictionary keeps the first of each pair, in their order.
         pairs = list(dict.fromkeys(zip(models[missed].tolist(), ticks[missed].tolist(), strict=True)))
-        new = np.array([pair for pair in pairs if pair not in self._slots], np.int64).reshape(-1, 2)
+        new = np.array([pair for pair in pairs if pair not in self._slots][: self.room], np.int64).reshape(-1, 2)
         if len(new):
             model, tick = new[:, 0], new[:, 1]
             self._open(model, tick, (tick + 1) * seconds[model], sizes[model] + 1)
-        self._remember(np.array([self._slots[pair] for pair in pairs], np.int64))
+        self._remember(np.array([self._slots[pair] for pair in pairs if pair in self._slots], np.int64))
         found = self._ring_base[models, place]
         for i in np.flatnonzero(self._ring_tick[models, place] != ticks).tolist():
-            found[i] = self._table["base"][self._slots[int(models[i]), int(ticks[i])]]
+            slot = self._slots.get((int(models[i]), int(ticks[i])), -1)
+            found[i] = -1 if slot < 0 else self._table["base"][slot]
         return found
+
+    @property
+    def room(self) -> int:
+        """How many further blocks may be opened."""
+        return max(self.open_max - len(self._slots), 0)
 
     def ensure(self, sizes: dict[int, int]) -> None:
         """Move the open blocks of some models to where they have at least so many rows, by model."""

@@ -9,18 +9,27 @@ from numpy.typing import NDArray
 
 from monitor.events.raw import Partition
 
+LEAP = 3600.0
+CONFIRMED_BY = 10
+"""Records in a row that must be dated ahead before a partition's time leaps there."""
+
 
 class EventTime:
     """The watermark: what the slowest partition that is not idle has reached, less the lateness. It never goes back.
 
-    ``reached`` holds the newest event time of each partition. A partition in ``idle`` does not hold the watermark up;
-    one in ``awaited`` does from the start, though it was not heard of yet: what it is about to say must not be late.
+    ``reached`` holds the newest event time of each partition. It goes on by more than ``leap`` seconds at once, and
+    begins, only where ``CONFIRMED_BY`` records in a row say so: one record with a wrong date cannot make late what
+    comes behind it. ``ahead`` holds the times of the records that said so last and are not enough yet. A partition in
+    ``idle`` does not hold the watermark up; one in ``awaited`` does from the start, though it was not heard of yet:
+    what it is about to say must not be late.
     """
 
-    def __init__(self, lateness: float) -> None:
+    def __init__(self, lateness: float, leap: float = LEAP) -> None:
         self.lateness = lateness
+        self.leap = leap
         self.watermark = -np.inf
         self.reached: dict[Partition, float] = {}
+        self.ahead: dict[Partition, list[float]] = {}
         self.idle: set[Partition] = set()
         self.awaited: set[Partition] = set()
 
@@ -35,18 +44,54 @@ class EventTime:
         self.idle -= present.keys()
         slowest = np.full(len(times), self._slowest(present.keys()))
         for partition, p in present.items():
-            known = self.reached.get(partition, -np.inf)
-            reached = np.maximum(np.maximum.accumulate(np.where(source == p, times, known)), known)
-            self.reached[partition] = float(reached[-1])
-            # Until its first record a partition that nobody waits for is as good as not there.
+            reached = self._reaching(partition, times, source == p)
+            if reached[-1] > -np.inf:
+                self.reached[partition] = float(reached[-1])
+            # Until its time begins a partition that nobody waits for is as good as not there.
             counts = reached if partition in self.awaited else np.where(np.isinf(reached), np.inf, reached)
             slowest = np.minimum(slowest, counts)
-        self.awaited -= present.keys()
+        self.awaited -= present.keys() & self.reached.keys()
         marks = np.where(np.isinf(slowest), -np.inf, slowest - self.lateness)
         marks = np.maximum.accumulate(np.maximum(marks, self.watermark))
         if len(marks):
             self.watermark = float(marks[-1])
         return marks
+
+    def _reaching(
+        self, partition: Partition, times: NDArray[np.float64], own: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """What ``partition`` has reached behind each record of a batch, of which those in ``own`` are its own."""
+        known = self.reached.get(partition, -np.inf)
+        reached = np.maximum(np.maximum.accumulate(np.where(own, times, known)), known)
+        steps = np.diff(reached, prepend=known) if known > -np.inf else [np.inf]
+        if partition not in self.ahead and np.max(steps) <= self.leap:
+            return reached
+        reached[:] = known
+        ahead = self.ahead.pop(partition, [])
+        for i in np.flatnonzero(own).tolist():
+            known, ahead = self._step(known, ahead, float(times[i]))
+            reached[i] = known
+        if ahead:
+            self.ahead[partition] = ahead
+        return np.maximum.accumulate(reached)
+
+    def _step(self, known: float, ahead: list[float], time: float) -> tuple[float, list[float]]:
+        """One record of a partition that is, or may be, about to leap: what it has reached, and what is ahead."""
+        if time <= known + self.leap:
+            return max(known, time), []
+        ahead = [*ahead, time]
+        return (known, ahead) if len(ahead) < CONFIRMED_BY else (self._landing(ahead), [])
+
+    def _landing(self, ahead: list[float]) -> float:
+        """Where a leap ends that ``ahead`` says: no further than all of them, but for a leap that needs no saying."""
+        least = min(ahead)
+        return max(time for time in ahead if time <= least + self.leap)
+
+    def _believe(self, partitions: Collection[Partition]) -> None:
+        """Nothing more is to come from ``partitions`` for now: what they said last is all there is to go by."""
+        for partition in [each for each in self.ahead if each in partitions]:
+            landing = self._landing(self.ahead.pop(partition))
+            self.reached[partition] = max(self.reached.get(partition, -np.inf), landing)
 
     def _slowest(self, without: Collection[Partition]) -> float:
         """What the slowest of the other partitions has reached; infinite where there is none."""
@@ -57,10 +102,22 @@ class EventTime:
     def settle(self, idle: set[Partition]) -> float:
         """Take note of which partitions are idle now; returns the watermark, which may have gone on."""
         self.idle = set(idle)
+        self._believe(self.idle)
         slowest = self._slowest(())
         reached = max(self.reached.values(), default=-np.inf) if slowest == np.inf else slowest
         self.watermark = max(self.watermark, reached - self.lateness)
         return self.watermark
+
+    def end(self) -> None:
+        """The input has ended: what was said last is believed."""
+        self._believe(self.ahead.keys())
+
+    def give_way(self, end: float) -> bool:
+        """Let event time run on to ``end``, whoever is slow; ``False`` where no partition has reached that far."""
+        if end > max(self.reached.values(), default=-np.inf) - self.lateness:
+            return False
+        self.watermark = max(self.watermark, end)
+        return True
 
     def run_on(self, seconds: float) -> float:
         """Let event time run on to ``seconds`` beyond the newest event, as at the end of an input."""

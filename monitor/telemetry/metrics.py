@@ -34,10 +34,11 @@ LIMITS = (
     "tags",
     "pending_predictions",
     "open_incidents",
+    "open_ticks",
     "http_connections",
     "http_requests",
 )
-STAGES = ("poll", "decode", "outcomes", "tally", "commit", "judge", "notify", "publish")
+STAGES = ("poll", "decode", "duplicates", "outcomes", "tally", "commit", "judge", "notify", "publish")
 SHARES = ("drift", "quality", "performance", "fairness")
 SEVERITIES = ("critical", "warning", "info")
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -114,6 +115,16 @@ class Metrics:
             "dropped_values_total", "Values of an unsupported kind, dropped from an event that survived."
         )
         self.duplicate_events = self._counter("duplicate_events_total", "Events whose id had been counted before.")
+        self.events_without_id = self._counter(
+            "events_without_id_total", "Events that have no id, so that a duplicate of them is not recognised."
+        )
+        self.keys_remembered = self._gauge("dedupe_keys", "Events that are remembered to recognise duplicates.")
+        self.duplicates_false_ratio = self._gauge(
+            "dedupe_false_positive_ratio", "The chance that a new event is taken for a duplicate: keys over 2^64."
+        )
+        self.keys_forgotten_early = self._counter(
+            "dedupe_keys_forgotten_early_total", "Events that the capacity made forget before the horizon had passed."
+        )
         self.lost_records = self._counter(
             "lost_records_total", "Records that Kafka had deleted before they were read (retention)."
         )
@@ -134,6 +145,9 @@ class Metrics:
     def _make_judging(self) -> None:
         self.loop_seconds = self._counter("loop_seconds_total", "Time that the loop spent in a stage.", "stage")
         self.ticks_closed = self._counter("ticks_closed_total", "Ticks of event time that were closed.")
+        self.ticks_closed_early = self._counter(
+            "ticks_closed_early_total", "Ends of ticks that were not waited for, because too many ticks were open."
+        )
         self.judged_cells = self._counter("judged_cells_total", "Cells that got a verdict, over all closed ticks.")
         self.watermark = self._gauge("watermark_timestamp_seconds", "Event time that the loop has reached.")
         self.models = self._table(

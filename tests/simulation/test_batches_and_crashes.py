@@ -23,9 +23,12 @@ MODELS = ("plain", "swings", "versions", "rare", "daily")
 DAYS = 5
 
 
-def story() -> list[bytes]:
-    """Five days of a small fleet in which nearly everything happens, a little out of order."""
-    rng, shuffle = np.random.default_rng(71), random.Random(71)
+def story(again: float = 0.05) -> list[bytes]:
+    """Five days of a small fleet in which nearly everything happens, a little out of order.
+
+    A share ``again`` of the records of all models but one, which gives no ids, comes a second time.
+    """
+    rng, shuffle, retry = np.random.default_rng(71), random.Random(71), random.Random(73)
     lines: list[tuple[float, bytes]] = []
     for m, model in enumerate(MODELS):
         n = 250 if model == "rare" else 1700
@@ -50,9 +53,13 @@ def story() -> list[bytes]:
                 rest["version"] = "1" if day < 2 or rng.random() < 0.1 else "2"
             if model == "plain" and i % 500 == 0:
                 rest["lifecycle"] = "retrained"
-            lines.append(
-                (t + shuffle.uniform(0, 150 if i % 100 else 3000), event(round(t, 3), features, model=model, **rest))
-            )
+            if model != "rare":
+                rest["id"] = f"{i}"
+            came = t + shuffle.uniform(0, 150 if i % 100 else 3000)
+            line = event(round(t, 3), features, model=model, **rest)
+            lines.append((came, line))
+            if retry.random() < again and model != "rare":
+                lines.append((came + retry.choice([0.0, 40.0, 30_000.0]), line))
         lines += [(START + DAY * (m + 0.5), b"{broken")]
     return [line for _, line in sorted(lines)]
 
@@ -109,6 +116,18 @@ def test_the_story_tells_something(undisturbed) -> None:
     assert len(whole["incidents"]) >= 6
     assert whole["summary"]["late"] > 0
     assert whole["summary"]["rejected"] == len(MODELS)
+    assert 250 < whole["summary"]["duplicates"] < 450
+
+
+def test_duplicates_change_nothing(undisturbed, tmp_path: Path) -> None:
+    """The story without its duplicates gives the same incidents and documents (V21 of statistics.md, section 12)."""
+    directory, text, _, whole = undisturbed
+    file = write_lines(tmp_path / "once.jsonl", story(again=0.0))
+    once = said(replayed(directory, text, file), tmp_path / "out")
+    assert (once["summary"].pop("duplicates"), whole["summary"]["duplicates"] > 0) == (0, True)
+    assert json.dumps(once) == json.dumps({**whole, "summary": {**whole["summary"], "duplicates": 0}}).replace(
+        ', "duplicates": 0', ""
+    )
 
 
 @pytest.mark.parametrize("size", [1, 7, 333, 100_000])
@@ -151,6 +170,7 @@ def everything(stage: Stage) -> dict[str, Any]:
         "spent": fleet.judge.budget.spent,
         "ticks": ticks,
         "watermark": stage.pipeline.event_time.watermark,
+        "remembered": len(fleet.duplicates),
     }
 
 

@@ -59,7 +59,7 @@ class Stage:
         self.log = TickLog(self.database, math.inf)
         self._checkpoint = Checkpoint(self.database, self.log)
         self.fleet = make_fleet(config)
-        time = EventTime(config.clock.lateness)
+        time = EventTime(config.clock.lateness, config.clock.leap)
         positions = self._checkpoint.load(self.fleet, time)
         self.source = FilesSource([str(file) for file in files], positions)
         self.pipeline = Pipeline(

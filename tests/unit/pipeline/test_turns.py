@@ -11,6 +11,8 @@ from unit.pipeline.stage import Stage
 
 from monitor.catalog.profile import Profile, number_series, save
 from monitor.config import load
+from monitor.events.raw import Partition, RawBatch
+from monitor.ingest.files import FilesSource
 from monitor.kernels.tally import PRESENT
 
 NORMAL = np.random.default_rng(61).normal(0, 1, 20_000)
@@ -78,35 +80,80 @@ def test_commit_waits_for_dead_letters(stage) -> None:
 
 def test_late_events(stage) -> None:
     """An event whose tick has closed is counted as late and nowhere else; one within the lateness is not late."""
-    times = [0, 60, 240, 130, 119, 10, 250]  # lateness 2 min: at 240 the ticks up to 120 close
+    times = [*range(10), 60, 240, 130, 119, 10, 250]  # lateness 2 min: at 240 the ticks up to 120 close
     one = stage([event(START + t, {"a": float(t)}) for t in times], '[clock]\nlateness = "2m"')
     one.run()
     one.pipeline.finish(120.0)
     assert one.pipeline.totals.late == 2
-    assert one.pipeline.totals.events == 5
+    assert one.pipeline.totals.events == 14
     assert sample(one, "late_events_total") == 2
     one.pipeline.commit()
     ticks = one.log.read(0, -np.inf, START + HOUR)
-    assert sum(int(t.counts[0, 0]) for t in ticks) == 5
-    assert int(one.fleet.models.rows["events"][0]) == 5
+    assert sum(int(t.counts[0, 0]) for t in ticks) == 14
+    assert int(one.fleet.models.rows["events"][0]) == 14
 
 
 def test_future_events(stage) -> None:
     """An event dated further ahead of the clock than is believed is a dead letter and moves no watermark."""
-    lines = [event(START + t, {"a": 1.0}) for t in (0, 599, 601, 598)]
+    lines = [event(START + t, {"a": 1.0}) for t in (0, 599, 601, *[598] * 8)]
     one = stage(lines, now=START, future=600.0)
     one.run()
     assert one.box.letters == [(2, "future_time")]
     assert one.pipeline.event_time.reached.popitem()[1] == START + 599
-    assert one.pipeline.totals.events == 3
+    assert one.pipeline.totals.events == 10
 
 
-def test_any_time_in_a_replay(stage) -> None:
-    """Where event time has nothing to do with the clock any date will do; what it leaves behind is counted as late."""
-    lines = [event(START + t, {"a": 1.0}) for t in (0, 1e9, 60, 120)]
-    one = stage(lines)
+@pytest.mark.parametrize("at", [0, 15])
+def test_one_wrong_date_makes_nothing_late(stage, at: int) -> None:
+    """An event dated decades ahead is counted in its tick, and those behind it in theirs, wherever it stands."""
+    times = [60.0 * i for i in range(40)]
+    times.insert(at, 1e9)
+    one = stage([event(START + t, {"a": 1.0}) for t in times], '[clock]\nlateness = "0s"')
     one.run()
-    assert (one.pipeline.totals.events, one.pipeline.totals.late) == (2, 2)
+    assert one.pipeline.event_time.watermark == START + 39 * 60.0
+    one.pipeline.finish(HOUR)
+    assert (one.pipeline.totals.events, one.pipeline.totals.late) == (41, 0)
+    assert not len(one.fleet.blocks)
+    ends = [tick.end for tick in one.log.read(0, START, START + 2e9)]
+    assert len(ends) == 41
+    assert ends[-1] > START + 1e9
+
+
+def test_duplicates(stage) -> None:
+    """A record that comes again is counted as a duplicate and nowhere else: by model, id and kind."""
+    prediction, outcome = {"features": {"a": 1.0}, "prediction": 0.5}, {"outcome": 1}
+    said = [
+        ("m", "1", prediction),
+        ("m", "1", outcome),
+        ("m", "1", prediction),
+        ("m", "2", prediction),
+        ("n", "1", prediction),
+        ("m", "1", {"features": {"a": 1.0}}),
+        ("m", "1", outcome),
+        ("m", "2", {"prediction": 0.25}),
+    ]
+    lines = [event(START + i, model=model, id=id_, **parts) for i, (model, id_, parts) in enumerate(said)]
+    one = stage([*lines, *[event(START + 9, {"a": 1.0})] * 2])
+    one.run()
+    assert (one.pipeline.duplicates, one.pipeline.totals.events) == (3, 7)
+    assert sample(one, "duplicate_events_total") == 3
+    assert sample(one, "events_without_id_total") == 2
+    assert sample(one, "dedupe_keys") == 5
+    assert sample(one, "dedupe_false_positive_ratio") == 5 / 2**64
+    one.pipeline.finish(HOUR)
+    tick = one.log.read(0, START, START + HOUR)[0]
+    assert int(tick.counts[0, 0]) == 6
+
+
+@pytest.mark.parametrize("batch_records", [1, 7, 1000])
+def test_capacity_forgets_the_oldest(stage, batch_records: int) -> None:
+    """What the capacity makes forget is counted again when it comes again, and that it was forgotten is counted."""
+    lines = [event(START + i, {"a": 1.0}, id=str(i)) for i in range(2000)]
+    one = stage([*lines, lines[1500], lines[0]], "[dedupe]\ncapacity = 1000", batch_records=batch_records)
+    one.run()
+    assert one.pipeline.duplicates == 1
+    assert 333 <= sample(one, "dedupe_keys") <= 1000
+    assert sample(one, "dedupe_keys_forgotten_early_total") == 1332
 
 
 def test_limits_are_counted(stage) -> None:
@@ -117,6 +164,35 @@ def test_limits_are_counted(stage) -> None:
     assert sample(one, "limits_turned_away_total", limit="models") == 6
     assert sample(one, "limits_turned_away_total", limit="features") == 4
     assert sample(one, "limits_turned_away_total", limit="categories") == 4
+
+
+def test_open_ticks_are_limited(stage) -> None:
+    """Ticks that lie further ahead than the limit on open ones are not opened, and what they lose is counted."""
+    lines = [event(START + i * MINUTE, {"a": 1.0}, model=f"m{i % 7}") for i in range(3000)]
+    one = stage(lines, '[clock]\nlateness = "1y"\n[limits]\nopen_ticks = 1000')
+    one.run()
+    assert len(one.fleet.blocks) == 1000
+    assert one.pipeline.totals.events == 1000
+    assert sample(one, "limits_turned_away_total", limit="open_ticks") == 2000
+
+
+def test_a_stuck_partition_does_not_fill_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one partition holds event time back, the oldest ticks close early, counted, and its own events are late."""
+    (tmp_path / "config.toml").write_text('[clock]\nlateness = "0s"\n[limits]\nopen_ticks = 1000')
+    slow = [event(START, {"a": 1.0}, model="slow")] * 12
+    fast = [event(START + i * MINUTE, {"a": 1.0}) for i in range(3000)]
+    files = [write_lines(tmp_path / "slow.jsonl", slow), write_lines(tmp_path / "fast.jsonl", fast)]
+    one = Stage(load(tmp_path / "config.toml", {}), files, tmp_path / "store")
+    monkeypatch.setattr(FilesSource, "merged", False)
+    decoder, partitions = one.pipeline._decoder_of("t"), (Partition("t", 0), Partition("t", 1))
+    for lines, source in ((slow[:10], 0), (fast, 1), (slow[10:], 0)):
+        n = len(lines)
+        raw = RawBatch(lines, np.full(n, np.nan), partitions, np.full(n, source, np.int32), np.arange(n), ())
+        one.pipeline._absorb(raw, decoder)
+    assert sample(one, "ticks_closed_early_total") > 1900
+    assert len(one.fleet.blocks) <= 1000
+    assert (one.pipeline.totals.late, one.pipeline.totals.ticks_turned_away) == (2, 0)
+    one.close()
 
 
 @pytest.mark.parametrize("batch_records", [1, 3, 100])

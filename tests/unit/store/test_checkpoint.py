@@ -21,7 +21,7 @@ from monitor.portrait import model_document
 from monitor.store.checkpoint import FORMAT, Checkpoint, Head
 from monitor.store.database import Database, Writes
 from monitor.store.ticklog import TickLog
-from monitor.tally.event_time import EventTime
+from monitor.tally.event_time import CONFIRMED_BY, EventTime
 
 NORMAL = np.random.default_rng(101).normal(0, 1, 20_000)
 AT = {Partition("t", 0): 17, Partition("t", 1): 4}
@@ -55,12 +55,15 @@ def test_empty_store(database: Database) -> None:
 def test_event_time_and_positions(database: Database) -> None:
     """The offsets are those that the rest covers; event time goes on where it was, even where it had run on."""
     time = EventTime(0.0)
-    time.after_each(np.array([START, START + 60]), np.array([0, 1], np.int32), list(AT))
+    times, last = np.repeat([START, START + 60], CONFIRMED_BY), [START + DAY]
+    source = np.array([*[0] * CONFIRMED_BY, *[1] * CONFIRMED_BY, 0], np.int32)
+    time.after_each(np.concatenate([times, last]), source, list(AT))
     time.run_on(HOUR)
     written(database, new_fleet(), time)
     _, again, positions = read(database, new_fleet())
     assert positions == AT
     assert (again.watermark, again.reached) == (START + 60 + HOUR, time.reached)
+    assert again.ahead == time.ahead == {next(iter(AT)): last}
 
 
 def test_documents_are_the_same(database: Database) -> None:
