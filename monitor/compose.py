@@ -7,10 +7,11 @@ from collections.abc import Callable
 from monitor.budget import Budget
 from monitor.catalog import profile
 from monitor.config import Config
-from monitor.decode.decoder import DECODERS, Decoder
+from monitor.decode.decoder import Decoder, make_decoder
 from monitor.decode.limits import DecodeLimits
-from monitor.errors import ConfigError
+from monitor.decode.topics import TopicFormat
 from monitor.fleet import Fleet
+from monitor.ingest.settings import TopicSettings
 from monitor.tally.duplicates import Duplicates
 
 
@@ -40,14 +41,21 @@ def make_decoders(config: Config) -> Callable[[str], Decoder]:
         depth=config.limits.depth,
         name_bytes=config.limits.name_bytes,
     )
-    made = {name: make(limits, 0) for name, make in DECODERS.items()}
-    for topic in config.kafka.topics if config.kafka else ():
-        if topic.format not in made:
-            known = ", ".join(made)
-            raise ConfigError(f"kafka.topics: {topic.name}: format {topic.format!r} cannot be read yet, only {known}")
+    made: dict[TopicFormat, Decoder] = {}
 
     def decoder_of(topic: str) -> Decoder:
-        settings = config.kafka.topic(topic) if config.kafka else None
-        return made[settings.format if settings else "native"]
+        topic_format = format_of(config.kafka.topic(topic) if config.kafka else None)
+        if topic_format not in made:
+            made[topic_format] = make_decoder(topic_format, limits)
+        return made[topic_format]
 
     return decoder_of
+
+
+def format_of(topic: TopicSettings | None) -> TopicFormat:
+    """How the records of a topic are read; native where nothing is said."""
+    if topic is None:
+        return TopicFormat()
+    return TopicFormat(
+        topic.format, topic.model, topic.feature_names, topic.class_names, topic.mapping, topic.time_unit
+    )

@@ -180,7 +180,8 @@ class Pipeline:
 
     def _absorb(self, raw: RawBatch, decoder: Decoder) -> None:
         with self._stage("decode"):
-            batch = decoder.decode(raw.values, raw.timestamps, self._clock.now() + self._pace.future)
+            future_limit = self._clock.now() + self._pace.future
+            batch = decoder.decode(raw.values, raw.timestamps, future_limit, raw.keys, raw.headers)
             self._count(raw, batch)
         if len(batch.rejected):
             self.rejected += len(batch.rejected)
@@ -378,5 +379,7 @@ def _by_size(raw: RawBatch) -> Iterator[RawBatch]:
 
 def _chosen(raw: RawBatch, at: NDArray[np.int64]) -> RawBatch:
     """Some records of a batch, in their order."""
-    values, keys = ([column[i] for i in at.tolist()] if column else () for column in (raw.values, raw.keys))
-    return RawBatch(values, raw.timestamps[at], raw.partitions, raw.source[at], raw.offsets[at], keys)
+    rows = at.tolist()
+    keys, headers = ([column[i] for i in rows] if column else () for column in (raw.keys, raw.headers))
+    values = [raw.values[i] for i in rows]
+    return RawBatch(values, raw.timestamps[at], raw.partitions, raw.source[at], raw.offsets[at], keys, headers)

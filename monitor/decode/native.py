@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from monitor.decode.limits import DecodeLimits
     from monitor.events.columns import EventBatch
+    from monitor.events.raw import Headers
 
 _BATCH_BYTES: Final = 1 << 28
 """Beyond that a span of the batch could outgrow 31 bits, with all that decoding may add."""
@@ -43,9 +44,14 @@ class NativeDecoder:
         self._key = lru_cache(_CACHED_KEYS)(partial(hash64, seed=seed))
 
     def decode(
-        self, values: Sequence[bytes | None], timestamps: NDArray[np.float64], future_limit: float = math.inf
+        self,
+        values: Sequence[bytes | None],
+        timestamps: NDArray[np.float64],
+        future_limit: float = math.inf,
+        keys: Sequence[bytes | None] = (),
+        headers: Sequence[Headers | None] = (),
     ) -> EventBatch:
-        """See :meth:`monitor.decode.decoder.Decoder.decode`."""
+        """See :meth:`monitor.decode.decoder.Decoder.decode`; a native event stands whole in its value."""
         joined, lengths = self._join(values)
         times = np.ascontiguousarray(timestamps, np.float64)
         if times.shape != lengths.shape:

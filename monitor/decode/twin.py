@@ -20,6 +20,7 @@ _SPACE: Final = b" \t\r\n"
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _BRACKETS: Final = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_NO_BRACKETS: Final = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[^\[\]{}"]+', re.DOTALL)
 _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
 )
@@ -74,8 +75,8 @@ def read(record: bytes | None, timestamp: float, future_limit: float, limits: De
     Both in seconds since the epoch.
     """
     try:
-        return _Reader(limits).event(_parse(record, limits), timestamp, future_limit)
-    except _Rejected as rejected:
+        return _Reader(limits).event(parse(record, limits), timestamp, future_limit)
+    except Rejected as rejected:
         return rejected.reason
 
 
@@ -92,7 +93,9 @@ def canonical(value: Any) -> str | None:
     return str(int(value)) if value.is_integer() and abs(value) < 2.0**63 else float.__repr__(value)
 
 
-class _Rejected(Exception):  # noqa: N818 -- not an error: the outcome of a bad record
+class Rejected(Exception):  # noqa: N818 -- not an error: the outcome of a bad record
+    """A record is no event, for ``reason``."""
+
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -109,29 +112,40 @@ class _LongInteger(float):
     written: str
 
 
-def _parse(record: bytes | None, limits: DecodeLimits) -> dict[str, Any]:
+def parse(record: bytes | None, limits: DecodeLimits) -> dict[str, Any]:
+    """The JSON object in ``record``; raises :class:`Rejected`."""
+    parsed = parse_any(record, limits)
+    if not isinstance(parsed, dict):
+        raise Rejected(Reason.NOT_OBJECT)
+    return parsed
+
+
+def parse_any(record: bytes | None, limits: DecodeLimits) -> Any:
+    """The JSON value in ``record``, whatever it is; raises :class:`Rejected`.
+
+    NaN and the infinities are read as such, integers beyond 64 bits as floats. Of names that stand twice the last
+    wins here; :func:`members` is what refuses them.
+    """
     if record is None:
-        raise _Rejected(Reason.EMPTY)
+        raise Rejected(Reason.EMPTY)
     if len(record) > limits.record_bytes:
-        raise _Rejected(Reason.TOO_LARGE)
+        raise Rejected(Reason.TOO_LARGE)
     if record.startswith(b"\0"):
-        raise _Rejected(Reason.SCHEMA_REGISTRY)
+        raise Rejected(Reason.SCHEMA_REGISTRY)
     record = record.removeprefix(_BOM)
     if not record.strip(_SPACE):
-        raise _Rejected(Reason.EMPTY)
+        raise Rejected(Reason.EMPTY)
     try:
         text = record.decode()
     except UnicodeDecodeError:
-        raise _Rejected(Reason.UTF8) from None
+        raise Rejected(Reason.UTF8) from None
     _check_depth(text, limits.depth)
     try:
         parsed = _DECODER.decode(text)
     except ValueError:
-        raise _Rejected(Reason.JSON) from None
+        raise Rejected(Reason.JSON) from None
     if _SURROGATE_ESCAPE.search(text):
         _check_surrogates(parsed)
-    if not isinstance(parsed, dict):
-        raise _Rejected(Reason.NOT_OBJECT)
     return parsed
 
 
@@ -139,13 +153,18 @@ def _check_depth(text: str, limit: int) -> None:
     """Before anything recurses: count brackets outside strings."""
     if text.count("{") + text.count("[") <= limit:
         return
+    left = _NO_BRACKETS.sub("", text)
+    for _ in range(limit // 2):  # each round takes the two innermost layers at most
+        left = left.replace("[]", "").replace("{}", "")
+        if not left:
+            return
     depth = 0
     for token in _BRACKETS.finditer(text):
         bracket = text[token.start()]
         if bracket in "[{":
             depth += 1
             if depth > limit:
-                raise _Rejected(Reason.TOO_DEEP)
+                raise Rejected(Reason.TOO_DEEP)
         elif bracket in "]}":
             depth -= 1
 
@@ -183,7 +202,7 @@ def _encode(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise _Rejected(Reason.UTF8) from None
+        raise Rejected(Reason.UTF8) from None
 
 
 def _is_number(value: Any) -> bool:
@@ -193,38 +212,40 @@ def _is_number(value: Any) -> bool:
 def _number(value: Any) -> float:
     """A measured value, NaN and infinities included; minus zero is zero."""
     if not _is_number(value):
-        raise _Rejected(Reason.FIELD_TYPE)
+        raise Rejected(Reason.FIELD_TYPE)
     return float(value) + 0.0
 
 
 def _finite(value: Any) -> float:
     number = _number(value)
     if not math.isfinite(number):
-        raise _Rejected(Reason.FIELD_TYPE)
+        raise Rejected(Reason.FIELD_TYPE)
     return number
 
 
-def _identifier(value: Any) -> str:
+def identifier(value: Any) -> str:
     """The text of a version, an id or an entity: integers as they were written, other numbers as a class."""
     if isinstance(value, _LongInteger):
         return value.written
     text = None if isinstance(value, bool) else canonical(value)
     if text is None:
-        raise _Rejected(Reason.FIELD_TYPE)
+        raise Rejected(Reason.FIELD_TYPE)
     return text
 
 
-def _members(value: Any) -> dict[str, Any]:
+def members(value: Any) -> dict[str, Any]:
+    """``value`` if it is an object without a name that stands twice; else raises :class:`Rejected`."""
     if not isinstance(value, dict):
-        raise _Rejected(Reason.FIELD_TYPE)
+        raise Rejected(Reason.FIELD_TYPE)
     if isinstance(value, _Repeated):
-        raise _Rejected(Reason.DUPLICATE_KEY)
+        raise Rejected(Reason.DUPLICATE_KEY)
     return value
 
 
-def _list(value: Any) -> list[Any]:
+def elements(value: Any) -> list[Any]:
+    """``value`` if it is a list; else raises :class:`Rejected`."""
     if not isinstance(value, list):
-        raise _Rejected(Reason.FIELD_TYPE)
+        raise Rejected(Reason.FIELD_TYPE)
     return value
 
 
@@ -238,15 +259,15 @@ def _rfc3339(text: str) -> float:
     """Seconds since the epoch; second 60 is the next minute's second 0."""
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise _Rejected(Reason.TIME)
+        raise Rejected(Reason.TIME)
     hour, minute, second = int(match[4]), int(match[5]), int(match[6])
     east_hours, east_minutes = int(match[9] or 0), int(match[10] or 0)
     if hour > 23 or minute > 59 or second > 60 or east_hours > 23 or east_minutes > 59:
-        raise _Rejected(Reason.TIME)
+        raise Rejected(Reason.TIME)
     try:
         days = date(int(match[1]), int(match[2]), int(match[3])).toordinal() - _EPOCH_DAY
     except ValueError:
-        raise _Rejected(Reason.TIME) from None
+        raise Rejected(Reason.TIME) from None
     east = (east_hours * 60 + east_minutes) * (-60 if match[8] == "-" else 60)
     digits = (match[7] or "0")[:_FRACTION_DIGITS]
     seconds = days * 86400 + hour * 3600 + minute * 60 + second - east
@@ -262,7 +283,7 @@ class _Reader:
         self._timed = False
 
     def event(self, parsed: dict[str, Any], timestamp: float, future_limit: float) -> Row:
-        for name, value in _members(parsed).items():
+        for name, value in members(parsed).items():
             if name not in _FIELDS:
                 self._row.unknown_fields += 1
             elif value is not None:
@@ -297,68 +318,68 @@ class _Reader:
     def _check(self, timestamp: float, future_limit: float) -> None:
         row = self._row
         if not row.model:
-            raise _Rejected(Reason.MISSING_MODEL)
+            raise Rejected(Reason.MISSING_MODEL)
         if not row.parts & _ENOUGH:
-            raise _Rejected(Reason.NOTHING)
+            raise Rejected(Reason.NOTHING)
         if not row.id and (row.parts & Part.OUTCOME or row.parts & _ENOUGH == Part.SENSITIVE):
-            raise _Rejected(Reason.MISSING_ID)
+            raise Rejected(Reason.MISSING_ID)
         row.time = row.time if self._timed else float(timestamp)
         if not TIME_MIN <= row.time < TIME_END:
-            raise _Rejected(Reason.TIME)
+            raise Rejected(Reason.TIME)
         if not row.time <= future_limit:
-            raise _Rejected(Reason.FUTURE_TIME)
+            raise Rejected(Reason.FUTURE_TIME)
 
     def _text(self, text: str) -> bytes:
         encoded = text.encode()
         if len(encoded) > self._limits.name_bytes:
-            raise _Rejected(Reason.NAME)
+            raise Rejected(Reason.NAME)
         return encoded
 
     def _name(self, name: str) -> bytes:
         if _CONTROL.search(name):
-            raise _Rejected(Reason.NAME)
+            raise Rejected(Reason.NAME)
         return self._text(name)
 
     def _label(self, value: Any) -> bytes:
         text = canonical(value)
         if text is None:
-            raise _Rejected(Reason.FIELD_TYPE)
+            raise Rejected(Reason.FIELD_TYPE)
         return self._name(text)
 
     def _model(self, value: Any) -> bytes:
         if not isinstance(value, str):
-            raise _Rejected(Reason.FIELD_TYPE)
+            raise Rejected(Reason.FIELD_TYPE)
         if len(value) > MODEL_CHARACTERS:
-            raise _Rejected(Reason.NAME)
+            raise Rejected(Reason.NAME)
         return self._name(value)
 
     def _identity(self, name: str, value: Any) -> None:
         row = self._row
         if name == "version":
-            row.version = self._name(_identifier(value))
+            row.version = self._name(identifier(value))
         elif name == "entity":
-            row.entity = self._text(_identifier(value))
+            row.entity = self._text(identifier(value))
             row.parts |= Part.ENTITY if row.entity else 0
         elif isinstance(value, float) and not isinstance(value, _LongInteger):
-            raise _Rejected(Reason.FIELD_TYPE)
+            raise Rejected(Reason.FIELD_TYPE)
         else:
-            row.id = self._text(_identifier(value))
+            row.id = self._text(identifier(value))
 
     def _lifecycle(self, value: Any) -> Lifecycle:
         word = _LIFECYCLES.get(value) if isinstance(value, str) else None
         if word is None:
-            raise _Rejected(Reason.FIELD_TYPE)
+            raise Rejected(Reason.FIELD_TYPE)
         return word
 
     def _add(
         self, space: Space, kind: ValueType, name: bytes, text: bytes | None = None, number: float = math.nan
     ) -> None:
         if len(self._row.entries) >= self._limits.values_per_event:
-            raise _Rejected(Reason.TOO_MANY_VALUES)
+            raise Rejected(Reason.TOO_MANY_VALUES)
         self._row.entries.append((space, kind, name, text, number))
 
     def _named(self, space: Space, value: Any) -> None:
-        for key, inner in _members(value).items():
+        for key, inner in members(value).items():
             name = self._name(key)
             if space in {Space.FEATURE, Space.METRIC}:
                 self._feature(space, name, inner)
@@ -399,7 +420,7 @@ class _Reader:
         elif _is_number(value):
             self._add(Space.PREDICTION, ValueType.NUMBER, b"value", number=_number(value))
         else:
-            for name, inner in _members(value).items():
+            for name, inner in members(value).items():
                 if inner is not None:
                     self._prediction_member(name, inner)
 
@@ -410,7 +431,7 @@ class _Reader:
             case "score":
                 self._add(Space.PREDICTION, ValueType.NUMBER, b"score", number=_number(value))
             case "scores":
-                for label, score in _members(value).items():
+                for label, score in members(value).items():
                     self._class_score(self._name(label), score)
             case "tags":
                 self._places(Space.TAG, value)
@@ -436,7 +457,7 @@ class _Reader:
     def _places(self, space: Space, value: Any) -> None:
         """Each name with its place; one that comes again is the same tag or item, and keeps its first place."""
         met = set()
-        for place, inner in enumerate(_list(value)):
+        for place, inner in enumerate(elements(value)):
             name = self._label(inner)
             if name not in met:
                 met.add(name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,3 +205,47 @@ class EventBatch:
         """The text of ``strings[i]``; the slow way out, for what is met the first time."""
         start = int(strings.start[i])
         return self.buffer[start : start + int(strings.length[i])].decode()
+
+
+def joined(batches: Sequence[EventBatch]) -> EventBatch:
+    """The events of ``batches`` behind one another, in one batch; at least one batch, 2 GiB of buffers at most.
+
+    ``record`` and the rejections stay as they are: they must speak of the same records in all batches.
+    """
+    if len(batches) == 1:
+        return batches[0]
+    n = np.cumsum([0, *map(len, batches)])
+    starts = np.cumsum([0, *(len(batch.buffer) for batch in batches)])
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(batch, name) for batch in batches])
+
+    def strings(name: str) -> Strings:
+        many = [getattr(batch, name) for batch in batches]
+        return Strings(
+            hash=np.concatenate([one.hash for one in many]),
+            start=np.concatenate([one.start + np.int32(start) for one, start in zip(many, starts, strict=False)]),
+            length=np.concatenate([one.length for one in many]),
+        )
+
+    return EventBatch(
+        buffer=b"".join(batch.buffer for batch in batches),
+        record=column("record"),
+        model=strings("model"),
+        version=strings("version"),
+        id=strings("id"),
+        entity=strings("entity"),
+        time=column("time"),
+        parts=column("parts"),
+        value=column("value"),
+        lifecycle=column("lifecycle"),
+        event=np.concatenate([batch.event + np.int32(first) for batch, first in zip(batches, n, strict=False)]),
+        space=column("space"),
+        type=column("type"),
+        name=strings("name"),
+        text=strings("text"),
+        number=column("number"),
+        rejected=column("rejected"),
+        reasons=column("reasons"),
+        unknown_fields=sum(batch.unknown_fields for batch in batches),
+    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     from numpy.typing import NDArray
+
+Headers = Sequence[tuple[str, bytes | str | None]]
+"""A record's headers as the client hands them over; a name may come more than once."""
 
 
 class Partition(NamedTuple):
@@ -25,8 +27,8 @@ class RawBatch:
 
     ``values[i]`` is ``None`` for a tombstone. ``timestamps`` (float64, shape ``(n,)``) are the records' own times in
     seconds since the epoch, NaN where a source has none. ``source`` (int32, shape ``(n,)``) indexes ``partitions``;
-    within one partition ``offsets`` (int64) only grow. ``keys`` are the records' keys, for dead letters; empty where
-    a source has none.
+    within one partition ``offsets`` (int64) only grow. ``keys`` are the records' keys, empty where a source has none.
+    ``headers`` are theirs, in order, ``None`` for a record without any; empty where no topic's format reads them.
     """
 
     values: Sequence[bytes | None]
@@ -35,6 +37,7 @@ class RawBatch:
     source: NDArray[np.int32]
     offsets: NDArray[np.int64]
     keys: Sequence[bytes | None] = ()
+    headers: Sequence[Headers | None] = ()
 
     def __len__(self) -> int:
         return len(self.values)

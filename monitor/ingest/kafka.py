@@ -45,7 +45,8 @@ class KafkaSource:
         self._refresh_seconds = refresh_seconds
         self._refresh_at = clock.monotonic()
         self._cluster = Cluster(admin_settings(servers, client), clock)
-        self._reader = Reader(consumer_settings(servers, settings.group_id, client), clock)
+        consumer = consumer_settings(servers, settings.group_id, client)
+        self._reader = Reader(consumer, clock, settings.reads_headers)
         self._topics_stored = frozenset(partition.topic for partition in positions)
         self._looked = False
         self._unplaced: dict[Partition, str | float] = {}

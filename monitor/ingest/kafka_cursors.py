@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from typing import cast
 
 import numpy as np
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 from numpy.typing import NDArray
 
-from monitor.events.raw import Partition, RawBatch
+from monitor.events.raw import Headers, Partition, RawBatch
 
 NO_END = np.iinfo(np.int64).max
 """The end of a partition that is read for ever."""
@@ -20,16 +21,19 @@ class Cursors:
 
     ``next`` (int64) is the next offset to read; ``end`` (int64) the first offset that is not wanted;
     ``at_end`` (bool) whether the broker said that there is nothing behind ``next`` for now; ``high`` (int64) the end
-    of the log as last heard, -1 where unknown; ``reading`` (bool) whether it is being read.
+    of the log as last heard, -1 where unknown; ``reading`` (bool) whether it is being read; ``headed`` (bool) whether
+    its records come with their headers, which ``reads_headers`` says of its topic: they cost as much as decoding.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reads_headers: Callable[[str], bool] = lambda _topic: False) -> None:
+        self._reads_headers = reads_headers
         self.partitions: tuple[Partition, ...] = ()
         self.next = np.zeros(0, np.int64)
         self.end = np.zeros(0, np.int64)
         self.high = np.zeros(0, np.int64)
         self.at_end = np.zeros(0, np.bool_)
         self.reading = np.zeros(0, np.bool_)
+        self.headed = np.zeros(0, np.bool_)
         self._slots: dict[Partition, int] = {}
         self._topics: dict[str | None, int] = {}
         self._table = np.full((0, 0), -1, np.int32)
@@ -87,7 +91,8 @@ class Cursors:
         keys = list(map(Message.key, messages))
         offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
         slots = self._slots_of(messages)
-        batch = RawBatch(values, _seconds(messages), self.partitions, slots, offsets, keys)
+        headers = self._headers_of(messages, slots)
+        batch = RawBatch(values, _seconds(messages), self.partitions, slots, offsets, keys, headers)
         wanted = self.reading[slots] & (offsets >= self.next[slots]) & (offsets < self.end[slots])
         if not wanted.all():
             batch = _only(batch, np.flatnonzero(wanted))
@@ -103,6 +108,15 @@ class Cursors:
         slots: NDArray[np.int32] = self._table[rows, numbers]
         return slots
 
+    def _headers_of(self, messages: Sequence[Message], slots: NDArray[np.int32]) -> Sequence[Headers | None]:
+        headed = self.headed[slots]
+        if not headed.any():
+            return ()
+        if headed.all():
+            return list(map(_headers, messages))
+        pairs = zip(messages, headed.tolist(), strict=True)
+        return [_headers(message) if wanted else None for message, wanted in pairs]
+
     def _add(self, partition: Partition) -> int:
         slot = self._slots[partition] = len(self.partitions)
         self.partitions = (*self.partitions, partition)
@@ -111,6 +125,7 @@ class Cursors:
         self.high = np.append(self.high, -1)
         self.at_end = np.append(self.at_end, False)
         self.reading = np.append(self.reading, False)
+        self.headed = np.append(self.headed, self._reads_headers(partition.topic))
         row = self._topics.setdefault(partition.topic, len(self._topics))
         rows, columns = self._table.shape
         grown = np.full((max(rows, row + 1), max(columns, partition.number + 1)), -1, np.int32)
@@ -118,6 +133,11 @@ class Cursors:
         grown[row, partition.number] = slot
         self._table = grown
         return slot
+
+
+def _headers(message: Message) -> Headers | None:
+    """The headers of a record that was read: those come as a list, whatever its type leaves open."""
+    return cast("Headers | None", message.headers())
 
 
 def _seconds(messages: Sequence[Message]) -> NDArray[np.float64]:
@@ -135,4 +155,5 @@ def _only(batch: RawBatch, kept: NDArray[np.intp]) -> RawBatch:
         batch.source[kept],
         batch.offsets[kept],
         [batch.keys[i] for i in kept],
+        [batch.headers[i] for i in kept] if batch.headers else (),
     )

@@ -49,7 +49,8 @@ class KafkaRange:
         self._events: list[SourceEvent] = []
         self._done: dict[Partition, int] = {}
         self._cluster = Cluster(admin_settings(servers, client), clock)
-        self._reader = Reader(consumer_settings(servers, settings.group_id, client), clock)
+        consumer = consumer_settings(servers, settings.group_id, client)
+        self._reader = Reader(consumer, clock, settings.reads_headers)
         try:
             self._begin(topic, since, until, positions)
         except (KafkaException, IngestError) as error:

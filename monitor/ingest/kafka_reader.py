@@ -62,11 +62,12 @@ class Reader:
     """Reads the partitions that it is told to, each from the offset that it is told; in one thread.
 
     ``trouble`` is the last error that still holds, empty where all is well; ``lost`` are the partitions whose
-    position the broker refused, which stand still until they are placed anew.
+    position the broker refused, which stand still until they are placed anew. ``reads_headers`` says of a topic whether
+    its headers are wanted.
     """
 
-    def __init__(self, settings: Mapping[str, Any], clock: Clock) -> None:
-        self.cursors = Cursors()
+    def __init__(self, settings: Mapping[str, Any], clock: Clock, reads_headers: Callable[[str], bool]) -> None:
+        self.cursors = Cursors(reads_headers)
         self.trouble = ""
         self.lost: set[Partition] = set()
         self.commits_failed = 0

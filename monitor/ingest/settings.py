@@ -28,6 +28,10 @@ EVENT_FIELDS = (
     "entity",
     "lifecycle",
 )
+NAMED_FIELDS = ("features", "prediction", "sensitive", "segment", "metrics")
+"""Fields that may be mapped value by value, such as ``features.age``."""
+MODEL_CHARACTERS = 200
+HEADED_FORMATS = frozenset({"cloudevents", "kserve", "seldon", "oip"})
 
 OWNED_KEYS = MappingProxyType(
     {
@@ -94,19 +98,46 @@ def _without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: HIDDEN if _SECRET_KEY.search(key) else value for key, value in settings.items()}
 
 
+def _model_or_place(text: str) -> str:
+    if text.startswith("header:") and text == "header:":
+        raise ValueError("names no header")
+    if text and not text.startswith(("/", "header:")) and len(text) > MODEL_CHARACTERS:
+        raise ValueError(f"is longer than {MODEL_CHARACTERS} characters")
+    return text
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise ValueError(f'"{doubles[0]}" stands twice')
+    return names
+
+
+Names = Annotated[tuple[Text, ...], AfterValidator(_distinct)]
+
+
 class TopicSettings(Settings):
     """One entry of ``topics``: a name, or a pattern that begins with ``^``, and how its records are written."""
 
     name: Annotated[str, AfterValidator(_topic_or_pattern)]
     format: Literal["native", "cloudevents", "kserve", "seldon", "oip", "sagemaker", "mapped"] = "native"
     mapping: Annotated[TextMap, BeforeValidator(flatten)] = FrozenTable()
+    model: Annotated[str, AfterValidator(_model_or_place)] = ""
+    feature_names: Names = ()
+    class_names: Names = ()
+    time_unit: Literal["s", "ms", "us", "ns"] = "s"
 
     @field_validator("mapping", mode="after")
     @classmethod
     def _known_places(cls, mapping: Mapping[str, str]) -> Mapping[str, str]:
         for field, source in mapping.items():
-            if field.split(".")[0] not in EVENT_FIELDS:
+            part, dot, name = field.partition(".")
+            if part not in EVENT_FIELDS:
                 raise ValueError(f'"{field}" is not a field of an event; those are {", ".join(EVENT_FIELDS)}')
+            if dot and (part not in NAMED_FIELDS or not name):
+                raise ValueError(f'"{field}" has no such part; named values stand in {", ".join(NAMED_FIELDS)}')
+            if source.startswith("/") and source.split("/").count("*") > 1:
+                raise ValueError(f'"{field}" goes through more than one list: one "*" is for the cases of a record')
             header = source.startswith("header:") and source != "header:"
             if not (source.startswith("/") or source == "key" or header):
                 raise ValueError(f'"{field}" comes from a JSON pointer ("/a/b"), "header:NAME" or "key"')
@@ -116,7 +147,18 @@ class TopicSettings(Settings):
     def _mapping_where_it_is_used(self) -> Self:
         if (self.format == "mapped") != bool(self.mapping):
             raise ValueError('a mapping and format = "mapped" go together')
+        if self.format == "mapped" and not self.model and "model" not in self.mapping:
+            raise ValueError('says nowhere which model: give "model", or map it')
+        if self.format != "mapped" and self.time_unit != "s":
+            raise ValueError('time_unit is for format = "mapped"')
+        if self.format == "native" and (self.model or self.feature_names or self.class_names):
+            raise ValueError("model, feature_names and class_names are for formats other than native")
         return self
+
+    def reads_headers(self) -> bool:
+        """Whether the format looks at headers, so that they have to be fetched."""
+        sources = (self.model, *self.mapping.values())
+        return self.format in HEADED_FORMATS or any(source.startswith("header:") for source in sources)
 
 
 class KafkaSettings(Settings):
@@ -167,6 +209,11 @@ class KafkaSettings(Settings):
             if topic.name == name:
                 return topic
         return next((topic for topic in self.topics if topic.name[0] == "^" and re.match(topic.name, name)), None)
+
+    def reads_headers(self, name: str) -> bool:
+        """Whether the headers of the topic ``name`` are needed to read it."""
+        topic = self.topic(name)
+        return topic is not None and topic.reads_headers()
 
     def client(self) -> dict[str, Any]:
         """What every Kafka client of the program is given: ``librdkafka``, the brokers, the password from its file.

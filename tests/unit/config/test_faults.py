@@ -58,6 +58,31 @@ ONE_FAULT = [
         "[kafka]\ntopics = [{ name = 'a', format = 'mapped', mapping = { modle = 'key' } }]",
         'kafka.topics[0].mapping: "modle" is not a field of an event',
     ),
+    (
+        "[kafka]\ntopics = [{ name = 'a', format = 'mapped', mapping = { model = 'key', id.x = '/a' } }]",
+        'kafka.topics[0].mapping: "id.x" has no such part',
+    ),
+    (
+        "[kafka]\ntopics = [{ name = 'a', format = 'mapped', mapping = { model = 'key', features = '/*/b/*' } }]",
+        'kafka.topics[0].mapping: "features" goes through more than one list',
+    ),
+    (
+        "[kafka]\ntopics = [{ name = 'a', format = 'mapped', mapping = { features = '/a' } }]",
+        "kafka.topics[0]: says nowhere which model",
+    ),
+    (
+        "[kafka]\ntopics = [{ name = 'a', model = 'm' }]",
+        "kafka.topics[0]: model, feature_names and class_names are for",
+    ),
+    ("[kafka]\ntopics = [{ name = 'a', format = 'oip', time_unit = 'ms' }]", "kafka.topics[0]: time_unit is for"),
+    (
+        "[kafka]\ntopics = [{ name = 'a', format = 'oip', model = 'header:' }]",
+        'kafka.topics[0].model: "header:" names no header',
+    ),
+    (
+        "[kafka]\ntopics = [{ name = 'a', format = 'oip', class_names = ['x', 'x'] }]",
+        'kafka.topics[0].class_names: "x" stands twice',
+    ),
     ("[kafka]\ndead_letter_topic = 'ml.outcomes'", "kafka: dead_letter_topic is one of the topics"),
     ("[kafka]\nstart_from = 'now'", 'kafka.start_from: "now" is not "earliest", "latest" or a time'),
     ("[kafka.librdkafka]\ngroup.id = 'x'", 'kafka.librdkafka: "group.id" is not for passing through: kafka.group_id'),

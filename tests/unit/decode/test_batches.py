@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from monitor.decode.decoder import DECODERS
+from monitor.decode.decoder import make_decoder
 from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
+from monitor.decode.topics import TopicFormat
 from monitor.events.columns import Reason
 from monitor.kernels import hash64
 
@@ -134,5 +135,5 @@ def test_misuse_is_told(decoding: Decoding) -> None:
 
 def test_table_of_formats(decoding: Decoding, entries: Any) -> None:
     """The native decoder is found by its name."""
-    batch = DECODERS["native"](DecodeLimits(), 0).decode([GOOD % (1, 1), b"{"], np.zeros(2))
+    batch = make_decoder(TopicFormat(), DecodeLimits()).decode([GOOD % (1, 1), b"{"], np.zeros(2))
     assert (len(batch), batch.reasons.tolist()) == (1, [Reason.JSON])

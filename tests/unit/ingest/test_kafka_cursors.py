@@ -43,6 +43,17 @@ def test_messages_become_columns() -> None:
     assert batch.offsets.tolist() == [10, 12, 11]
 
 
+def test_headers_come_where_they_are_read() -> None:
+    """Headers are fetched for the topics whose format reads them, and for no others."""
+    cursors = Cursors(lambda topic: topic == "b")
+    for partition in (A, C):
+        cursors.place(partition, 10)
+    headed = Message(topic="b", partition=C.number, offset=10, value=b"x", headers=[("ce_id", b"1")], timestamp=(1, 1))
+    assert list(cursors.batch([message(A, 10), headed, message(C, 11)]).headers) == [None, [("ce_id", b"1")], None]
+    assert list(cursors.batch([message(C, 9), headed, message(C, 12)]).headers) == [None]
+    assert list(cursors.batch([message(A, 11)]).headers) == []
+
+
 def test_no_messages_are_an_empty_batch() -> None:
     """Nothing read is a batch of nothing, with or without partitions."""
     assert len(placed().batch([])) == len(Cursors().batch([])) == 0
