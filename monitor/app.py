@@ -34,6 +34,7 @@ from monitor.store.ticklog import TickLog
 from monitor.tally.event_time import EventTime
 from monitor.telemetry import logs
 from monitor.telemetry.metrics import Metrics
+from monitor.telemetry.systemd import ServiceManager
 from monitor.web.server import WebServer
 
 PUBLISH_SECONDS = 1.0
@@ -125,6 +126,8 @@ class Daemon:
         self._cleanups = ExitStack()
         self._ready = False
         self._hung_up = False
+        self._manager = ServiceManager()
+        self._cleanups.callback(self._manager.close)
         self.metrics = Metrics(version=program_version(), revision=os.environ.get("SOURCE_REVISION", ""))
         logs.configure(
             clock,
@@ -141,10 +144,12 @@ class Daemon:
         with self._cleanups:
             pipeline = self._start()
             self._settle_collector()
+            self._manager.ready()
             while not self._stop.is_set():
                 pipeline.turn()
                 self._beside(pipeline)
             self._ready = False
+            self._manager.stopping()
             self._publish(pipeline)
             pipeline.commit()
 
@@ -238,6 +243,7 @@ class Daemon:
             self._ready = self._ready or bool(self._source.positions())
             self._watch_source(pipeline)
             self._publish(pipeline)
+            self._manager.turning(f"{len(self.fleet.models)} models, {len(self.fleet.book.open)} open incidents")
             self._published_at = now
         if now - self._collected_at >= _GC_SECONDS:
             gc.collect()

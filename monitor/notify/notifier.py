@@ -12,7 +12,7 @@ from monitor.notify.alertmanager import Alertmanager, Transport, endpoint
 from monitor.notify.delivery import Delivery, Manner
 from monitor.notify.facts import Fact, Sink, ignore
 from monitor.notify.outbox import ALERTS_MAX, Notice, Outbox
-from monitor.notify.payload import alert_of, links
+from monitor.notify.payload import WATCHDOG, alert_of, links, watchdog_alert
 from monitor.notify.settings import AlertmanagerSettings
 
 RESULTS = ("sent", "failed", "dropped", "rejected")
@@ -67,6 +67,7 @@ class Notifications:
         self._links = links(external_url, runbook_base)
         names = reader_names(settings.urls)
         self._outbox = Outbox(len(names), settings.resend, self._links, alerts_max)
+        self._watchdog = settings.watchdog
         self._suppressed = False
         self._stopped = False
         manner = Manner(
@@ -82,7 +83,10 @@ class Notifications:
         ]
 
     def start(self) -> None:
-        """Begin to deliver, one thread for each Alertmanager."""
+        """Begin to deliver, one thread for each Alertmanager; the watchdog, if there is one, goes first."""
+        if self._watchdog:
+            wall = self._clock.now()
+            self._outbox.put([Notice(WATCHDOG, watchdog_alert(self._links), wall, None)], wall, self._clock.monotonic())
         for delivery in self._deliveries:
             delivery.start()
 

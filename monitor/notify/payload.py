@@ -14,6 +14,7 @@ from monitor.incidents.incident import Incident
 SERVICE = "modelwatch"
 SUPPRESSED = "ModelMonitorAlertsSuppressed"
 TEST = "ModelwatchTest"
+WATCHDOG = "ModelwatchWatchdog"
 MODELS_SHOWN = 20
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -113,6 +114,17 @@ def suppressed_alert(count: int, base: Links) -> Alert:
         "runbook_url": base.runbook(SUPPRESSED),
     }
     labels = {"alertname": SUPPRESSED, "severity": "warning", "service": SERVICE}
+    return Alert(labels, {name: text for name, text in annotations.items() if text}, base.external_url)
+
+
+def watchdog_alert(base: Links) -> Alert:
+    """The alert that always fires: where it stops arriving, others would not arrive either."""
+    annotations = {
+        "summary": "Alerts of modelwatch arrive.",
+        "description": "This alert always fires. If it ends, the way from modelwatch to this receiver is broken.",
+        "runbook_url": base.runbook(WATCHDOG),
+    }
+    labels = {"alertname": WATCHDOG, "severity": "info", "service": SERVICE}
     return Alert(labels, {name: text for name, text in annotations.items() if text}, base.external_url)
 
 

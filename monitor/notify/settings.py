@@ -45,6 +45,7 @@ class AlertmanagerSettings(Settings):
     external_labels: Annotated[TextMap, AfterValidator(_labels)] = FrozenTable()
     resend: PositiveSeconds = 60.0
     timeout: PositiveSeconds = 10.0
+    watchdog: bool = False
     username: str = ""
     password_file: FilePath = ""
     bearer_token_file: FilePath = ""

@@ -308,6 +308,8 @@ def test_the_shipped_routing_is_valid() -> None:
         ("modelwatch-digest", {"alertname": "ModelPopulationMix", "severity": "info"}),
         ("modelwatch-shadow", {"alertname": "ModelSilent", "severity": "critical", "mode": "shadow"}),
         ("modelwatch-tickets", {"alertname": "ModelwatchTest", "severity": "info"}),
+        ("modelwatch-watchdog", {"alertname": "ModelwatchWatchdog", "severity": "info"}),
+        ("modelwatch-pages", {"alertname": "ModelwatchDown", "severity": "critical"}),
         ("modelwatch-tickets", {"alertname": "ModelMonitorAlertsSuppressed", "severity": "warning"}),
         ("default", {"alertname": "ModelSilent", "service": "another"}),
     ],

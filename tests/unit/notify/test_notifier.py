@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from unit.notify.stage import LocalServer, Stage, incident, resolved
 
 from monitor.clock import SystemClock
 from monitor.notify.notifier import Notifications
-from monitor.notify.payload import SUPPRESSED
+from monitor.notify.payload import SUPPRESSED, WATCHDOG
 from monitor.notify.settings import AlertmanagerSettings
 
 if TYPE_CHECKING:
@@ -34,6 +36,20 @@ def test_threads_deliver_and_end(server: LocalServer) -> None:
     assert notifications.check()[0][1:] == ("ok", "reached 0 s ago")
     assert notifications.stop() == 0
     until(lambda: threading.active_count() <= before + 1)  # the server's own thread for the connection
+
+
+@pytest.mark.parametrize("watchdog", [False, True])
+def test_the_watchdog_barks_without_an_incident(server: LocalServer, watchdog: bool) -> None:
+    """With a watchdog one alert fires from the start, without a model; else nothing but an empty list is posted."""
+    settings = AlertmanagerSettings(urls=(server.url,), watchdog=watchdog)
+    notifications = Notifications(settings, SystemClock())
+    notifications.start()
+    until(lambda: server.requests)
+    notifications.stop()
+    posted = [alert for _, _, body in server.requests for alert in json.loads(body)]
+    labels = {"alertname": WATCHDOG, "severity": "info", "service": "modelwatch"}
+    assert [alert["labels"] for alert in posted] == ([labels] if watchdog else [])
+    assert notifications.active() == int(watchdog)
 
 
 def test_stop_tells_what_is_untold(server: LocalServer) -> None:
