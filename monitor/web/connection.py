@@ -14,8 +14,8 @@ from monitor.clock import Clock
 from monitor.telemetry.logs import SampledLogger, get_logger
 from monitor.telemetry.metrics import Metrics
 from monitor.web.messages import RefusedError, Request, Response
-from monitor.web.pages import STYLE_SOURCE
 from monitor.web.routes import Site
+from monitor.web.style import STYLE_SOURCE
 
 HANDLERS_MAX = 16
 HEAD_LINE_BYTES_MAX = 65536

@@ -110,6 +110,7 @@ class Site:
             Route("/", pages.fleet),
             Route("/models/{model}", pages.model),
             Route("/incidents/{id}", pages.incident),
+            Route("/runbooks/{alertname}", pages.runbook),
         )
 
     def _check_host(self, request: Request) -> None:

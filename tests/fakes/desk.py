@@ -113,7 +113,9 @@ def detail(model: str) -> dict[str, Any]:
         "version": "7",
         "state": "firing",
         "events": 1234,
+        "first_event_time": "2026-02-01T09:30:00.250Z",
         "last_event_time": "2026-03-01T09:30:00.250Z",
+        "facts": [{"time": "2026-02-01T09:30:00.250Z", "what": "reference file", "subject": "abc"}],
         "features": [
             {
                 "name": "income <b>",
@@ -121,8 +123,8 @@ def detail(model: str) -> dict[str, Any]:
                 "state": "firing",
                 "effect": {"name": "shift", "value": 0.31, "tolerance": 0.1},
                 "evidence_log10": float("nan"),
-                "reference": {"edges": [0.0, 1.0], "counts": [3, 4, 5]},
-                "current": {"edges": [0.0, 1.0], "counts": [1, 1, 9]},
+                "reference": {"bins": ["<= 0", "0 to 1", "> 1"], "counts": [3, 4, 5], "missing": 1.0},
+                "current": {"bins": ["<= 0", "0 to 1", "> 1"], "counts": [1, 1, 9], "missing": 0.0},
             }
         ],
         "associations": [

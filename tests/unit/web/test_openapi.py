@@ -42,6 +42,8 @@ REQUESTS = [
     ("/models/{model}", "/models/absent", 404),
     ("/incidents/{id}", "/incidents/i-0000", 200),
     ("/incidents/{id}", "/incidents/absent", 404),
+    ("/runbooks/{alertname}", "/runbooks/ModelFeatureDrift", 200),
+    ("/runbooks/{alertname}", "/runbooks/Absent", 404),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import time
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -12,10 +13,16 @@ from urllib.parse import quote, unquote
 import pytest
 from fakes.desk import FakeDesk, made_incident, made_status
 
+from monitor.incidents.incident import Effect
+from monitor.notify.payload import SUPPRESSED, TEST, WATCHDOG
+from monitor.telemetry.metrics import ALERTNAMES
+from monitor.web.style import STYLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-VOID = {"meta", "input"}
+INCIDENT = "/incidents/i-0000"
+VOID = {"meta", "input", "br"}
 
 
 class Outline(HTMLParser):
@@ -35,7 +42,7 @@ class Outline(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
-        self.links += [value for name, value in attrs if name == "href" and value]
+        self.links += [value for name, value in attrs if name == "href" and value and value != "#main"]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -82,10 +89,11 @@ def test_the_policy_allows_the_style_of_the_page(get: Any) -> None:
 
 def test_tables_have_captions_and_headings(get: Any) -> None:
     """Every table says what it is; every row and column has its heading."""
-    body = get("/").body.decode()
-    assert body.count("<table>") == body.count("<caption>") == 2
-    assert body.count('<th scope="col"') == 13
-    assert body.count('<th scope="row">') == 6 + 12
+    for path, tables, columns, rows in (("/", 1, 7, 12), ("/models/quo%22ted", 3, 5 + 8 + 3, 3), (INCIDENT, 1, 7, 1)):
+        body = get(path).body.decode()
+        assert body.count("<table") == body.count("<caption>") == tables, path
+        assert body.count('<th scope="col"') == columns
+        assert body.count('<th scope="row">') == rows
 
 
 def test_every_link_leads_somewhere(get: Any, desk: FakeDesk) -> None:
@@ -127,3 +135,112 @@ def test_links_keep_the_path_of_the_external_address(serve: Callable[..., Any]) 
     page = Outline(get("/").body.decode())
     assert page.links
     assert all(link.startswith("/watch/") for link in page.links)
+
+
+def test_the_worst_incident_comes_first(get: Any, desk: FakeDesk) -> None:
+    """Incidents are ranked by severity, people, effect over tolerance; each says what, to whom, since when."""
+    names = desk.published.fleet.names
+    made = [
+        made_incident(1, names[0], severity="info", people_affected=None),
+        made_incident(2, names[1], severity="warning", people_affected=5, effect=Effect("rate", 0.9, 0.1)),
+        made_incident(4, names[2], severity="warning", people_affected=900),
+        made_incident(5, names[3], severity="critical", people_affected=None),
+        made_incident(6, names[4], severity="warning", people_affected=5, effect=Effect("rate", 0.3, 0.1)),
+    ]
+    desk.change(incidents=made)
+    page = Outline(get("/").body.decode())
+    linked = [link.removeprefix("/incidents/") for link in page.links if link.startswith("/incidents/")]
+    assert linked == ["i-0005", "i-0004", "i-0002", "i-0006", "i-0001"]
+    assert "900 people" in page.text
+    assert "since" in page.text
+
+
+def test_states_are_told_by_sign_and_word(get: Any) -> None:
+    """No state is told by colour alone: wherever its class stands, its sign and its name do."""
+    for path in ("/", "/models/quo%22ted", INCIDENT):
+        body = get(path).body.decode()
+        found = re.findall(r'<span class="(\w+) nowrap"><span aria-hidden="true">([^<]+)</span> (\w+)</span>', body)
+        assert found
+        assert all(kind == word and sign for kind, sign, word in found)
+
+
+def test_pictures_say_what_they_show(get: Any) -> None:
+    """Every drawing has a role and a title in words, and the numbers stand beside it."""
+    for path in ("/models/quo%22ted", INCIDENT):
+        body = get(path).body.decode()
+        drawings = re.findall(r"<svg [^>]*>(.{7})", body)
+        assert drawings
+        assert set(drawings) == {"<title>"}
+        assert body.count("<svg ") == body.count('role="img"')
+
+
+def test_an_incident_says_how_sure(get: Any) -> None:
+    """Evidence is told in words and odds, the effect beside its tolerance, and where to go on from here."""
+    page = Outline(get(INCIDENT).body.decode())
+    assert "very strong" in page.text
+    assert "once in 32 million" in page.text
+    assert "3.1 times the tolerance" in page.text
+    assert {"/api/v1/incidents/i-0000", "/runbooks/ModelFeatureDrift"} <= set(page.links)
+
+
+def test_an_incident_is_shown_while_the_loop_is_busy(get: Any, desk: FakeDesk) -> None:
+    """The page does without the model's present when the loop does not answer."""
+    desk.busy = True
+    answer = get(INCIDENT)
+    assert answer.status == 200
+    assert b"What it touches, now" not in answer.body
+
+
+@pytest.mark.parametrize("alertname", [*ALERTNAMES, SUPPRESSED, TEST, WATCHDOG])
+def test_every_alert_links_to_its_runbook(get: Any, alertname: str) -> None:
+    """The address that alerts carry as runbook_url is answered with that section of the manual."""
+    page = Outline(get(f"/runbooks/{alertname}").body.decode())
+    for part in ("Means.", "First look.", "Causes.", "Do."):
+        assert part in page.text
+    assert "**" not in page.text
+
+
+def test_a_life_is_a_list_too(get: Any, desk: FakeDesk) -> None:
+    """What the line of a model's life shows can be read: facts and incidents, newest first."""
+    name = desk.published.fleet.names[0]
+    desk.change(incidents=[made_incident(0, name), made_incident(3, name)])
+    body = get(f"/models/{quote(name, safe='')}").body.decode()
+    (listed,) = re.findall(r"<details>(.*?)</details>", body, re.DOTALL)
+    assert "3 entries in words" in listed
+    assert listed.index("i-0000") < listed.index("i-0003") < listed.index("reference file")
+
+
+def test_contrast_is_enough() -> None:
+    """Every colour of text reaches 4.5 to 1 on page and card, every one of drawings 3 to 1, light and dark (WCAG 2)."""
+    light, dark = (dict(re.findall(r"--(\w+): (#[0-9a-f]{3,6})", part)) for part in STYLE.split("@media")[:2])
+    for palette in (light, {**light, **dark}):
+        for ground in (palette["page"], palette["card"]):
+            for name in ("ink", "quiet", "alarm", "warn", "good", "link"):
+                assert contrast(palette[name], ground) >= 4.5, (name, ground)
+        for name in ("now", "then", "alarm", "good"):
+            assert contrast(palette[name], palette["page"]) >= 3.0, name
+
+
+def test_ten_thousand_models_are_paged_quickly(get: Any, desk: FakeDesk) -> None:
+    """The page of a fleet of 10,000 models, searched and sorted, takes less than 200 ms."""
+    desk.published = made_status([f"model-{i:05d}" for i in range(10_000)], incidents=200)
+    for path in ("/", "/?q=9&sort=-drift_ratio&state=firing"):
+        took = []
+        for _ in range(3):
+            began = time.perf_counter()
+            assert get(path).status == 200
+            took.append(time.perf_counter() - began)
+        assert min(took) < 0.2, path
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, as WCAG 2 has it."""
+    bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,144 @@
+"""Pictures of numbers as inline SVG: a distribution then and now, an effect against its tolerance, a life on a line.
+
+Nothing here is told by colour alone: each picture has a title that says it in words, and stands beside the numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+_WIDTH, _HEIGHT, _FLOOR = 320, 84, 68
+_LIFE_WIDTH, _LANE = 960, 18
+_LANES_MAX = 12
+_CATEGORIES_NAMED = 6
+
+
+class Mark(NamedTuple):
+    """A moment in a life; seconds since the epoch."""
+
+    time: float
+    words: str
+
+
+class Span(NamedTuple):
+    """A stretch of a life, up to now where ``until`` is ``None``; seconds since the epoch."""
+
+    since: float
+    until: float | None
+    words: str
+
+
+def shares(counts: Sequence[float]) -> list[float]:
+    """Counts as parts of their sum; zeros where there is nothing."""
+    total = sum(counts)
+    return [count / total if total > 0 else 0.0 for count in counts]
+
+
+def distribution(name: str, bins: Sequence[str], then: Sequence[float], now: Sequence[float], *, named: bool) -> str:
+    """The reference as a line over bars of the present, bin by bin; ``named`` writes the bins' names below.
+
+    ``then`` and ``now`` are counts, one for each of ``bins``.
+    """
+    before, present = shares(then), shares(now)
+    top = max([*before, *present, 1e-9])
+    width = _WIDTH / max(len(bins), 1)
+    bars, steps = [], []
+    for i, (label, was, is_) in enumerate(zip(bins, before, present, strict=True)):
+        x, height = i * width, is_ / top * (_FLOOR - 4)
+        title = f"<title>{escape(label)}: {_percent(was)} in the reference, {_percent(is_)} now</title>"
+        bars.append(
+            f'<rect class="now" x="{x + width * 0.12:.1f}" y="{_FLOOR - height:.1f}" width="{width * 0.76:.1f}" '
+            f'height="{height:.1f}">{title}</rect>'
+        )
+        level = _FLOOR - was / top * (_FLOOR - 4)
+        steps.append(f"{'M' if not i else 'L'}{x:.1f} {level:.1f}H{x + width:.1f}")
+    ends = _names(bins, width) if named else _ends(bins)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}" role="img">'
+        f"<title>{escape(_largest_move(name, bins, before, present))}</title>{''.join(bars)}"
+        f'<path class="then" d="{"".join(steps)}"/>'
+        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{_FLOOR}" y2="{_FLOOR}"/>{ends}</svg>'
+    )
+
+
+def against_tolerance(effect: float, tolerance: float) -> str:
+    """An effect as a bar, and its tolerance as a line at a third of the width; what is beyond the width is cut."""
+    ratio = effect / tolerance if tolerance > 0 else math.inf
+    length = min(max(ratio, 0.0), 3.0) / 3.0 * 150
+    kind = "beyond" if ratio > 1 else "within"
+    words = "beyond" if ratio > 1 else "within"
+    return (
+        f'<svg viewBox="0 0 150 16" width="150" height="16" role="img"><title>{effect:.3g}: {words} the tolerance of '
+        f'{tolerance:.3g}</title><rect class="bed" y="6" width="150" height="4"/>'
+        f'<rect class="{kind}" y="3" width="{length:.1f}" height="10"/>'
+        f'<line class="edge" x1="50" x2="50" y1="0" y2="16"/></svg>'
+    )
+
+
+def life(begin: float, end: float, marks: Sequence[Mark], spans: Sequence[Span], ticks: tuple[str, str]) -> str:
+    """A life from ``begin`` to ``end`` (seconds since the epoch): marks on its line, incidents in lanes below.
+
+    ``ticks`` are the two ends in words. The newest incidents have lanes, up to twelve; the list beside has all.
+    """
+    scale = (_LIFE_WIDTH - 20) / max(end - begin, 1.0)
+    shown = sorted(spans)[-_LANES_MAX:]
+    height = 44 + _LANE * len(shown)
+
+    def x(time: float) -> float:
+        return 10 + (min(max(time, begin), end) - begin) * scale
+
+    drawn = [
+        f'<path class="fact" d="M{x(mark.time):.1f} 26l-5 -9h10z"><title>{escape(mark.words)}</title></path>'
+        for mark in marks
+    ]
+    for lane, span in enumerate(shown):
+        until = end if span.until is None else span.until
+        kind, width = "span" if span.until is None else "span over", max(x(until) - x(span.since), 3.0)
+        drawn.append(
+            f'<rect class="{kind}" x="{x(span.since):.1f}" y="{34 + lane * _LANE}" width="{width:.1f}" '
+            f'height="{_LANE - 6}"><title>{escape(span.words)}</title></rect>'
+        )
+    return (
+        f'<svg viewBox="0 0 {_LIFE_WIDTH} {height}" width="{_LIFE_WIDTH}" height="{height}" role="img">'
+        f"<title>The model's life: {len(marks)} events and {len(spans)} incidents; the list below has them all</title>"
+        f'<text x="10" y="12">{escape(ticks[0])}</text>'
+        f'<text x="{_LIFE_WIDTH - 10}" y="12" text-anchor="end">{escape(ticks[1])}</text>'
+        f'<line class="axis" x1="10" x2="{_LIFE_WIDTH - 10}" y1="28" y2="28"/>{"".join(drawn)}</svg>'
+    )
+
+
+def _ends(bins: Sequence[str]) -> str:
+    if not bins:
+        return ""
+    return (
+        f'<text x="0" y="{_HEIGHT - 3}">{escape(bins[0])}</text>'
+        f'<text x="{_WIDTH}" y="{_HEIGHT - 3}" text-anchor="end">{escape(bins[-1])}</text>'
+    )
+
+
+def _names(bins: Sequence[str], width: float) -> str:
+    """The names of the first bins, as far as they have room; all of them are titles of their bars."""
+    room = max(int(width / 7), 1)
+    return "".join(
+        f'<text x="{(i + 0.5) * width:.1f}" y="{_HEIGHT - 3}" text-anchor="middle">{escape(_short(label, room))}</text>'
+        for i, label in enumerate(bins)
+        if len(bins) <= _CATEGORIES_NAMED or room > 3
+    )
+
+
+def _short(label: str, room: int) -> str:
+    return label if len(label) <= room else label[: max(room - 1, 1)] + "…"
+
+
+def _largest_move(name: str, bins: Sequence[str], then: Sequence[float], now: Sequence[float]) -> str:
+    if not bins:
+        return f"{name}: nothing was counted"
+    at = max(range(len(bins)), key=lambda i: abs(now[i] - then[i]))
+    return f"{name}: the largest move is at {bins[at]}, from {_percent(then[at])} to {_percent(now[at])}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -1,0 +1,161 @@
+"""What changed, since when, how sure is that, and what to look at first? The page that an alert links to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from monitor.incidents.document import incident_document
+from monitor.incidents.incident import Incident
+from monitor.status import Status
+from monitor.web import charts, html, odds
+from monitor.web.html import Frame
+from monitor.web.model_page import features_table
+
+MODELS_SHOWN = 50
+
+
+def body(frame: Frame, incident: Incident, status: Status, model: Mapping[str, Any] | None) -> list[str]:
+    """The parts of the page; ``model`` is the document of its model, ``None`` where there is none to be had."""
+    document = incident_document(incident)
+    return [
+        f"<h1>{escape(incident.alertname)}</h1>",
+        f"<p>{html.state(incident.state)} {html.state(incident.severity)} {_whose(frame, incident)}</p>",
+        f"<p><strong><bdi>{escape(incident.summary or incident.description)}</bdi></strong></p>",
+        _facts(document),
+        _first_look(frame, incident),
+        _now(incident, model),
+        _cells(document["cells"]),
+        _related(frame, status, incident),
+        _judged_by(incident, status, model),
+    ]
+
+
+def _whose(frame: Frame, incident: Incident) -> str:
+    if not incident.models:
+        version = f", version {html.text(incident.version)}" if incident.version else ""
+        return frame.link("/models/", incident.model) + version
+    shown = ", ".join(frame.link("/models/", name) for name in incident.models[:MODELS_SHOWN])
+    more = len(incident.models) - MODELS_SHOWN
+    return f"{len(incident.models)} models: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _facts(document: Mapping[str, Any]) -> str:
+    effect = document["effect"]
+    facts = [
+        ("Since", html.moment(document["onset_time"]) + " (estimated)" if document["onset_time"] else html.text(None)),
+        ("Fired", html.moment(document["fired_time"])),
+        ("How sure", escape(odds.strength(document["evidence_log10"]))),
+        ("How far", _effect(effect)),
+    ]
+    if document["resolved_time"]:
+        why = f", {escape(html.words(document['resolved_because']))}" if document["resolved_because"] else ""
+        facts.insert(2, ("Resolved", html.moment(document["resolved_time"]) + why))
+    named = ("feature", "output", "attribute", "group")
+    facts += [(name.capitalize(), html.text(document[name])) for name in named if document[name]]
+    people = document["people_affected"]
+    facts.append(("People affected", f"{people:,}" if people is not None else html.text(None)))
+    if document["cost"] is not None:
+        facts.append(("Cost", f"{document['cost']:,.2f}"))
+    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts) + "</dl>"
+
+
+def _effect(effect: Mapping[str, Any]) -> str:
+    if effect["value"] is None or not effect["tolerance"]:
+        return html.text(effect["value"])
+    bar = charts.against_tolerance(effect["value"], effect["tolerance"])
+    times = effect["value"] / effect["tolerance"]
+    name = escape(html.words(effect["name"]))
+    return f"{bar}{name} {effect['value']:.3g}, {times:.1f} times the tolerance of {effect['tolerance']:.3g}"
+
+
+def _first_look(frame: Frame, incident: Incident) -> str:
+    """Where to begin: the questions that settle most, and what is at hand to answer them."""
+    api = f'<a href="{escape(frame.href("/api/v1/incidents/", incident.id))}">this incident in the API</a>'
+    runbook = frame.link("/runbooks/", incident.alertname, f"the runbook of {incident.alertname}")
+    life = frame.href("/models/", incident.model) if incident.model else ""
+    deployed = f' (<a href="{escape(life)}">the model\'s life</a>)' if life else ""
+    quality = any(cell.detector != "drift" for cell in incident.cells)
+    data = (
+        "the data: a quality fault is among its cells"
+        if quality
+        else "look whether other features moved at the same time"
+    )
+    return (
+        "<h2>What to look at first</h2>\n<ul>"
+        f"<li>Did someone deploy or plan something about then{deployed}?</li>"
+        f"<li>Is it the data or the world: {data}.</li>"
+        f"<li>One model or many: {_reach(incident)}.</li></ul>\n<p>Then {runbook}, and {api}.</p>"
+    )
+
+
+def _reach(incident: Incident) -> str:
+    if incident.models:
+        return f"{len(incident.models)} models have it together, so go upstream"
+    if incident.merged_into:
+        return "it was taken into an incident of many models"
+    return (
+        f"{len(incident.related)} related incidents are listed below" if incident.related else "nothing related fired"
+    )
+
+
+def _now(incident: Incident, model: Mapping[str, Any] | None) -> str:
+    """The features and predictions that the cells speak of, as they are now."""
+    if model is None:
+        return ""
+    named = {cell.feature for cell in incident.cells}
+    predicted = any(cell.feature is None for cell in incident.cells)
+    touched = [
+        feature
+        for feature in model.get("features") or []
+        if feature.get("name") in named or (predicted and str(feature.get("space", "")).startswith("prediction"))
+    ]
+    return features_table("What it touches, now", touched)
+
+
+def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            html.text(cell["feature"] or cell["output"] or cell["attribute"]),
+            html.text(cell["detector"]),
+            html.text(cell["group"]) if cell["group"] else '<span class="quiet">none</span>',
+            _effect(cell["effect"]),
+            escape(odds.odds(cell["evidence_log10"])),
+            html.moment(cell["onset_time"]),
+            html.moment(cell["fired_time"]),
+        ]
+        for cell in cells
+    ]
+    headings = [
+        *(("What", ""), ("Detector", ""), ("Group", ""), ("Effect", ""), ("Odds", "")),
+        *(("Since", ""), ("Fired", "")),
+    ]
+    return html.table(f"Cells ({len(rows)})", headings, rows, stacked=True) if rows else ""
+
+
+def _related(frame: Frame, status: Status, incident: Incident) -> str:
+    """What fired beside it, in words where it is still known."""
+    names = [*incident.related, *([incident.merged_into] if incident.merged_into else [])]
+    if not names:
+        return ""
+    known = {each.id: each for each in status.incidents}
+    entries = []
+    for name in names:
+        other = known.get(name)
+        said = f"{frame.link('/incidents/', name, other.alertname)}: {html.text(other.description)}" if other else ""
+        entries.append(f"<li>{said or frame.link('/incidents/', name)}</li>")
+    return f"<h2>What moved with it</h2>\n<ul>{''.join(entries)}</ul>"
+
+
+def _judged_by(incident: Incident, status: Status, model: Mapping[str, Any] | None) -> str:
+    """Tolerance and labels as they were at firing; reference and configuration as they are now."""
+    reference = (model or {}).get("reference") or {}
+    known = (reference.get("source"), reference.get("digest"))
+    facts = {
+        "tolerance at firing": incident.effect.tolerance,
+        "reference of the model now": ", ".join(str(part) for part in known if part),
+        "configuration of the daemon now": status.config_hash,
+        "labels of the alert": dict(incident.labels),
+    }
+    return f"<h2>What judged it</h2>\n{html.definitions(facts)}"

@@ -1,0 +1,170 @@
+"""What is known of one model? Its life on a line, and each feature's reference beside the present."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from monitor.incidents.document import incident_document
+from monitor.incidents.incident import Incident
+from monitor.web import charts, html, odds
+from monitor.web.charts import Mark, Span
+from monitor.web.fleet_page import incident_list
+from monitor.web.html import Frame
+
+FEATURES_SHOWN = 150
+_SHOWN_ELSEWHERE = frozenset({"model", "state", "facts", "features", "reference", "versions"})
+_FACTS = ("version", "team", "task", "phase", "events", "first_event_time", "last_event_time")
+
+
+def body(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident], now: float) -> list[str]:
+    """The parts of the page: ``document`` of the API, the model's incidents, ``now`` in event time."""
+    name = str(document["model"])
+    found = [incident for incident in incidents if incident.model == name or name in incident.models]
+    rest = {key: value for key, value in document.items() if key not in _SHOWN_ELSEWHERE | {*_FACTS}}
+    return [
+        f"<h1><bdi>{escape(name)}</bdi></h1>",
+        f"<p>{html.state(document['state'])}</p>",
+        _facts(document),
+        "<h2>Open incidents</h2>",
+        incident_list(frame, [incident for incident in found if incident.state == "firing"]),
+        _life(frame, document, found, now),
+        features_table("Features and predictions", document.get("features") or []),
+        *html.sections(rest),
+        f'<p><a href="{escape(frame.href("/api/v1/models/", name))}">This model in the API</a></p>',
+    ]
+
+
+def features_table(caption: str, features: Sequence[Mapping[str, Any]]) -> str:
+    """Features as rows, those that fire first, then by effect over tolerance."""
+    rows = [_feature(feature) for feature in sorted(features, key=_place)[:FEATURES_SHOWN]]
+    if not rows:
+        return ""
+    headings = [
+        *(("Name", ""), ("State", ""), ("Reference (line) and now (bars)", "")),
+        *(("Effect and tolerance", ""), ("Evidence", "")),
+    ]
+    more = len(features) - len(rows)
+    rest = f"<p>{more} more, nearer to their references, in the API.</p>" if more else ""
+    return html.table(caption, headings, rows, stacked=True) + rest
+
+
+def _place(feature: Mapping[str, Any]) -> tuple[bool, float, str]:
+    return feature.get("state") != "firing", -(_ratio(feature.get("effect")) or 0.0), str(feature.get("name"))
+
+
+def _ratio(effect: Mapping[str, Any] | None) -> float | None:
+    if not effect or effect.get("value") is None or not effect.get("tolerance"):
+        return None
+    return float(effect["value"]) / float(effect["tolerance"])
+
+
+def _feature(feature: Mapping[str, Any]) -> list[str]:
+    space = feature.get("space")
+    kind = html.words(str(feature.get("kind") or ""))
+    what = kind if space in {None, "feature"} else f"{html.words(str(space))}, {kind}"
+    why = feature.get("not_judged_because")
+    return [
+        f'{html.text(feature.get("name"))}<br><span class="quiet small">{escape(what)}</span>',
+        html.state(str(feature.get("state")))
+        + (f'<br><span class="quiet small">{escape(str(why))}</span>' if why else ""),
+        _picture(feature),
+        _effect(feature),
+        escape(odds.odds(feature.get("evidence_log10"))),
+    ]
+
+
+def _effect(feature: Mapping[str, Any]) -> str:
+    effect = feature.get("effect")
+    if not effect or _ratio(effect) is None:
+        return '<span class="quiet">not judged</span>'
+    bar = charts.against_tolerance(float(effect["value"]), float(effect["tolerance"]))
+    return f"{bar}{escape(html.words(str(effect['name'])))} {effect['value']:.3g}, tolerated {effect['tolerance']:.3g}"
+
+
+def _picture(feature: Mapping[str, Any]) -> str:
+    """The reference beside the present, where both have the same bins."""
+    reference, current = feature.get("reference"), feature.get("current")
+    if not isinstance(reference, Mapping) or not isinstance(current, Mapping):
+        return html.text(None)
+    bins, then, now = reference.get("bins"), reference.get("counts"), current.get("counts")
+    if not bins or not then or not now or not len(bins) == len(then) == len(now):
+        return '<span class="quiet">nothing to compare</span>'
+    named = feature.get("kind") == "category"
+    picture = charts.distribution(str(feature.get("name")), bins, then, now, named=named)
+    return picture + _missing(reference, current)
+
+
+def _missing(reference: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    """What has no bin, where there is any: missing, invalid, of the wrong type."""
+    said = []
+    for name in ("missing", "invalid", "wrong_type"):
+        was, is_ = (_share(part, name) for part in (reference, current))
+        if max(was, is_) >= 0.0005:
+            said.append(f"{html.words(name)} {100 * was:.3g} % → {100 * is_:.3g} %")
+    return f'<span class="small quiet">{escape(", ".join(said))}</span>' if said else ""
+
+
+def _share(part: Mapping[str, Any], name: str) -> float:
+    total = sum(part["counts"]) + sum(part.get(other) or 0.0 for other in ("missing", "invalid", "wrong_type"))
+    return float(part.get(name) or 0.0) / total if total > 0 else 0.0
+
+
+def _facts(document: Mapping[str, Any]) -> str:
+    facts = {name: document[name] for name in _FACTS if document.get(name) not in (None, "")}
+    reference = document.get("reference")
+    if isinstance(reference, Mapping):
+        facts["reference"] = ", ".join(
+            str(value) for value in (reference.get("source"), reference.get("digest")) if value
+        )
+    return html.definitions(facts)
+
+
+def _life(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident], now: float) -> str:
+    """The line, and the same in words below it, newest first."""
+    begin = _seconds(document.get("first_event_time"))
+    facts = document.get("facts") or []
+    if begin is None:
+        return ""
+    newest = _seconds(document.get("last_event_time")) or begin
+    end = max([newest, *(incident.fired_time for incident in incidents), min(now, newest + 86400.0)])
+    marks = [
+        Mark(_seconds(fact["time"]) or begin, f"{fact['what']} {fact['subject']}, {fact['time'][:16]}")
+        for fact in facts
+    ]
+    spans = [
+        Span(
+            incident.onset_time or incident.fired_time,
+            incident.resolved_time,
+            f"{incident.alertname}: {incident.description}",
+        )
+        for incident in incidents
+    ]
+    ends = (str(document["first_event_time"])[:16].replace("T", " "), "now")
+    entries = [
+        (
+            _seconds(fact["time"]) or begin,
+            f"{html.moment(fact['time'])} {html.text(fact['what'])} {html.text(fact['subject'])}",
+        )
+        for fact in facts
+    ]
+    entries += [(incident.fired_time, _told(frame, incident)) for incident in incidents]
+    listed = "".join(f"<li>{words}</li>" for _, words in sorted(entries, key=lambda entry: -entry[0]))
+    return (
+        f"<h2>Life</h2>\n{charts.life(begin, end, marks, spans, ends)}\n"
+        f"<details><summary>{len(entries)} entries in words</summary><ul>{listed}</ul></details>"
+    )
+
+
+def _told(frame: Frame, incident: Incident) -> str:
+    document = incident_document(incident)
+    link = frame.link("/incidents/", incident.id, incident.alertname)
+    return (
+        f"{html.moment(document['fired_time'])} {html.state(incident.state)} {link}: {html.text(incident.description)}"
+    )
+
+
+def _seconds(time: Any) -> float | None:
+    return datetime.fromisoformat(time).timestamp() if isinstance(time, str) else None
