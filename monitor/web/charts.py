@@ -78,35 +78,34 @@ def against_tolerance(effect: float, tolerance: float) -> str:
     )
 
 
-def life(begin: float, end: float, marks: Sequence[Mark], spans: Sequence[Span], ticks: tuple[str, str]) -> str:
+def life(begin: float, end: float, marks: Sequence[Mark], spans: Sequence[Span]) -> str:
     """A life from ``begin`` to ``end`` (seconds since the epoch): marks on its line, incidents in lanes below.
 
-    ``ticks`` are the two ends in words. The newest incidents have lanes, up to twelve; the list beside has all.
+    The newest incidents have lanes, up to twelve; a list beside it must have them all.
     """
     scale = (_LIFE_WIDTH - 20) / max(end - begin, 1.0)
     shown = sorted(spans)[-_LANES_MAX:]
-    height = 44 + _LANE * len(shown)
+    height = 24 + _LANE * len(shown)
 
     def x(time: float) -> float:
         return 10 + (min(max(time, begin), end) - begin) * scale
 
     drawn = [
-        f'<path class="fact" d="M{x(mark.time):.1f} 26l-5 -9h10z"><title>{escape(mark.words)}</title></path>'
+        f'<path class="fact" d="M{x(mark.time):.1f} 12l-5 -9h10z"><title>{escape(mark.words)}</title></path>'
         for mark in marks
     ]
     for lane, span in enumerate(shown):
         until = end if span.until is None else span.until
         kind, width = "span" if span.until is None else "span over", max(x(until) - x(span.since), 3.0)
         drawn.append(
-            f'<rect class="{kind}" x="{x(span.since):.1f}" y="{34 + lane * _LANE}" width="{width:.1f}" '
+            f'<rect class="{kind}" x="{x(span.since):.1f}" y="{20 + lane * _LANE}" width="{width:.1f}" '
             f'height="{_LANE - 6}"><title>{escape(span.words)}</title></rect>'
         )
+    what = f"The model's life: {len(marks)} events and {len(spans)} incidents; the list below has them all"
     return (
-        f'<svg viewBox="0 0 {_LIFE_WIDTH} {height}" width="{_LIFE_WIDTH}" height="{height}" role="img">'
-        f"<title>The model's life: {len(marks)} events and {len(spans)} incidents; the list below has them all</title>"
-        f'<text x="10" y="12">{escape(ticks[0])}</text>'
-        f'<text x="{_LIFE_WIDTH - 10}" y="12" text-anchor="end">{escape(ticks[1])}</text>'
-        f'<line class="axis" x1="10" x2="{_LIFE_WIDTH - 10}" y1="28" y2="28"/>{"".join(drawn)}</svg>'
+        f'<svg class="life" viewBox="0 0 {_LIFE_WIDTH} {height}" width="{_LIFE_WIDTH}" height="{height}" '
+        f'preserveAspectRatio="none" role="img"><title>{what}</title>'
+        f'<line class="axis" x1="10" x2="{_LIFE_WIDTH - 10}" y1="14" y2="14"/>{"".join(drawn)}</svg>'
     )
 
 

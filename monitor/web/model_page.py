@@ -113,13 +113,15 @@ def _share(part: Mapping[str, Any], name: str) -> float:
 
 
 def _facts(document: Mapping[str, Any]) -> str:
-    facts = {name: document[name] for name in _FACTS if document.get(name) not in (None, "")}
+    facts = {name: html.text(document[name]) for name in _FACTS if document.get(name) not in (None, "")}
+    facts |= {name: html.moment(document[name]) for name in facts if name.endswith("_time")}
+    facts["events"] = f"{document['events']:,}"
     reference = document.get("reference")
     if isinstance(reference, Mapping):
-        facts["reference"] = ", ".join(
-            str(value) for value in (reference.get("source"), reference.get("digest")) if value
-        )
-    return html.definitions(facts)
+        said = ", ".join(str(value) for value in (reference.get("source"), reference.get("digest")) if value)
+        facts["reference"] = html.text(said)
+    pairs = "".join(f"<dt>{escape(html.words(name))}</dt><dd>{value}</dd>" for name, value in facts.items())
+    return f"<dl>{pairs}</dl>"
 
 
 def _life(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident], now: float) -> str:
@@ -142,7 +144,7 @@ def _life(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Inciden
         )
         for incident in incidents
     ]
-    ends = (str(document["first_event_time"])[:16].replace("T", " "), "now")
+    ends = (html.moment(document["first_event_time"]), "now")
     entries = [
         (
             _seconds(fact["time"]) or begin,
@@ -153,7 +155,8 @@ def _life(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Inciden
     entries += [(incident.fired_time, _told(frame, incident)) for incident in incidents]
     listed = "".join(f"<li>{words}</li>" for _, words in sorted(entries, key=lambda entry: -entry[0]))
     return (
-        f"<h2>Life</h2>\n{charts.life(begin, end, marks, spans, ends)}\n"
+        f'<h2>Life</h2>\n<p class="ends small quiet"><span>{ends[0]}</span><span>{ends[1]}</span></p>'
+        f"{charts.life(begin, end, marks, spans)}\n"
         f"<details><summary>{len(entries)} entries in words</summary><ul>{listed}</ul></details>"
     )
 

@@ -51,17 +51,19 @@ label { font-size: .875rem; color: var(--quiet); } input, select, button { font:
 button { background: var(--card); cursor: pointer; }
 .pages { display: flex; gap: 1rem; margin: 1rem 0; }
 pre { overflow-x: auto; background: var(--card); padding: .6rem; } code { font-size: .95em; }
-svg { display: block; max-width: 100%; height: auto; }
+svg { display: block; max-width: 100%; } svg:not(.life) { height: auto; } svg.life { width: 100%; }
+.ends { display: flex; justify-content: space-between; }
 svg text { fill: var(--quiet); font: 12px system-ui, sans-serif; }
 .now { fill: var(--now); } .then { fill: none; stroke: var(--then); stroke-width: 1.5; }
 .axis { stroke: var(--line); } .edge { stroke: var(--ink); stroke-width: 2; } .beyond { fill: var(--alarm); }
 .within { fill: var(--good); } .bed { fill: var(--line); } .fact { fill: var(--ink); } .span { fill: var(--alarm); }
 .span.over { fill: var(--then); }
-@media (max-width: 44rem) { table.stack thead { position: absolute; left: -100vw; width: 1px; overflow: hidden; }
+@media (max-width: 62rem) { table.stack thead { position: absolute; left: -100vw; width: 1px; overflow: hidden; }
   table.stack tr, table.stack th, table.stack td { display: block; border: 0; padding: .1rem 0; text-align: left; }
   table.stack tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
   table.stack td[data-label]::before { content: attr(data-label) ": "; color: var(--quiet); font-size: .875rem; }
-  dl { grid-template-columns: 1fr; } dd { margin: 0 0 .4rem; } }
+}
+@media (max-width: 36rem) { dl { grid-template-columns: 1fr; } dd { margin: 0 0 .4rem; } }
 @media print { form, .pages, header nav { display: none; } }
 """.strip()
 STYLE_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
