@@ -214,6 +214,7 @@ class Daemon:
         said = [held.incident for held in self.fleet.book.open.values()]
         said += [i for i in self.fleet.book.resolved if (i.resolved_time or 0.0) >= recent]
         notifications.restore(said)
+        notifications.offer_digest(self.fleet.book.digest())
         self._incident_log.restore(said)
         notifications.start()
         self._cleanups.callback(notifications.stop)
@@ -230,6 +231,7 @@ class Daemon:
 
     def _tell(self, incidents: list[Incident]) -> None:
         self._notifications.offer(incidents)
+        self._notifications.offer_digest(self.fleet.book.digest())
         self._incident_log.offer(incidents)
 
     def _beside(self, pipeline: Pipeline) -> None:

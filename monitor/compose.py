@@ -28,6 +28,7 @@ def make_fleet(config: Config) -> Fleet:
         categories_max=limits.categories_per_feature,
         incidents_max=limits.open_incidents,
         duplicates=Duplicates(config.dedupe.horizon, config.dedupe.capacity),
+        pages_per_team_per_day=config.attention.pages_per_team_per_day,
     )
     fleet.blocks.open_max = limits.open_ticks
     return fleet

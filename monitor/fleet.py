@@ -22,7 +22,9 @@ from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, SPACE_NAMES
 from monitor.detectors import DETECTORS
 from monitor.errors import ProfileError
 from monitor.events.columns import EventBatch, Lifecycle, Part, Space
+from monitor.incidents.attention import Attention
 from monitor.incidents.book import Book, Firing
+from monitor.incidents.candidates import Candidates
 from monitor.incidents.incident import Incident
 from monitor.incidents.telling import tell
 from monitor.judging import CellAlarm, Judge, TickSums
@@ -117,12 +119,15 @@ class Fleet:
         categories_max: int,
         incidents_max: int,
         duplicates: Duplicates | None = None,
+        pages_per_team_per_day: int = 10,
     ) -> None:
         self.models = Models(models_max)
         self.series = Series()
         self.blocks = Blocks()
         self.judge = Judge(self.models, self.series, budget)
-        self.book = Book(incidents_max)
+        candidates = Candidates(self.models, self.series)
+        attention = Attention(pages_per_team_per_day)
+        self.book = Book(incidents_max, attention, budget.per_week, candidates.share, candidates.n_models)
         self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
         self.discovery.on_model = self._refer_to_file
@@ -307,6 +312,7 @@ class Fleet:
         closed.incidents += self.book.clear(judged.cleared, end)
         self._learn(sums, moments)
         self._advance(blocks.model, events, end, closed)
+        closed.incidents += self.book.settle(end)
 
     def _gather(
         self, end: float, blocks: OpenBlocks, closed: Closed

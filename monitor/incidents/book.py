@@ -1,14 +1,35 @@
-"""The life of incidents: cells that fire are taken in by model, alert and attribute, and let go when they clear."""
+"""The life of incidents: cells that fire are taken in by model, alert and attribute, and let go when they clear.
+
+What closes with a tick is settled at its end: incidents of many models that have one cause become one, and teams are
+called, each as often as it may be.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
+from monitor.incidents.attention import Attention, waits
+from monitor.incidents.causes import ALERTNAME as SHARED
+from monitor.incidents.causes import cause_of, shared_incident, taken_in, with_cells
 from monitor.incidents.incident import CellReport, Incident
+from monitor.incidents.severity import severity
+from monitor.incidents.shared import (
+    MODELS_MIN,
+    ONSET_SECONDS,
+    SPAN_SECONDS_MAX,
+    Cause,
+    Chance,
+    Found,
+    Member,
+    find,
+    groupable,
+    joins,
+    own_movement,
+)
 
 RESOLVED_KEPT = 1000
 """Resolved incidents that stay at hand for people to read; all of them stay in the store."""
@@ -17,13 +38,20 @@ _WORDS_MAX = 10
 _CELLS_MAX = 200
 """Cells told of in one incident; an incident says how many there were."""
 
+_WEEK_SECONDS = 7 * 86400.0
+
 CellKey = tuple[int, str]
 """A cell as the judge knows it: (series row, name of the detector)."""
+BookKey = tuple[str, str, str]
+"""What there is one open incident of: model, alertname and attribute; of a shared cause its cause stands last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """A cell that begins to fire, with what its model says of it."""
+    """A cell that begins to fire, with what its model says of it.
+
+    ``traffic`` is the model's events a day, ``tick`` its tick in seconds; ``watched`` marks what a watch list found.
+    """
 
     key: CellKey
     model: str
@@ -34,39 +62,74 @@ class Firing:
     mode: str
     report: CellReport
     words: str
+    upstreams: tuple[str, ...] = ()
+    traffic: float = 0.0
+    tick: float = 60.0
+    watched: bool = False
+    people_affected: int | None = None
+    cost: float | None = None
 
 
 class OpenIncident(msgspec.Struct):
-    """An open incident, and which of its cells still fire. What is stored is exactly this."""
+    """An open incident, and which of its cells still fire. What is stored is exactly this.
+
+    ``upstreams`` and ``tick`` (seconds) are its model's. Of a shared cause ``features`` are those that its members have
+    in common, and ``merged`` the incidents that it stands for, by model, alertname and attribute.
+    """
 
     incident: Incident
     firing: set[CellKey]
     words: list[str]
+    upstreams: tuple[str, ...] = ()
+    tick: float = 60.0
+    features: tuple[str, ...] = ()
+    merged: set[BookKey] = set()
+
+
+def _everything(_cause: Cause) -> float:
+    return 1.0
 
 
 @dataclass(slots=True)
 class Book:
-    """All open incidents, and the newest of those that were resolved."""
+    """All open incidents, and the newest of those that were resolved.
+
+    ``attention`` says how often teams are called, ``budget`` how many false incidents a week are allowed, ``share``
+    which part of all alarms a cause's candidates would have by chance; ``n_models`` is the size of the fleet.
+    """
 
     open_max: int
-    open: dict[tuple[str, str, str], OpenIncident] = field(default_factory=dict)
+    attention: Attention = field(default_factory=lambda: Attention(10))
+    budget: float = 5.0
+    share: Callable[[Cause], float] = _everything
+    n_models: Callable[[], int] = lambda: 1
+    open: dict[BookKey, OpenIncident] = field(default_factory=dict)
     resolved: list[Incident] = field(default_factory=list)
     turned_away: int = 0
     changed: set[str] = field(default_factory=set)
     """Ids of incidents that are otherwise, or fire for other cells, than when they were last stored."""
-    _cells: dict[CellKey, tuple[str, str, str]] = field(default_factory=dict)
+    _cells: dict[CellKey, BookKey] = field(default_factory=dict)
+    _fresh: dict[BookKey, None] = field(default_factory=dict)
+    """Opened since they were last settled."""
+    _waiting: dict[BookKey, None] = field(default_factory=dict)
+    """Those that would call their team, and have not."""
+    _merged: dict[BookKey, BookKey] = field(default_factory=dict)
+    """Which open shared cause stands for a model's incidents."""
 
     def fire(self, firings: Iterable[Firing]) -> list[Incident]:
         """Take in cells that began to fire; returns the incidents that are new or changed, in order of firing."""
         changed: dict[str, Incident] = {}
         for firing in firings:
             key = (firing.model, firing.alertname, firing.report.attribute or "")
+            if self._fire_shared(key, firing, changed):
+                continue
             held = self.open.get(key)
             if held is None:
                 if len(self.open) >= self.open_max:
                     self.turned_away += 1
                     continue
-                held = self.open[key] = OpenIncident(_new(firing, self._severity(firing)), set(), [])
+                held = self.open[key] = self._opened(firing)
+                self._fresh[key] = self._waiting[key] = None
                 self._relate(held.incident, changed)
             held.firing.add(firing.key)
             if len(held.words) < _WORDS_MAX and firing.words not in held.words:
@@ -91,6 +154,20 @@ class Book:
                 resolved.append(self._resolve(key, now, because))
         return resolved
 
+    def settle(self, now: float) -> list[Incident]:
+        """At the end of a tick: let incidents with one cause become one, then call the teams; returns what changed."""
+        changed: dict[str, Incident] = {}
+        if self._fresh:
+            self._share_causes(now, changed)
+            self._fresh.clear()
+        self._call(now, changed)
+        self.changed |= changed.keys()
+        return list(changed.values())
+
+    def digest(self) -> list[Incident]:
+        """What waits to call its team, in no order."""
+        return [self.open[key].incident for key in self._waiting if waits(self.open[key].incident)]
+
     def take_turned_away(self) -> int:
         """How many alarms found no room since this was last asked."""
         n, self.turned_away = self.turned_away, 0
@@ -103,25 +180,145 @@ class Book:
 
     def restore(self, held: OpenIncident) -> None:
         """Take back an open incident that was stored."""
-        incident = held.incident
-        key = (incident.model, incident.alertname, incident.attribute or "")
+        key = _key(held.incident)
         self.open[key] = held
         self._cells.update(dict.fromkeys(held.firing, key))
+        self._merged.update(dict.fromkeys(held.merged, key))
+        if waits(held.incident):
+            self._waiting[key] = None
 
-    def _resolve(self, key: tuple[str, str, str], now: float, because: str | None) -> Incident:
+    def _resolve(self, key: BookKey, now: float, because: str | None, into: str | None = None) -> Incident:
         held = self.open.pop(key)
+        self._waiting.pop(key, None)
+        self._fresh.pop(key, None)
+        for member in held.merged:
+            self._merged.pop(member, None)
         done = msgspec.structs.replace(
-            held.incident, state="resolved", resolved_time=now, resolved_because=because or "cleared"
+            held.incident,
+            state="resolved",
+            resolved_time=now,
+            resolved_because=because or "cleared",
+            merged_into=into,
         )
         self.resolved.append(done)
         del self.resolved[:-RESOLVED_KEPT]
         return done
 
-    def _severity(self, firing: Firing) -> str:
-        """A feature that drifts alone harms nobody yet; with the model's answers it does."""
-        if firing.alertname != "ModelFeatureDrift":
-            return "warning"
-        return "warning" if (firing.model, "ModelPredictionDrift", "") in self.open else "info"
+    def _opened(self, firing: Firing) -> OpenIncident:
+        beside = [alertname for model, alertname, _ in self.open if model == firing.model]
+        grave = severity(firing.alertname, beside, cost=firing.cost)
+        return OpenIncident(_new(firing, grave), set(), [], upstreams=firing.upstreams, tick=firing.tick)
+
+    def _fire_shared(self, key: BookKey, firing: Firing, changed: dict[str, Incident]) -> bool:
+        """Take a cell into the shared cause that stands for its incident already, if it is of the same kind."""
+        shared = self._merged.get(key)
+        if shared is None or key in self.open:
+            return False
+        held = self.open[shared]
+        if not _continues(held, firing):
+            return False
+        held.firing.add(firing.key)
+        self._cells[firing.key] = shared
+        held.incident = with_cells(held.incident, [msgspec.structs.replace(firing.report, model=firing.model)])
+        changed[held.incident.id] = held.incident
+        return True
+
+    def _share_causes(self, now: float, changed: dict[str, Incident]) -> None:
+        """Let what is new join the causes that stand, and found those that chance rules out."""
+        families: dict[str, list[BookKey]] = {}
+        for key in self._fresh:
+            if family := groupable(self.open[key].incident):
+                families.setdefault(family, []).append(key)
+        for family, fresh in families.items():
+            self._join([key for key in fresh if key in self.open], family, now, changed)
+            recent = [key for key, held in self.open.items() if self._is_recent(held, family, now)]
+            while (found := self._found([key for key in fresh if key in self.open], recent, now)) is not None:
+                self._open_shared(found, family, now, changed)
+                recent = [key for key in recent if key in self.open]
+                self._join(recent, family, now, changed)
+                recent = [key for key in recent if key in self.open]
+
+    @staticmethod
+    def _is_recent(held: OpenIncident, family: str, now: float) -> bool:
+        incident = held.incident
+        return now - incident.fired_time <= SPAN_SECONDS_MAX and groupable(incident) == family
+
+    def _found(self, fresh: Sequence[BookKey], recent: Sequence[BookKey], now: float) -> Found | None:
+        if len({model for model, _, _ in recent}) < MODELS_MIN or not fresh:
+            return None
+        known = [*(held.incident for held in self.open.values()), *self.resolved]
+        told = [i.fired_time for i in known if i.merged_into is None and now - i.fired_time <= _WEEK_SECONDS]
+        chance = Chance(self.budget, len(told), now - min(told, default=now), self.share, self.n_models())
+        return find([self._member(key) for key in fresh], [self._member(key) for key in recent], chance)
+
+    def _member(self, key: BookKey) -> Member:
+        held = self.open[key]
+        return Member(held.incident, held.upstreams, held.tick)
+
+    def _open_shared(self, found: Found, family: str, now: float, changed: dict[str, Incident]) -> None:
+        key = ("", SHARED, f"{family} {' '.join(found.cause).strip()}")
+        held = self.open.get(key)
+        if held is None:
+            made = shared_incident(found, family, incident_id("", SHARED, key[2], now), now)
+            held = self.open[key] = OpenIncident(made, set(), [], features=found.features)
+            self._waiting[key] = None
+        else:
+            held.incident = taken_in(held.incident, found.members)
+        for member in found.members:
+            self._merge(_key(member.incident), key, now, changed)
+        changed[held.incident.id] = held.incident
+
+    def _join(self, keys: Sequence[BookKey], family: str, now: float, changed: dict[str, Incident]) -> None:
+        """Let incidents of ``keys`` into the causes of their family that stand, where they belong to one."""
+        standing = [key for key in self.open if key[1] == SHARED and key[2].startswith(f"{family} ")]
+        for key in keys:
+            member = self._member(key)
+            into = next((shared for shared in standing if self._belongs(member, self.open[shared])), None)
+            if into is not None:
+                held = self.open[into]
+                held.incident = taken_in(held.incident, [member])
+                self._merge(key, into, now, changed)
+                changed[held.incident.id] = held.incident
+
+    @staticmethod
+    def _belongs(member: Member, held: OpenIncident) -> bool:
+        incident = held.incident
+        began = incident.fired_time if incident.onset_time is None else incident.onset_time
+        if not joins(cause_of(incident), held.features, began, frozenset(incident.models), member):
+            return False
+        alike = [cell.effect.value for cell in incident.cells if cell.effect.name == member.incident.effect.name]
+        return not alike or not own_movement(alike, member.incident.effect.value)
+
+    def _merge(self, key: BookKey, into: BookKey, now: float, changed: dict[str, Incident]) -> None:
+        """Resolve a model's incident: the shared cause ``into`` stands for it, and for its cells."""
+        held, shared = self.open[key], self.open[into]
+        shared.firing |= held.firing
+        shared.merged.add(key)
+        self._cells.update(dict.fromkeys(held.firing, into))
+        self._merged[key] = into
+        done = self._resolve(key, now, "merged", shared.incident.id)
+        changed[done.id] = done
+        for other in self.open.values():
+            if other.incident.model == key[0] and shared.incident.id not in other.incident.related:
+                other.incident = _with_related(other.incident, shared.incident.id)
+                shared.incident = _with_related(shared.incident, other.incident.id)
+                changed[other.incident.id] = other.incident
+
+    def _call(self, now: float, changed: dict[str, Incident]) -> None:
+        """Call the teams for what waits, as far as they may be called."""
+        waiting = {}
+        for key in list(self._waiting):
+            incident = self.open[key].incident
+            if not waits(incident):
+                del self._waiting[key]
+            elif incident.watched or self.attention.has_room(incident.labels.get("team", ""), now):
+                waiting[incident.id] = key
+        for incident in self.attention.call([self.open[key].incident for key in waiting.values()], now):
+            key = waiting[incident.id]
+            del self._waiting[key]
+            held = self.open[key]
+            held.incident = msgspec.structs.replace(held.incident, paged_time=now)
+            changed[incident.id] = held.incident
 
     def _relate(self, incident: Incident, changed: dict[str, Incident]) -> None:
         """Let the open incidents of one model name each other."""
@@ -129,7 +326,7 @@ class Book:
         for held in others:
             held.incident = _with_related(held.incident, incident.id)
             changed[held.incident.id] = held.incident
-        own = self.open[incident.model, incident.alertname, incident.attribute or ""]
+        own = self.open[_key(incident)]
         for held in others:
             own.incident = _with_related(own.incident, held.incident.id)
 
@@ -140,7 +337,24 @@ def incident_id(model: str, alertname: str, attribute: str, fired_time: float) -
     return "inc-" + hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-def _new(firing: Firing, severity: str) -> Incident:
+def _continues(held: OpenIncident, firing: Firing) -> bool:
+    """Whether a cell of a model that a shared cause struck goes on with it: the same features, or the same onset."""
+    report = firing.report
+    if held.features and report.feature is not None:
+        return report.feature in held.features
+    onset, began = report.onset_time, held.incident.onset_time
+    if onset is None or began is None:
+        return True
+    return abs(onset - began) <= max(ONSET_SECONDS, 2.0 * firing.tick, report.fired_time - onset)
+
+
+def _key(incident: Incident) -> BookKey:
+    if incident.alertname == SHARED:
+        return "", SHARED, f"{incident.kind}/{incident.labels.get('mode', '')} {incident.cause}"
+    return incident.model, incident.alertname, incident.attribute or ""
+
+
+def _new(firing: Firing, grave: str) -> Incident:
     report = firing.report
     return Incident(
         id=incident_id(firing.model, firing.alertname, report.attribute or "", report.fired_time),
@@ -153,7 +367,7 @@ def _new(firing: Firing, severity: str) -> Incident:
         output=report.output,
         attribute=report.attribute,
         group=report.group,
-        severity=severity,
+        severity=grave,
         state="firing",
         onset_time=report.onset_time,
         fired_time=report.fired_time,
@@ -162,8 +376,12 @@ def _new(firing: Firing, severity: str) -> Incident:
         evidence_log10=report.evidence_log10,
         summary="",
         description="",
-        labels=_labels(firing, severity),
+        labels=_labels(firing, grave),
         cells=(),
+        people_affected=firing.people_affected,
+        cost=firing.cost,
+        traffic=firing.traffic,
+        watched=firing.watched,
     )
 
 
@@ -199,11 +417,11 @@ def _rank(cell: CellReport) -> tuple[float, float]:
     return (-cell.effect.value / max(cell.effect.tolerance, 1e-9), -cell.evidence_log10)
 
 
-def _labels(firing: Firing, severity: str) -> dict[str, str]:
+def _labels(firing: Firing, grave: str) -> dict[str, str]:
     report = firing.report
     given = {
         "alertname": firing.alertname,
-        "severity": severity,
+        "severity": grave,
         "service": "modelwatch",
         "model": firing.model,
         "version": firing.version,

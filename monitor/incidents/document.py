@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 from monitor.clock import rfc3339
-from monitor.incidents.incident import CellReport, Effect, Incident
+from monitor.incidents.attention import waits
+from monitor.incidents.incident import Acknowledged, CellReport, Effect, Incident
+from monitor.incidents.ranking import harm
 
 
 def incident_document(incident: Incident) -> dict[str, Any]:
@@ -15,7 +17,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "id": incident.id,
         "kind": incident.kind,
         "alertname": incident.alertname,
-        "model": incident.model,
+        "model": incident.model or None,
         "version": incident.version,
         "models": list(incident.models),
         "detector": incident.detector,
@@ -38,6 +40,12 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "merged_into": incident.merged_into,
         "resolved_because": incident.resolved_because,
         "labels": dict(incident.labels),
+        "cause": incident.cause,
+        "harm": round(harm(incident), 3),
+        "paged": incident.paged_time is not None,
+        "paged_time": _time(incident.paged_time),
+        "waiting": waits(incident),
+        "acknowledged": _acknowledged(incident.acknowledged),
         "cells": [_cell(cell) for cell in incident.cells],
     }
 
@@ -53,6 +61,20 @@ def _cell(cell: CellReport) -> dict[str, Any]:
         "evidence_log10": _number(cell.evidence_log10),
         "onset_time": _time(cell.onset_time),
         "fired_time": _time(cell.fired_time),
+        "model": cell.model or None,
+    }
+
+
+def _acknowledged(known: Acknowledged | None) -> dict[str, Any] | None:
+    if known is None:
+        return None
+    return {
+        "by": known.by,
+        "reason": known.reason,
+        "note": known.note,
+        "since": _time(known.since),
+        "until": _time(known.until),
+        "silence": known.silence or None,
     }
 
 

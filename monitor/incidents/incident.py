@@ -14,7 +14,10 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 class CellReport(msgspec.Struct, frozen=True):
-    """One cell of an incident, as it stood when it fired. Times in seconds since the epoch; unknown is ``None``."""
+    """One cell of an incident, as it stood when it fired. Times in seconds since the epoch; unknown is ``None``.
+
+    ``model`` is whose cell it is; empty where that is the incident's own model.
+    """
 
     detector: str
     feature: str | None
@@ -25,12 +28,34 @@ class CellReport(msgspec.Struct, frozen=True):
     evidence_log10: float
     onset_time: float | None
     fired_time: float
+    model: str = ""
+
+
+class Acknowledged(msgspec.Struct, frozen=True):
+    """Who knows of an incident and until when nobody else need hear of it; times in seconds since the epoch.
+
+    ``reason`` is one of :data:`REASONS`. ``silence`` is the id of the Alertmanager silence that said so, else empty.
+    """
+
+    by: str
+    reason: str
+    note: str
+    since: float
+    until: float
+    silence: str = ""
+
+
+REASONS = ("expected", "fixed", "false", "not_useful", "silenced")
+"""Why an incident is acknowledged. ``silenced`` is said by an Alertmanager alone."""
 
 
 class Incident(msgspec.Struct, frozen=True):
     """One incident per model, alertname and attribute, frozen: a change makes a new value of the same ``id``.
 
     Times in seconds since the epoch. ``labels`` are the alert's own, frozen at firing, without ``external_labels``.
+    Of a shared cause ``model`` is empty, ``models`` are those it struck, and ``cause`` says what they have in common.
+    ``traffic`` is the events a day that flowed through its models when it fired. ``watched`` incidents come from a
+    watch list and wait for nobody; ``paged_time`` is when the team was called, ``None`` if it was not.
     """
 
     id: str
@@ -60,3 +85,8 @@ class Incident(msgspec.Struct, frozen=True):
     related: tuple[str, ...] = ()
     merged_into: str | None = None
     resolved_because: str | None = None
+    cause: str | None = None
+    traffic: float = 0.0
+    watched: bool = False
+    paged_time: float | None = None
+    acknowledged: Acknowledged | None = None

@@ -46,7 +46,16 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
         mode="shadow" if model.policy.mode == "shadow" else "",
         report=report,
         words=f"{subject}: {words}",
+        upstreams=model.policy.upstreams,
+        traffic=_events_a_day(models, int(series.rows["model"][row])),
+        tick=model.policy.tick,
     )
+
+
+def _events_a_day(models: Models, row: int) -> float:
+    """The model's events a day since its first; of a model younger than a day those that it had."""
+    age = float(models.rows["last_time"][row] - models.rows["first_time"][row])
+    return float(models.rows["events"][row]) / max(age / 86400.0, 1.0)
 
 
 def _what(alarm: CellAlarm, model: Model, series: Series) -> str:

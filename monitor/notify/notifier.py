@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from monitor.clock import Clock
+from monitor.incidents.attention import Telling, ranked, telling
 from monitor.incidents.incident import Incident
 from monitor.notify.alertmanager import Alertmanager, Transport, endpoint
 from monitor.notify.delivery import Delivery, Manner
 from monitor.notify.facts import Fact, Sink, ignore
 from monitor.notify.outbox import ALERTS_MAX, Notice, Outbox
-from monitor.notify.payload import WATCHDOG, alert_of, links, watchdog_alert
+from monitor.notify.payload import DIGEST, WATCHDOG, alert_of, digest_alert, links, watchdog_alert
 from monitor.notify.settings import AlertmanagerSettings
 
 RESULTS = ("sent", "failed", "dropped", "rejected")
@@ -70,6 +71,7 @@ class Notifications:
         self._watchdog = settings.watchdog
         self._suppressed = False
         self._stopped = False
+        self._digests: dict[str, float] = {}
         manner = Manner(
             settings.resend,
             settings.timeout,
@@ -91,23 +93,37 @@ class Notifications:
             delivery.start()
 
     def offer(self, incidents: Sequence[Incident]) -> None:
-        """Take in incidents that have changed; those that have not may come along and do no harm."""
+        """Take in incidents that have changed; those that have not may come along and do no harm.
+
+        What waits for a page is no alert, and what a person acknowledged is over (incidents/attention.py).
+        """
         if self._stopped or not incidents or not self._deliveries:
             return
-        notices = [
-            Notice(
-                incident.id,
-                alert_of(incident, self._links),
-                incident.fired_time,
-                None if incident.state == "firing" else self._resolved_time(incident),
-            )
-            for incident in incidents
-            if incident.state in ("firing", "resolved")
-        ]
+        notices = [notice for incident in incidents if (notice := self._notice(incident)) is not None]
         self._outbox.put(notices, self._clock.now(), self._clock.monotonic())
         self._tell_suppressed()
         for delivery in self._deliveries:
             delivery.wake()
+
+    def offer_digest(self, waiting: Sequence[Incident]) -> None:
+        """Say in one alert a team, for information, what waits because the team was called often enough."""
+        if self._stopped or not self._deliveries:
+            return
+        now, by_team = self._clock.now(), dict[str, list[Incident]]()
+        for incident in ranked(waiting):
+            by_team.setdefault(incident.labels.get("team", ""), []).append(incident)
+        notices = [
+            Notice(f"{DIGEST}/{team}", digest_alert(team, of, self._links), now, None) for team, of in by_team.items()
+        ]
+        ended = {team: since for team, since in self._digests.items() if team not in by_team}
+        notices += [
+            Notice(f"{DIGEST}/{team}", digest_alert(team, [], self._links), since, now) for team, since in ended.items()
+        ]
+        self._digests = {team: self._digests.get(team, now) for team in by_team}
+        if notices:
+            self._outbox.put(notices, now, self._clock.monotonic())
+            for delivery in self._deliveries:
+                delivery.wake()
 
     def restore(self, incidents: Sequence[Incident]) -> None:
         """Take in what the store knows, at start-up: the open incidents, and those resolved of late.
@@ -171,7 +187,17 @@ class Notifications:
         now = self._clock.now()
         return [(f"alertmanager {reach.alertmanager}", *_judge(reach, now)) for reach in self.reach()]
 
-    def _resolved_time(self, incident: Incident) -> float:
+    def _notice(self, incident: Incident) -> Notice | None:
+        """What the outside is told of an incident; ``None`` for nothing."""
+        told = telling(incident)
+        if told is Telling.NOTHING or incident.state not in ("firing", "resolved"):
+            return None
+        over = self._over_time(incident) if told is Telling.OVER else None
+        return Notice(incident.id, alert_of(incident, self._links), incident.paged_time or incident.fired_time, over)
+
+    def _over_time(self, incident: Incident) -> float:
+        if incident.state == "firing" and incident.acknowledged is not None:
+            return incident.acknowledged.since
         return self._clock.now() if incident.resolved_time is None else incident.resolved_time
 
     def _tell_suppressed(self) -> None:

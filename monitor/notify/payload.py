@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,9 +13,11 @@ from monitor.incidents.incident import Incident
 
 SERVICE = "modelwatch"
 SUPPRESSED = "ModelMonitorAlertsSuppressed"
+DIGEST = "ModelAttentionDigest"
 TEST = "ModelwatchTest"
 WATCHDOG = "ModelwatchWatchdog"
 MODELS_SHOWN = 20
+WAITING_SHOWN = 10
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _URL = re.compile(r"https?://[!-~]+")
@@ -126,6 +128,19 @@ def watchdog_alert(base: Links) -> Alert:
     }
     labels = {"alertname": WATCHDOG, "severity": "info", "service": SERVICE}
     return Alert(labels, {name: text for name, text in annotations.items() if text}, base.external_url)
+
+
+def digest_alert(team: str, waiting: Sequence[Incident], base: Links) -> Alert:
+    """The one alert of a team that stands for what waits because the team was called often enough, ranked already."""
+    first = [f"{number}. {incident.summary}" for number, incident in enumerate(waiting[:WAITING_SHOWN], 1)]
+    annotations = {
+        "summary": f"{len(waiting)} incidents wait; nobody is called for them.",
+        "description": "\n".join(first),
+        "waiting": str(len(waiting)),
+        "runbook_url": base.runbook(DIGEST),
+    }
+    labels = {"alertname": DIGEST, "severity": "info", "service": SERVICE, "team": team}
+    return Alert(clean(labels), {name: text for name, text in annotations.items() if text}, base.external_url)
 
 
 def document(

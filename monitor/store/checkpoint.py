@@ -48,6 +48,8 @@ class Head(msgspec.Struct):
     positions: list[tuple[str, int, int]]
     spent: dict[str, float]
     duplicates: list[tuple[int, float, int]]
+    called: dict[str, list[float]] = {}
+    """When each team was called within the last day."""
 
 
 class SeriesRecord(msgspec.Struct, array_like=True):
@@ -126,6 +128,7 @@ class Checkpoint:
         for _, value in self._database.scan_prefix(_OPEN):
             fleet.book.restore(_decode(value, OpenIncident, "incident"))
         fleet.book.resolved = self._load_resolved(head.watermark)
+        fleet.book.attention.called.update(head.called)
         fleet.judge.budget.spent.update(head.spent)
         self._load_duplicates(fleet, head)
         time.watermark = head.watermark
@@ -246,6 +249,7 @@ def _head(fleet: Fleet, time: EventTime, positions: Mapping[Partition, int]) -> 
         positions=[(p.topic, p.number, offset) for p, offset in positions.items()],
         spent=fleet.judge.budget.spent,
         duplicates=[(each.number, each.began, len(each.keys)) for each in fleet.duplicates.generations],
+        called=fleet.book.attention.called,
     )
 
 

@@ -20,6 +20,8 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 
 from monitor.events.columns import Reason
+from monitor.incidents.attention import waits
+from monitor.incidents.incident import Incident
 from monitor.status import MODEL_STATES, Status
 from monitor.telemetry.families import BatchHistogram, Entry, Samples, Table
 
@@ -101,6 +103,8 @@ class Metrics:
         """Take models, incidents and the spent budget from the newest published status, at each scrape."""
         self.models.read_from(lambda: _models_by_state(read()))
         self.incidents.read_from(lambda: _open_incidents(read()))
+        self.incidents_waiting.read_from(lambda: {(): float(sum(map(waits, read().incidents)))})
+        self.incidents_acknowledged.read_from(lambda: {(): float(sum(map(_known_of, read().incidents)))})
         self.false_alarm_budget_spent.read_from(lambda: _budget_spent(read()))
 
     def _make_ingest(self) -> None:
@@ -156,6 +160,13 @@ class Metrics:
         self.incidents = self._table(
             Entry("incidents", "gauge", ("alertname", "severity"), "Open incidents."),
             known=product(ALERTNAMES, SEVERITIES),
+        )
+        self.incidents_waiting = self._table(
+            Entry("incidents_waiting", "gauge", (), "Incidents in the digest: their team was called often enough."),
+            known=[()],
+        )
+        self.incidents_acknowledged = self._table(
+            Entry("incidents_acknowledged", "gauge", (), "Open incidents that somebody acknowledged."), known=[()]
         )
         self.false_alarm_budget_spent = self._table(
             Entry(
@@ -260,6 +271,10 @@ def _models_by_state(status: Status) -> Samples:
 
 def _open_incidents(status: Status) -> Samples:
     return Tally((open_.alertname, open_.severity) for open_ in status.incidents if open_.state == "firing")
+
+
+def _known_of(incident: Incident) -> bool:
+    return incident.state == "firing" and incident.acknowledged is not None
 
 
 def _budget_spent(status: Status) -> Samples:

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.clock import Clock, rfc3339
+from monitor.incidents.attention import ranked, waits
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
+from monitor.incidents.ranking import place_in_list
 from monitor.status import MODEL_STATES, Desk, Fleet, Status
 from monitor.web.access import Reader
 from monitor.web.health import overall
@@ -25,6 +27,7 @@ from monitor.web.messages import RefusedError, Request, Response, bad_parameter,
 LIMIT_MAX = 1000
 LIMIT_DEFAULT = 100
 SORTS = ("model", "events", "-events", "last_event_time", "-last_event_time", "drift_ratio", "-drift_ratio")
+DIGEST_SHOWN = 20
 INCIDENT_STATES = ("firing", "resolved")
 
 
@@ -96,6 +99,7 @@ def status_document(status: Status, now: float) -> dict[str, Any]:
     """The document of `/api/v1/status`."""
     states = np.bincount(status.fleet.state, minlength=len(MODEL_STATES)).tolist()
     firing = Counter(incident.severity for incident in status.incidents if incident.state == "firing")
+    waiting = ranked(incident for incident in status.incidents if waits(incident))
     return {
         "status": overall(status),
         "ready": status.ready,
@@ -111,6 +115,7 @@ def status_document(status: Status, now: float) -> dict[str, Any]:
         },
         "models": {"total": len(status.fleet.names), **dict(zip(MODEL_STATES, states, strict=True))},
         "incidents": {"firing": firing.total(), **{name: firing[name] for name in ("critical", "warning", "info")}},
+        "digest": {"waiting": len(waiting), "first": [incident.id for incident in waiting[:DIGEST_SHOWN]]},
         "budget": dict(status.budget),
         "config": {"hash": status.config_hash, "loaded_time": time_of(status.config_loaded_at or math.nan)},
     }
@@ -152,29 +157,29 @@ def page_of_models(fleet: Fleet, request: Request, limit: int) -> Page:
 
 
 def page_of_incidents(incidents: Sequence[Incident], request: Request, limit: int) -> Page:
-    """A page of ``incidents``, which are sorted newest first, from the request's `cursor` on."""
+    """A page of ``incidents``, which are sorted as they are listed, from the request's `cursor` on."""
     rows: Sequence[int] = range(len(incidents))
     if cursor := request.parameter("cursor"):
         last_key, last_id = _read_cursor(cursor, "incidents")
-        rows = [i for i in rows if _newest_first(incidents[i]) > (last_key, last_id)]
-    return _page(rows, limit, len(incidents), lambda i: _write_cursor("incidents", *_newest_first(incidents[i])))
+        rows = [i for i in rows if _listed(incidents[i]) > (last_key, last_id)]
+    return _page(rows, limit, len(incidents), lambda i: _write_cursor("incidents", *_listed(incidents[i])))
 
 
 def visible_incidents(status: Status, reader: Reader, state: str = "") -> list[Incident]:
-    """The incidents that the reader may see, newest first; all, or those in ``state``."""
+    """The incidents that the reader may see, all or those in ``state``: open ones by harm, then the newest."""
     found = [
-        incident
+        _part_of(status.fleet, incident, reader)
         for incident in status.incidents
         if (not state or incident.state == state) and _may_see(status.fleet, incident, reader)
     ]
-    return sorted(found, key=_newest_first)
+    return sorted(found, key=_listed)
 
 
 def find_incident(status: Status, request: Request) -> Incident:
     """The incident that the path names; 404 if there is none, or none of the reader's team."""
     for incident in status.incidents:
         if incident.id == request.rest and _may_see(status.fleet, incident, request.reader):
-            return incident
+            return _part_of(status.fleet, incident, request.reader)
     raise not_found(f"no incident {request.rest!r}")
 
 
@@ -221,8 +226,8 @@ def _sort_keys(fleet: Fleet, sort: str) -> NDArray[np.float64]:
     return np.where(np.isnan(keys), np.inf, keys)
 
 
-def _newest_first(incident: Incident) -> tuple[float, str]:
-    return -incident.fired_time, incident.id
+def _listed(incident: Incident) -> tuple[float, str]:
+    return place_in_list(incident), incident.id
 
 
 def _team_of(fleet: Fleet, model: str) -> str | None:
@@ -237,7 +242,21 @@ def _may_see_model(fleet: Fleet, model: str, reader: Reader) -> bool:
 
 def _may_see(fleet: Fleet, incident: Incident, reader: Reader) -> bool:
     """A team sees what is addressed to it and what concerns its models."""
-    return incident.labels.get("team") == reader.team or _may_see_model(fleet, incident.model, reader)
+    models = incident.models or (incident.model,)
+    return incident.labels.get("team") == reader.team or any(_may_see_model(fleet, m, reader) for m in models)
+
+
+def _part_of(fleet: Fleet, incident: Incident, reader: Reader) -> Incident:
+    """Of an incident over many models, what concerns the reader's own."""
+    if reader.team is None or not incident.models or incident.labels.get("team") == reader.team:
+        return incident
+    own = {model for model in incident.models if _may_see_model(fleet, model, reader)}
+    return msgspec.structs.replace(
+        incident,
+        models=tuple(model for model in incident.models if model in own),
+        cells=tuple(cell for cell in incident.cells if cell.model in own),
+        description="",
+    )
 
 
 def _write_cursor(sort: str, key: float, name: str) -> str:

@@ -56,6 +56,7 @@ def incident(model: str = "credit", alertname: str = "ModelFeatureDrift", **chan
         "state": "firing",
         "onset_time": None,
         "fired_time": time.time(),
+        "paged_time": time.time(),
         "resolved_time": None,
         "effect": Effect("psi", 0.31, 0.25),
         "evidence_log10": 6.3,

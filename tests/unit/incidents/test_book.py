@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from monitor.incidents.book import RESOLVED_KEPT, Book, Firing, incident_id
@@ -20,7 +22,7 @@ def firing(
     onset: float | None = T - 600,
     value: float = 0.1,
     evidence: float = 4.0,
-    **rest: str,
+    **rest: Any,
 ) -> Firing:
     report = CellReport("drift", feature, None, None, None, Effect("share_gap", value, 0.02), evidence, onset, at)
     given = {"version": "", "kind": "drift", "team": "", "mode": "", **rest}

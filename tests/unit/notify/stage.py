@@ -49,6 +49,7 @@ def incident(model: str = "credit", **changes: Any) -> Incident:
         "state": "firing",
         "onset_time": BEGAN - 600.0,
         "fired_time": BEGAN,
+        "paged_time": BEGAN,
         "resolved_time": None,
         "effect": Effect("psi", 0.31234, 0.25),
         "evidence_log10": 6.3217,

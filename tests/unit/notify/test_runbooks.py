@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from monitor.notify.payload import SUPPRESSED, TEST, WATCHDOG
+from monitor.notify.payload import DIGEST, SUPPRESSED, TEST, WATCHDOG
 from monitor.telemetry.metrics import ALERTNAMES
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", MANUAL, flags=re.MULTILINE | re.DOTALL))
 
 
-@pytest.mark.parametrize("alertname", [*ALERTNAMES, SUPPRESSED, TEST, WATCHDOG])
+@pytest.mark.parametrize("alertname", [*ALERTNAMES, DIGEST, SUPPRESSED, TEST, WATCHDOG])
 def test_every_alert_has_its_runbook(alertname: str) -> None:
     """Each alertname has a section that says what it means, where to look first, why it happens and what to do."""
     for part in ("**Means.**", "**First look.**", "**Causes.**", "**Do.**"):
@@ -24,7 +24,7 @@ def test_every_alert_has_its_runbook(alertname: str) -> None:
 def test_no_runbook_without_its_alert() -> None:
     """A section that looks like an alert's belongs to one that exists."""
     told = {name for name in SECTIONS if re.fullmatch(r"(Model|Fleet)[A-Za-z]+", name)}
-    assert told == {*ALERTNAMES, SUPPRESSED, TEST, WATCHDOG}
+    assert told == {*ALERTNAMES, DIGEST, SUPPRESSED, TEST, WATCHDOG}
 
 
 def test_metrics_in_the_manual_exist() -> None:

@@ -12,6 +12,7 @@ import pytest
 from fakes.desk import NOW, FakeDesk, made_fleet, made_incident, made_status
 
 from monitor.incidents.document import incident_document
+from monitor.incidents.ranking import place_in_list
 from monitor.status import MODEL_STATES
 
 NAMES = [f"model-{i:03d}" for i in range(57)]
@@ -156,10 +157,12 @@ def test_a_busy_loop_says_come_back(get: Any, desk: FakeDesk) -> None:
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
-def test_incidents_come_newest_first_and_page(get: Any, desk: FakeDesk) -> None:
-    """The pages together are all incidents, newest first, ties by id."""
-    incidents = [made_incident(i, "m", fired_time=NOW - i // 3) for i in range(50)]
-    desk.change(incidents=incidents[::-1])
+def test_incidents_come_by_harm_and_page(get: Any, desk: FakeDesk) -> None:
+    """The pages together are all incidents: open ones by harm, then the newest resolved ones, ties by id."""
+    made = [made_incident(i, "m", fired_time=NOW - i // 3) for i in range(50)]
+    desk.change(incidents=made[::-1])
+    incidents = sorted(made, key=lambda incident: (place_in_list(incident), incident.id))
+    assert [i.state for i in incidents] == sorted(i.state for i in incidents)
     rows = pages(get, "/api/v1/incidents", limit=7)
     assert [row["id"] for row in rows] == [incident.id for incident in incidents]
     firing = pages(get, "/api/v1/incidents", limit=7, state="firing")
