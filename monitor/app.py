@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,11 +21,13 @@ from monitor.errors import ModelwatchError
 from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import ClosedTicks, Fleet
 from monitor.incidents.incident import Incident
+from monitor.incidents.order import Order, Outcome
 from monitor.ingest.dead_letters import DeadLetters
 from monitor.ingest.facts import SourceChange
 from monitor.ingest.kafka import KafkaSource
 from monitor.notify.log import IncidentLog, log_facts
 from monitor.notify.notifier import Notifications
+from monitor.orders import carry_out
 from monitor.pipeline import Pace, Pipeline, Surroundings
 from monitor.publish import LoopDesk, Painter, program_version
 from monitor.status import Check
@@ -171,7 +174,7 @@ class Daemon:
         kafka = config.require_kafka()
         database = Database(Path(config.store.path))
         self._cleanups.callback(database.close)
-        log = TickLog(database, config.privacy.retention.ticks)
+        log = self._log = TickLog(database, config.privacy.retention.ticks)
         checkpoint = Checkpoint(database, log, config.privacy.retention.incidents)
         event_time = EventTime(config.clock.lateness, config.clock.leap)
         positions = checkpoint.load(self.fleet, event_time)
@@ -237,6 +240,7 @@ class Daemon:
     def _beside(self, pipeline: Pipeline) -> None:
         """What is done between batches: answer, publish, count what the source says, collect garbage."""
         self.desk.answer(self._painter.detail)
+        self.desk.take_orders(partial(self._carry_out, pipeline))
         if self._hung_up:
             self._hung_up = False
             _log.warning("not_reloaded", detail="the configuration is read at start only: restart to take a new one")
@@ -250,6 +254,16 @@ class Daemon:
         if now - self._collected_at >= _GC_SECONDS:
             gc.collect()
             self._collected_at = now
+
+    def _carry_out(self, pipeline: Pipeline, orders: Sequence[Order]) -> list[Outcome]:
+        """Do what people ask for, store it, and show it, before anybody is told that it was done."""
+        outcomes = [carry_out(self.fleet, order, self._log.read) for order in orders]
+        pipeline.take([incident for outcome in outcomes for incident in outcome.incidents])
+        self._publish(pipeline)
+        for order, outcome in zip(orders, outcomes, strict=True):
+            done = outcome.found and not outcome.refused
+            _log.info("order", verb=order.verb, subject=order.subject, by=order.by, done=done)
+        return outcomes
 
     def _watch_source(self, pipeline: Pipeline) -> None:
         metrics = self.metrics

@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_baseline(commands)
     _add_alerts(commands)
+    _add_orders(commands)
     version = commands.add_parser("version", help="which version this is")
     version.add_argument("--json", action="store_true")
     version.set_defaults(run=_version)
@@ -113,6 +114,9 @@ def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     diff.add_argument("a", type=Path, metavar="A")
     diff.add_argument("b", type=Path, metavar="B")
     diff.set_defaults(run=_baseline_diff)
+    accept = verbs.add_parser("accept", help="makes what a model showed in the last seven days its reference")
+    accept.add_argument("subject", metavar="MODEL")
+    _ask_daemon(accept, "accept", "models")
 
 
 def _add_alerts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -122,6 +126,38 @@ def _add_alerts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     test.add_argument("--config", type=Path, required=True, metavar="FILE")
     test.add_argument("--hold", default="0s", metavar="DURATION", help="keep it firing that long, to see it arrive")
     test.set_defaults(run=_alerts_test)
+
+
+def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ack = commands.add_parser("ack", help="acknowledges an incident: it is expected, fixed, false or not useful")
+    ack.add_argument("subject", metavar="INCIDENT")
+    ack.add_argument("--reason", choices=("expected", "fixed", "false", "not_useful"), default="expected")
+    until = ack.add_mutually_exclusive_group()
+    until.add_argument("--for", dest="for_", metavar="DURATION", help="7d if not said")
+    until.add_argument("--until", metavar="TIME")
+    _ask_daemon(ack, "ack", "incidents")
+    unack = commands.add_parser("unack", help="takes an acknowledgement back")
+    unack.add_argument("subject", metavar="INCIDENT")
+    _ask_daemon(unack, "unack", "incidents")
+    note = commands.add_parser("note", help="writes a note to an incident")
+    note.add_argument("subject", metavar="INCIDENT")
+    _ask_daemon(note, "note", "incidents", note_needed=True)
+    retire = commands.add_parser("retire", help="ends the watch of a model")
+    retire.add_argument("subject", metavar="MODEL")
+    _ask_daemon(retire, "retire", "models")
+
+
+def _ask_daemon(parser: argparse.ArgumentParser, verb: str, kind: str, *, note_needed: bool = False) -> None:
+    """What all orders to a running daemon have in common."""
+    parser.add_argument("--note", required=note_needed, metavar="TEXT", help="why; kept in the audit trail")
+    parser.add_argument("--by", metavar="NAME", help="who asks; the name of the user if not said")
+    _reach_daemon(parser)
+    parser.set_defaults(run=_order, verb=verb, kind=kind)
+
+
+def _reach_daemon(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", metavar="URL", help="of the daemon; http://127.0.0.1:9899 if not said")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="its first word is a token that may do this")
 
 
 # Each command imports what it needs: `modelwatch version` need not load Kafka, nor `check-config` numpy.
@@ -237,6 +273,30 @@ def _alerts_test(arguments: Arguments) -> int:
     for result in results:
         print(f"{result.alertmanager}: {'ok' if result.ok else 'FAILED'}: {result.detail}")
     return 0 if all(result.ok for result in results) else 1
+
+
+def _order(arguments: Arguments) -> None:
+    import getpass
+
+    from monitor import remote
+
+    said = {
+        "by": arguments.by or getpass.getuser(),
+        "note": arguments.note,
+        "reason": getattr(arguments, "reason", None),
+        "for": getattr(arguments, "for_", None),
+        "until": getattr(arguments, "until", None),
+    }
+    body = {name: value for name, value in said.items() if value is not None}
+    daemon = remote.daemon(arguments.url or remote.DEFAULT_URL, arguments.token_file)
+    answer = daemon.post(body, arguments.kind, arguments.subject, arguments.verb)
+    if arguments.kind == "models":
+        print(f"{answer['model']}: {arguments.verb}ed" if arguments.verb == "accept" else f"{answer['model']}: retired")
+        print("".join(f"resolved {incident}\n" for incident in answer["resolved"]), end="")
+        return
+    known = answer["acknowledged"]
+    state = f"acknowledged by {known['by']} until {known['until']}" if known else answer["state"]
+    print(f"{answer['id']}: {state}: {answer['summary']}")
 
 
 def _version(arguments: Arguments) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from monitor.incidents.attention import Attention
 from monitor.incidents.book import Book, Firing
 from monitor.incidents.candidates import Candidates
 from monitor.incidents.incident import Incident
+from monitor.incidents.order import Order
 from monitor.incidents.telling import tell
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
@@ -138,6 +139,8 @@ class Fleet:
         self._series_rows: dict[int, NDArray[np.int64]] = {}
         self._ended: list[Incident] = []
         self._installer = Installer(self.models, self.series)
+        self.audit: list[Order] = []
+        """What people asked for since it was last stored."""
 
     def tick_ends(self, batch: EventBatch) -> NDArray[np.float64]:
         """The end of the tick that each event belongs to, shape ``(n,)``; models that are new get their policy's."""
@@ -234,6 +237,52 @@ class Fleet:
         self.judge.extend()
         self.judge.recount()
 
+    def retire(self, row: int, time: float) -> list[Incident]:
+        """End the watch of a model: its cells are gone, and spend nothing; returns the incidents that this resolved."""
+        model, rows = self.models.items[row], self.series_rows(row)
+        rows = rows[self.series.rows["judging"][rows] != RETIRED]
+        resolved = self._end_cells(rows, time, "retired")
+        self.series.retire(rows, model.name_hash)
+        model.retired += len(rows)
+        model.full = False
+        # Should it answer again, that is another life: it learns anew.
+        life = {"phase": Phase.LEARNING, "learned": 0, "first_time": time}
+        for name, value in life.items():
+            self.models.rows[name][row] = value
+        self.models.rows.touch(row)
+        self.models.note(row, time, "retired", "")
+        return resolved
+
+    def accept(self, row: int, ticks: Sequence[ClosedTick], time: float) -> list[Incident]:
+        """Make what ``ticks`` hold the reference of a model; returns the incidents that this resolved.
+
+        Features keep their bins; cuts, ranges and nulls follow from the new counts.
+        """
+        rows = self.series_rows(row)
+        at = np.flatnonzero(self.series.rows["judging"][rows] == JUDGED)
+        held = np.zeros((len(rows), self.series.rows["reference"].shape[1]), np.uint32)
+        low, high = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
+        for tick in ticks:
+            n = len(tick.counts) - 1
+            held[:n] += tick.counts[1:]
+            low[:n] = np.minimum(low[:n], tick.moments[1:, 2])
+            high[:n] = np.maximum(high[:n], tick.moments[1:, 3])
+        at = at[held[at, PRESENT] > 0]
+        own = rows[at]
+        resolved = self._end_cells(own, time, "accepted as the reference")
+        self.series.rows["reference"][own] = held[at]
+        self.series.rows["seen_low"][own], self.series.rows["seen_high"][own] = low[at], high[at]
+        references.begin_judging(self.series, own)
+        self.judge.begin(own)
+        self.models.items[row].reference_digest = ""
+        self.models.note(row, time, "the present accepted as the reference", "")
+        return resolved
+
+    def _end_cells(self, rows: NDArray[np.int64], time: float, because: str) -> list[Incident]:
+        self.judge.end(rows)
+        cells = [(row, detector.name) for row in rows.tolist() for detector in DETECTORS]
+        return self.book.clear(cells, time, because)
+
     def series_rows(self, model: int) -> NDArray[np.int64]:
         """Rows of the model's series, in the order of their places in its blocks."""
         rows = self._series_rows.get(model)
@@ -277,9 +326,7 @@ class Fleet:
         old = old[(rows["judging"][old] != RETIRED) & np.isin(rows["space"][old], spaces)]
         if not len(old):
             return
-        self.judge.end(old)
-        cells = [(series, detector.name) for series in old.tolist() for detector in DETECTORS]
-        self._ended += self.book.clear(cells, time, "another reference took over")
+        self._ended += self._end_cells(old, time, "another reference took over")
         self.series.retire(old, model.name_hash)
         model.retired += len(old)
         model.full = False
@@ -310,6 +357,7 @@ class Fleet:
         closed.n_cells += judged.n_cells
         closed.incidents += self.book.fire(self._firing(alarm) for alarm in judged.alarms)
         closed.incidents += self.book.clear(judged.cleared, end)
+        closed.incidents += self.book.give_back(judged.returned)
         self._learn(sums, moments)
         self._advance(blocks.model, events, end, closed)
         closed.incidents += self.book.settle(end)
@@ -396,9 +444,7 @@ class Fleet:
     def _join(self, series: NDArray[np.int64], end: float, closed: Closed) -> None:
         """A feature that appeared has now a reference of its own: its being new is no incident any more."""
         self.series.rows["appeared"][series] = KNOWN
-        self.judge.end(series)
-        cells = [(row, detector.name) for row in series.tolist() for detector in DETECTORS]
-        closed.incidents += self.book.clear(cells, end, "joined the reference")
+        closed.incidents += self._end_cells(series, end, "joined the reference")
 
     def _firing(self, alarm: CellAlarm) -> Firing:
         return tell(alarm, self.models, self.series)

@@ -149,6 +149,11 @@ class Pipeline:
             self.commit()
         return len(raw)
 
+    def take(self, incidents: Sequence[Incident]) -> None:
+        """Store and tell ``incidents``, which somebody's order changed, without waiting for the next commit's time."""
+        self._incidents += incidents
+        self.commit()
+
     def finish(self, horizon_seconds: float) -> None:
         """At the end of an input: event time runs on, so that ticks close and cohorts mature."""
         self.event_time.end()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from monitor.catalog.models import Phase
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.fleet import Fleet
+from monitor.incidents.order import Order, Outcome
 from monitor.portrait import model_document
 from monitor.status import MODEL_STATES, Check, DriftingFeature, Status
 from monitor.status import Fleet as FleetColumns
@@ -33,21 +33,36 @@ def program_version() -> str:
         return "0.0.0"
 
 
-@dataclass(slots=True)
-class _Question:
-    """Something that another thread wants to know of what only the loop may touch."""
+_Answer = TypeVar("_Answer")
 
-    model: str
-    answer: dict[str, Any] | None = None
-    done: threading.Event = field(default_factory=threading.Event)
+
+class _Question(Generic[_Answer]):
+    """Something that another thread wants of what only the loop may touch."""
+
+    def __init__(self, asked: str | Order) -> None:
+        self.asked = asked
+        self._done = threading.Event()
+        self._answer: _Answer | None = None
+
+    def answer(self, answer: _Answer | None) -> None:
+        """The loop has it."""
+        self._answer = answer
+        self._done.set()
+
+    def wait(self) -> _Answer | None:
+        """What the loop said; raises ``TimeoutError`` when it does not answer."""
+        if not self._done.wait(_ANSWER_SECONDS):
+            raise TimeoutError(f"the loop did not answer within {_ANSWER_SECONDS:g} s")
+        return self._answer
 
 
 class LoopDesk:
-    """Where other threads ask: the newest picture at once, details on the loop's next turn."""
+    """Where other threads ask: the newest picture at once, details and orders on the loop's next turn."""
 
     def __init__(self, first: Status) -> None:
         self._status = first
-        self._questions: SimpleQueue[_Question] = SimpleQueue()
+        self._questions: SimpleQueue[_Question[dict[str, Any]]] = SimpleQueue()
+        self._orders: SimpleQueue[_Question[Outcome]] = SimpleQueue()
 
     def status(self) -> Status:
         """The newest published picture."""
@@ -59,21 +74,38 @@ class LoopDesk:
 
     def model_detail(self, model: str) -> dict[str, Any] | None:
         """Ask the loop; raises ``TimeoutError`` when it does not answer."""
-        question = _Question(model)
+        question = _Question[dict[str, Any]](model)
         self._questions.put(question)
-        if not question.done.wait(_ANSWER_SECONDS):
-            raise TimeoutError(f"the loop did not answer within {_ANSWER_SECONDS:g} s")
-        return question.answer
+        return question.wait()
+
+    def order(self, order: Order) -> Outcome:
+        """Have the loop carry out ``order``; raises ``TimeoutError`` when it does not answer, and may do it yet."""
+        question = _Question[Outcome](order)
+        self._orders.put(question)
+        return question.wait() or Outcome(found=False)
 
     def answer(self, find: Callable[[str], dict[str, Any] | None]) -> None:
-        """Answer everything that was asked; called by the loop."""
-        while True:
-            try:
-                question = self._questions.get_nowait()
-            except Empty:
-                return
-            question.answer = find(question.model)
-            question.done.set()
+        """Answer every question; called by the loop."""
+        for question in _waiting(self._questions):
+            assert isinstance(question.asked, str)
+            question.answer(find(question.asked))
+
+    def take_orders(self, carry_out: Callable[[Sequence[Order]], Sequence[Outcome]]) -> None:
+        """Have all orders carried out at once, and tell what became of each; called by the loop."""
+        waiting = list(_waiting(self._orders))
+        if not waiting:
+            return
+        orders = [question.asked for question in waiting if isinstance(question.asked, Order)]
+        for question, outcome in zip(waiting, carry_out(orders), strict=True):
+            question.answer(outcome)
+
+
+def _waiting(queue: SimpleQueue[_Question[_Answer]]) -> Iterator[_Question[_Answer]]:
+    while True:
+        try:
+            yield queue.get_nowait()
+        except Empty:
+            return
 
 
 class Painter:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from monitor.incidents.incident import Incident
+    from monitor.incidents.order import Order, Outcome
 
 MODEL_STATES = ("learning", "watching", "firing", "silent")
 
@@ -84,4 +85,8 @@ class Desk(Protocol):
 
     def model_detail(self, model: str) -> dict[str, Any] | None:
         """The document of ``/api/v1/models/{model}`` in JSON types, or ``None``; raises ``TimeoutError``."""
+        ...
+
+    def order(self, order: Order) -> Outcome:
+        """Have the loop do what somebody asks for, and hear what became of it; raises ``TimeoutError``."""
         ...

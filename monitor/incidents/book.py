@@ -15,7 +15,7 @@ import msgspec
 from monitor.incidents.attention import Attention, waits
 from monitor.incidents.causes import ALERTNAME as SHARED
 from monitor.incidents.causes import cause_of, shared_incident, taken_in, with_cells
-from monitor.incidents.incident import CellReport, Incident
+from monitor.incidents.incident import Acknowledged, CellReport, Incident
 from monitor.incidents.severity import severity
 from monitor.incidents.shared import (
     MODELS_MIN,
@@ -131,6 +131,8 @@ class Book:
                 held = self.open[key] = self._opened(firing)
                 self._fresh[key] = self._waiting[key] = None
                 self._relate(held.incident, changed)
+            if held.incident.acknowledged is not None and firing.key not in held.firing:
+                self._give_back(key)  # what was acknowledged did not know of this
             held.firing.add(firing.key)
             if len(held.words) < _WORDS_MAX and firing.words not in held.words:
                 held.words.append(firing.words)
@@ -163,6 +165,40 @@ class Book:
         self._call(now, changed)
         self.changed |= changed.keys()
         return list(changed.values())
+
+    def find(self, identity: str) -> Incident | None:
+        """The incident of that id, open or resolved, if it is at hand."""
+        return next((incident for incident in self.newest() if incident.id == identity), None)
+
+    def replace(self, incident: Incident) -> None:
+        """Put a changed value of an incident in the place of the one with its id."""
+        for held in self.open.values():
+            if held.incident.id == incident.id:
+                held.incident = incident
+                self.changed.add(incident.id)
+        self.resolved = [incident if old.id == incident.id else old for old in self.resolved]
+
+    def acknowledge(self, identity: str, known: Acknowledged | None) -> tuple[Incident, list[CellKey]]:
+        """Acknowledge an open incident, or take that back; returns it and its cells.
+
+        Taken back, it calls its team anew.
+        """
+        key, held = next((key, held) for key, held in self.open.items() if held.incident.id == identity)
+        if known is None:
+            self._give_back(key)
+        else:
+            held.incident = msgspec.structs.replace(held.incident, acknowledged=known)
+        self.changed.add(identity)
+        return held.incident, sorted(held.firing)
+
+    def give_back(self, cells: Iterable[CellKey]) -> list[Incident]:
+        """Acknowledged incidents one of whose ``cells`` worsened or whose time is over; they are open matters again."""
+        keys = {key: None for cell in cells if (key := self._cells.get(cell)) is not None}
+        back = [key for key in keys if self.open[key].incident.acknowledged is not None]
+        for key in back:
+            self._give_back(key)
+        self.changed |= {self.open[key].incident.id for key in back}
+        return [self.open[key].incident for key in back]
 
     def digest(self) -> list[Incident]:
         """What waits to call its team, in no order."""
@@ -203,6 +239,14 @@ class Book:
         self.resolved.append(done)
         del self.resolved[:-RESOLVED_KEPT]
         return done
+
+    def _give_back(self, key: BookKey) -> None:
+        held = self.open[key]
+        known = held.incident.acknowledged
+        # A silence kept the alert firing: it has called already, and Alertmanager goes on with it.
+        paged = held.incident.paged_time if known is not None and known.silence else None
+        held.incident = msgspec.structs.replace(held.incident, acknowledged=None, paged_time=paged)
+        self._waiting[key] = None
 
     def _opened(self, firing: Firing) -> OpenIncident:
         beside = [alertname for model, alertname, _ in self.open if model == firing.model]

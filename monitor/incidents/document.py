@@ -46,6 +46,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "paged_time": _time(incident.paged_time),
         "waiting": waits(incident),
         "acknowledged": _acknowledged(incident.acknowledged),
+        "notes": [{"by": note.by, "time": _time(note.time), "text": note.text} for note in incident.notes],
         "cells": [_cell(cell) for cell in incident.cells],
     }
 

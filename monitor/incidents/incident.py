@@ -45,6 +45,14 @@ class Acknowledged(msgspec.Struct, frozen=True):
     silence: str = ""
 
 
+class Note(msgspec.Struct, frozen=True):
+    """What somebody wrote to an incident, at ``time`` (wall time, seconds since the epoch)."""
+
+    by: str
+    time: float
+    text: str
+
+
 REASONS = ("expected", "fixed", "false", "not_useful", "silenced")
 """Why an incident is acknowledged. ``silenced`` is said by an Alertmanager alone."""
 
@@ -90,3 +98,4 @@ class Incident(msgspec.Struct, frozen=True):
     watched: bool = False
     paged_time: float | None = None
     acknowledged: Acknowledged | None = None
+    notes: tuple[Note, ...] = ()

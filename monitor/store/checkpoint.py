@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from monitor.events.raw import Partition
 from monitor.fleet import ClosedTicks, Fleet
 from monitor.incidents.book import RESOLVED_KEPT, OpenIncident
 from monitor.incidents.incident import Incident
+from monitor.incidents.order import Order
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import mix
 from monitor.kernels.tally import series_key
@@ -30,6 +32,7 @@ FORMAT = 1
 
 _HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE = b"head", b"R", b"M", b"B", b"I", b"J"
 _MET = b"D"
+_AUDIT = b"A"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
 _BLOCK_END = struct.Struct(">d")
@@ -100,6 +103,7 @@ class Checkpoint:
         self._save_blocks(fleet, writes)
         self._save_incidents(fleet, incidents, writes)
         self._save_duplicates(fleet, writes)
+        self._save_audit(fleet, writes)
         self._log.append(ticks, writes)
         writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions)))
         self._database.commit(writes)
@@ -191,6 +195,17 @@ class Checkpoint:
                 raise StoreError(f"generation {number} of the ids that were met has {len(keys)} of {n}")
             generations.append((number, began, keys))
         fleet.duplicates.restore(generations)
+
+    def audit(self) -> list[Order]:
+        """All that people asked for, oldest first."""
+        return [_decode(value, Order, "audit") for _, value in self._database.scan_prefix(_AUDIT)]
+
+    def _save_audit(self, fleet: Fleet, writes: Writes) -> None:
+        """Add to the audit trail; nothing in it is ever changed. Two orders of one moment differ in what they say."""
+        for order in fleet.audit:
+            value = msgspec.msgpack.encode(order)
+            writes.put(_AUDIT + struct.pack(">QI", round(order.time * 1000.0), zlib.crc32(value)), value)
+        fleet.audit.clear()
 
     def _load_resolved(self, now: float) -> list[Incident]:
         """The newest resolved incidents, oldest first; what is older than the retention is forgotten here."""

@@ -1,1 +1,1 @@
-"""Read only: the JSON API, metrics, health."""
+"""The JSON API, pages, metrics, health; orders from those who may write."""

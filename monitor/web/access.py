@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +24,8 @@ class Reader:
 
     scopes: frozenset[str]
     team: str | None = None
+    token: str = ""
+    """The first digits of the digest of the token: what the audit trail knows it by."""
 
 
 EVERYTHING = Reader(frozenset({"status", "fairness"}))
@@ -87,7 +89,8 @@ def _read_tokens(path: Path) -> Sequence[tuple[bytes, Reader]]:
     for number, line in enumerate(lines, 1):
         words = line.split()
         if words and not words[0].startswith("#"):
-            readers.append((_digest(words[0]), _reader(words[1:], f"token file {path}:{number}")))
+            digest = _digest(words[0])
+            readers.append((digest, replace(_reader(words[1:], f"token file {path}:{number}"), token=digest.hex()[:8])))
     if not readers:
         raise WebError(f"token file {path}: holds no token")
     return readers

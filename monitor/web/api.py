@@ -83,7 +83,7 @@ class Api:
             404 for a model that is not there or not the reader's, 503 while the loop does not answer.
         """
         model = request.rest
-        if not _may_see_model(self._desk.status().fleet, model, request.reader):
+        if not may_see_model(self._desk.status().fleet, model, request.reader):
             raise not_found(f"no model {model!r}")
         try:
             document = self._desk.model_detail(model)
@@ -236,21 +236,22 @@ def _team_of(fleet: Fleet, model: str) -> str | None:
     return fleet.teams[place] if known else None
 
 
-def _may_see_model(fleet: Fleet, model: str, reader: Reader) -> bool:
+def may_see_model(fleet: Fleet, model: str, reader: Reader) -> bool:
+    """Whether a model is one of the reader's team."""
     return reader.team is None or _team_of(fleet, model) == reader.team
 
 
 def _may_see(fleet: Fleet, incident: Incident, reader: Reader) -> bool:
     """A team sees what is addressed to it and what concerns its models."""
     models = incident.models or (incident.model,)
-    return incident.labels.get("team") == reader.team or any(_may_see_model(fleet, m, reader) for m in models)
+    return incident.labels.get("team") == reader.team or any(may_see_model(fleet, m, reader) for m in models)
 
 
 def _part_of(fleet: Fleet, incident: Incident, reader: Reader) -> Incident:
     """Of an incident over many models, what concerns the reader's own."""
     if reader.team is None or not incident.models or incident.labels.get("team") == reader.team:
         return incident
-    own = {model for model in incident.models if _may_see_model(fleet, model, reader)}
+    own = {model for model in incident.models if may_see_model(fleet, model, reader)}
     return msgspec.structs.replace(
         incident,
         models=tuple(model for model in incident.models if model in own),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from threading import BoundedSemaphore
 from typing import Any
@@ -85,7 +85,7 @@ class Connection(BaseHTTPRequestHandler):
             self._answer()
 
     def handle_expect_100(self) -> bool:
-        """Bodies are not taken, so no one is told to go on and send one."""
+        """Bodies are small, so no one need ask before sending one, and none is told to go on."""
         return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
@@ -111,7 +111,7 @@ class Connection(BaseHTTPRequestHandler):
             return
         if "content-length" in request.headers or "transfer-encoding" in request.headers:
             self.close_connection = True  # whatever of the body stays unread must not pass for a request
-            self._drain(request)
+            request = replace(request, body=self._drain(request))
         if self._shared.site.is_probe(request.path):
             self._send(self._response(request))
         elif self._shared.handlers.acquire(blocking=False):
@@ -124,12 +124,13 @@ class Connection(BaseHTTPRequestHandler):
             self._shared.refusals.warning("http_handlers_exhausted", handlers_max=HANDLERS_MAX)
             self._send(RefusedError(503, "busy", "too many requests at once", ("Retry-After", "1")).response())
 
-    def _drain(self, request: Request) -> None:
-        """Read a small body away: closing a socket with unread bytes would tear our answer from the client's hands."""
+    def _drain(self, request: Request) -> bytes:
+        """Read a small body: closing a socket with unread bytes would tear our answer from the client's hands."""
         length = request.headers.get("content-length", "")
         announced = int(length) if length.isascii() and length.isdigit() and len(length) <= 9 else 0
         if announced <= DRAIN_BYTES_MAX and "expect" not in request.headers:
-            self.rfile.read(announced)
+            return self.rfile.read(announced)
+        return b""
 
     def _request(self) -> Request:
         target = urlsplit(self.path)

@@ -20,7 +20,7 @@ GZIP_BYTES_MIN = 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request without its body. ``path`` is still percent-encoded; header names in ``headers`` are lower case."""
+    """One request. ``path`` is still percent-encoded; header names in ``headers`` are lower case."""
 
     method: str
     path: str
@@ -29,6 +29,8 @@ class Request:
     reader: Reader = EVERYTHING
     rest: str = ""
     """What stood in the place of the route's parameter, decoded."""
+    body: bytes = b""
+    """What came with it, as far as it is small; only routes that write look at it."""
 
     def parameter(self, name: str, default: str = "") -> str:
         """The one value of a query parameter.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from urllib.parse import unquote
 
 from monitor.clock import Clock
+from monitor.incidents.order import INCIDENT_VERBS, MODEL_VERBS
 from monitor.status import Desk
 from monitor.telemetry.metrics import Metrics
 from monitor.web.access import EVERYTHING, Hosts, Reader, Tokens
@@ -15,23 +17,27 @@ from monitor.web.api import Api
 from monitor.web.fleet_metrics import CONTENT_TYPE, FleetMetrics, Selection
 from monitor.web.health import Health
 from monitor.web.messages import JSON, RefusedError, Request, Response, bad_parameter, not_found
+from monitor.web.orders import Orders
 from monitor.web.pages import Pages
 
 METHODS = ("GET", "HEAD")
+WRITE_METHODS = ("POST",)
 GLOB_LENGTH_MAX = 200
 SHARDS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One address. ``template`` may end in one parameter in braces, which takes all the rest of the path.
+    """One address. ``template`` may have one parameter in braces, which takes all that stands in its place.
 
     ``scope`` is what a token must hold; ``None`` marks a probe, which is answered without one, and always at once.
+    ``writes`` marks an address that takes ``POST`` with a JSON body, and nothing else.
     """
 
     template: str
     handler: Callable[[Request], Response]
     scope: str | None = "status"
+    writes: bool = False
 
     @property
     def stem(self) -> str:
@@ -39,8 +45,13 @@ class Route:
         return self.template.partition("{")[0]
 
     @property
+    def tail(self) -> str:
+        """What stands behind the parameter."""
+        return self.template.partition("}")[2]
+
+    @property
     def has_parameter(self) -> bool:
-        """Whether the template ends in a parameter."""
+        """Whether the template has a parameter."""
         return "{" in self.template
 
 
@@ -68,9 +79,11 @@ class Site:
         self._tokens = tokens
         self._openapi = files("monitor.web").joinpath("openapi.json").read_bytes()
         api = Api(desk, clock)
-        self.routes = self._table(Health(desk, clock, liveness_timeout), api, Pages(desk, clock, api, external_url))
+        pages = Pages(desk, clock, api, external_url)
+        self.routes = self._table(Health(desk, clock, liveness_timeout), api, pages, Orders(desk, clock))
         self._exact = {route.template: route for route in self.routes if not route.has_parameter}
-        self._stems = [route for route in self.routes if route.has_parameter]
+        # The ones with a tail first: a name may hold anything, so what ends like a verb is one where it is posted.
+        self._stems = sorted((route for route in self.routes if route.has_parameter), key=lambda route: not route.tail)
 
     def answer(self, request: Request) -> Response:
         """The response, errors included.
@@ -79,8 +92,8 @@ class Site:
         """
         try:
             self._check_host(request)
-            route, rest = self._find(request.path)
-            _check_read_only(request)
+            route, rest = self._find(request)
+            _check_method(request, route)
             reader = EVERYTHING if route.scope is None else self._reader(request, route.scope)
             response = route.handler(replace(request, reader=reader, rest=rest))
         except RefusedError as refused:
@@ -92,7 +105,7 @@ class Site:
         route = self._exact.get(path)
         return route is not None and route.scope is None
 
-    def _table(self, health: Health, api: Api, pages: Pages) -> tuple[Route, ...]:
+    def _table(self, health: Health, api: Api, pages: Pages, orders: Orders) -> tuple[Route, ...]:
         return (
             Route("/livez", health.live, None),
             Route("/healthz", health.live, None),
@@ -106,6 +119,14 @@ class Site:
             Route("/api/v1/models/{model}", api.model),
             Route("/api/v1/incidents", api.incidents),
             Route("/api/v1/incidents/{id}", api.incident),
+            *(
+                Route(f"/api/v1/incidents/{{id}}/{verb}", partial(orders.incident, verb), "write", writes=True)
+                for verb in INCIDENT_VERBS
+            ),
+            *(
+                Route(f"/api/v1/models/{{model}}/{verb}", partial(orders.model, verb), "write", writes=True)
+                for verb in MODEL_VERBS
+            ),
             Route("/openapi.json", lambda _request: Response(200, JSON, self._openapi)),
             Route("/", pages.fleet),
             Route("/models/{model}", pages.model),
@@ -118,19 +139,28 @@ class Site:
         if host is not None and not self._hosts.allow(host):
             raise RefusedError(403, "host_not_allowed", "this server does not answer to that host name")
 
-    def _find(self, path: str) -> tuple[Route, str]:
+    def _find(self, request: Request) -> tuple[Route, str]:
+        path = request.path
         if (route := self._exact.get(path)) is not None:
             return route, ""
-        for candidate in self._stems:
-            if path.startswith(candidate.stem) and len(path) > len(candidate.stem):
-                try:
-                    return candidate, unquote(path.removeprefix(candidate.stem), errors="strict")
-                except UnicodeDecodeError as error:
-                    raise RefusedError(400, "bad_path", "the path is not percent-encoded UTF-8") from error
+        fitting = [
+            route
+            for route in self._stems
+            if path.startswith(route.stem) and path.endswith(route.tail) and len(path) > len(route.stem + route.tail)
+        ]
+        # A model may be called `x/retire`: reading it is no order.
+        reading = request.method in METHODS
+        for route in [route for route in fitting if route.writes != reading] or fitting:
+            try:
+                return route, unquote(path[len(route.stem) : len(path) - len(route.tail)], errors="strict")
+            except UnicodeDecodeError as error:
+                raise RefusedError(400, "bad_path", "the path is not percent-encoded UTF-8") from error
         raise not_found("there is nothing at this address")
 
     def _reader(self, request: Request, scope: str) -> Reader:
         if self._tokens is None:
+            if scope not in EVERYTHING.scopes:
+                raise RefusedError(403, "forbidden", f"writing needs http.token_file and a token of scope {scope}")
             return EVERYTHING
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         reader = self._tokens.reader(token.strip()) if scheme.lower() == "bearer" else None
@@ -155,8 +185,11 @@ class Site:
         return Response(200, CONTENT_TYPE, self._fleet_metrics.render(self._desk.status(), selection))
 
 
-def _check_read_only(request: Request) -> None:
-    if request.method not in METHODS:
-        raise RefusedError(405, "method_not_allowed", "this address is read only", ("Allow", ", ".join(METHODS)))
-    if request.headers.get("content-length", "0").strip() != "0" or "transfer-encoding" in request.headers:
-        raise RefusedError(413, "body_not_accepted", "this address takes no body")
+def _check_method(request: Request, route: Route) -> None:
+    methods = WRITE_METHODS if route.writes else METHODS
+    if request.method not in methods:
+        message = "this address is written to" if route.writes else "this address is read only"
+        raise RefusedError(405, "method_not_allowed", message, ("Allow", ", ".join(methods)))
+    length = request.headers.get("content-length", "0").strip()
+    if "transfer-encoding" in request.headers or (length != str(len(request.body)) if route.writes else length != "0"):
+        raise RefusedError(413, "body_not_accepted", "this address takes no such body")

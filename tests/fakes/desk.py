@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monitor.incidents.incident import CellReport, Effect, Incident
+from monitor.incidents.order import Order, Outcome
 from monitor.status import MODEL_STATES, Check, DriftingFeature, Fleet, Status
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ class FakeDesk:
         self.busy = False
         self.broken = False
         self.asked = 0
+        self.orders: list[Order] = []
+        self.outcome = Outcome()
         self.gate = Event()
         self.gate.set()
 
@@ -160,6 +163,13 @@ class FakeDesk:
 
     def status(self) -> Status:
         return self.published
+
+    def order(self, order: Order) -> Outcome:
+        """Remember what was asked for, and say what a test set."""
+        if self.busy:
+            raise TimeoutError
+        self.orders.append(order)
+        return self.outcome
 
     def model_detail(self, model: str) -> dict[str, Any] | None:
         self.asked += 1

@@ -56,9 +56,18 @@ def resolved(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
+def operation(template: str) -> dict[str, Any]:
+    """What is described of an address: it is either read or written to."""
+    (found,) = DOCUMENT["paths"][template].values()
+    return dict(found)
+
+
+WRITTEN = {template for template, item in DOCUMENT["paths"].items() if "post" in item}
+
+
 def check(template: str, answer: Any) -> None:
     """The answer's status, headers, content type and body are among those described."""
-    described = DOCUMENT["paths"][template]["get"]["responses"]
+    described = operation(template)["responses"]
     assert str(answer.status) in described
     response = resolved(described[str(answer.status)])
     for header in response.get("headers", {}):
@@ -83,13 +92,14 @@ def test_every_route_is_described_and_nothing_else(get: Any) -> None:
     """Paths and routes are the same, and exactly the probes need no token."""
     routes = get.server.site.routes
     assert {route.template for route in routes} == set(DOCUMENT["paths"])
-    open_ = {path for path, item in DOCUMENT["paths"].items() if item["get"].get("security") == []}
+    open_ = {path for path in DOCUMENT["paths"] if operation(path).get("security") == []}
     assert open_ == {route.template for route in routes if route.scope is None}
+    assert {route.template for route in routes if route.writes} == WRITTEN
 
 
 def test_every_route_is_asked_here() -> None:
     """The requests below leave out no route."""
-    assert {template for template, _, _ in REQUESTS} == set(DOCUMENT["paths"])
+    assert {template for template, _, _ in REQUESTS} == set(DOCUMENT["paths"]) - WRITTEN
 
 
 @pytest.mark.parametrize(("template", "path", "status"), REQUESTS)
@@ -105,10 +115,22 @@ def test_refusals_are_as_described(serve: Callable[..., Any], desk: Any, tmp_pat
     """So do 401, 403, 405, 413, and failing probes."""
     path = template.replace("{model}", "m").replace("{id}", "i-0000")
     tokens = tmp_path / "tokens"
-    tokens.write_text("w write\n")
+    tokens.write_text("w write\nr status\n")
     get = serve(token_file=str(tokens))
     desk.change(ready=False, loop_turned_at=0.0)
-    probe = DOCUMENT["paths"][template]["get"].get("security") == []
+    probe = operation(template).get("security") == []
+    if template in WRITTEN:
+        answers = [
+            (get(path, "POST", b"{}"), 401),
+            (get(path, "POST", b"{}", Authorization="Bearer r"), 403),
+            (get(path, "POST", b"{}", Authorization="Bearer w"), 400),
+            (get(path, "POST", b"{}", Host="evil.example"), 403),
+            (get(path, "PUT", b"{}"), 405),
+        ]
+        for answer, status in answers:
+            check(template, answer)
+            assert answer.status == status
+        return
     answers = [
         (get(path), 503 if probe else 401),
         (get(path, Authorization="Bearer w"), 503 if probe else 403),

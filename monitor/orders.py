@@ -1,0 +1,95 @@
+"""What an order does to the fleet: acknowledge, take back, note, accept the present, end a model's watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from monitor.fleet import ClosedTick, Fleet
+from monitor.incidents.incident import Acknowledged, Incident, Note
+from monitor.incidents.order import Order, Outcome
+
+NOTES_MAX = 50
+"""Notes kept of one incident, the newest; all of them stay in the audit trail."""
+PRESENT_SECONDS = 7 * 86400.0
+"""How much of a model's past is its present, when that becomes the reference."""
+PRESENT_EVENTS_MIN = 1000
+"""Events without which the present is no reference (contract, section 4)."""
+
+History = Callable[[int, float, float], list[ClosedTick]]
+"""Closed ticks of a model's row between two moments, oldest first."""
+
+
+def carry_out(fleet: Fleet, order: Order, history: History) -> Outcome:
+    """Do what ``order`` says and remember it in the audit trail, or say why not."""
+    outcome = _DOES[order.verb](fleet, order, history)
+    if outcome.found and not outcome.refused:
+        fleet.audit.append(order)
+    return outcome
+
+
+def _ack(fleet: Fleet, order: Order, _history: History) -> Outcome:
+    held = fleet.book.find(order.subject)
+    if held is None:
+        return Outcome(found=False)
+    if held.state != "firing":
+        return Outcome(refused="the incident is resolved; it can be noted, not acknowledged")
+    known = Acknowledged(order.by, order.reason, order.note, order.time, order.until, order.silence)
+    changed, cells = fleet.book.acknowledge(order.subject, known)
+    fleet.judge.acknowledge(cells, order.until)
+    return Outcome(_noted(fleet, changed, order))
+
+
+def _unack(fleet: Fleet, order: Order, _history: History) -> Outcome:
+    held = fleet.book.find(order.subject)
+    if held is None:
+        return Outcome(found=False)
+    if held.state != "firing" or held.acknowledged is None:
+        return Outcome(refused="the incident is not acknowledged")
+    changed, cells = fleet.book.acknowledge(order.subject, None)
+    fleet.judge.release(cells)
+    return Outcome(_noted(fleet, changed, order))
+
+
+def _note(fleet: Fleet, order: Order, _history: History) -> Outcome:
+    held = fleet.book.find(order.subject)
+    return Outcome(found=False) if held is None else Outcome(_noted(fleet, held, order))
+
+
+def _noted(fleet: Fleet, incident: Incident, order: Order) -> tuple[Incident, ...]:
+    """The incident with what was written to it, where something was."""
+    if order.note:
+        notes = (*incident.notes, Note(order.by, order.time, order.note))[-NOTES_MAX:]
+        incident = msgspec.structs.replace(incident, notes=notes)
+        fleet.book.replace(incident)
+    return (incident,)
+
+
+def _accept(fleet: Fleet, order: Order, history: History) -> Outcome:
+    """What the model shows since its last seven days is its reference from here on."""
+    row = fleet.find_model(order.subject)
+    if row is None:
+        return Outcome(found=False)
+    now = float(fleet.models.rows["last_time"][row])
+    ticks = history(row, now - PRESENT_SECONDS, np.inf)
+    if sum(int(tick.counts[0, 0]) for tick in ticks) < PRESENT_EVENTS_MIN:
+        return Outcome(refused=f"the last seven days hold fewer than {PRESENT_EVENTS_MIN} events")
+    return Outcome(tuple(fleet.accept(row, ticks, now)))
+
+
+def _retire(fleet: Fleet, order: Order, _history: History) -> Outcome:
+    row = fleet.find_model(order.subject)
+    if row is None:
+        return Outcome(found=False)
+    return Outcome(tuple(fleet.retire(row, float(fleet.models.rows["last_time"][row]))))
+
+
+_DOES: dict[str, Callable[[Fleet, Order, History], Outcome]] = {
+    "ack": _ack,
+    "unack": _unack,
+    "note": _note,
+    "accept": _accept,
+    "retire": _retire,
+}

@@ -1,0 +1,97 @@
+"""What may be asked for over HTTP? Orders from tokens of scope ``write``: acknowledge, note, accept, retire."""
+
+from __future__ import annotations
+
+import msgspec
+
+from monitor.catalog.durations import parse_duration, parse_instant
+from monitor.clock import Clock
+from monitor.incidents.document import incident_document
+from monitor.incidents.incident import REASONS
+from monitor.incidents.order import ACK_SECONDS, BY_MAX, NOTE_MAX, Order, Outcome, Verb
+from monitor.status import Desk
+from monitor.web.api import find_incident, may_see_model
+from monitor.web.messages import RefusedError, Request, Response, json_response, not_found
+
+_SAID_BY_PEOPLE = tuple(reason for reason in REASONS if reason != "silenced")
+
+
+class _Body(msgspec.Struct, forbid_unknown_fields=True):
+    """What an order may say; ``until`` is a time, ``for_`` a duration from now."""
+
+    by: str = ""
+    reason: str = "expected"
+    note: str = ""
+    until: str | None = None
+    for_: str | None = msgspec.field(name="for", default=None)
+
+
+class Orders:
+    """The handlers of `POST /api/v1/incidents/{id}/...` and `POST /api/v1/models/{model}/...`."""
+
+    def __init__(self, desk: Desk, clock: Clock) -> None:
+        self._desk = desk
+        self._clock = clock
+
+    def incident(self, verb: Verb, request: Request) -> Response:
+        """Acknowledge an incident, take that back, or write a note to it; answers with the incident."""
+        find_incident(self._desk.status(), request)
+        outcome = self._carried_out(self._order(verb, request), f"no incident {request.rest!r}")
+        return json_response(incident_document(outcome.incidents[0]))
+
+    def model(self, verb: Verb, request: Request) -> Response:
+        """Make a model's present its reference, or end its watch; answers with the incidents that this resolved."""
+        if not may_see_model(self._desk.status().fleet, request.rest, request.reader):
+            raise not_found(f"no model {request.rest!r}")
+        outcome = self._carried_out(self._order(verb, request), f"no model {request.rest!r}")
+        return json_response({"model": request.rest, "resolved": [incident.id for incident in outcome.incidents]})
+
+    def _carried_out(self, order: Order, missing: str) -> Outcome:
+        try:
+            outcome = self._desk.order(order)
+        except TimeoutError as error:
+            message = "the loop is busy and did not answer in time; it may carry the order out yet"
+            raise RefusedError(503, "busy", message, ("Retry-After", "1")) from error
+        if not outcome.found:
+            raise not_found(missing)
+        if outcome.refused:
+            raise RefusedError(409, "conflict", outcome.refused)
+        return outcome
+
+    def _order(self, verb: Verb, request: Request) -> Order:
+        body, now = _read(request), self._clock.now()
+        if not 0 < len(body.by) <= BY_MAX:
+            raise _bad(f"by is who asks, 1 to {BY_MAX} characters")
+        if len(body.note) > NOTE_MAX or (verb == "note" and not body.note):
+            raise _bad(f"note is text of at most {NOTE_MAX} characters" + " and not empty" * (verb == "note"))
+        if body.reason not in _SAID_BY_PEOPLE:
+            raise _bad(f"reason is one of {', '.join(_SAID_BY_PEOPLE)}")
+        until = _until(body, now) if verb == "ack" else 0.0
+        return Order(verb, request.rest, body.by, now, body.reason, body.note, until, request.reader.token)
+
+
+def _read(request: Request) -> _Body:
+    try:
+        return msgspec.json.decode(request.body or b"{}", type=_Body)
+    except msgspec.MsgspecError as error:
+        raise _bad(f"the body is not what this address takes: {error}") from error
+
+
+def _until(body: _Body, now: float) -> float:
+    """When an acknowledgement ends, seconds since the epoch."""
+    if body.until is not None and body.for_ is not None:
+        raise _bad("until and for are two ways to say the same: keep one")
+    try:
+        if body.until is not None:
+            until = parse_instant(body.until)
+        else:
+            until = now + (ACK_SECONDS if body.for_ is None else parse_duration(body.for_))
+    except ValueError as error:
+        raise _bad(f"until or for: {error}") from error
+    if until <= now:
+        raise _bad("until is not in the future")
+    return until
+
+
+def _bad(message: str) -> RefusedError:
+    return RefusedError(400, "bad_body", message)
