@@ -79,6 +79,9 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     replay.add_argument("--until", metavar="TIME")
     replay.add_argument("--json", action="store_true", help="one JSON object a line")
     replay.add_argument("--out", type=Path, metavar="DIR", help="also write DIR/models/<model>.json")
+    replay.add_argument(
+        "--compare", type=Path, nargs=2, metavar=("A", "B"), help="two configurations: what each says and the other not"
+    )
     replay.set_defaults(run=_replay)
 
 
@@ -185,18 +188,29 @@ def _replay(arguments: Arguments) -> None:
     from monitor.config import load
 
     clock = SystemClock()
-    config = load(arguments.config, os.environ)
     if bool(arguments.paths) == bool(arguments.topic):
         raise UsageError("replay: name files, or a topic with --topic, not both")
     if not arguments.topic and (arguments.since or arguments.until):
         raise UsageError("replay: --since and --until go with --topic")
-    if arguments.topic:
-        replayed = replay.of_topic(config, arguments.topic, arguments.since, arguments.until, clock)
-    else:
-        replayed = replay.of_files(config, arguments.paths, clock)
-    (replay.write_json if arguments.json else replay.write_text)(replayed, sys.stdout)
+    if arguments.compare and (arguments.config or arguments.out or "-" in arguments.paths):
+        raise UsageError(
+            "replay: --compare names the configurations itself, reads files or a topic, and writes no --out"
+        )
+
+    def replayed(path: Path | None) -> replay.Replayed:
+        config = load(path, os.environ)
+        if arguments.topic:
+            return replay.of_topic(config, arguments.topic, arguments.since, arguments.until, clock)
+        return replay.of_files(config, arguments.paths, clock)
+
+    if arguments.compare:
+        a, b = (replayed(path) for path in arguments.compare)
+        replay.write_difference(a, b, sys.stdout, as_json=arguments.json)
+        return
+    result = replayed(arguments.config)
+    (replay.write_json if arguments.json else replay.write_text)(result, sys.stdout)
     if arguments.out:
-        replay.write_documents(replayed, arguments.out)
+        replay.write_documents(result, arguments.out)
 
 
 def _demo(arguments: Arguments) -> int:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from monitor.catalog.durations import parse_instant
 from monitor.catalog.models import Phase
 from monitor.clock import Clock, rfc3339
+from monitor.comparing import compare, prices
 from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
 from monitor.errors import UsageError
@@ -62,6 +63,8 @@ class Replayed:
             "models": self.models,
             "ticks": self.ticks,
             "incidents": len(self.incidents),
+            "paged": sum(incident.paged_time is not None for incident in self.incidents),
+            "tolerances": [price.document() for price in prices(self.fleet, self.incidents)],
             "seconds": round(self.seconds, 3),
             "events_per_second": round(self.events / max(self.seconds, 1e-9), 1),
         }
@@ -148,14 +151,37 @@ def write_text(replayed: Replayed, out: TextIO) -> None:
     """One line an incident, then the summary in words."""
     for i in replayed.incidents:
         ended = f"resolved {rfc3339(i.resolved_time)}" if i.resolved_time is not None else "still firing"
+        called = ", paged" if i.paged_time is not None else ""
         onset = f", since {rfc3339(i.onset_time)}" if i.onset_time is not None else ""
-        out.write(f"{rfc3339(i.fired_time)}  {i.severity:8}  {i.alertname:22}  {i.summary}  [{ended}{onset}]\n")
+        out.write(f"{rfc3339(i.fired_time)}  {i.severity:8}  {i.alertname:22}  {i.summary}  [{ended}{onset}{called}]\n")
     s = replayed.summary()
     again = f", {s['duplicates']} duplicates" if s["duplicates"] else ""
     out.write(
         f"{s['events']} events of {s['models']} models in {s['ticks']} ticks, {s['rejected']} rejected, "
         f"{s['late']} late{again}: {s['incidents']} incidents "
         f"({s['seconds']} s, {s['events_per_second']:.0f} events/s)\n"
+    )
+    told = [price for price in prices(replayed.fleet, replayed.incidents) if price.cells]
+    out.writelines(price.words() + "\n" for price in told)
+
+
+def write_difference(a: Replayed, b: Replayed, out: TextIO, *, as_json: bool) -> None:
+    """What two configurations said differently of the same input: ``-`` only the first, ``+`` only the second."""
+    difference = compare(a.incidents, b.incidents)
+    counts = {"only_a": len(difference.only_a), "only_b": len(difference.only_b), "both": len(difference.both)}
+    pages = [sum(i.paged_time is not None for i in replayed.incidents) for replayed in (a, b)]
+    if as_json:
+        out.writelines(json.dumps(line) + "\n" for line in difference.lines())
+        out.write(json.dumps({"type": "difference", **counts, "pages_a": pages[0], "pages_b": pages[1]}) + "\n")
+        return
+    sign = {"a": "-", "b": "+", "both": " "}
+    for line in difference.lines():
+        later = f"  [{line['later_seconds'] / 3600.0:+.1f} h]" if line.get("later_seconds") else ""
+        text = f"{line['fired_time']}  {line['severity']:8}  {line['alertname']:22}  {line['summary']}"
+        out.write(f"{sign[line['in']]} {text}{later}\n")
+    out.write(
+        f"{counts['only_a']} incidents only with the first, {counts['only_b']} only with the second, "
+        f"{counts['both']} with both; {pages[0]} pages and {pages[1]}\n"
     )
 
 
