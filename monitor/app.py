@@ -27,6 +27,7 @@ from monitor.ingest.facts import SourceChange
 from monitor.ingest.kafka import KafkaSource
 from monitor.notify.log import IncidentLog, log_facts
 from monitor.notify.notifier import Notifications
+from monitor.notify.silences import Silence, SilenceWatch, orders
 from monitor.orders import carry_out
 from monitor.pipeline import Pace, Pipeline, Surroundings
 from monitor.publish import LoopDesk, Painter, program_version
@@ -131,6 +132,8 @@ class Daemon:
         self._hung_up = False
         self._manager = ServiceManager()
         self._cleanups.callback(self._manager.close)
+        self._heeded: tuple[Silence, ...] = ()
+        self._news = True
         self.metrics = Metrics(version=program_version(), revision=os.environ.get("SOURCE_REVISION", ""))
         logs.configure(
             clock,
@@ -212,6 +215,9 @@ class Daemon:
         config = self._config
         sink = log_facts(logs.get_logger("monitor.notify"))
         notifications = Notifications(config.alertmanager, self._clock, config.http.external_url, sink)
+        self._silences = SilenceWatch(config.alertmanager, sink)
+        self._silences.start()
+        self._cleanups.callback(self._silences.stop)
         self._incident_log = IncidentLog(logs.get_logger("monitor.incidents"))
         recent = self._clock.now() - RESOLVED_RESENT_SECONDS
         said = [held.incident for held in self.fleet.book.open.values()]
@@ -233,6 +239,7 @@ class Daemon:
         return notifications
 
     def _tell(self, incidents: list[Incident]) -> None:
+        self._news = True
         self._notifications.offer(incidents)
         self._notifications.offer_digest(self.fleet.book.digest())
         self._incident_log.offer(incidents)
@@ -248,6 +255,7 @@ class Daemon:
         if now - self._published_at >= PUBLISH_SECONDS:
             self._ready = self._ready or bool(self._source.positions())
             self._watch_source(pipeline)
+            self._heed_silences(pipeline)
             self._publish(pipeline)
             self._manager.turning(f"{len(self.fleet.models)} models, {len(self.fleet.book.open)} open incidents")
             self._published_at = now
@@ -255,15 +263,26 @@ class Daemon:
             gc.collect()
             self._collected_at = now
 
-    def _carry_out(self, pipeline: Pipeline, orders: Sequence[Order]) -> list[Outcome]:
+    def _carry_out(self, pipeline: Pipeline, asked: Sequence[Order]) -> list[Outcome]:
         """Do what people ask for, store it, and show it, before anybody is told that it was done."""
-        outcomes = [carry_out(self.fleet, order, self._log.read) for order in orders]
+        outcomes = [carry_out(self.fleet, order, self._log.read) for order in asked]
         pipeline.take([incident for outcome in outcomes for incident in outcome.incidents])
         self._publish(pipeline)
-        for order, outcome in zip(orders, outcomes, strict=True):
+        for order, outcome in zip(asked, outcomes, strict=True):
             done = outcome.found and not outcome.refused
             _log.info("order", verb=order.verb, subject=order.subject, by=order.by, done=done)
         return outcomes
+
+    def _heed_silences(self, pipeline: Pipeline) -> None:
+        """Acknowledge what an Alertmanager silences, and open again what it no longer does."""
+        silences = self._silences.active()
+        if silences == self._heeded and not self._news:
+            return
+        self._heeded, self._news = silences, False
+        incidents = [held.incident for held in self.fleet.book.open.values()]
+        asked = orders(silences, incidents, self._config.alertmanager.external_labels, self._clock.now())
+        if asked:
+            self._carry_out(pipeline, asked)
 
     def _watch_source(self, pipeline: Pipeline) -> None:
         metrics = self.metrics

@@ -18,6 +18,7 @@ from monitor.notify.settings import AlertmanagerSettings
 ALERTS_PATH = "/api/v2/alerts"
 REPLY_BYTES = 65_536
 REPLY_SHOWN = 200
+DOCUMENT_BYTES = 16 << 20
 
 
 class Reply(NamedTuple):
@@ -86,17 +87,35 @@ class Alertmanager:
 
     def post(self, body: bytes, timeout_seconds: float) -> Reply:
         """See :class:`Transport`."""
+        status, text = self._ask("POST", self._endpoint.path, body, timeout_seconds, REPLY_BYTES)
+        return Reply(status, " ".join(text.decode("utf-8", "replace").split())[:REPLY_SHOWN])
+
+    def get(self, path: str, timeout_seconds: float) -> bytes:
+        """The body at ``path``, which begins with ``/api/v2``; at most 16 MiB of it.
+
+        Raises
+        ------
+        NotifyError
+            No reply came, or another status than 200.
+        """
+        place = self._endpoint.path.removesuffix(ALERTS_PATH) + path
+        status, body = self._ask("GET", place, None, timeout_seconds, DOCUMENT_BYTES)
+        if status != 200:
+            raise NotifyError(f"{self.name}: HTTP {status}")
+        return body
+
+    def _ask(self, method: str, path: str, body: bytes | None, timeout_seconds: float, limit: int) -> tuple[int, bytes]:
         try:
             headers = self._headers()
             connection, reused = self._connect(timeout_seconds)
             try:
-                return self._exchange(connection, body, headers)
+                return self._exchange(connection, method, path, body, headers, limit)
             except (ConnectionResetError, BrokenPipeError):
                 # A kept connection may have been closed since; posting alerts twice does no harm.
                 if not reused:
                     raise
                 self.close()
-                return self._exchange(self._connect(timeout_seconds)[0], body, headers)
+                return self._exchange(self._connect(timeout_seconds)[0], method, path, body, headers, limit)
         except (OSError, HTTPException, ValueError, ConfigError) as error:
             self.close()
             raise NotifyError(f"{self.name}: {_reason(error)}") from None
@@ -137,13 +156,21 @@ class Alertmanager:
         self._context, self._trusted = context, stamp
         self.close()
 
-    def _exchange(self, connection: HTTPConnection, body: bytes, headers: Mapping[str, str]) -> Reply:
-        connection.request("POST", self._endpoint.path, body, headers)
+    def _exchange(
+        self,
+        connection: HTTPConnection,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        limit: int,
+    ) -> tuple[int, bytes]:
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
-        text = response.read(REPLY_BYTES).decode("utf-8", "replace")
+        text = response.read(limit)
         if not response.isclosed():  # more than anyone wants to read: the connection is of no further use
             self.close()
-        return Reply(response.status, " ".join(text.split())[:REPLY_SHOWN])
+        return response.status, text
 
     def _headers(self) -> dict[str, str]:
         """Secrets are read for each post: they are rotated in place."""

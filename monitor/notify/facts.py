@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-FactKind = Literal["alertmanager_failing", "alertmanager_recovered", "alert_rejected", "alerts_suppressed"]
+FactKind = Literal[
+    "alertmanager_failing", "alertmanager_recovered", "alert_rejected", "alerts_suppressed", "silences_unread"
+]
 
 
 @dataclass(frozen=True, slots=True)
