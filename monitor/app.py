@@ -6,17 +6,19 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
 from monitor.clock import Clock
 from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
+from monitor.drill import drill_of
 from monitor.errors import ModelwatchError
 from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import ClosedTicks, Fleet
@@ -246,7 +248,7 @@ class Daemon:
 
     def _beside(self, pipeline: Pipeline) -> None:
         """What is done between batches: answer, publish, count what the source says, collect garbage."""
-        self.desk.answer(self._painter.detail)
+        self.desk.answer(self._painter.detail, self._drill)
         self.desk.take_orders(partial(self._carry_out, pipeline))
         if self._hung_up:
             self._hung_up = False
@@ -272,6 +274,9 @@ class Daemon:
             done = outcome.found and not outcome.refused
             _log.info("order", verb=order.verb, subject=order.subject, by=order.by, done=done)
         return outcomes
+
+    def _drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
+        return drill_of(self.fleet, model, self._log.read)
 
     def _heed_silences(self, pipeline: Pipeline) -> None:
         """Acknowledge what an Alertmanager silences, and open again what it no longer does."""

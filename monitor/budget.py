@@ -21,6 +21,7 @@ class Budget:
 
     def __init__(self, per_week: float, per_model_per_week: float, shares: Mapping[str, float]) -> None:
         self.per_week = per_week
+        self.per_model_per_week = per_model_per_week
         self.shares = {name: shares.get(name, 0.0) for name in SHARES}
         self.spent = dict.fromkeys(SHARES, 0.0)
         self._fleet = np.array([per_week * self.shares[name] for name in SHARES])

@@ -148,6 +148,13 @@ def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     retire = commands.add_parser("retire", help="ends the watch of a model")
     retire.add_argument("subject", metavar="MODEL")
     _ask_daemon(retire, "retire", "models")
+    drill = commands.add_parser("drill", help="what would be seen of faults in a model, and after how long")
+    drill.add_argument("--model", required=True, metavar="M")
+    drill.add_argument("--store", type=Path, metavar="PATH", help="of a daemon that does not run, or a copy of one")
+    drill.add_argument("--config", type=Path, metavar="FILE", help="what that daemon was told; goes with --store")
+    drill.add_argument("--json", action="store_true")
+    _reach_daemon(drill)
+    drill.set_defaults(run=_drill)
 
 
 def _ask_daemon(parser: argparse.ArgumentParser, verb: str, kind: str, *, note_needed: bool = False) -> None:
@@ -311,6 +318,26 @@ def _order(arguments: Arguments) -> None:
     known = answer["acknowledged"]
     state = f"acknowledged by {known['by']} until {known['until']}" if known else answer["state"]
     print(f"{answer['id']}: {state}: {answer['summary']}")
+
+
+def _drill(arguments: Arguments) -> None:
+    from monitor import remote
+
+    if arguments.store:
+        from monitor.config import load
+        from monitor.stored import drill
+
+        found = drill(load(arguments.config, os.environ), arguments.store, arguments.model)
+    else:
+        daemon = remote.daemon(arguments.url or remote.DEFAULT_URL, arguments.token_file)
+        found = daemon.get("models", arguments.model, "drill")
+    if arguments.json:
+        print(json.dumps(found))
+        return
+    for fault in found["faults"]:
+        by = f" ({fault['detector']})" if fault["detector"] else ""
+        print(f"{fault['words']}{by}")
+    print(f"{len(found['faults'])} faults, {len(found['blind_spots'])} of them blind spots")
 
 
 def _version(arguments: Arguments) -> None:

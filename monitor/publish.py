@@ -62,6 +62,7 @@ class LoopDesk:
     def __init__(self, first: Status) -> None:
         self._status = first
         self._questions: SimpleQueue[_Question[dict[str, Any]]] = SimpleQueue()
+        self._drills: SimpleQueue[_Question[Callable[[], dict[str, Any]]]] = SimpleQueue()
         self._orders: SimpleQueue[_Question[Outcome]] = SimpleQueue()
 
     def status(self) -> Status:
@@ -78,14 +79,27 @@ class LoopDesk:
         self._questions.put(question)
         return question.wait()
 
+    def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
+        """Ask the loop for a drill with its own copies; raises ``TimeoutError`` when it does not answer."""
+        question = _Question[Callable[[], dict[str, Any]]](model)
+        self._drills.put(question)
+        return question.wait()
+
     def order(self, order: Order) -> Outcome:
         """Have the loop carry out ``order``; raises ``TimeoutError`` when it does not answer, and may do it yet."""
         question = _Question[Outcome](order)
         self._orders.put(question)
         return question.wait() or Outcome(found=False)
 
-    def answer(self, find: Callable[[str], dict[str, Any] | None]) -> None:
+    def answer(
+        self,
+        find: Callable[[str], dict[str, Any] | None],
+        prepare: Callable[[str], Callable[[], dict[str, Any]] | None] = lambda _model: None,
+    ) -> None:
         """Answer every question; called by the loop."""
+        for drill in _waiting(self._drills):
+            assert isinstance(drill.asked, str)
+            drill.answer(prepare(drill.asked))
         for question in _waiting(self._questions):
             assert isinstance(question.asked, str)
             question.answer(find(question.asked))

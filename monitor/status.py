@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -85,6 +85,10 @@ class Desk(Protocol):
 
     def model_detail(self, model: str) -> dict[str, Any] | None:
         """The document of ``/api/v1/models/{model}`` in JSON types, or ``None``; raises ``TimeoutError``."""
+        ...
+
+    def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
+        """A fire drill of a model, ready to be run on any thread, or ``None``; raises ``TimeoutError``."""
         ...
 
     def order(self, order: Order) -> Outcome:

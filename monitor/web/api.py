@@ -61,6 +61,19 @@ class Api:
         """`/api/v1/models/{model}`."""
         return json_response(self.model_document(request))
 
+    def drill(self, request: Request) -> Response:
+        """`/api/v1/models/{model}/drill`: run on this request's own thread, on copies."""
+        model = request.rest
+        if not may_see_model(self._desk.status().fleet, model, request.reader):
+            raise not_found(f"no model {model!r}")
+        try:
+            run = self._desk.drill(model)
+        except TimeoutError as error:
+            raise _busy() from error
+        if run is None:
+            raise not_found(f"no model {model!r}")
+        return json_response(run())
+
     def incidents(self, request: Request) -> Response:
         """`/api/v1/incidents`."""
         state = request.parameter("state")
@@ -88,11 +101,14 @@ class Api:
         try:
             document = self._desk.model_detail(model)
         except TimeoutError as error:
-            message = "the loop is busy and did not answer in time"
-            raise RefusedError(503, "busy", message, ("Retry-After", "1")) from error
+            raise _busy() from error
         if document is None:
             raise not_found(f"no model {model!r}")
         return document
+
+
+def _busy() -> RefusedError:
+    return RefusedError(503, "busy", "the loop is busy and did not answer in time", ("Retry-After", "1"))
 
 
 def status_document(status: Status, now: float) -> dict[str, Any]:

@@ -117,6 +117,7 @@ class Site:
             Route("/api/v1/status", api.status),
             Route("/api/v1/models", api.models),
             Route("/api/v1/models/{model}", api.model),
+            Route("/api/v1/models/{model}/drill", api.drill),
             Route("/api/v1/incidents", api.incidents),
             Route("/api/v1/incidents/{id}", api.incident),
             *(

@@ -13,7 +13,7 @@ from monitor.incidents.order import Order, Outcome
 from monitor.status import MODEL_STATES, Check, DriftingFeature, Fleet, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 NOW = 1_772_357_400.25
 """2026-03-01T09:30:00.250Z."""
@@ -163,6 +163,14 @@ class FakeDesk:
 
     def status(self) -> Status:
         return self.published
+
+    def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
+        if self.busy:
+            raise TimeoutError
+        found = {"feature": "x", "space": "feature", "fault": "shift_1", "words": "if x moved"}
+        seen, unseen = {**found, "detector": "drift", "days": 0.5}, {**found, "detector": None, "days": None}
+        document = {"model": model, "horizon_days": 30.0, "faults": [seen, unseen], "blind_spots": [unseen]}
+        return (lambda: document) if model in self.published.fleet.names else None
 
     def order(self, order: Order) -> Outcome:
         """Remember what was asked for, and say what a test set."""
