@@ -208,7 +208,7 @@ class Fleet:
         for detector in DETECTORS:
             state = self.judge.states[detector.name]
             applies = np.flatnonzero(state["applies"][:n])
-            tolerance = self.models.rows[f"tolerance_{detector.tolerance}"][model[applies]]
+            tolerance = state["tolerance"][applies]
             ratio = state["effect"][applies] / np.maximum(tolerance, 1e-9)
             np.fmax.at(ratios, model[applies], ratio)
         return ratios
@@ -235,6 +235,7 @@ class Fleet:
             self.models.apply_policy(row)
             model.retired = int(retired[model.series].sum())
         self.judge.extend()
+        self.judge.seasons.restored()
         self.judge.recount()
 
     def retire(self, row: int, time: float) -> list[Incident]:

@@ -10,20 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.budget import Budget
-from monitor.catalog.models import SHARES, Models, Phase
+from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED, Series
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Counts, Detector, SeriesView, Shares
 from monitor.kernels.judge import HELD, IDLE, OFF, OVER, SUSPICIOUS, Bets, Question, bet, excess, present
 from monitor.kernels.tally import EVENTS, OTHER_BIN
+from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, usual_edges
 from monitor.stats.bounds import null_edge
 from monitor.stats.dispersion import dispersion
 
 BLOCK = 8192
 """Series that are judged at once: the arrays of a block stay in the cache."""
-RECENT_EVENTS = 300.0
-"""What the present is: events fade from it by a factor e with every so many that follow."""
 _RENULL_GROWTH = 1.1
 """The null is computed anew when a growing reference has grown by this factor."""
 _LN10 = math.log(10.0)
@@ -31,13 +30,18 @@ _NEXT_TO_NOTHING = 1e-12
 """What an acknowledged cell may spend on a tick: it goes on being judged, so that it clears and is seen to worsen."""
 _WORSE = 0.25
 """An acknowledged effect has worsened when it has grown by this part of itself, and by its tolerance at least."""
+SEASONAL = "drift"
+"""The detector whose shares have seasons."""
 
 IndexArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class CellAlarm:
-    """A cell that fires. ``row`` is its series, ``cut`` the share that moved furthest from ``before`` to ``now``."""
+    """A cell that fires. ``row`` is its series, ``cut`` the share that moved furthest from ``before`` to ``now``.
+
+    ``provisional``: the model has not been seen through a whole cycle, so what moved may be a season.
+    """
 
     row: int
     detector: int
@@ -49,6 +53,7 @@ class CellAlarm:
     evidence_log10: float
     onset_time: float
     fired_time: float
+    provisional: bool = False
 
 
 @dataclass(slots=True)
@@ -93,6 +98,8 @@ def state_fields(detector: Detector) -> dict[str, Field]:
         "null_low": Field(np.float32, (c,), still=True),
         "null_high": Field(np.float32, (c,), 1.0, still=True),
         "null_n": Field(np.float64, (), -1.0, still=True),
+        "tolerance": Field(np.float32, still=True),
+        "wander": Field(np.float32, (), 1.0, still=True),
         "s_prev": Field(np.float32, (c,)),
         "n_prev": Field(np.float32),
         "scatter": Field(np.float32),
@@ -109,6 +116,7 @@ def state_fields(detector: Detector) -> dict[str, Field]:
     }
 
 
+_DRIFT = next(detector for detector in DETECTORS if detector.name == SEASONAL)
 _QUESTIONS = tuple(question(detector) for detector in DETECTORS)
 _SHARES_ASKED = tuple(dict.fromkeys(detector.share for detector in DETECTORS))
 
@@ -121,11 +129,13 @@ class Judge:
         self.series = series
         self.budget = budget
         self.states: dict[str, Rows] = {d.name: Rows(state_fields(d)) for d in DETECTORS}
+        self.seasons = Seasons()
         self.n_cells = dict.fromkeys(SHARES, 0)
         self._acked: dict[str, IndexArray] = {}
 
     def extend(self) -> None:
         """Make room for series that were added since."""
+        self.seasons.extend(len(self.series.rows))
         for state in self.states.values():
             if len(self.series.rows) > len(state):
                 state.add(len(self.series.rows) - len(state))
@@ -147,12 +157,15 @@ class Judge:
             state.reset(fresh)
             state["applies"][rows] = applies
             state.touch(rows)
+            if detector.name == SEASONAL:
+                self.seasons.begin(fresh, self.models.rows["cycle"][self.series.rows["model"][fresh]])
             self._count_cells(detector.share, rows, applies.astype(np.int32) - before)
             self._set_null(detector, rows[applies], reference[applies])
 
     def end(self, rows: IndexArray) -> None:
         """Take the cells of ``rows`` away; what they had gathered is forgotten."""
         self.extend()
+        self.seasons.end(rows)
         for detector in DETECTORS:
             state = self.states[detector.name]
             self._release(detector, rows)
@@ -258,6 +271,8 @@ class Judge:
         tick, now = present(rows, sums.counts, series["recent"], series["pending"], RECENT_EVENTS)
         view, model = self.view(rows), series["model"][rows]
         allowances = {share: self._allowance(share, model, sums.seconds) for share in _SHARES_ASKED}
+        middle = sums.end - sums.seconds / 2.0
+        self._follow_season(rows[self.seasons.turned(rows, middle)])
         for i, detector in enumerate(DETECTORS):
             state, share = self.states[detector.name], detector.share
             asked = detector.shares(tick, view)
@@ -267,6 +282,8 @@ class Judge:
             allowance, log_budget = self._quietened(detector, rows, *allowances[share])
             self.budget.spend(share, allowance[place])
             held = detector.shares(now, view)
+            if detector.name == SEASONAL:
+                self.seasons.level(rows, held.s, held.n, state["reference_share"][rows], asked.n)
             bets = Bets(
                 end=sums.end,
                 place=place,
@@ -282,6 +299,8 @@ class Judge:
             )
             flags, evidence = bet(_QUESTIONS[i], state, bets)
             state.stir(bets.row)
+            if detector.name == SEASONAL:
+                self._keep_diary(bets, middle[place])
             out.n_cells += len(place)
             for j in np.flatnonzero(flags & HELD).tolist():
                 out.alarms.append(self._alarm(i, bets, j, float(evidence[j])))
@@ -345,7 +364,9 @@ class Judge:
         now = np.nan_to_num(_rates(Shares(bets.now_s[place], bets.now_n[place])))
         cut = int(np.argmax(excess(_QUESTIONS[index], state, at, now)[0]))
         since = _rates(detector.shares(series["pending"][at].astype(np.float64), self.view(at)))
-        told = float(now[0, cut] if np.isnan(since[0, cut]) else since[0, cut])
+        # What was seen since suspicion began is of several hours; where they differ, the present without its season is.
+        whole = np.isnan(since[0, cut]) or (detector.name == SEASONAL and bool(self.seasons.seasonal(at)[0]))
+        told = float(now[0, cut] if whole else since[0, cut])
         before = float(state["reference_share"][row, cut])
         return CellAlarm(
             row=row,
@@ -354,32 +375,81 @@ class Judge:
             before=before,
             now=told,
             effect=abs(told - before),
-            tolerance=float(self.models.rows[f"tolerance_{detector.tolerance}"][series["model"][row]]),
+            tolerance=float(state["tolerance"][row]),
             evidence_log10=evidence / _LN10,
             onset_time=_onset(float(state["onset"][row]), bets.end, float(bets.seconds[place[0]])),
             fired_time=bets.end,
+            provisional=detector.name == SEASONAL and int(self.seasons.links["stage"][row]) == UNSEEN,
         )
+
+    def _follow_season(self, rows: IndexArray) -> None:
+        """Let the nulls of ``rows`` follow what is usual at the hour that has begun."""
+        self._set_null(_DRIFT, rows, self.series.rows["reference"][rows].astype(np.float64))
+
+    def _keep_diary(self, bets: Bets, middle: NDArray[np.float64]) -> None:
+        """Let a judged tick into the diaries; who learned something from them gets another null."""
+        # A file says what is right, whatever the stream does: the shape of its days is asked of all of the stream.
+        from_file = self.models.rows["from_file"][self.series.rows["model"][bets.row]] > 0
+        clean = from_file | ~self.suspicious(bets.row)
+        read = self.seasons.collect(bets.row, bets.tick_s[bets.place], bets.tick_n[bets.place], middle, clean)
+        if len(read):
+            self.seasons.turned(bets.row, middle)
+            self._follow_season(read)
+
+    def _tolerance(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:
+        """What is too small to matter, of each of ``rows``; an automatic one comes from what the series itself does."""
+        models, model = self.models.rows, self.series.rows["model"][rows]
+        told: NDArray[np.float64] = models[f"tolerance_{detector.tolerance}"][model]
+        if detector.name != SEASONAL:
+            return told
+        unseen = (self.seasons.links["stage"][rows] == UNSEEN) & (models["from_file"][model] == 0)
+        own = np.where(models["drift_auto"][model] > 0, self.seasons.tolerance(rows), 0.0)
+        return np.maximum(told, np.where(unseen, models["unseen_tolerance"][model], own))
 
     def _set_null(self, detector: Detector, rows: IndexArray, reference: Counts) -> None:
         if not len(rows):
             return
         state, view = self.states[detector.name], self.view(rows)
-        shares = detector.shares(reference, view)
-        tolerance = self.models.rows[f"tolerance_{detector.tolerance}"][self.series.rows["model"][rows]]
-        # Events that clump say less than their number, of a learned reference too; the rows of a file do not clump.
-        phi = dispersion(state["scatter"][rows], state["scatter_weight"][rows], state["scatter_ticks"][rows])
-        learned = self.models.rows["phase"][self.series.rows["model"][rows]] != Phase.FROZEN
-        worth = np.where(learned, 1.0 / np.maximum(phi, 1.0), 1.0)
-        low, high = _null_edge(shares.s * worth[:, None], (shares.n * worth)[:, None], tolerance[:, None])
+        shares, tolerance = detector.shares(reference, view), self._tolerance(detector, rows)
+        state["tolerance"][rows] = tolerance
         state["reference_share"][rows] = np.nan_to_num(_rates(shares))
-        state["null_low"][rows], state["null_high"][rows] = low, high
         state["null_n"][rows] = shares.n
+        low, high = self._edges(detector, rows, shares, tolerance)
+        state["null_low"][rows], state["null_high"][rows] = low, high
         cost = _cost(detector, low, high)
         if detector.cuts > 1:
             unused = np.arange(detector.cuts) >= view.n_cuts[:, None]
             cost[unused] = OFF
         state["cost"][rows] = cost.reshape(len(rows), -1)
         state.touch(rows)
+
+    def _edges(
+        self, detector: Detector, rows: IndexArray, shares: Shares, tolerance: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The edges of the nulls of ``rows``, shape ``(k, cuts)`` each; where there is a season, those of the hour."""
+        state = self.states[detector.name]
+        # Events that clump say less than their number, of a learned reference too; the rows of a file do not clump.
+        phi = dispersion(state["scatter"][rows], state["scatter_weight"][rows], state["scatter_ticks"][rows])
+        if detector.name == SEASONAL:
+            state["wander"][rows] = self.seasons.links["dispersion"][rows]
+            phi = np.maximum(phi, state["wander"][rows])
+        from_file = self.models.rows["from_file"][self.series.rows["model"][rows]] > 0
+        worth = np.where(from_file, 1.0, 1.0 / np.maximum(phi, 1.0))
+        seasonal = self.seasons.seasonal(rows) & (detector.name == SEASONAL) & (shares.n > 0)
+        low, high = np.zeros(shares.s.shape), np.ones(shares.s.shape)
+        plain = ~seasonal
+        low[plain], high[plain] = _null_edge(
+            (shares.s * worth[:, None])[plain], (shares.n * worth)[plain, None], tolerance[plain, None]
+        )
+        if seasonal.any():
+            at = rows[seasonal]
+            usual = self.seasons.usual(at)
+            share = np.clip(state["reference_share"][at] + usual.add, 0.0, 1.0)
+            known = 1.0 / (shares.n * worth)[seasonal] + usual.variance
+            slack = usual.slack + tolerance[seasonal, None]
+            low[seasonal], high[seasonal] = usual_edges(share, known[:, None], slack)
+            state["reference_share"][at] = share
+        return low, high
 
     def _count_cells(self, share: str, rows: IndexArray, change: NDArray[np.int32]) -> None:
         self.n_cells[share] += int(change.sum())

@@ -88,7 +88,7 @@ def _state(fleet: Fleet, row: int, cells: list[dict[str, Any]]) -> str:
 def _cell(fleet: Fleet, index: int, at: NDArray[np.int64]) -> dict[str, Any]:
     detector, row = DETECTORS[index], int(at[0])
     state = fleet.judge.states[detector.name]
-    tolerance = float(fleet.models.rows[f"tolerance_{detector.tolerance}"][int(fleet.series.rows["model"][row])])
+    tolerance = float(state["tolerance"][row])
     effect = float(state["effect"][row])
     return {
         "detector": detector.name,
@@ -165,7 +165,7 @@ def _slow_cells(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, A
     n = float(rows["events"][model]) / age * tick
     at = np.array(judged)
     high = state["null_high"][at, 0].astype(np.float64)
-    tolerance = float(rows["tolerance_drift"][model])
+    tolerance = state["tolerance"][at].astype(np.float64)
     changed = np.minimum(high + tolerance, 0.999)
     n_model = rows["n_cells"][np.full(len(at), model), 0]
     allowance = fleet.judge.budget.allowance(detector.share, fleet.judge.n_cells["drift"], n_model, np.array([tick]))
@@ -175,10 +175,10 @@ def _slow_cells(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, A
         {
             "feature": fleet.series.names[row],
             "detector": detector.name,
-            "why": f"too little traffic to see a share move by {2 * tolerance:g} within 30 days",
+            "why": f"too little traffic to see a share move by {2 * wide:.3g} within 30 days",
             "days": _finite(float(t) * tick / 86400.0),
         }
-        for row, t in zip(judged, ticks.tolist(), strict=True)
+        for row, t, wide in zip(judged, ticks.tolist(), tolerance.tolist(), strict=True)
         if t * tick > _BLIND_AFTER_SECONDS
     ]
 

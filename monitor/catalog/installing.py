@@ -59,6 +59,7 @@ class Installer:
         known.reference_digest = digest
         rows["n_series"][model] = len(known.series)
         rows["phase"][model] = Phase.FROZEN
+        rows["from_file"][model] = 1
         rows["learned"][model] = profile.events
         rows.touch(model)
         self._waiting.append(chosen)

@@ -81,6 +81,10 @@ FIELDS = {
     "learn_events": Field(np.int64),
     "learn_for": Field(np.float64),
     **{f"tolerance_{family}": Field(np.float64) for family in TOLERANCES},
+    "drift_auto": Field(np.uint8),
+    "unseen_tolerance": Field(np.float64),
+    "cycle": Field(np.float64),
+    "from_file": Field(np.uint8),
     "firing": Field(np.int32),
 }
 
@@ -126,7 +130,10 @@ class Models:
         self.rows["hold"][row] = policy.hold
         self.rows["keep_firing"][row] = max(policy.keep_firing, _KEEP_FIRING_TICKS * policy.tick)
         self.rows["learn_events"][row] = policy.learn.events
-        self.rows["learn_for"][row] = policy.learn.for_
+        self.rows["learn_for"][row] = max(policy.learn.for_, *policy.season, 0.0)
+        self.rows["drift_auto"][row] = policy.tolerance.drift == "auto"
+        self.rows["unseen_tolerance"][row] = policy.unseen_tolerance
+        self.rows["cycle"][row] = policy.cycle
         for family in TOLERANCES:
             self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
         self.rows.touch(row)

@@ -42,6 +42,9 @@ OWNED_KINDS = ("drift", "quality", "volume", "performance", "calibration", "fair
 
 DRIFT_FLOOR = 0.02
 """The least that ``tolerance.drift = "auto"`` comes to: a share of the events."""
+DRIFT_UNSEEN = 0.2
+"""What it comes to before a model was seen through a whole week: a season takes most features no further."""
+WEEK_SECONDS = 7 * 86400.0
 
 RESOLVED_MAX = 32_768
 COMBINATIONS_MAX = 4_096
@@ -239,6 +242,18 @@ class Policy(Settings):
             return DRIFT_FLOOR
         value: float | None = getattr(self.tolerance, family)
         return self.tolerance.performance if value is None else value
+
+    @property
+    def cycle(self) -> float:
+        """The longest season that is looked for, in seconds: a week, unless a longer one is declared."""
+        return max(WEEK_SECONDS, *self.season, 0.0)
+
+    @property
+    def unseen_tolerance(self) -> float:
+        """The drift tolerance before a whole cycle was seen; 1, which nothing exceeds, where seasons are declared."""
+        if self.season:
+            return 1.0
+        return DRIFT_UNSEEN if self.tolerance.drift == "auto" else self.tolerance.drift
 
     def team_of(self, kind: str) -> str:
         """The team that incidents of ``kind`` belong to; empty where nobody was named."""

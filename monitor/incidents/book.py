@@ -51,6 +51,7 @@ class Firing:
     """A cell that begins to fire, with what its model says of it.
 
     ``traffic`` is the model's events a day, ``tick`` its tick in seconds; ``watched`` marks what a watch list found.
+    ``provisional``: what it saw may be a season that the model has not been seen through; nobody is called for that.
     """
 
     key: CellKey
@@ -68,6 +69,7 @@ class Firing:
     watched: bool = False
     people_affected: int | None = None
     cost: float | None = None
+    provisional: bool = False
 
 
 class OpenIncident(msgspec.Struct):
@@ -250,7 +252,7 @@ class Book:
 
     def _opened(self, firing: Firing) -> OpenIncident:
         beside = [alertname for model, alertname, _ in self.open if model == firing.model]
-        grave = severity(firing.alertname, beside, cost=firing.cost)
+        grave = "info" if firing.provisional else severity(firing.alertname, beside, cost=firing.cost)
         return OpenIncident(_new(firing, grave), set(), [], upstreams=firing.upstreams, tick=firing.tick)
 
     def _fire_shared(self, key: BookKey, firing: Firing, changed: dict[str, Incident]) -> bool:

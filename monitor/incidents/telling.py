@@ -49,6 +49,7 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
         upstreams=model.policy.upstreams,
         traffic=_events_a_day(models, int(series.rows["model"][row])),
         tick=model.policy.tick,
+        provisional=alarm.provisional,
     )
 
 

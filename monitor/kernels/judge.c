@@ -21,7 +21,7 @@ typedef struct {
     const int64_t *place, *row;
     const double *tick_s, *tick_n, *now_s, *now_n;
     const double *log_budget, *seconds, *hold, *keep_firing;
-    float *log_r, *cost, *reference_share, *null_low, *null_high, *s_prev, *n_prev, *scatter, *scatter_weight;
+    float *log_r, *cost, *reference_share, *null_low, *null_high, *s_prev, *n_prev, *scatter, *scatter_weight, *wander;
     int32_t *scatter_ticks;
     double *onset, *alarmed, *last_bad;
     float *effect, *evidence, *suspicion;
@@ -206,6 +206,8 @@ INLINE float tempering(const bet_call *c, int64_t r, const double *s, double n)
     double phi = weight_sum > 0.0 ? sum / weight_sum : c->prior;
     if (c->scatter_ticks[r] < c->prior_ticks && phi < c->prior)
         phi = c->prior;
+    if (phi < c->wander[r])
+        phi = c->wander[r];
     double margin = c->dispersion_margin * phi;
     double eta = 1.0 / (margin > 1.0 ? margin : 1.0);
     double n_prev = c->n_prev[r], numerator = 0.0, weight = 0.0;

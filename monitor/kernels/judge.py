@@ -40,7 +40,7 @@ Indices = NDArray[np.int64]
 
 _STATE = (
     *("log_r", "cost", "reference_share", "null_low", "null_high", "s_prev", "n_prev", "scatter", "scatter_weight"),
-    *("scatter_ticks", "onset", "alarmed", "last_bad", "effect", "evidence", "suspicion", "firing"),
+    *("wander", "scatter_ticks", "onset", "alarmed", "last_bad", "effect", "evidence", "suspicion", "firing"),
 )
 _OF_TICK = ("place", "row", "tick_s", "tick_n", "now_s", "now_n", "log_budget", "seconds", "hold", "keep_firing")
 _P, _N, _D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
@@ -236,6 +236,7 @@ def _log_e(question: Question, s: Array, n: Array, cost: NDArray[np.float32]) ->
 def _tempering(state: State, at: Indices, s: Array, n: Array) -> NDArray[np.float32]:
     """The exponent for this tick from the ticks before, then this tick's own scatter for those to come."""
     eta = tempering(state["scatter"][at], state["scatter_weight"][at], state["scatter_ticks"][at])
+    eta = np.minimum(eta, 1.0 / (MARGIN * np.maximum(state["wander"][at].astype(np.float64), 1.0 / MARGIN)))
     scatter, weight = successive_difference(state["s_prev"][at], state["n_prev"][at], s, n)
     state["scatter"][at] += np.minimum(scatter, DISPERSION_MAX * weight)
     state["scatter_weight"][at] += weight

@@ -246,6 +246,9 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         "models": fleet.models.rows,
         "series": fleet.series.rows,
         "buffers": fleet.series.buffers,
+        "seasons": fleet.judge.seasons.links,
+        "diaries": fleet.judge.seasons.diaries,
+        "profiles": fleet.judge.seasons.profiles,
         **{f"cells.{name}": state for name, state in fleet.judge.states.items()},
     }
 

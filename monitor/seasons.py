@@ -1,0 +1,310 @@
+"""What each judged distribution does within a day and a longer cycle, learned from its first cycles.
+
+A series that begins to be judged keeps a *diary*: its shares by hour of the day and by slot of the cycle. When a
+cycle is over the diary is read (:mod:`monitor.stats.seasons`), when a second one is over it is read again and given
+back. What stays of it are two numbers, and a *profile* where there is a season.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.policies import WEEK_SECONDS
+from monitor.catalog.rows import Field, Rows
+from monitor.catalog.series import CUTS
+from monitor.stats.bounds import wilson
+from monitor.stats.seasons import HOURS, SLOTS, Season, Sums, fit
+
+DAY_SECONDS = 86400.0
+HOUR_SECONDS = DAY_SECONDS / HOURS
+_EVENTS_MIN = 200
+"""Values in a diary that are enough to be read."""
+_SPREADS = 2.0
+"""An automatic tolerance lets daily means go as far as this many of their standard deviations."""
+_CYCLES = 2
+_SHARE_UNIT = 65535.0
+_STEPS = 127.0
+_BOUND_Z_ERROR = 2e-4
+"""Error of both sides of a bound together: as that of a reference without a season."""
+_STEEP_NATS = 1.0
+"""Evidence that an hour's traffic may gather from what happens within the hour, before it is let pass."""
+_FIT_AT_ONCE = 2048
+RECENT_EVENTS = 300.0
+"""What the present is: events fade from it by a factor e with every so many that follow."""
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+UNSEEN, ONCE, LEARNED = range(3)
+"""How many whole cycles of a series have been read; after the second nothing more is learned."""
+
+_LINKS = {
+    "stage": Field(np.uint8, still=True),
+    "diary": Field(np.int32, (), -1, still=True),
+    "profile": Field(np.int32, (), -1, still=True),
+    "dispersion": Field(np.float32, (), 1.0, still=True),
+    "spread": Field(np.float32, still=True),
+}
+_DIARY = {
+    "series": Field(np.int32, (), -1, still=True),
+    "since": Field(np.float64, (), np.nan, still=True),
+    "cycle": Field(np.float64, (), WEEK_SECONDS, still=True),
+    "share": Field(np.uint16, (HOURS + _CYCLES * SLOTS, CUTS), still=True),
+    "weight": Field(np.float32, (HOURS + _CYCLES * SLOTS,), still=True),
+    "hour": Field(np.int64, (), -1),
+    "s": Field(np.float32, (CUTS,)),
+    "n": Field(np.float32),
+}
+_PROFILE = {
+    "series": Field(np.int32, (), -1, still=True),
+    "cycle": Field(np.float64, (), WEEK_SECONDS, still=True),
+    "daily": Field(np.int8, (HOURS, CUTS), still=True),
+    "longer": Field(np.int8, (SLOTS, CUTS), still=True),
+    "step": Field(np.float32, still=True),
+    "variance": Field(np.float32, still=True),
+    "per_hour": Field(np.float32, still=True),
+    "place": Field(np.int64, (), -1),
+    "usual": Field(np.float32, (CUTS,), np.nan),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What is usual of ``k`` series at a moment: ``add`` (k, 9) to the mean share, and how well that is known.
+
+    ``variance`` (k,) is that of ``add`` in units of ``p (1 - p)``; ``slack`` (k, 9) what a share moves within the hour.
+    """
+
+    add: Array
+    variance: Array
+    slack: Array
+
+
+class Seasons:
+    """The diaries and profiles of all series. ``links`` has a row for each series, the other tables for some."""
+
+    def __init__(self) -> None:
+        self.links = Rows(_LINKS)
+        self.diaries = Rows(_DIARY)
+        self.profiles = Rows(_PROFILE)
+        self._free: dict[str, list[int]] = {"diary": [], "profile": []}
+
+    def extend(self, n_series: int) -> None:
+        """Make room for series that were added since."""
+        if n_series > len(self.links):
+            self.links.add(n_series - len(self.links))
+
+    def restored(self) -> None:
+        """After loading: note which diaries and profiles are free."""
+        for kind in self._free:
+            table = self._table(kind)
+            self._free[kind] = np.flatnonzero(table["series"][: len(table)] < 0).tolist()
+
+    def begin(self, rows: Indices, cycle: Array) -> None:
+        """Open the diaries of ``rows``; ``cycle`` (k,) is the length of each one's longer cycle in seconds."""
+        self.end(rows)
+        if len(rows):
+            slots = self._take("diary", rows)
+            self.diaries["cycle"][slots] = cycle
+
+    def end(self, rows: Indices) -> None:
+        """Forget what is known of ``rows``."""
+        for kind in self._free:
+            self._give(kind, rows)
+        self.links.reset(rows)
+
+    def collect(self, rows: Indices, s: Array, n: Array, middle: Array, clean: NDArray[np.bool_]) -> Indices:
+        """Let a tick into the diaries of ``rows``: ``s`` (k, 9) of ``n`` values about the time ``middle`` (k,).
+
+        What is not ``clean`` is kept out. Returns those of ``rows`` whose diary was read because a cycle was over.
+        """
+        slots = self.links["diary"][rows].astype(np.int64)
+        kept = slots >= 0
+        slots, rows = slots[kept], rows[kept]
+        if not len(slots):
+            return rows
+        diary, middle = self.diaries, middle[kept]
+        hour = np.floor(middle / HOUR_SECONDS).astype(np.int64)
+        fresh = np.isnan(diary["since"][slots])
+        diary["since"][slots[fresh]] = hour[fresh] * HOUR_SECONDS
+        diary["hour"][slots[fresh]] = hour[fresh]
+        diary.touch(slots[fresh])
+        turned = diary["hour"][slots] != hour
+        self._turn(slots[turned])
+        diary["hour"][slots[turned]] = hour[turned]
+        diary["s"][slots] += s[kept] * clean[kept][:, None]
+        diary["n"][slots] += n[kept] * clean[kept]
+        diary.stir(slots)
+        cycles = np.floor((middle - diary["since"][slots]) / diary["cycle"][slots])
+        due = turned & (cycles > self.links["stage"][rows])
+        due[due] = diary["weight"][slots[due], HOURS:].sum(axis=1) >= _EVENTS_MIN
+        self._read(slots[due], np.minimum(cycles[due], _CYCLES).astype(np.uint8))
+        read: Indices = rows[due]
+        return read
+
+    def turned(self, rows: Indices, middle: Array) -> NDArray[np.bool_]:
+        """Which of ``rows`` have a profile and stand, at ``middle`` (k,), at another place of it than before."""
+        slots = self.links["profile"][rows].astype(np.int64)
+        has = slots >= 0
+        place = np.floor(middle[has] / HOUR_SECONDS).astype(np.int64)
+        moved = self.profiles["place"][slots[has]] != place
+        self.profiles["place"][slots[has]] = place
+        self.profiles.stir(slots[has][moved])
+        has[has] = moved
+        return has
+
+    def seasonal(self, rows: Indices) -> NDArray[np.bool_]:
+        """Which of ``rows`` have a profile."""
+        has: NDArray[np.bool_] = self.links["profile"][rows] >= 0
+        return has
+
+    def tolerance(self, rows: Indices) -> Array:
+        """The movement of daily means that is normal for each of ``rows``, beyond its season; 0 before it is known."""
+        own: Array = _SPREADS * self.links["spread"][rows].astype(np.float64)
+        return own
+
+    def usual(self, rows: Indices) -> Usual:
+        """What is usual of ``rows``, all of which have a profile, at the place where each stands."""
+        profile, slots = self.profiles, self.links["profile"][rows].astype(np.int64)
+        hour, cycle = np.maximum(profile["place"][slots], 0), profile["cycle"][slots]
+        step = profile["step"][slots].astype(np.float64)[:, None]
+        slot = np.floor((hour + 0.5) * HOUR_SECONDS % cycle / cycle * SLOTS).astype(np.int64)
+        daily = profile["daily"]
+        add = daily[slots, hour % HOURS].astype(np.float64) + self._longer(slots, slot, (hour + 0.5) * HOUR_SECONDS)
+        near = [np.abs(daily[slots, hour % HOURS] * 1.0 - daily[slots, (hour + side) % HOURS]) for side in (-1, 1)]
+        slack = np.maximum(*near) * step / 2.0
+        steep = 2.0 * profile["per_hour"][slots][:, None] * slack**2 > _STEEP_NATS
+        return Usual(add * step, profile["variance"][slots].astype(np.float64), np.where(steep, slack, 0.0))
+
+    def level(self, rows: Indices, s: Array, n: Array, usual: NDArray[np.float32], tick_n: Array) -> None:
+        """Take the season out of a fading present: ``s`` (k, 9) of ``n`` (k,), changed in place where there is one.
+
+        ``usual`` (k, 9) are the shares that are usual now, ``tick_n`` (k,) the values that the tick brought.
+        """
+        slots = self.links["profile"][rows].astype(np.int64)
+        has = np.flatnonzero((slots >= 0) & (tick_n > 0))
+        if not len(has):
+            return
+        slots, held = slots[has], self.profiles["usual"]
+        kept = np.exp(-tick_n[has] / RECENT_EVENTS)[:, None]
+        before = np.where(np.isnan(held[slots]), (n - tick_n)[has, None] * usual[has] / kept, held[slots])
+        held[slots] = before * kept + tick_n[has, None] * usual[has]
+        self.profiles.stir(slots)
+        s[has] = np.clip(s[has] - held[slots] + n[has, None] * usual[has], 0.0, n[has, None])
+
+    def _longer(self, slots: Indices, slot: Indices, time: Array) -> Array:
+        """What the longer cycle adds: its slot in a week; where slots are many days, what lies between two of them."""
+        longer, cycle = self.profiles["longer"], self.profiles["cycle"][slots]
+        own = longer[slots, slot].astype(np.float64)
+        place = time % cycle / cycle * SLOTS - slot - 0.5
+        other = longer[slots, (slot + np.where(place < 0, -1, 1)) % SLOTS].astype(np.float64)
+        between = np.where(cycle > WEEK_SECONDS, np.abs(place), 0.0)[:, None]
+        added: Array = own * (1.0 - between) + other * between
+        return added
+
+    def _turn(self, slots: Indices) -> None:
+        """An hour is over: what it held goes into its place of the day and of the cycle."""
+        diary = self.diaries
+        slots = slots[diary["n"][slots] > 0]
+        if not len(slots):
+            return
+        time = (diary["hour"][slots] + 0.5) * HOUR_SECONDS
+        cycle = diary["cycle"][slots]
+        which = np.clip((time - diary["since"][slots]) // cycle, 0, _CYCLES - 1).astype(np.int64)
+        slot = np.floor(time % cycle / cycle * SLOTS).astype(np.int64)
+        share = diary["s"][slots].astype(np.float64) / diary["n"][slots][:, None]
+        for place in (diary["hour"][slots] % HOURS, HOURS + which * SLOTS + slot):
+            total = diary["weight"][slots, place] + diary["n"][slots]
+            part = (diary["n"][slots] / total)[:, None]
+            before = diary["share"][slots, place] / _SHARE_UNIT
+            diary["share"][slots, place] = np.round((before + (share - before) * part) * _SHARE_UNIT)
+            diary["weight"][slots, place] = total
+        diary["s"][slots], diary["n"][slots] = 0.0, 0.0
+        diary.touch(slots)
+
+    def _read(self, slots: Indices, cycles: NDArray[np.uint8]) -> None:
+        for many in (ONCE, LEARNED):
+            chosen = slots[cycles == many]
+            for start in range(0, len(chosen), _FIT_AT_ONCE):
+                self._conclude(chosen[start : start + _FIT_AT_ONCE], many)
+
+    def _conclude(self, slots: Indices, cycles: int) -> None:
+        diary, links = self.diaries, self.links
+        rows = diary["series"][slots].astype(np.int64)
+        share, weight = diary["share"][slots] / _SHARE_UNIT, diary["weight"][slots].astype(np.float64)
+        stop = HOURS + cycles * SLOTS
+        sums = Sums(
+            share[:, :HOURS],
+            weight[:, :HOURS],
+            share[:, HOURS:stop].reshape(len(slots), cycles, SLOTS, CUTS),
+            weight[:, HOURS:stop].reshape(len(slots), cycles, SLOTS),
+            diary["cycle"][slots] == WEEK_SECONDS,
+        )
+        season = fit(sums)
+        links["dispersion"][rows], links["spread"][rows] = season.dispersion, season.spread
+        links["stage"][rows] = cycles
+        self._give("profile", rows)
+        found = season.terms > 0
+        self._keep(rows[found], season, found, weight[:, :HOURS].sum(axis=1), diary["cycle"][slots] * cycles)
+        if cycles == LEARNED:
+            self._give("diary", rows)
+        links.touch(rows)
+
+    def _keep(self, rows: Indices, season: Season, found: NDArray[np.bool_], events: Array, seconds: Array) -> None:
+        """Write down the seasons of ``rows``, in 8 bits."""
+        if not len(rows):
+            return
+        cycle = self.diaries["cycle"][self.links["diary"][rows]]
+        slots, profile = self._take("profile", rows), self.profiles
+        daily, longer = season.daily[found], season.longer[found]
+        most = np.maximum(np.abs(daily).max(axis=(1, 2)), np.abs(longer).max(axis=(1, 2)))
+        step = np.maximum(most / _STEPS, 1e-9)[:, None, None]
+        profile["cycle"][slots] = cycle
+        profile["daily"][slots], profile["longer"][slots] = np.round(daily / step), np.round(longer / step)
+        profile["step"][slots] = step[:, 0, 0]
+        profile["variance"][slots] = season.dispersion[found] * season.terms[found] / events[found]
+        profile["per_hour"][slots] = events[found] / seconds[found] * HOUR_SECONDS
+        profile.touch(slots)
+
+    def _table(self, kind: str) -> Rows:
+        return self.diaries if kind == "diary" else self.profiles
+
+    def _take(self, kind: str, rows: Indices) -> Indices:
+        """A free row of the table for each of ``rows``, the lowest first."""
+        table, free = self._table(kind), self._free[kind]
+        free.sort(reverse=True)
+        taken = [free.pop() for _ in range(min(len(free), len(rows)))]
+        more = len(rows) - len(taken)
+        if more:
+            first = table.add(more)
+            taken += range(first, first + more)
+        slots = np.array(taken, np.int64)
+        table["series"][slots] = rows
+        table.touch(slots)
+        self.links[kind][rows] = slots
+        self.links.touch(rows)
+        return slots
+
+    def _give(self, kind: str, rows: Indices) -> None:
+        slots = self.links[kind][rows].astype(np.int64)
+        held = slots >= 0
+        if held.any():
+            self._table(kind).reset(slots[held])
+            self._free[kind] += slots[held].tolist()
+            self.links[kind][rows] = -1
+            self.links.touch(rows)
+
+
+def usual_edges(share: Array, variance: Array, slack: Array) -> tuple[Array, Array]:
+    """The edges of the null about shares that a season tells: Wilson's bounds at 1e-4 a side, and ``slack`` beyond.
+
+    ``variance`` is that of each share in units of ``p (1 - p)``. Clopper and Pearson's bounds, which ask for whole
+    events, are what a reference without a season gets; half an event more on each side makes these no narrower.
+    """
+    n = 1.0 / np.maximum(variance, 1e-12)
+    low = wilson(np.maximum(share * n - 0.5, 0.0), n, _BOUND_Z_ERROR)[0]
+    high = wilson(np.minimum(share * n + 0.5, n), n, _BOUND_Z_ERROR)[1]
+    return np.maximum(low - slack, 0.0), np.minimum(high + slack, 1.0)
