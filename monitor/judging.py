@@ -99,7 +99,7 @@ def state_fields(detector: Detector) -> dict[str, Field]:
         "null_high": Field(np.float32, (c,), 1.0, still=True),
         "null_n": Field(np.float64, (), -1.0, still=True),
         "tolerance": Field(np.float32, still=True),
-        "wander": Field(np.float32, (), 1.0, still=True),
+        "wander": Field(np.float32, still=True),
         "s_prev": Field(np.float32, (c,)),
         "n_prev": Field(np.float32),
         "scatter": Field(np.float32),
@@ -158,7 +158,7 @@ class Judge:
             state["applies"][rows] = applies
             state.touch(rows)
             if detector.name == SEASONAL:
-                self.seasons.begin(fresh, self.models.rows["cycle"][self.series.rows["model"][fresh]])
+                self._open_diaries(fresh)
             self._count_cells(detector.share, rows, applies.astype(np.int32) - before)
             self._set_null(detector, rows[applies], reference[applies])
 
@@ -379,12 +379,17 @@ class Judge:
             evidence_log10=evidence / _LN10,
             onset_time=_onset(float(state["onset"][row]), bets.end, float(bets.seconds[place[0]])),
             fired_time=bets.end,
-            provisional=detector.name == SEASONAL and int(self.seasons.links["stage"][row]) == UNSEEN,
+            provisional=detector.name == SEASONAL and bool(self._unseen(at)[0]),
         )
 
     def _follow_season(self, rows: IndexArray) -> None:
         """Let the nulls of ``rows`` follow what is usual at the hour that has begun."""
         self._set_null(_DRIFT, rows, self.series.rows["reference"][rows].astype(np.float64))
+
+    def _open_diaries(self, rows: IndexArray) -> None:
+        models, model = self.models.rows, self.series.rows["model"][rows]
+        unseen = (models["from_file"][model] == 0) & (models["drift_auto"][model] > 0)
+        self.seasons.begin(rows, models["cycle"][model], unseen)
 
     def _keep_diary(self, bets: Bets, middle: NDArray[np.float64]) -> None:
         """Let a judged tick into the diaries; who learned something from them gets another null."""
@@ -402,9 +407,14 @@ class Judge:
         told: NDArray[np.float64] = models[f"tolerance_{detector.tolerance}"][model]
         if detector.name != SEASONAL:
             return told
-        unseen = (self.seasons.links["stage"][rows] == UNSEEN) & (models["from_file"][model] == 0)
         own = np.where(models["drift_auto"][model] > 0, self.seasons.tolerance(rows), 0.0)
-        return np.maximum(told, np.where(unseen, models["unseen_tolerance"][model], own))
+        return np.maximum(told, np.where(self._unseen(rows), models["unseen_tolerance"][model], own))
+
+    def _unseen(self, rows: IndexArray) -> NDArray[np.bool_]:
+        """Which of ``rows`` learn their reference and have not been seen through a whole cycle."""
+        learned = self.models.rows["from_file"][self.series.rows["model"][rows]] == 0
+        unseen: NDArray[np.bool_] = learned & (self.seasons.links["stage"][rows] == UNSEEN)
+        return unseen
 
     def _set_null(self, detector: Detector, rows: IndexArray, reference: Counts) -> None:
         if not len(rows):

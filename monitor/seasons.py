@@ -16,10 +16,12 @@ from monitor.catalog.policies import WEEK_SECONDS
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import CUTS
 from monitor.stats.bounds import wilson
-from monitor.stats.seasons import HOURS, SLOTS, Season, Sums, fit
+from monitor.stats.seasons import HOURS, SLOTS, Season, Sums, fit, wandering
 
 DAY_SECONDS = 86400.0
 HOUR_SECONDS = DAY_SECONDS / HOURS
+UNSEEN_DISPERSION = 4.0
+"""By what factor events count for less before a day has shown how a share wanders."""
 _EVENTS_MIN = 200
 """Values in a diary that are enough to be read."""
 _SPREADS = 2.0
@@ -31,6 +33,8 @@ _BOUND_Z_ERROR = 2e-4
 """Error of both sides of a bound together: as that of a reference without a season."""
 _STEEP_NATS = 1.0
 """Evidence that an hour's traffic may gather from what happens within the hour, before it is let pass."""
+_SLOTS_MIN = 4
+"""Slots that show how a share wanders within a cycle."""
 _FIT_AT_ONCE = 2048
 RECENT_EVENTS = 300.0
 """What the present is: events fade from it by a factor e with every so many that follow."""
@@ -45,7 +49,7 @@ _LINKS = {
     "stage": Field(np.uint8, still=True),
     "diary": Field(np.int32, (), -1, still=True),
     "profile": Field(np.int32, (), -1, still=True),
-    "dispersion": Field(np.float32, (), 1.0, still=True),
+    "dispersion": Field(np.float32, still=True),
     "spread": Field(np.float32, still=True),
 }
 _DIARY = {
@@ -103,12 +107,17 @@ class Seasons:
             table = self._table(kind)
             self._free[kind] = np.flatnonzero(table["series"][: len(table)] < 0).tolist()
 
-    def begin(self, rows: Indices, cycle: Array) -> None:
-        """Open the diaries of ``rows``; ``cycle`` (k,) is the length of each one's longer cycle in seconds."""
+    def begin(self, rows: Indices, cycle: Array, unseen: NDArray[np.bool_]) -> None:
+        """Open the diaries of ``rows``; ``cycle`` (k,) is the length of each one's longer cycle in seconds.
+
+        ``unseen`` (k,) marks those of which the reference is too short to tell a season from a drift: until a day of
+        theirs has been seen they are taken to wander much.
+        """
         self.end(rows)
         if len(rows):
             slots = self._take("diary", rows)
             self.diaries["cycle"][slots] = cycle
+            self.links["dispersion"][rows] = np.where(unseen, UNSEEN_DISPERSION, 0.0)
 
     def end(self, rows: Indices) -> None:
         """Forget what is known of ``rows``."""
@@ -134,6 +143,7 @@ class Seasons:
         diary.touch(slots[fresh])
         turned = diary["hour"][slots] != hour
         self._turn(slots[turned])
+        dawned = hour // HOURS > diary["hour"][slots] // HOURS
         diary["hour"][slots[turned]] = hour[turned]
         diary["s"][slots] += s[kept] * clean[kept][:, None]
         diary["n"][slots] += n[kept] * clean[kept]
@@ -142,7 +152,9 @@ class Seasons:
         due = turned & (cycles > self.links["stage"][rows])
         due[due] = diary["weight"][slots[due], HOURS:].sum(axis=1) >= _EVENTS_MIN
         self._read(slots[due], np.minimum(cycles[due], _CYCLES).astype(np.uint8))
-        read: Indices = rows[due]
+        guessed = dawned & (self.links["stage"][rows] == UNSEEN)
+        self._guess(slots[guessed])
+        read: Indices = rows[due | guessed]
         return read
 
     def turned(self, rows: Indices, middle: Array) -> NDArray[np.bool_]:
@@ -230,6 +242,17 @@ class Seasons:
             chosen = slots[cycles == many]
             for start in range(0, len(chosen), _FIT_AT_ONCE):
                 self._conclude(chosen[start : start + _FIT_AT_ONCE], many)
+
+    def _guess(self, slots: Indices) -> None:
+        """Another day was seen of a cycle that is not over: how far the shares have wandered so far."""
+        diary, stop = self.diaries, HOURS + SLOTS
+        slots = slots[(diary["weight"][slots, HOURS:stop] > 0).sum(axis=1) >= _SLOTS_MIN]
+        if not len(slots):
+            return
+        rows = diary["series"][slots].astype(np.int64)
+        share, weight = diary["share"][slots, HOURS:stop] / _SHARE_UNIT, diary["weight"][slots, HOURS:stop]
+        self.links["dispersion"][rows] = wandering(share[:, None], weight[:, None].astype(np.float64))
+        self.links.touch(rows)
 
     def _conclude(self, slots: Indices, cycles: int) -> None:
         diary, links = self.diaries, self.links

@@ -25,7 +25,9 @@ HOURS = 24
 SLOTS = 28
 """Places in the longer cycle: a quarter of a day each where it is a week."""
 FOUND = 2.0
-"""A season is believed where it stands out from the wandering by this factor, in variance."""
+"""A season of the day is believed where it stands out from the wandering by this factor, in variance."""
+REPEATED = 4.0
+"""The longer one is where what two cycles have in common stands out by this from what they have not."""
 _PER_DAY = SLOTS // 7
 _N_WAVES = 2
 _ANGLES = (
@@ -88,6 +90,19 @@ def fit(sums: Sums) -> Season:
     return Season(daily, longer, terms + longer_terms, np.maximum(dispersion, 1.0), _spread(rest, sums, mean))
 
 
+def wandering(slot_share: Array, slot_n: Array) -> Array:
+    """The dispersion of shares before anything is known of their season, shape (k,): all of it may be wandering.
+
+    ``slot_share`` (k, 1, 28, c) and ``slot_n`` (k, 1, 28) are those of a cycle of which only a part was seen.
+    """
+    n = slot_n[..., None]
+    mean = (n * slot_share).sum(axis=(1, 2)) / np.maximum(n.sum(axis=(1, 2)), 1.0)
+    noise = np.maximum((mean * (1.0 - mean)).sum(axis=-1), 1e-9)
+    rest = np.where(n > 0, slot_share - mean[:, None, None, :], 0.0)
+    dispersion: Array = _wander(rest, slot_n, noise, 1.0) * _inflation(rest, slot_n)
+    return dispersion
+
+
 def _daily(hours: Array, hour_n: Array, noise: Array) -> tuple[Array, Array]:
     """The season of the day, (k, 24, c), and its terms: two waves, and single hours where these leave something.
 
@@ -102,15 +117,15 @@ def _daily(hours: Array, hour_n: Array, noise: Array) -> tuple[Array, Array]:
         rest = pattern - daily
         left = np.maximum(n_terms - 2.0 * _N_WAVES * (terms > 0), 1.0)
         shown = (hour_n[..., None] * rest**2).sum(axis=(1, 2)) / noise / left
-        kept = _believed(shown) * (n_terms > 0)
+        kept = _believed(shown, FOUND) * (n_terms > 0)
         daily = daily + rest * kept[:, None, None]
         terms = terms + kept * left
     return daily, terms
 
 
-def _believed(ratio: Array) -> Array:
+def _believed(ratio: Array, least: float) -> Array:
     """How much of a pattern is kept that stands out from the wandering by ``ratio``, in variance."""
-    return np.where(ratio >= FOUND, 1.0 - 1.0 / np.maximum(ratio, FOUND), 0.0)
+    return np.where(ratio >= least, 1.0 - 1.0 / np.maximum(ratio, least), 0.0)
 
 
 def _by_slot(daily: Array, sums: Sums) -> Array:
@@ -149,7 +164,7 @@ def _longer(rest: Array, slot_n: Array) -> tuple[Array, Array]:
         pattern = np.where(both[..., None], (means * weight[..., None]).sum(axis=1) / total[..., None], 0.0)
         apart = np.where(both, weight.prod(axis=1) / total, 0.0)[..., None] * (means[:, 0] - means[:, 1]) ** 2
         shown = (np.where(both, total, 0.0)[..., None] * pattern**2).sum(axis=(1, 2))
-        kept = _believed(shown / np.maximum(apart.sum(axis=(1, 2)), 1e-9)) * (both.sum(axis=1) > 1)
+        kept = _believed(shown / np.maximum(apart.sum(axis=(1, 2)), 1e-9), REPEATED) * (both.sum(axis=1) > 1)
         longer += np.repeat(pattern * kept[:, None, None], group, axis=1)
         terms += kept * np.maximum(both.sum(axis=1) - 1.0 - terms, 1.0)
     return longer, terms
@@ -160,7 +175,8 @@ def _inflation(rest: Array, slot_n: Array) -> Array:
     k, _, _, c = rest.shape
     z = (np.sqrt(slot_n)[..., None] * rest).reshape(k, -1, c)
     r = (z[:, 1:] * z[:, :-1]).sum(axis=(1, 2)) / np.maximum((z * z).sum(axis=(1, 2)), 1e-9)
-    r = np.clip(r, 0.0, _CORRELATION_MAX)
+    # A mean that was taken from the same slots makes them look less alike (Marriott and Pope, 1954).
+    r = np.clip(r + (1.0 + 3.0 * r) / np.maximum((slot_n > 0).sum(axis=(1, 2)), 1.0), 0.0, _CORRELATION_MAX)
     inflation: Array = (1.0 + r) / (1.0 - r)
     return inflation
 

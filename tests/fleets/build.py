@@ -53,8 +53,11 @@ def new_fleet(
     categories_max: int = 30,
     incidents_max: int = 1000,
 ) -> Fleet:
-    """An empty fleet; ``keys`` is the policy of every model, ``clauses`` are further ones by pattern."""
-    said = [("*", keys or {}), *clauses]
+    """An empty fleet; ``keys`` is the policy of every model, ``clauses`` are further ones by pattern.
+
+    Drift is tolerated up to .02, as if people had said so: else nothing small is told of before a week was seen.
+    """
+    said = [("*", {"tolerance": {"drift": 0.02}}), ("*", keys or {}), *clauses]
     policies = Policies([Clause(match, entry, "test") for match, entry in said])
     return Fleet(
         Budget(per_week, per_model, SHARES),

@@ -77,6 +77,7 @@ per_model_per_week = 20.0
 match = "*"
 tick = "10m"
 keep_firing = "4h"
+tolerance = {{ drift = 0.02 }}
 [[models]]
 match = "versions"
 reference = "file:{directory}/{{model}}-{{version}}.mwref"

@@ -129,7 +129,7 @@ def test_prediction_drift(kind: str) -> None:
     assert hourly(fleet, healthy, range(BEGINS), prediction=make[0]) == []
     [first, *_] = hourly(fleet, healthy, range(BEGINS, ENDS), prediction=make[1])
     assert first.alertname == "ModelPredictionDrift"
-    assert first.severity == "warning"
+    assert first.severity == "info"  # the model was not seen through a week
     assert first.feature is None
     assert first.output in {"yes", "no"} if kind == "label" else first.output.startswith("<= ")
 
