@@ -377,7 +377,10 @@ class Judge:
             effect=abs(told - before),
             tolerance=float(state["tolerance"][row]),
             evidence_log10=evidence / _LN10,
-            onset_time=_onset(float(state["onset"][row]), bets.end, float(bets.seconds[place[0]])),
+            onset_time=max(
+                _onset(float(state["onset"][row]), bets.end, float(bets.seconds[place[0]])),
+                float(series["first_time"][row]),
+            ),
             fired_time=bets.end,
             provisional=detector.name == SEASONAL and bool(self._unseen(at)[0]),
         )
@@ -448,9 +451,10 @@ class Judge:
         seasonal = self.seasons.seasonal(rows) & (detector.name == SEASONAL) & (shares.n > 0)
         low, high = np.zeros(shares.s.shape), np.ones(shares.s.shape)
         plain = ~seasonal
-        low[plain], high[plain] = _null_edge(
-            (shares.s * worth[:, None])[plain], (shares.n * worth)[plain, None], tolerance[plain, None]
-        )
+        if plain.any():
+            low[plain], high[plain] = _null_edge(
+                (shares.s * worth[:, None])[plain], (shares.n * worth)[plain, None], tolerance[plain, None]
+            )
         if seasonal.any():
             at = rows[seasonal]
             usual = self.seasons.usual(at)

@@ -45,14 +45,14 @@ Indices = NDArray[np.int64]
 UNSEEN, ONCE, LEARNED = range(3)
 """How many whole cycles of a series have been read; after the second nothing more is learned."""
 
-_LINKS = {
+LINKS = {
     "stage": Field(np.uint8, still=True),
     "diary": Field(np.int32, (), -1, still=True),
     "profile": Field(np.int32, (), -1, still=True),
     "dispersion": Field(np.float32, still=True),
     "spread": Field(np.float32, still=True),
 }
-_DIARY = {
+DIARY = {
     "series": Field(np.int32, (), -1, still=True),
     "since": Field(np.float64, (), np.nan, still=True),
     "cycle": Field(np.float64, (), WEEK_SECONDS, still=True),
@@ -62,7 +62,7 @@ _DIARY = {
     "s": Field(np.float32, (CUTS,)),
     "n": Field(np.float32),
 }
-_PROFILE = {
+PROFILE = {
     "series": Field(np.int32, (), -1, still=True),
     "cycle": Field(np.float64, (), WEEK_SECONDS, still=True),
     "daily": Field(np.int8, (HOURS, CUTS), still=True),
@@ -91,9 +91,9 @@ class Seasons:
     """The diaries and profiles of all series. ``links`` has a row for each series, the other tables for some."""
 
     def __init__(self) -> None:
-        self.links = Rows(_LINKS)
-        self.diaries = Rows(_DIARY)
-        self.profiles = Rows(_PROFILE)
+        self.links = Rows(LINKS)
+        self.diaries = Rows(DIARY)
+        self.profiles = Rows(PROFILE)
         self._free: dict[str, list[int]] = {"diary": [], "profile": []}
 
     def extend(self, n_series: int) -> None:
