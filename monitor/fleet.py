@@ -97,6 +97,16 @@ class ClosedTicks:
         return len(self.models)
 
 
+@dataclass(frozen=True, slots=True)
+class ClosedTick:
+    """The sums of one model's tick as the tick log keeps them: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4)."""
+
+    model: int
+    end: float
+    counts: NDArray[np.uint32]
+    moments: NDArray[np.float64]
+
+
 @dataclass(slots=True)
 class Closed:
     """What closing ticks gave: their sums, the incidents that changed, and how many cells were judged."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.fleet import ClosedTicks
+from monitor.fleet import ClosedTick, ClosedTicks
 from monitor.store.database import Database, Writes
 from monitor.store.sums import merge, pack, pack_all, unpack
 
@@ -29,16 +29,6 @@ class Level:
 
     seconds: float
     kept: float
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedTick:
-    """The sums of one model's tick as they were stored: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4)."""
-
-    model: int
-    end: float
-    counts: NDArray[np.uint32]
-    moments: NDArray[np.float64]
 
 
 LEVELS = (Level(0.0, 2 * 86400.0), Level(3600.0, 35 * 86400.0), Level(86400.0, float("inf")))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from fleets.build import DAY, HOUR, START
 
-from monitor.fleet import ClosedTicks
+from monitor.fleet import ClosedTick, ClosedTicks
 from monitor.kernels.tally import COLUMNS
 from monitor.store.database import Database, Writes
-from monitor.store.ticklog import LEVELS, ClosedTick, TickLog
+from monitor.store.ticklog import LEVELS, TickLog
 
 RNG = np.random.default_rng(41)
 
