@@ -87,7 +87,7 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = commands.add_parser("demo", help="an embedded fleet with planted faults, in accelerated event time")
-    demo.add_argument("--models", type=int, default=200, metavar="N")
+    demo.add_argument("--models", type=int, default=1000, metavar="N")
     demo.add_argument("--minutes", type=float, default=None, metavar="M", help="keep serving the status page that long")
     demo.add_argument("--seed", type=int, default=1, metavar="S")
     demo.add_argument("--speed", type=float, default=0.0, metavar="X", help="event seconds a second; 0: the fastest")

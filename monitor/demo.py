@@ -6,18 +6,23 @@ import json
 import math
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from monitor.catalog import profile
 from monitor.clock import Clock
-from monitor.compose import make_fleet
+from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config, load
 from monitor.errors import WebError
+from monitor.events.columns import EventBatch
 from monitor.fleet import Fleet
-from monitor.ingest.demo import DemoFleet, DemoSource
+from monitor.ingest.demo import PARTITION, DemoFleet, DemoSource
+from monitor.ingest.demo_faults import SOURCE
+from monitor.ingest.demo_plan import Outlook, plan
 from monitor.ingest.demo_report import DemoReport, as_json, as_text, score
 from monitor.pipeline import Pipeline
 from monitor.publish import LoopDesk, Painter
@@ -29,6 +34,8 @@ from monitor.web.server import WebServer
 SERVING_MINUTES = 10.0
 """How long the status page stays after a demo on a terminal."""
 _PUBLISH_SECONDS = 0.5
+TICK = "15m"
+"""Most models of the demo have a few events an hour: ticks of a minute would hold one or none."""
 
 
 class _Show:
@@ -74,14 +81,16 @@ def run(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelwatch-demo-")))
         expected = fleet.events_expected()
-        _say(f"planted {len(fleet.faults)} faults in {models} models; about {expected:,} events of two days")
-        config = _prepare(fleet, folder)
+        _say(f"{models} models, about {expected:,} events of a week")
+        config = prepare(fleet, folder)
+        outlooks = planned(fleet, config)
+        _announce(outlooks)
         watched = make_fleet(config)
         painter = Painter(watched, config, "demo", clock)
         desk = LoopDesk(painter.status(ready=True))
         show = _Show(config, painter, desk, clock, speed)
         serving = not headless and _serve(stack, config, desk, clock)
-        report = _judge(fleet, config, watched, clock, show)
+        report = judged(outlooks, fleet, config, clock, watched, show.turned)
         print(as_text(report))
         if minutes is None:
             minutes = SERVING_MINUTES if serving and sys.stdout.isatty() else 0.0
@@ -93,24 +102,58 @@ def run(
     return 0
 
 
-def _prepare(fleet: DemoFleet, folder: Path) -> Config:
-    """The references of the days before as files, and a configuration that names them: what a user would have."""
+def prepare(fleet: DemoFleet, folder: Path) -> Config:
+    """The references of the weeks before as files, and a configuration that names them: what a user would have."""
     total, quiet = len(fleet.models), _quiet()
     with tqdm(fleet.references(), "references", total, unit="model", file=sys.stderr, disable=quiet) as profiles:
         for built in profiles:
             profile.save(built, folder / f"{built.model}.mwref")
     file = folder / "demo.toml"
-    file.write_text('[[models]]\nmatch = "*"\nreference = "file:{model}.mwref"\n')
+    file.write_text(_configuration(fleet))
     return load(file, {})
 
 
-def _judge(fleet: DemoFleet, config: Config, watched: Fleet, clock: Clock, show: _Show) -> DemoReport:
+def _configuration(fleet: DemoFleet) -> str:
+    """What a user of such a fleet would write: ticks that its slow models can fill, and what feeds which models."""
+    lines = ["[clock]", f'tick = "{TICK}"', "[[models]]", 'match = "*"', 'reference = "file:{model}.mwref"']
+    fed = sorted({model for fault in fleet.faults for model in fault.models if len(fault.models) > 1})
+    for model in fed:
+        lines += ["[[models]]", f'match = "{model}"', f'upstreams = ["{SOURCE}"]']
+    return "\n".join(lines) + "\n"
+
+
+def planned(fleet: DemoFleet, config: Config) -> tuple[Outlook, ...]:
+    """Of each fault, before anything is judged, whether the traffic can show it under ``config``."""
+    decoder = make_decoders(config)(PARTITION.topic)
+
+    def decode(values: Sequence[bytes]) -> EventBatch:
+        return decoder.decode(values, np.full(len(values), np.nan))
+
+    return plan(fleet, make_fleet(config), decode)
+
+
+def judged(
+    outlooks: Sequence[Outlook],
+    fleet: DemoFleet,
+    config: Config,
+    clock: Clock,
+    watched: Fleet | None = None,
+    beside: Callable[[Pipeline], None] = lambda _pipeline: None,
+) -> DemoReport:
+    """Let the week go by, and compare what was planted with what was told."""
     source = DemoSource(fleet)
-    bar = tqdm(desc="two days", total=fleet.events_expected(), unit_scale=True, file=sys.stderr, disable=_quiet())
+    bar = tqdm(desc="a week", total=fleet.events_expected(), unit_scale=True, file=sys.stderr, disable=_quiet())
     with bar:
-        replayed = replay(config, source, clock, fleet=watched, progress=bar.update, beside=show.turned)
+        replayed = replay(config, source, clock, fleet=watched, progress=bar.update, beside=beside)
     tick = config.clock.tick
-    return score(fleet.faults, replayed.incidents, tick=tick, events=replayed.events, seconds=replayed.seconds)
+    return score(outlooks, replayed.incidents, tick=tick, events=replayed.events, seconds=replayed.seconds)
+
+
+def _announce(outlooks: Sequence[Outlook]) -> None:
+    hidden = [outlook.fault for outlook in outlooks if not outlook.visible]
+    _say(f"planted {len(outlooks)} faults; of these the traffic cannot show {len(hidden)}:")
+    for fault in hidden:
+        _say(f"  {fault.kind} of size {fault.size:g} in {fault.model}")
 
 
 def _serve(stack: ExitStack, config: Config, desk: LoopDesk, clock: Clock) -> bool:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain, pairwise
 
 import numpy as np
 
-from monitor.catalog.profile import Profile, category_series, number_series
+from monitor.catalog.profile import Profile, SeriesProfile, category_series, number_series
+from monitor.catalog.series import BUFFER, choose_edges
 from monitor.events.raw import Partition, RawBatch
-from monitor.ingest.demo_events import VERSION, Drawn, draw, times, write
+from monitor.ingest.demo_events import SCORES, VERSIONS, Places, Press
 from monitor.ingest.demo_faults import Fault, plant
-from monitor.ingest.demo_laws import DAY_SECONDS, Floats, ModelLaw, model_laws
+from monitor.ingest.demo_laws import DAY_SECONDS, POOL, FleetLaws, Floats, Law, ModelLaw
+from monitor.kernels.tally import BINS, COLUMNS, EVENTS, NULLS, PRESENT
 
 PARTITION = Partition("demo", 0)
 START = 1_772_409_600.0
 """2026-03-02T00:00:00Z, a Monday."""
-REFERENCE_EVENTS = 10_000
-_SLICE_SECONDS = 6 * 3600.0
-"""So much event time is drawn at once: a few dozen megabytes of events for 200 models."""
+REFERENCE_DAYS = 28.0
+_REFERENCE_EVENTS_MAX = 10_000
+"""Events of a reference: those of four weeks, but no more than this."""
+_STEP_SECONDS = 900.0
+"""Traffic is even within so much event time."""
+_SLICE_EVENTS = 50_000
+"""About so many events are drawn at once."""
 
 
 class DemoFleet:
@@ -36,53 +41,80 @@ class DemoFleet:
         Its beginning, seconds since the epoch.
     """
 
-    def __init__(self, models: int = 200, seed: int = 1, days: float = 2.0, start: float = START) -> None:
+    def __init__(self, models: int = 1000, seed: int = 1, days: float = 7.0, start: float = START) -> None:
         self.start = start
         self.end = start + days * DAY_SECONDS
-        self.models: tuple[ModelLaw, ...] = model_laws(models, seed)
-        self.faults: tuple[Fault, ...] = plant(self.models, seed, start, self.end - start)
+        self.laws = FleetLaws(models, seed)
+        self.faults: tuple[Fault, ...] = plant(self.laws, seed, start, self.end - start)
+        self.press = Press(self.laws, self.faults, self.start, self.end)
         self._seed = seed
-        self._fault_of = {fault.model: fault for fault in self.faults}
+
+    @property
+    def models(self) -> tuple[ModelLaw, ...]:
+        """The models."""
+        return self.laws.models
 
     def events_expected(self) -> int:
         """How many events the stream has in the mean."""
-        return round(sum(model.rate for model in self.models) * (self.end - self.start) / 3600.0)
+        return round(float(self._means(self._steps()).sum()))
+
+    def events_within(self, model: str, began: float, ended: float) -> float:
+        """How many of them ``model`` has in [began, ended), in the mean."""
+        row = [law.name for law in self.models].index(model)
+        steps = self._steps()
+        covered = np.clip(np.minimum(steps + _STEP_SECONDS, ended) - np.maximum(steps, began), 0.0, None)
+        return float((self._means(steps)[:, row] * covered / _STEP_SECONDS).sum())
 
     def references(self) -> Iterator[Profile]:
-        """What each model was like in the days before: :data:`REFERENCE_EVENTS` fresh cases of the same laws."""
+        """What each model was like in the four weeks before: its features as sums, its answers to that many cases."""
         for i, model in enumerate(self.models):
             rng = np.random.default_rng([self._seed, 3, i])
-            yield _reference(model, draw(model, rng, REFERENCE_EVENTS))
+            yield self._reference(i, model, rng)
 
     def slices(self) -> Iterator[list[bytes]]:
-        """All events in the order of their times, a few hours at once."""
-        starts = np.arange(self.start, self.end, _SLICE_SECONDS).tolist()
-        for number, start in enumerate(starts):
-            yield self._slice(number, start, min(start + _SLICE_SECONDS, self.end))
+        """All events in the order of their times, a stretch of event time at once."""
+        steps = self._steps()
+        at_once = max(int(_SLICE_EVENTS * len(steps) / max(self.events_expected(), 1)), 1)
+        written = 0
+        for number, first in enumerate(range(0, len(steps), at_once)):
+            rng = np.random.default_rng([self._seed, 4, number])
+            model, at = self._arrivals(steps[first : first + at_once], rng)
+            yield self.press.write(model, at, self.press.draw(model, at, rng), written)
+            written += len(model)
 
-    def _slice(self, number: int, start: float, end: float) -> list[bytes]:
-        written: list[list[bytes]] = []
-        at: list[Floats] = []
-        for i, model in enumerate(self.models):
-            rng = np.random.default_rng([self._seed, 4, i, number])
-            mine = times(model, rng, start, end - start)
-            at.append(mine)
-            written.extend(self._events(model, mine, rng, f"{number}-"))
-        values = list(chain.from_iterable(written))
-        order = np.argsort(np.concatenate(at), kind="stable")
-        return [values[i] for i in order.tolist()]
+    def _steps(self) -> Floats:
+        return np.arange(self.start, self.end, _STEP_SECONDS)
 
-    def _events(self, model: ModelLaw, at: Floats, rng: np.random.Generator, prefix: str) -> Iterator[list[bytes]]:
-        """The events of one model, cut where its fault begins and ends."""
-        fault = self._fault_of.get(model.name)
-        if fault is None:
-            yield write(model, draw(model, rng, len(at)), at, prefix, None)
-            return
-        cuts = [0, *np.searchsorted(at, (fault.began, fault.ended)).tolist(), len(at)]
-        for stretch, (first, last) in enumerate(pairwise(cuts)):
-            if first < last:
-                now = fault if stretch == 1 else None
-                yield write(model, draw(model, rng, last - first, now), at[first:last], f"{prefix}{stretch}-", now)
+    def _means(self, steps: Floats) -> Floats:
+        """Expected events by step and model."""
+        lasts = np.minimum(_STEP_SECONDS, self.end - steps)
+        means: Floats = self.laws.traffic(steps) * lasts[:, None] / 3600.0
+        return means
+
+    def _arrivals(self, steps: Floats, rng: np.random.Generator) -> tuple[Places, Floats]:
+        """Which model is asked when, by time: Poisson processes whose rates follow the day and the week."""
+        counts = rng.poisson(self._means(steps))
+        model = np.repeat(np.tile(np.arange(len(self.models)), len(steps)), counts.ravel())
+        step = np.repeat(steps, counts.sum(axis=1))
+        lasts = np.minimum(_STEP_SECONDS, self.end - step)
+        at = np.floor((step + lasts * rng.random(len(step))) * 1000.0) / 1000.0
+        order = np.argsort(at, kind="stable")
+        return model[order], at[order]
+
+    def _reference(self, row: int, model: ModelLaw, rng: np.random.Generator) -> Profile:
+        n = int(np.clip(model.rate * 24.0 * REFERENCE_DAYS, 1.0, _REFERENCE_EVENTS_MAX))
+        season = self.laws.season(model)
+        series = [
+            _number(self.laws.laws[law], n, missing, season * seasonal, rng)
+            if self.laws.laws[law].is_number
+            else _category(self.laws.laws[law], n, rng)
+            for law, missing, seasonal in zip(model.laws, model.missing, model.seasonal, strict=True)
+        ]
+        scores, labels = self.press.answers(row, self.start - DAY_SECONDS * rng.uniform(0.0, REFERENCE_DAYS, n), rng)
+        series.append(number_series("score", "prediction", scores / SCORES, n))
+        counts = np.bincount(labels, minlength=2).tolist()
+        series.append(category_series("label", "prediction", dict(zip(model.labels, counts, strict=True)), 0, n))
+        return Profile(model.name, VERSIONS[0].decode(), n, "demo", series)
 
 
 class DemoSource:
@@ -149,16 +181,22 @@ class DemoSource:
             self._fill()
 
 
-def _reference(model: ModelLaw, drawn: Drawn) -> Profile:
-    n = len(drawn.scores)
-    series = [
-        number_series(law.name, "feature", values[~absent], n)
-        for law, values, absent in zip(model.numbers, drawn.numbers, drawn.absent, strict=True)
-    ]
-    for law, chosen in zip(model.categories, drawn.categories, strict=True):
-        counts = np.bincount(chosen, minlength=len(law.values)).tolist()
-        series.append(category_series(law.name, "feature", dict(zip(law.values, counts, strict=True)), 0, n))
-    labels = np.bincount(drawn.labels, minlength=2).tolist()
-    series.append(number_series("score", "prediction", drawn.scores, n))
-    series.append(category_series("label", "prediction", dict(zip(model.labels, labels, strict=True)), 0, n))
-    return Profile(model.name, VERSION, n, "demo", series)
+def _number(law: Law, n: int, missing: float, season: float, rng: np.random.Generator) -> SeriesProfile:
+    """A number's part of a reference of ``n`` events, drawn as the sums of its bins."""
+    edges = choose_edges(law.numbers)
+    x = np.arange(POOL + 1) / POOL
+    shares = np.diff(x + season * x * (1.0 - x))
+    counts = np.zeros(COLUMNS, np.int64)
+    counts[NULLS] = rng.binomial(n, missing)
+    in_bins = np.bincount(np.searchsorted(edges, law.numbers, side="left"), shares, BINS)
+    counts[:BINS] = rng.multinomial(n - counts[NULLS], in_bins / in_bins.sum())
+    counts[[PRESENT, EVENTS]] = n
+    first = rng.choice(law.numbers, BUFFER).tolist()
+    low, high = float(law.numbers.min()), float(law.numbers.max())
+    return SeriesProfile(law.name, "feature", "number", counts.tolist(), edges.tolist(), low, high, [], first)
+
+
+def _category(law: Law, n: int, rng: np.random.Generator) -> SeriesProfile:
+    values, in_pool = np.unique(law.values, return_counts=True)
+    counts = rng.multinomial(n, in_pool / POOL).tolist()
+    return category_series(law.name, "feature", dict(zip(values.tolist(), counts, strict=True)), 0, n)

@@ -2,15 +2,16 @@
 
 An incident makes *claims*: the cell that fired it, and each further cell that it took in, each with a moment.
 
-* A fault is **found** by a claim on its model, under one of its alertnames and about one of its features, made from
-  the moment it began until two ticks after it ended. Only that counts: what a fault brings about elsewhere does not
-  find it.
+* A fault is **found** by a claim on one of its models, under one of its alertnames and about one of its features, made
+  before it ended: in a tick that began before. Only that counts: what a fault brings about elsewhere does not find it.
+* A fault that the planner named as one that the traffic cannot show is **not planted**: it counts neither as found nor
+  as missed, but an incident about it is no false one either.
 * A claim is **explained** by a fault of the same model and the same span if it is about one of the fault's features,
   under whatever alertname: one fault may show in two (a number in another unit drifts, and leaves its range). It is
   explained too if it says that the model's answers drift and its score depends on a feature that the fault hits: they
   do drift, for the score is computed from what the model is given.
-* An incident is **false** unless one of the claims with which it began is explained. An alarm for a fault that
-  ended more than two ticks ago is false, and so is one for another feature of the same model.
+* An incident is **false** unless one of the claims with which it began is explained. An alarm for a fault that has
+  ended is false, and so is one for another feature of the same model.
 * Cells that an incident took in without explanation are **stray**: they woke nobody, so they are counted apart.
 """
 
@@ -23,8 +24,10 @@ from typing import Any, NamedTuple
 from monitor.clock import rfc3339
 from monitor.incidents.incident import Incident
 from monitor.ingest.demo_faults import PREDICTION_DRIFT, Fault
+from monitor.ingest.demo_plan import Outlook
 
-GRACE_TICKS = 2
+_RANKED = 10
+"""Lines of the ranked list that are printed."""
 
 
 class _Claim(NamedTuple):
@@ -36,17 +39,30 @@ class _Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A planted fault and when it was first told, in seconds since the epoch; ``None`` where it was missed."""
+    """A fault, its outlook, and when it was first told, in seconds since the epoch; ``None`` where it was not.
 
-    fault: Fault
+    ``incidents`` are those that tell of it and were merged into no other: one, if it was seen as the one fault it is.
+    """
+
+    outlook: Outlook
     found_time: float | None
+    incidents: int
+
+    @property
+    def fault(self) -> Fault:
+        """The fault."""
+        return self.outlook.fault
 
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """How a demo went. ``false`` are the incidents that no fault explains, ``stray_cells`` is how many cells."""
+    """How a demo went. ``false`` are the incidents that no fault explains, ``stray_cells`` is how many cells.
+
+    ``ranked`` are all incidents, the one that somebody should look at first in front.
+    """
 
     findings: tuple[Finding, ...]
+    ranked: tuple[Incident, ...]
     false: tuple[Incident, ...]
     stray_cells: int
     incidents: int
@@ -55,13 +71,18 @@ class DemoReport:
 
     @property
     def planted(self) -> int:
-        """How many faults there were."""
-        return len(self.findings)
+        """How many faults there were that the traffic can show."""
+        return sum(finding.outlook.visible for finding in self.findings)
 
     @property
     def found(self) -> int:
         """How many of them were told."""
-        return sum(finding.found_time is not None for finding in self.findings)
+        return sum(finding.outlook.visible and finding.found_time is not None for finding in self.findings)
+
+    @property
+    def undetectable(self) -> int:
+        """How many more faults there were that the planner named as too small for their traffic."""
+        return len(self.findings) - self.planted
 
     @property
     def missed(self) -> int:
@@ -75,14 +96,14 @@ class DemoReport:
 
 
 def score(
-    faults: Sequence[Fault], incidents: Iterable[Incident], *, tick: float, events: int, seconds: float
+    outlooks: Sequence[Outlook], incidents: Iterable[Incident], *, tick: float, events: int, seconds: float
 ) -> DemoReport:
     """Compare what was planted with what was told.
 
     Parameters
     ----------
-    faults
-        Of :class:`~monitor.ingest.demo.DemoFleet`.
+    outlooks
+        The faults of :class:`~monitor.ingest.demo.DemoFleet`, as they were planned.
     incidents
         All that there were, each in its final state.
     tick
@@ -91,16 +112,16 @@ def score(
         How many events went through, and how long that took; for the record only.
     """
     final = list({incident.id: incident for incident in incidents}.values())
-    grace = GRACE_TICKS * tick
-    findings = [Finding(fault, min(_finds(fault, final, grace), default=None)) for fault in faults]
-    false = [incident for incident in final if not _began_rightly(incident, faults, grace)]
+    faults = [outlook.fault for outlook in outlooks]
+    false = [incident for incident in final if not _began_rightly(incident, faults, tick)]
     stray = sum(
-        not _explained(incident, _Claim(cell.feature, cell.fired_time), faults, grace)
+        not _explained(incident, _Claim(cell.feature, cell.fired_time), faults, tick)
         for incident in final
         if incident not in false
         for cell in incident.cells
     )
-    return DemoReport(tuple(findings), tuple(false), stray, len(final), events, seconds)
+    findings = tuple(_finding(outlook, final, tick) for outlook in outlooks)
+    return DemoReport(findings, tuple(sorted(final, key=_rank)), tuple(false), stray, len(final), events, seconds)
 
 
 def as_json(report: DemoReport) -> dict[str, Any]:
@@ -110,9 +131,11 @@ def as_json(report: DemoReport) -> dict[str, Any]:
         "found": report.found,
         "missed": report.missed,
         "false": len(report.false),
+        "undetectable": report.undetectable,
         "stray_cells": report.stray_cells,
         "incidents": report.incidents,
         "faults": [_fault(finding) for finding in report.findings],
+        "ranked": [incident.id for incident in report.ranked],
         "events": report.events,
         "seconds": round(report.seconds, 3),
         "events_per_second": round(report.events_per_second, 1),
@@ -121,12 +144,18 @@ def as_json(report: DemoReport) -> dict[str, Any]:
 
 def as_text(report: DemoReport) -> str:
     """The same for people."""
-    rows = [("fault", "model", "feature", "began", "found after"), *(_row(finding) for finding in report.findings)]
+    rows: list[tuple[str, ...]] = [("fault", "size", "model", "feature", "began", "ended", "found after")]
+    rows += [_row(finding) for finding in report.findings]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    counts = f"planted {report.planted}, found {report.found}, missed {report.missed}, false {len(report.false)}"
-    lines += ["", f"{counts} (incidents {report.incidents}, stray cells {report.stray_cells})"]
-    lines += [f"false: {rfc3339(each.fired_time)} {each.alertname} {each.summary}" for each in report.false]
+    lines += ["", f"the list, as ranked ({min(_RANKED, report.incidents)} of {report.incidents}):"]
+    lines += [f"{i:3}. {each.severity:8}  {_told(each)}" for i, each in enumerate(report.ranked[:_RANKED], 1)]
+    lines += ["", *(f"false: {_told(each)}" for each in report.false)]
+    lines.append(
+        f"planted {report.planted}, found {report.found}, missed {report.missed}, false {len(report.false)} "
+        f"(named undetectable beforehand {report.undetectable}, incidents {report.incidents}, "
+        f"stray cells {report.stray_cells})"
+    )
     lines.append(f"{report.events} events in {report.seconds:.1f} s: {report.events_per_second:.0f} events/s")
     return "\n".join(lines)
 
@@ -137,15 +166,17 @@ def _claims(incident: Incident) -> list[_Claim]:
     return [opening, *(_Claim(cell.feature, cell.fired_time) for cell in incident.cells)]
 
 
-def _finds(fault: Fault, incidents: Iterable[Incident], grace: float) -> list[float]:
-    """When each claim that tells of ``fault`` was made."""
-    return [
-        claim.time
+def _finding(outlook: Outlook, incidents: Iterable[Incident], tick: float) -> Finding:
+    """When claims were made that tell of the fault, and in how many incidents."""
+    fault = outlook.fault
+    times = {
+        incident.id: min(found)
         for incident in incidents
-        if incident.model == fault.model and incident.alertname in fault.alertnames
-        for claim in _claims(incident)
-        if _in_span(fault, claim.time, grace) and _is_about(fault, incident, claim)
-    ]
+        if incident.model in fault.models and incident.alertname in fault.alertnames
+        if (found := [c.time for c in _claims(incident) if _in_span(fault, c, tick) and _is_about(fault, incident, c)])
+        if incident.merged_into is None
+    }
+    return Finding(outlook, min(times.values(), default=None), len(times))
 
 
 def _is_about(fault: Fault, incident: Incident, claim: _Claim) -> bool:
@@ -155,22 +186,40 @@ def _is_about(fault: Fault, incident: Incident, claim: _Claim) -> bool:
     return claim.feature in fault.features
 
 
-def _in_span(fault: Fault, time: float, grace: float) -> bool:
-    return fault.began <= time <= fault.ended + grace
+def _in_span(fault: Fault, claim: _Claim, tick: float) -> bool:
+    """Whether the claim was made of a tick that has events of the fault's span."""
+    return fault.began <= claim.time < fault.ended + tick
 
 
-def _explained(incident: Incident, claim: _Claim, faults: Iterable[Fault], grace: float) -> bool:
+def _explained(incident: Incident, claim: _Claim, faults: Iterable[Fault], tick: float) -> bool:
     return any(
-        fault.model == incident.model
-        and _in_span(fault, claim.time, grace)
-        and (_is_about(fault, incident, claim) or (incident.alertname == PREDICTION_DRIFT and fault.moves_prediction))
+        incident.model in fault.models
+        and _in_span(fault, claim, tick)
+        and (_is_about(fault, incident, claim) or _moved(fault, incident))
         for fault in faults
     )
 
 
-def _began_rightly(incident: Incident, faults: Iterable[Fault], grace: float) -> bool:
+def _moved(fault: Fault, incident: Incident) -> bool:
+    return incident.alertname == PREDICTION_DRIFT and incident.model in fault.moves
+
+
+def _began_rightly(incident: Incident, faults: Iterable[Fault], tick: float) -> bool:
     began = [claim for claim in _claims(incident) if claim.time == incident.fired_time]
-    return any(_explained(incident, claim, faults, grace) for claim in began)
+    return any(_explained(incident, claim, faults, tick) for claim in began)
+
+
+_SEVERITIES = ("critical", "warning", "info")
+
+
+def _rank(incident: Incident) -> tuple[int, float, float]:
+    """By severity, then by how far it moved beyond what is tolerated, then by evidence."""
+    beyond = incident.effect.value / max(incident.effect.tolerance, 1e-9)
+    return _SEVERITIES.index(incident.severity), -beyond, -incident.evidence_log10
+
+
+def _told(incident: Incident) -> str:
+    return f"{rfc3339(incident.fired_time)[:16]}Z  {incident.alertname}  {incident.summary}"
 
 
 def _fault(finding: Finding) -> dict[str, Any]:
@@ -178,6 +227,9 @@ def _fault(finding: Finding) -> dict[str, Any]:
     return {
         "kind": str(fault.kind),
         "model": fault.model,
+        "models": list(fault.models),
+        "size": fault.size,
+        "detectable": finding.outlook.visible,
         "feature": fault.feature,
         "features": list(fault.features),
         "began": rfc3339(fault.began),
@@ -191,7 +243,13 @@ def _fault(finding: Finding) -> dict[str, Any]:
 def _row(finding: Finding) -> tuple[str, ...]:
     fault, found = finding.fault, finding.found_time
     after = "missed" if found is None else _span(found - fault.began)
-    return str(fault.kind), fault.model, ", ".join(fault.features), rfc3339(fault.began)[:16] + "Z", after
+    if not finding.outlook.visible:
+        after = f"undetectable ({finding.outlook.events:.0f} events), {after}"
+    if len(fault.models) > 1:
+        after += f", as {finding.incidents} incidents"
+    model = fault.model if len(fault.models) == 1 else f"{len(fault.models)} models"
+    span = (rfc3339(time)[5:16].replace("T", " ") for time in (fault.began, fault.ended))
+    return str(fault.kind), f"{fault.size:g}", model, ", ".join(fault.features), *span, after
 
 
 def _span(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import cache
 from typing import Any
 
@@ -15,18 +15,19 @@ from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
 from monitor.events.raw import Partition
 from monitor.ingest.demo import PARTITION, START, DemoFleet, DemoSource
-from monitor.ingest.demo_faults import Fault, FaultKind
-from monitor.ingest.demo_laws import BUSY_MODELS_MIN, BUSY_RATE, RATE_MIN, ModelLaw, model_laws
-from monitor.kernels.tally import BINS, EVENTS, PRESENT
+from monitor.ingest.demo_faults import KINDS, NEW_FEATURE, PER_KIND, Fault, FaultKind
+from monitor.ingest.demo_laws import RATE_MIN, SEASON, FleetLaws, Law
+from monitor.kernels.tally import BINS, EVENTS, NULLS, PRESENT
 from monitor.stats.distances import cdf_gap, share_gap
 
 Part = list[dict[str, Any]]
 
-DAYS = 0.4
+MODELS = 40
+DAYS = 2.0
 SEED = 3
 
 
-def fleet(models: int = BUSY_MODELS_MIN, days: float = DAYS, seed: int = SEED) -> DemoFleet:
+def fleet(models: int = MODELS, days: float = DAYS, seed: int = SEED) -> DemoFleet:
     return DemoFleet(models, seed, days)
 
 
@@ -46,7 +47,7 @@ def split(fault: Fault) -> tuple[Part, Part]:
     """The events of a fault's model outside of it and under it."""
     outside, under = [], []
     for event in events():
-        if event["model"] == fault.model:
+        if event["model"] in fault.models:
             (under if fault.began <= event["time"] < fault.ended else outside).append(event)
     return outside, under
 
@@ -81,123 +82,188 @@ def test_every_event_is_one_and_in_order() -> None:
     assert times == sorted(times)
     assert times[0] >= START
     assert times[-1] < START + DAYS * 86400.0
-    assert len({(event["model"], event["id"]) for event in events()}) == len(events()) == len(times)
+    assert len({event["id"] for event in events()}) == len(events()) == len(times)
+
+
+def test_some_models_change_their_version() -> None:
+    """A few models serve their second version from some moment on, all others their first."""
+    versions = defaultdict(list)
+    for event in events():
+        versions[event["model"]].append(event["version"])
+    changed = [name for name, seen in versions.items() if len(set(seen)) == 2]
+    assert all(versions[name] == sorted(versions[name]) for name in changed)
+    assert 0 < len(changed) == sum(model.version_at < 1.0 for model in fleet().models) < MODELS / 2
 
 
 def test_about_as_many_events_as_announced() -> None:
-    """The number of events is what the rates say, within five standard deviations and the swing of a part of a day."""
-    expected = fleet(days=1.0).events_expected()
-    got = len(read_all(DemoSource(fleet(days=1.0))))
-    assert abs(got - expected) < 5 * math.sqrt(expected) + len(fleet().models)
+    """The number of events is what the rates say, within five standard deviations, of the fleet and of one model."""
+    demo = fleet()
+    assert abs(len(events()) - demo.events_expected()) < 5 * math.sqrt(demo.events_expected())
+    model = demo.models[0].name
+    expected = demo.events_within(model, demo.start + 1000.0, demo.end - 1000.0)
+    got = sum(event["model"] == model and 1000 <= event["time"] - demo.start < 171_800 for event in events())
+    assert abs(got - expected) < 5 * math.sqrt(expected)
 
 
-def test_traffic_follows_a_power_law() -> None:
-    """Most models are quiet, a few are busy, none is idle; a small fleet has busy models enough for every fault."""
-    demo = DemoFleet()
-    rates = np.array([model.rate for model in demo.models])
-    assert rates.min() >= RATE_MIN
-    assert 15.0 < np.median(rates) < 60.0
-    assert rates.max() > 500.0
-    assert 0.15 < (rates >= BUSY_RATE).mean() < 0.35
-    assert sum(model.busy for model in model_laws(BUSY_MODELS_MIN, 1)) == BUSY_MODELS_MIN
-    assert 600_000 < demo.events_expected() < 1_000_000
+def test_traffic_follows_a_power_law_and_the_week() -> None:
+    """Most models are quiet, a few are busy, none is idle; nights and, for some, weekends are quieter than the rest."""
+    laws = FleetLaws(1000, 1)
+    assert laws.rates.min() >= RATE_MIN
+    assert 10.0 < np.median(laws.rates) < 30.0
+    assert laws.rates.max() > 1000.0
+    hours = START + 3600.0 * np.arange(7 * 24)
+    traffic = laws.traffic(hours)
+    assert np.allclose(traffic.mean(axis=0), laws.rates, rtol=1e-3)
+    day, weekend = traffic[:24], traffic[5 * 24 : 6 * 24]
+    assert np.allclose(day.max(axis=0) / day.min(axis=0), 1.4 / 0.6, rtol=0.05)
+    office = np.array([model.office for model in laws.models])
+    assert np.allclose(weekend.mean(axis=0)[office] / day.mean(axis=0)[office], 0.7)
+    assert np.allclose(weekend[:, ~office], day[:, ~office])
 
 
-def test_a_fault_of_each_kind_on_a_busy_model_of_its_own() -> None:
-    """Every kind is planted once, on distinct busy models, within the stream; some end before it does."""
+def test_faults_of_each_kind_on_models_of_their_own() -> None:
+    """Every kind is planted, in a large fleet several times, on distinct models, within the stream; one hits many."""
     for seed in range(1, 4):
-        demo = DemoFleet(60, seed)
-        busy = {model.name for model in demo.models if model.busy}
-        assert sorted(fault.kind for fault in demo.faults) == sorted(FaultKind)
-        assert len({fault.model for fault in demo.faults}) == len(FaultKind)
-        assert {fault.model for fault in demo.faults} <= busy
-        assert all(demo.start < fault.began < fault.ended <= demo.end for fault in demo.faults)
-        assert any(fault.ended < demo.end for fault in demo.faults)
+        for models, repeats in ((MODELS, 1), (400, PER_KIND)):
+            demo = DemoFleet(models, seed, 1.0)
+            kinds = Counter(fault.kind for fault in demo.faults)
+            assert kinds == {**dict.fromkeys(KINDS, repeats), FaultKind.UPSTREAM_BREAK: 1}
+            hit = [model for fault in demo.faults for model in fault.models]
+            assert len(set(hit)) == len(hit) == len(KINDS) * repeats + int(0.06 * models)
+            assert all(demo.start < fault.began < fault.ended <= demo.end for fault in demo.faults)
+            assert any(fault.ended < demo.end for fault in demo.faults)
     assert len(DemoFleet(models=3).faults) == 3
 
 
-def shifted(model: ModelLaw, name: str, outside: Part, under: Part) -> bool:
-    (law,) = (law for law in model.numbers if law.name == name)
-    moved = (finite(under, name).mean() - finite(outside, name).mean()) / law.spread
-    return abs(moved - 0.5) < 4 * 1.05 * math.sqrt(1.0 / len(under) + 1.0 / len(outside))
+def test_faults_are_drawn_whatever_the_traffic() -> None:
+    """The median model that is hit is no busier than the median model, and sizes fill their range."""
+    hit, sizes = [], []
+    for seed in range(1, 6):
+        demo = DemoFleet(1000, seed, 1.0)
+        rate = {model.name: model.rate for model in demo.models}
+        hit += [rate[fault.model] for fault in demo.faults if fault.kind in KINDS]
+        sizes += [fault.size for fault in demo.faults if fault.kind is FaultKind.DRIFT_UP]
+        assert all(low <= fault.size <= high for fault in demo.faults for low, high in [limits(fault)])
+    # 360 draws: their median lies within 4 standard errors of a rank, 10.5 %, of the fleet's.
+    low, high = np.quantile(list(rate.values()), [0.395, 0.605])
+    assert low < np.median(hit) < high
+    assert min(sizes) < 0.5 < 1.0 < max(sizes)
 
 
-def in_another_unit(_model: ModelLaw, name: str, outside: Part, under: Part) -> bool:
-    return 300.0 < np.median(finite(under, name)) / np.median(finite(outside, name)) < 3000.0
+def limits(fault: Fault) -> tuple[float, float]:
+    return KINDS[fault.kind].sizes if fault.kind in KINDS else (0.3, 0.6)
 
 
-def swapped(model: ModelLaw, name: str, outside: Part, under: Part) -> bool:
-    (fault,) = (fault for fault in fleet().faults if fault.model == model.name)
-    other = fault.features[1]
-    forth = abs(np.median(finite(under, name)) - np.median(finite(outside, other)))
-    back = abs(np.median(finite(under, other)) - np.median(finite(outside, name)))
-    return name != other and max(forth, back) < 5.0
+def moved(by: float) -> Any:
+    def check(law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+        before, now = finite(outside, fault.feature), finite(under, fault.feature)
+        chance = law.spread * math.sqrt(1.0 / len(before) + 1.0 / len(now))
+        return bool(abs(now.mean() - before.mean() - by * fault.size * law.spread) < 5 * chance)
+
+    return check
 
 
-def share_halved(model: ModelLaw, name: str, _outside: Part, under: Part) -> bool:
-    (law,) = (law for law in model.categories if law.name == name)
-    share = values(under, name).count(law.values[0]) / len(under)
-    return abs(share - law.shares[0] / 2) < 4 * 0.5 / math.sqrt(len(under))
+def scattered(law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    ratio = finite(under, fault.feature).std() / finite(outside, fault.feature).std()
+    return bool(abs(ratio / fault.size - 1.0) < 0.3)
 
 
-def with_strangers(_model: ModelLaw, name: str, outside: Part, under: Part) -> bool:
-    known = set(values(outside, name))
-    return 0.2 < sum(value not in known for value in values(under, name)) / len(under) < 0.4
+def in_another_unit(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    ratio = np.median(finite(under, fault.feature)) / np.median(finite(outside, fault.feature))
+    return bool(0.5 < ratio / fault.size < 2.0)
 
 
-def missing(_model: ModelLaw, name: str, outside: Part, under: Part) -> bool:
-    before, now = (values(part, name).count(None) / len(part) for part in (outside, under))
-    return before < 0.05 and 0.2 < now < 0.4
+def swapped(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    one, other = fault.features
+    forth = abs(np.median(finite(under, one)) - np.median(finite(outside, other)))
+    back = abs(np.median(finite(under, other)) - np.median(finite(outside, one)))
+    return one != other and max(forth, back) < 10.0
 
 
-def vanished(_model: ModelLaw, name: str, outside: Part, under: Part) -> bool:
-    return set(values(under, name)) == {"gone"} and "gone" not in values(outside, name)
+def stuck(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    return len(set(finite(under, fault.feature))) == 1 < len(set(finite(outside, fault.feature)))
 
 
-def as_text(_model: ModelLaw, name: str, outside: Part, under: Part) -> bool:
-    before, now = ({type(value) for value in values(part, name)} - {type(None)} for part in (outside, under))
-    return before == {float} and now == {str}
+def share_fell(law: Law, fault: Fault, _outside: Part, under: Part) -> bool:
+    commonest = law.values[0]
+    before = float((law.values == commonest).mean())
+    share = values(under, fault.feature).count(commonest) / len(under)
+    return abs(share - before * (1.0 - fault.size)) < 4 * 0.5 / math.sqrt(len(under)) + 1.0 / len(law.values)
 
 
-def flooded(_model: ModelLaw, name: str, outside: Part, under: Part) -> bool:
-    return 0.1 < np.isnan(finite(under, name)).mean() < 0.3 and not np.isnan(finite(outside, name)).any()
+def taken(what: Any) -> Any:
+    def check(law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+        before, now = (sum(what(law, v) for v in values(part, fault.feature)) / len(part) for part in (outside, under))
+        chance = 4 * math.sqrt(fault.size * (1.0 - fault.size) / len(under)) + 0.02
+        return before < 0.05 and abs(now - fault.size) < chance
+
+    return check
 
 
-def answered_higher(_model: ModelLaw, _name: str, outside: Part, under: Part) -> bool:
-    before, now = (np.mean([event["prediction"]["score"] for event in part]) for part in (outside, under))
-    return bool(0.05 < now - before < 0.3)
+def answers(part: Part) -> np.ndarray:
+    score = np.array([event["prediction"]["score"] for event in part])
+    return np.log(np.clip(score, 1e-4, 0.9999) / np.clip(1.0 - score, 1e-4, 0.9999))
+
+
+def answered_higher(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    return bool(abs(answers(under).mean() - answers(outside).mean() - fault.size) < 6 * 2.0 / math.sqrt(len(under)))
+
+
+def collapsed(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    return bool(abs(answers(under).std() / answers(outside).std() / fault.size - 1.0) < 0.3)
+
+
+def one_class(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    before, now = (float((answers(part) < 0).mean()) for part in (outside, under))
+    return abs(now - before * (1.0 - fault.size)) < 4 * 0.5 / math.sqrt(len(under))
+
+
+def out_of_range(law: Law, value: Any) -> bool:
+    return value is not None and value > 1.1 * law.numbers.max()
 
 
 SIGNS = {
-    FaultKind.MEAN_SHIFT: shifted,
+    FaultKind.DRIFT_UP: moved(1.0),
+    FaultKind.DRIFT_DOWN: moved(-1.0),
+    FaultKind.SPREAD: scattered,
+    FaultKind.SHARE_MOVED: share_fell,
     FaultKind.UNIT_CHANGE: in_another_unit,
     FaultKind.COLUMNS_SWAPPED: swapped,
-    FaultKind.SHARE_MOVED: share_halved,
-    FaultKind.UNSEEN_CATEGORY: with_strangers,
-    FaultKind.MISSING: missing,
-    FaultKind.VANISHED: vanished,
-    FaultKind.TYPE_CHANGE: as_text,
-    FaultKind.NAN_FLOOD: flooded,
+    FaultKind.STUCK: stuck,
+    FaultKind.DEFAULT_FLOOD: taken(lambda _, v: v == 0.0),
+    FaultKind.OUT_OF_RANGE: taken(out_of_range),
+    FaultKind.UNSEEN_CATEGORY: taken(lambda law, v: v not in law.values),
+    FaultKind.MISSING: taken(lambda _, v: v is None),
+    FaultKind.VANISHED: taken(lambda _, v: v == "gone"),
+    FaultKind.APPEARED: taken(lambda _, v: v != "gone"),
+    FaultKind.TYPE_CHANGE: taken(lambda _, v: isinstance(v, str)),
+    FaultKind.NAN_FLOOD: taken(lambda _, v: isinstance(v, float) and math.isnan(v)),
     FaultKind.SCORE_DRIFT: answered_higher,
+    FaultKind.SCORE_COLLAPSE: collapsed,
+    FaultKind.CLASS_VANISHED: one_class,
+    FaultKind.UPSTREAM_BREAK: taken(lambda _, v: v is None),
 }
 
 
 @pytest.mark.parametrize("kind", list(FaultKind))
 def test_a_fault_does_what_it_says(kind: FaultKind) -> None:
-    """Under a fault its features are as its kind says, and before and after it they are not."""
+    """Under a fault its features are as its kind and its size say, and before and after it they are not."""
     (fault,) = (fault for fault in fleet().faults if fault.kind is kind)
-    (model,) = (model for model in fleet().models if model.name == fault.model)
+    laws = fleet().laws
+    (model,) = (model for model in laws.models if model.name == fault.model)
+    known = laws.names_of(model)
+    law = laws.law_of(model, fault.feature if fault.feature in known else known[0])
     outside, under = split(fault)
     assert min(len(outside), len(under)) > 50
-    assert SIGNS[kind](model, fault.feature, outside, under)
+    assert SIGNS[kind](law, fault, outside, under)
 
 
 def test_what_no_fault_touches_is_as_its_reference() -> None:
     """Outside of faults every feature and answer follows the law that its reference was drawn from."""
     demo = fleet()
     references = {profile.model: profile for profile in demo.references()}
-    clean: dict[str, Part] = {fault.model: split(fault)[0] for fault in demo.faults}
-    assert references.keys() == clean.keys()
+    clean: dict[str, Part] = {fault.model: split(fault)[0] for fault in demo.faults if len(fault.models) == 1}
+    assert references.keys() >= clean.keys()
     for name, part in clean.items():
         for series in references[name].series:
             got = [event["features" if series.space == "feature" else "prediction"][series.name] for event in part]
@@ -210,9 +276,10 @@ def test_what_no_fault_touches_is_as_its_reference() -> None:
                 counts[: len(series.categories)] = [present.count(value) for value in series.categories]
                 assert counts.sum() == len(present)
             gap = (cdf_gap if series.kind == "number" else share_gap)(series.counts[:BINS], counts)
-            # 220 comparisons: Kolmogorov's distance passes 2.4 / sqrt(n) in one of 100,000.
-            assert gap < 2.4 * math.sqrt(1.0 / len(present) + 1.0 / series.counts[PRESENT]), (name, series.name)
-            absent = 1.0 - series.counts[PRESENT] / series.counts[EVENTS]
+            # 400 comparisons: Kolmogorov's distance passes 2.4 / sqrt(n) in one of 100,000. The season comes on top.
+            chance = 2.4 * math.sqrt(1.0 / len(present) + 1.0 / series.counts[PRESENT])
+            assert gap < SEASON / 4 + chance, (name, series.name)
+            absent = 1.0 - (series.counts[PRESENT] - series.counts[NULLS]) / series.counts[EVENTS]
             assert abs(absent - got.count(None) / len(got)) < 0.03
 
 
@@ -222,7 +289,7 @@ def test_a_model_has_twenty_features_and_answers() -> None:
     for event in events():
         by_model[event["model"]].append(event)
     for part in by_model.values():
-        assert len(part[0]["features"]) == 20
+        assert len(part[0]["features"].keys() - {NEW_FEATURE}) == 20
         assert sum(isinstance(value, str) for value in part[0]["features"].values()) == 4
         assert all(event["prediction"].keys() == {"label", "score"} for event in part)
         favoured = {event["prediction"]["label"] for event in part if event["prediction"]["score"] >= 0.5}
@@ -242,7 +309,7 @@ def test_reading_goes_on_at_its_positions(cut: int) -> None:
 
 def test_the_source_keeps_the_promises_of_one() -> None:
     """Offsets run on by one, the one partition is exhausted at the end alone, and then a poll is empty."""
-    source = DemoSource(fleet(days=0.1))
+    source = DemoSource(fleet(days=0.3))
     offsets: list[int] = []
     assert source.positions() == {PARTITION: 0}
     while not source.finished():
@@ -258,12 +325,12 @@ def test_the_source_keeps_the_promises_of_one() -> None:
     assert source.exhausted(Partition("elsewhere", 0))
     assert source.lag() == {}
     assert len(source.poll(10, 0.0)) == 0
-    assert len(DemoSource(fleet(days=0.1), source.positions()).poll(10, 0.0)) == 0
+    assert len(DemoSource(fleet(days=0.3), source.positions()).poll(10, 0.0)) == 0
 
 
 def test_closed_it_holds_nothing() -> None:
     """A closed source is at its end."""
-    source = DemoSource(fleet(days=0.1))
+    source = DemoSource(fleet(days=0.3))
     source.close()
     assert source.finished()
     assert len(source.poll(10, 0.0)) == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from monitor.incidents.incident import CellReport, Effect, Incident
 from monitor.ingest.demo_faults import FEATURE_DRIFT, PREDICTION_DRIFT, QUALITY, Fault, FaultKind
+from monitor.ingest.demo_plan import Outlook
 from monitor.ingest.demo_report import DemoReport, as_json, as_text, score
 
 BEGAN, ENDED = 10_000.0, 20_000.0
@@ -13,8 +15,11 @@ TICK = 60.0
 EFFECT = Effect("rate", 0.3, 0.02)
 
 
-def fault(*, moves_prediction: bool = False, alertnames: tuple[str, ...] = (QUALITY,)) -> Fault:
-    return Fault(FaultKind.MISSING, "m", ("income", "rent"), BEGAN, ENDED, alertnames, moves_prediction)
+def fault(
+    *, moves_prediction: bool = False, alertnames: tuple[str, ...] = (QUALITY,), models: tuple[str, ...] = ("m",)
+) -> Fault:
+    moves = frozenset(models if moves_prediction else ())
+    return Fault(FaultKind.MISSING, models, ("income", "rent"), 0.25, BEGAN, ENDED, alertnames, moves)
 
 
 def cell(feature: str | None, time: float) -> CellReport:
@@ -50,21 +55,22 @@ def incident(
     )
 
 
-def judged(*incidents: Incident, faults: tuple[Fault, ...] = (fault(),)) -> DemoReport:
-    return score(faults, incidents, tick=TICK, events=1000, seconds=2.0)
+def judged(*incidents: Incident, faults: tuple[Fault, ...] = (fault(),), chance: float = 1.0) -> DemoReport:
+    outlooks = [Outlook(fault, 500.0, chance) for fault in faults]
+    return score(outlooks, incidents, tick=TICK, events=1000, seconds=2.0)
 
 
 def counts(report: DemoReport) -> tuple[int, int, int]:
     return report.found, len(report.false), report.stray_cells
 
 
-@pytest.mark.parametrize("time", [BEGAN, 15_000.0, ENDED, ENDED + 2 * TICK])
+@pytest.mark.parametrize("time", [BEGAN, 15_000.0, ENDED, ENDED + TICK - 1])
 def test_a_fault_is_found_in_its_time(time: float) -> None:
-    """An incident about one of the fault's features finds it from its beginning until two ticks after its end."""
+    """An incident about one of the fault's features finds it in every tick that has events of its span."""
     assert counts(judged(incident(cell("rent", time)))) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("time", [BEGAN - 1, ENDED + 2 * TICK + 1])
+@pytest.mark.parametrize("time", [BEGAN - 1, ENDED + TICK])
 def test_too_early_and_too_late_are_false(time: float) -> None:
     """An incident outside of the fault's time finds nothing and is false."""
     assert counts(judged(incident(cell("rent", time)))) == (0, 1, 0)
@@ -111,6 +117,34 @@ def test_a_cell_that_fired_again_keeps_what_it_found_first() -> None:
     assert report.findings[0].found_time == 15_000.0
 
 
+def test_what_the_traffic_cannot_show_was_not_planted() -> None:
+    """A fault that was named undetectable is neither found nor missed, and an incident about it is not false."""
+    told = incident(cell("rent", 15_000.0))
+    for report in (judged(told, chance=0.5), judged(chance=0.5)):
+        assert (report.planted, report.undetectable, report.found, report.missed) == (0, 1, 0, 0)
+        assert not report.false
+
+
+def test_one_cause_in_many_models() -> None:
+    """A fault that hits many models is one; the first that tells finds it, and how many incidents it took is said."""
+    hit = fault(models=("m", "n", "o"))
+    told = [incident(cell("rent", 15_000.0 + i), model=name) for i, name in enumerate("nmp")]
+    report = judged(*told, faults=(hit,))
+    assert counts(report) == (1, 1, 0)
+    assert (report.findings[0].found_time, report.findings[0].incidents) == (15_000.0, 2)
+    merged = [msgspec.structs.replace(one, merged_into="inc-1") for one in told[1:]]
+    assert judged(told[0], *merged, faults=(hit,)).findings[0].incidents == 1
+    assert any("3 models" in line and "as 2 incidents" in line for line in as_text(report).splitlines())
+
+
+def test_the_list_is_ranked() -> None:
+    """The worst comes first: by severity, then by how far it went beyond its tolerance."""
+    mild, bad = incident(cell("rent", 15_000.0)), incident(cell("income", 15_060.0))
+    mild = msgspec.structs.replace(mild, effect=Effect("rate", 0.1, 0.02))
+    note = msgspec.structs.replace(incident(cell("rent", 15_120.0)), severity="info")
+    assert [one.fired_time for one in judged(note, mild, bad).ranked] == [15_060.0, 15_000.0, 15_120.0]
+
+
 def test_the_last_state_of_an_incident_counts_once() -> None:
     """An incident that was told several times, as it grew, is one."""
     first = incident(cell("rent", 15_000.0))
@@ -145,6 +179,9 @@ def test_the_object_has_what_scripts_read() -> None:
         {
             "kind": "missing",
             "model": "m",
+            "models": ["m"],
+            "size": 0.25,
+            "detectable": True,
             "feature": "income",
             "features": ["income", "rent"],
             "began": "1970-01-01T02:46:40.000Z",
@@ -159,8 +196,10 @@ def test_the_object_has_what_scripts_read() -> None:
 def test_people_read_the_same() -> None:
     """The text names every fault with how long it took to find, and every false incident."""
     lines = as_text(judged(incident(cell("rent", 15_000.0)), incident(cell("x", 99.0), model="n"))).splitlines()
-    assert lines[1].split() == ["missing", "m", "income,", "rent", "1970-01-01T02:46Z", "1", "h", "23", "min"]
-    assert "planted 1, found 1, missed 0, false 1 (incidents 2, stray cells 0)" in lines
-    assert "false: 1970-01-01T00:01:39.000Z ModelDataQuality m: something happened." in lines
+    told = ["missing", "0.25", "m", "income,", "rent", "01-01", "02:46", "01-01", "05:33", "1", "h", "23", "min"]
+    assert lines[1].split() == told
+    assert lines[-2].startswith("planted 1, found 1, missed 0, false 1 (named undetectable beforehand 0, incidents 2")
+    assert "false: 1970-01-01T00:01Z  ModelDataQuality  m: something happened." in lines
     assert lines[-1] == "1000 events in 2.0 s: 500 events/s"
     assert as_text(judged()).splitlines()[1].endswith("missed")
+    assert as_text(judged(chance=0.1)).splitlines()[1].endswith("undetectable (500 events), missed")
