@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from monitor.clock import Clock
-from monitor.compose import make_decoders, make_fleet
+from monitor.compose import make_decoders, make_fleet, program_version
 from monitor.config import Config
 from monitor.drill import drill_of
-from monitor.errors import ModelwatchError
+from monitor.errors import ConfigError, ModelwatchError
 from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import ClosedTicks, Fleet
 from monitor.incidents.incident import Incident
@@ -32,7 +32,7 @@ from monitor.notify.notifier import Notifications
 from monitor.notify.silences import Silence, SilenceWatch, orders
 from monitor.orders import carry_out
 from monitor.pipeline import Pace, Pipeline, Surroundings
-from monitor.publish import LoopDesk, Painter, program_version
+from monitor.publish import LoopDesk, Painter
 from monitor.status import Check
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
@@ -123,8 +123,9 @@ class _StoreKeeper:
 class Daemon:
     """``modelwatch run``: everything it holds is named in the order it is made, and let go of in reverse."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock, read_config: Callable[[], Config]) -> None:
         self._config = config
+        self._read_config = read_config
         self._clock = clock
         self._stop = threading.Event()
         self._published_at = -np.inf
@@ -171,7 +172,7 @@ class Daemon:
         self._stop.set()
 
     def hang_up(self) -> None:
-        """Have the loop say that nothing was reloaded; a signal handler may not log, since the log has a lock."""
+        """Have the loop read the configuration again behind its turn; safe from a signal handler."""
         self._hung_up = True
 
     def _start(self) -> Pipeline:
@@ -252,7 +253,7 @@ class Daemon:
         self.desk.take_orders(partial(self._carry_out, pipeline))
         if self._hung_up:
             self._hung_up = False
-            _log.warning("not_reloaded", detail="the configuration is read at start only: restart to take a new one")
+            self._reload(pipeline)
         now = self._clock.monotonic()
         if now - self._published_at >= PUBLISH_SECONDS:
             self._ready = self._ready or bool(self._source.positions())
@@ -289,6 +290,21 @@ class Daemon:
         if asked:
             self._carry_out(pipeline, asked)
 
+    def _reload(self, pipeline: Pipeline) -> None:
+        """Take up the policies of the configuration as it is now; one with a fault changes nothing."""
+        try:
+            config = self._read_config()
+        except ConfigError as error:
+            self.metrics.config_last_reload_successful.set(0)
+            _log.error("not_reloaded", error=str(error), detail="the configuration before stays in use")
+            return
+        changed = pipeline.reload(config.policies.resolve)
+        self.metrics.config_last_reload_successful.set(1)
+        self.metrics.config_last_reload_success.set(self._clock.now())
+        _log.info("reloaded", models_changed=changed, digest=config.digest)
+        if waiting := self._config.differs(config):
+            _log.warning("restart_needed", tables=", ".join(waiting), detail="read at the start alone")
+
     def _watch_source(self, pipeline: Pipeline) -> None:
         metrics = self.metrics
         for event in self._source.drain_events():
@@ -324,15 +340,15 @@ class Daemon:
         self._cleanups.callback(gc.enable)
 
 
-def run(config: Config, clock: Clock) -> None:
-    """Run the daemon until SIGTERM or SIGINT; a second signal ends it at once.
+def run(config: Config, clock: Clock, read_config: Callable[[], Config]) -> None:
+    """Run the daemon until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the policies again.
 
     Raises
     ------
     ModelwatchError
         What the daemon cannot live with, logged before.
     """
-    daemon = Daemon(config, clock)
+    daemon = Daemon(config, clock, read_config)
 
     def asked(number: int, _frame: FrameType | None) -> None:
         if daemon.stopping:

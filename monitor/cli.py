@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_baseline(commands)
     _add_alerts(commands)
     _add_orders(commands)
+    _add_store(commands)
     version = commands.add_parser("version", help="which version this is")
     version.add_argument("--json", action="store_true")
     version.set_defaults(run=_version)
@@ -170,6 +171,22 @@ def _reach_daemon(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="its first word is a token that may do this")
 
 
+def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    store = commands.add_parser("store", help="what must survive: looked through, copied away, put back")
+    verbs = store.add_subparsers(title="verbs", metavar="VERB", required=True)
+    check = verbs.add_parser("check", help="reads all of a store and says what it holds, or where it is damaged")
+    check.add_argument("path", type=Path, metavar="STORE")
+    check.set_defaults(run=_store_check)
+    backup = verbs.add_parser("backup", help="copies a store, which a daemon may have open")
+    backup.add_argument("path", type=Path, metavar="STORE")
+    backup.add_argument("target", type=Path, metavar="BACKUP")
+    backup.set_defaults(run=_store_copy)
+    restore = verbs.add_parser("restore", help="makes a store of a backup; a store that is there is never overwritten")
+    restore.add_argument("path", type=Path, metavar="BACKUP")
+    restore.add_argument("target", type=Path, metavar="STORE")
+    restore.set_defaults(run=_store_copy)
+
+
 # Each command imports what it needs: `modelwatch version` need not load Kafka, nor `check-config` numpy.
 
 
@@ -180,7 +197,7 @@ def _run(arguments: Arguments) -> None:
 
     config = load(arguments.config, os.environ)
     config.require_kafka()
-    run(config, SystemClock())
+    run(config, SystemClock(), lambda: load(arguments.config, os.environ))
 
 
 def _check_config(arguments: Arguments) -> None:
@@ -338,6 +355,34 @@ def _drill(arguments: Arguments) -> None:
         by = f" ({fault['detector']})" if fault["detector"] else ""
         print(f"{fault['words']}{by}")
     print(f"{len(found['faults'])} faults, {len(found['blind_spots'])} of them blind spots")
+
+
+def _store_check(arguments: Arguments) -> None:
+    from monitor.clock import rfc3339
+    from monitor.compose import make_fleet
+    from monitor.config import load
+    from monitor.store.tools import check
+
+    found = check(arguments.path, lambda: make_fleet(load(None, {})))
+    reached = rfc3339(found.watermark) if found.watermark > float("-inf") else "nothing"
+    print(
+        f"{arguments.path}: whole; {found.models} models, {found.series} series, {found.open_ticks} open ticks, "
+        f"{found.open_incidents} open incidents, {found.remembered} events remembered; event time {reached}"
+    )
+    for kind in sorted(found.keys):
+        print(f"  {kind:4} {found.keys[kind]:>10} keys {found.n_bytes[kind]:>14} bytes")
+    for (topic, number), offset in sorted(found.positions.items()):
+        print(f"  {topic}[{number}] next offset {offset}")
+
+
+def _store_copy(arguments: Arguments) -> None:
+    from monitor.compose import make_fleet
+    from monitor.config import load
+    from monitor.store.tools import check, copy
+
+    n = copy(arguments.path, arguments.target)
+    found = check(arguments.target, lambda: make_fleet(load(None, {})))
+    print(f"{arguments.target}: {n} keys, {found.models} models, read back whole")
 
 
 def _version(arguments: Arguments) -> None:

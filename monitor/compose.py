@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 
 from monitor.budget import Budget
 from monitor.catalog import profile
@@ -13,6 +14,14 @@ from monitor.decode.topics import TopicFormat
 from monitor.fleet import Fleet
 from monitor.ingest.settings import TopicSettings
 from monitor.tally.duplicates import Duplicates
+
+
+def program_version() -> str:
+    """The version of the installed distribution."""
+    try:
+        return version("modelwatch")
+    except PackageNotFoundError:
+        return "0.0.0"
 
 
 def make_fleet(config: Config) -> Fleet:
@@ -30,6 +39,7 @@ def make_fleet(config: Config) -> Fleet:
         duplicates=Duplicates(config.dedupe.horizon, config.dedupe.capacity),
         pages_per_team_per_day=config.attention.pages_per_team_per_day,
     )
+    fleet.book.code_version = program_version()
     fleet.blocks.open_max = limits.open_ticks
     return fleet
 

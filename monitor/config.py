@@ -89,6 +89,10 @@ class Config:
     digest: str
     files: tuple[Path, ...]
 
+    def differs(self, other: Config) -> list[str]:
+        """Tables, ``[[models]]`` apart, that ``other`` has otherwise."""
+        return [name for name in _SECTIONS if getattr(self, name) != getattr(other, name)]
+
     def require_kafka(self) -> KafkaSettings:
         """``[kafka]``, for the commands that read from it; raises ``ConfigError`` where it is missing."""
         if self.kafka is None:

@@ -168,9 +168,7 @@ class Fleet:
     def absorb(self, batch: EventBatch, late: NDArray[np.bool_]) -> Absorbed:
         """Count the events of ``batch`` into their ticks; ``late`` marks those whose tick has closed."""
         resolved = self.discovery.resolve(batch)
-        if len(installed := self._installer.begin()):
-            self.judge.begin(installed)
-        self._make_room()
+        self._begin_installed()
 
         counted = np.flatnonzero((resolved.model >= 0) & ~late)
         model, rows = resolved.model[counted], self.models.rows
@@ -237,15 +235,52 @@ class Fleet:
         self._touched[:] = False
         return touched
 
-    def restored(self) -> None:
-        """Put in order what follows from the tables, after they were loaded."""
-        self.series.restore_buffers()
-        retired = self.series.rows["judging"] == RETIRED
+    def reload_policies(self, policy_of: Callable[[str], Policy]) -> list[int]:
+        """Judge every model by the policy that it has from now on; returns the rows of those whose policy changed.
+
+        Cells whose null is another one begin anew, and their incidents are resolved with the next closing: what they
+        had gathered was evidence against something else. All other cells go on as they are.
+        """
+        self.discovery.policy_of = policy_of
+        changed = []
         for row, model in enumerate(self.models.items):
-            self.models.apply_policy(row)
-            model.retired = int(retired[model.series].sum())
+            policy = policy_of(model.name)
+            if policy == model.policy:
+                continue
+            before, model.policy = model.policy, policy
+            changed.append(row)
+            self._apply_policy(row)
+            if policy.reference != before.reference:
+                self._refer_to_file(row, float(self.models.rows["last_time"][row]))
+        self._begin_installed()
+        return changed
+
+    def _begin_installed(self) -> None:
+        """Begin to judge what came from reference files, and make room for its sums in open ticks."""
+        if len(installed := self._installer.begin()):
+            self.judge.begin(installed)
+        self._make_room()
+
+    def _apply_policy(self, row: int) -> None:
+        """Take up a model's policy; cells that are now tolerant of something else than they were begin anew."""
+        model, own = self.models.items[row], self.series_rows(row)
+        before = model.tolerances
+        self.models.apply_policy(row)
+        changed = {family for family, said in model.tolerances.items() if said != before.get(family, said)}
+        if changed and len(own):
+            self.judge.restart(own, changed)
+            cells = [(series, each.name) for series in own.tolist() for each in DETECTORS if each.tolerance in changed]
+            self._ended += self.book.clear(cells, float(self.models.rows["last_time"][row]), "policy changed")
+
+    def restored(self) -> None:
+        """Put in order what follows from the tables, after they and the open incidents were loaded."""
+        self.series.restore_buffers()
         self.judge.extend()
         self.judge.seasons.restored()
+        retired = self.series.rows["judging"] == RETIRED
+        for row, model in enumerate(self.models.items):
+            self._apply_policy(row)
+            model.retired = int(retired[model.series].sum())
         self.judge.recount()
 
     def retire(self, row: int, time: float) -> list[Incident]:

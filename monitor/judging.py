@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -144,11 +144,7 @@ class Judge:
         """Start, or start anew, the cells of series ``rows``: their references say what is judged."""
         self.extend()
         view = self.view(rows)
-        reference = self.series.rows["reference"][rows].astype(np.float64)
-        # Of a stranger the reference says that it was in none of its events, whatever was seen since.
-        strange = ~view.in_reference
-        reference[strange] = 0.0
-        reference[strange, EVENTS] = self.models.rows["learned"][self.series.rows["model"][rows[strange]]]
+        reference = self._reference(rows, view)
         for detector in DETECTORS:
             state = self.states[detector.name]
             before = state["applies"][rows].astype(np.int32)
@@ -161,6 +157,16 @@ class Judge:
                 self._open_diaries(fresh)
             self._count_cells(detector.share, rows, applies.astype(np.int32) - before)
             self._set_null(detector, rows[applies], reference[applies])
+
+    def restart(self, rows: IndexArray, tolerances: Collection[str]) -> None:
+        """Let the cells of ``rows`` begin anew whose detectors are tolerant by one of ``tolerances``: it changed."""
+        reference = self._reference(rows, self.view(rows))
+        for detector in (each for each in DETECTORS if each.tolerance in tolerances):
+            state = self.states[detector.name]
+            own = state["applies"][rows] > 0
+            state.reset(rows[own])
+            state["applies"][rows[own]] = 1
+            self._set_null(detector, rows[own], reference[own])
 
     def end(self, rows: IndexArray) -> None:
         """Take the cells of ``rows`` away; what they had gathered is forgotten."""
@@ -265,6 +271,15 @@ class Judge:
         recent = detector.shares(self.series.rows["recent"][rows].astype(np.float64), self.view(rows))
         state = self.states[detector.name]
         return _rates(recent), state["reference_share"][rows].astype(np.float64)
+
+    def _reference(self, rows: IndexArray, view: SeriesView) -> NDArray[np.float64]:
+        """What ``rows`` are judged against, counts of shape ``(k, 40)``."""
+        reference = self.series.rows["reference"][rows].astype(np.float64)
+        # Of a stranger the reference says that it was in none of its events, whatever was seen since.
+        strange = ~view.in_reference
+        reference[strange] = 0.0
+        reference[strange, EVENTS] = self.models.rows["learned"][self.series.rows["model"][rows[strange]]]
+        return reference
 
     def _judge_block(self, sums: TickSums, out: Judged) -> None:
         series, models, rows = self.series.rows, self.models.rows, sums.rows

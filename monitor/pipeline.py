@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.catalog.policies import Policy
 from monitor.clock import Clock
 from monitor.decode.decoder import Decoder
 from monitor.events.columns import EventBatch, Part, Reason, ValueType
@@ -162,6 +163,12 @@ class Pipeline:
         if len(left):  # of events dated further ahead than was believed
             self._close(float(left.max()))
         self.commit(whatever=True)
+
+    def reload(self, policy_of: Callable[[str], Policy]) -> int:
+        """Judge by other policies from here on; returns how many models have another one than before."""
+        changed = self.fleet.reload_policies(policy_of)
+        self._close(self._closed)
+        return len(changed)
 
     def commit(self, *, whatever: bool = False) -> None:
         """Store everything that changed with the offsets it covers, then tell the incidents among it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Phase
 from monitor.clock import Clock
+from monitor.compose import program_version
 from monitor.config import Config
 from monitor.fleet import Fleet
 from monitor.incidents.order import Order, Outcome
@@ -23,14 +23,6 @@ from monitor.status import Fleet as FleetColumns
 
 _ANSWER_SECONDS = 5.0
 _NO_CHECKS: Mapping[str, Check] = MappingProxyType({})
-
-
-def program_version() -> str:
-    """The version of the installed distribution."""
-    try:
-        return version("modelwatch")
-    except PackageNotFoundError:
-        return "0.0.0"
 
 
 _Answer = TypeVar("_Answer")

@@ -58,6 +58,8 @@ class Model:
     reference_digest: str = ""
     """Of the file that the reference came from; empty where it was learned."""
     full: bool = False
+    tolerances: dict[str, float] = field(default_factory=dict)
+    """By family, as its policy said when cells were last given their nulls; -1 is ``auto``."""
     retired: int = 0
     """How many of ``series`` are retired: they do not count against the limit."""
 
@@ -126,6 +128,12 @@ class Models:
     def apply_policy(self, row: int) -> None:
         """Write what the model's policy says into its row."""
         policy = self.items[row].policy
+        said: dict[str, float] = {family: policy.tolerance_of(family) for family in TOLERANCES}
+        if policy.tolerance.drift == "auto":
+            said["drift"] = -1.0
+        if said != self.items[row].tolerances:
+            self.items[row].tolerances = said
+            self.changed.add(row)
         self.rows["tick"][row] = policy.tick
         self.rows["hold"][row] = policy.hold
         self.rows["keep_firing"][row] = max(policy.keep_firing, _KEEP_FIRING_TICKS * policy.tick)

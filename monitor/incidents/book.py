@@ -108,6 +108,8 @@ class Book:
     open: dict[BookKey, OpenIncident] = field(default_factory=dict)
     resolved: list[Incident] = field(default_factory=list)
     turned_away: int = 0
+    code_version: str = ""
+    """Of the program that fires: what an incident says of where it came from."""
     changed: set[str] = field(default_factory=set)
     """Ids of incidents that are otherwise, or fire for other cells, than when they were last stored."""
     _cells: dict[CellKey, BookKey] = field(default_factory=dict)
@@ -253,7 +255,9 @@ class Book:
     def _opened(self, firing: Firing) -> OpenIncident:
         beside = [alertname for model, alertname, _ in self.open if model == firing.model]
         grave = "info" if firing.provisional else severity(firing.alertname, beside, cost=firing.cost)
-        return OpenIncident(_new(firing, grave), set(), [], upstreams=firing.upstreams, tick=firing.tick)
+        return OpenIncident(
+            _new(firing, grave, self.code_version), set(), [], upstreams=firing.upstreams, tick=firing.tick
+        )
 
     def _fire_shared(self, key: BookKey, firing: Firing, changed: dict[str, Incident]) -> bool:
         """Take a cell into the shared cause that stands for its incident already, if it is of the same kind."""
@@ -400,7 +404,7 @@ def _key(incident: Incident) -> BookKey:
     return incident.model, incident.alertname, incident.attribute or ""
 
 
-def _new(firing: Firing, grave: str) -> Incident:
+def _new(firing: Firing, grave: str, code_version: str) -> Incident:
     report = firing.report
     return Incident(
         id=incident_id(firing.model, firing.alertname, report.attribute or "", report.fired_time),
@@ -428,6 +432,7 @@ def _new(firing: Firing, grave: str) -> Incident:
         cost=firing.cost,
         traffic=firing.traffic,
         watched=firing.watched,
+        code_version=code_version,
     )
 
 

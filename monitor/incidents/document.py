@@ -39,6 +39,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "related": list(incident.related),
         "merged_into": incident.merged_into,
         "resolved_because": incident.resolved_because,
+        "code_version": incident.code_version or None,
         "labels": dict(incident.labels),
         "cause": incident.cause,
         "harm": round(harm(incident), 3),

@@ -99,3 +99,4 @@ class Incident(msgspec.Struct, frozen=True):
     paged_time: float | None = None
     acknowledged: Acknowledged | None = None
     notes: tuple[Note, ...] = ()
+    code_version: str = ""

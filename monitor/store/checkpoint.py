@@ -73,6 +73,7 @@ class ModelRecord(msgspec.Struct):
     series: list[SeriesRecord]
     reference_digest: str
     full: bool
+    tolerances: dict[str, float]
 
 
 class Checkpoint:
@@ -118,6 +119,8 @@ class Checkpoint:
         """
         raw = self._database.get(_HEAD)
         if raw is None:
+            if any(True for _ in self._database.scan(b"", b"\xff")):
+                raise StoreError("the store holds data but no head: it was not copied to its end, or is damaged")
             return {}
         head = _decode(raw, Head, "head")
         if head.format != FORMAT:
@@ -127,20 +130,15 @@ class Checkpoint:
                 self._load_table(name, table, head)
         for key, value in self._database.scan_prefix(_MODEL):
             _restore(fleet, _INDEX.unpack(key)[0], _decode(value, ModelRecord, "model"))
-        fleet.restored()
-        self._load_blocks(fleet)
         for _, value in self._database.scan_prefix(_OPEN):
             fleet.book.restore(_decode(value, OpenIncident, "incident"))
+        fleet.restored()
+        self._load_blocks(fleet)
         fleet.book.resolved = self._load_resolved(head.watermark)
         fleet.book.attention.called.update(head.called)
         fleet.judge.budget.spent.update(head.spent)
         self._load_duplicates(fleet, head)
-        time.watermark = head.watermark
-        for topic, number, at, ahead in head.reached:
-            if at > -np.inf:
-                time.reached[Partition(topic, number)] = at
-            if ahead:
-                time.ahead[Partition(topic, number)] = ahead
+        _restore_time(time, head)
         return {Partition(topic, number): offset for topic, number, offset in head.positions}
 
     def _save_blocks(self, fleet: Fleet, writes: Writes) -> None:
@@ -216,7 +214,8 @@ class Checkpoint:
                 writes.delete(_DONE + key)
             else:
                 kept.append(incident)
-        self._database.commit(writes)
+        if writes.n_deleted:
+            self._database.commit(writes)
         kept.sort(key=lambda incident: (incident.resolved_time or 0.0, incident.id))
         return kept[-RESOLVED_KEPT:]
 
@@ -271,6 +270,15 @@ def _head(fleet: Fleet, time: EventTime, positions: Mapping[Partition, int]) -> 
     )
 
 
+def _restore_time(time: EventTime, head: Head) -> None:
+    time.watermark = head.watermark
+    for topic, number, at, ahead in head.reached:
+        if at > -np.inf:
+            time.reached[Partition(topic, number)] = at
+        if ahead:
+            time.ahead[Partition(topic, number)] = ahead
+
+
 def _record(fleet: Fleet, model: Model) -> ModelRecord:
     series = fleet.series
     return ModelRecord(
@@ -283,6 +291,7 @@ def _record(fleet: Fleet, model: Model) -> ModelRecord:
         ],
         reference_digest=model.reference_digest,
         full=model.full,
+        tolerances=model.tolerances,
     )
 
 
@@ -294,6 +303,7 @@ def _restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
     name_hash = hash64(record.name.encode())
     model = Model(record.name, name_hash, fleet.discovery.policy_of(record.name), record.versions, record.facts)
     model.reference_digest, model.full = record.reference_digest, record.full
+    model.tolerances = record.tolerances
     models.items.append(model)
     models.index.insert(name_hash or 1, row)
     _restore_versions(models, row)

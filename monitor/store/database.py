@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rocksdict import DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from monitor.errors import StoreError
 
@@ -21,6 +21,7 @@ class Writes:
     def __init__(self) -> None:
         self.batch = WriteBatch(raw_mode=True)
         self.n_bytes = 0
+        self.n_deleted = 0
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set ``key``."""
@@ -30,6 +31,7 @@ class Writes:
     def delete(self, key: bytes) -> None:
         """Remove ``key``; one that is not there is no error."""
         self.batch.delete(key)
+        self.n_deleted += 1
 
     def delete_range(self, first: bytes, last: bytes) -> None:
         """Remove the keys from ``first`` on, short of ``last``."""
@@ -37,9 +39,13 @@ class Writes:
 
 
 class Database:
-    """A directory that one process at a time has open."""
+    """A directory that one process at a time has open.
 
-    def __init__(self, path: Path) -> None:
+    One that is opened ``to_look`` must exist, is never written, and may meanwhile be open in another process: it is
+    what was there at the opening.
+    """
+
+    def __init__(self, path: Path, *, to_look: bool = False) -> None:
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_compression_type(DBCompressionType.lz4())
@@ -49,8 +55,12 @@ class Database:
         options.set_max_background_jobs(2)
         self._path = path
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._db = Rdict(str(path), options)
+            if to_look:
+                options.create_if_missing(False)
+                self._db = Rdict(str(path), options, access_type=AccessType.read_only())
+            else:
+                path.mkdir(parents=True, exist_ok=True)
+                self._db = Rdict(str(path), options)
         except Exception as error:  # rocksdict raises bare Exception; all it can mean here is an unusable store
             raise StoreError(f"{path}: the store cannot be opened: {error}") from error
         self._synced = WriteOptions()
@@ -58,7 +68,10 @@ class Database:
 
     def get(self, key: bytes) -> bytes | None:
         """The value of ``key``, or ``None``."""
-        value: bytes | None = self._db.get(key)
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:  # as above: a block whose checksum is wrong, a file that is gone
+            raise StoreError(f"{self._path}: the store cannot be read: {error}") from error
         return value
 
     def scan(self, first: bytes, last: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -71,6 +84,10 @@ class Database:
                 return
             yield key, cursor.value()
             cursor.next()
+        try:
+            cursor.status()  # an iterator that meets a damaged block is at its end
+        except Exception as error:  # as above
+            raise StoreError(f"{self._path}: the store cannot be read: {error}") from error
 
     def scan_prefix(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Keys that begin with ``prefix``, without it, and their values."""

@@ -557,10 +557,19 @@ def test_topics_that_are_not_there_are_waited_for(kafka: KafkaServer, references
 
 
 def test_a_hang_up_does_not_end_it(kafka: KafkaServer, references: Path, tmp_path: Path) -> None:
-    """SIGHUP is answered with a line in the log; SIGTERM ends it with 0."""
+    """SIGHUP reads the policies again, a bad file changes nothing and is named; SIGTERM ends it with 0."""
     with Daemon(tmp_path, config(kafka, kafka.new_topic(), references)) as daemon:
         daemon.signal(signal.SIGHUP)
-        daemon.until(lambda: "not_reloaded" in daemon.log.read_text())
+        daemon.until(lambda: "reloaded" in daemon.log.read_text())
+        good = daemon.config.read_text()
+        daemon.config.write_text(good + "[[models]]\nmatch = 1\n")
+        daemon.signal(signal.SIGHUP)
+        daemon.until(lambda: daemon.metric("modelwatch_config_last_reload_successful") == {"": 0.0})
+        assert "models[1].match" in daemon.log.read_text()
+        daemon.config.write_text(good.replace('lateness = "30s"', 'lateness = "40s"'))
+        daemon.signal(signal.SIGHUP)
+        daemon.until(lambda: daemon.metric("modelwatch_config_last_reload_successful") == {"": 1.0})
+        daemon.until(lambda: "restart_needed" in daemon.log.read_text())
         code, seconds = daemon.stop()
         assert (code, seconds < 10) == (0, True)
 

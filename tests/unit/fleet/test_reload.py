@@ -1,0 +1,142 @@
+"""Does a changed policy restart its own cells and no others, alive and at a restart, and the same one nothing?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets.build import HOUR, LEARNED, START, event, new_fleet, write_lines
+from unit.pipeline.stage import Stage
+
+from monitor.config import Config, load
+from monitor.incidents.incident import Incident
+
+NORMAL = np.random.default_rng(62).normal(0, 1, 20_000)
+DRIFTING = LEARNED * 50
+
+
+def lines() -> list[bytes]:
+    """Two models that drift for good, and lose a feature a little later."""
+    out = []
+    for i in range(DRIFTING + 1500):
+        drifts, lost = i > DRIFTING, i > DRIFTING + 400
+        features = {"a": float(NORMAL[i]) + 3.0 * drifts, "b": None if lost else 1.0}
+        out += [event(START + i * HOUR / 50, features, model, id=str(i)) for model in "mn"]
+    return out
+
+
+def config(tmp_path: Path, text: str = "") -> Config:
+    file = tmp_path / "config.toml"
+    file.write_text(f'[[models]]\nmatch = "*"\ntick = "1h"\n{text}')
+    return load(file, {})
+
+
+@pytest.fixture
+def stage(tmp_path: Path):
+    file = write_lines(tmp_path / "events.jsonl", lines())
+    opened: list[Stage] = []
+
+    def build(settings: Config) -> Stage:
+        while opened:
+            opened.pop().close()
+        opened.append(Stage(settings, [file], tmp_path / "store"))
+        return opened[-1]
+
+    yield build
+    for one in opened:
+        one.close()
+
+
+def state(one: Stage) -> dict[str, Any]:
+    return {
+        name: {field: rows[field][: len(rows)].copy() for field in ("log_r", "firing", "evidence", "null_low")}
+        for name, rows in one.fleet.judge.states.items()
+    }
+
+
+def firing(one: Stage) -> set[tuple[str, str]]:
+    return {(held.incident.model, held.incident.alertname) for held in one.fleet.book.open.values()}
+
+
+def resolved(told: list[Incident]) -> set[tuple[str, str, str | None]]:
+    return {(i.model, i.alertname, i.resolved_because) for i in told if i.state == "resolved"}
+
+
+BOTH = {(model, name) for model in "mn" for name in ("ModelFeatureDrift", "ModelDataQuality")}
+WIDE = '[[models]]\nmatch = "m"\ntolerance = { drift = 0.95 }\n'
+
+
+def test_a_changed_tolerance(stage, tmp_path: Path) -> None:
+    """The drift cells of the one model begin anew and their incident is resolved; no other cell is touched."""
+    one = stage(config(tmp_path))
+    one.run()
+    assert firing(one) == BOTH
+    before = state(one)
+    assert one.pipeline.reload(config(tmp_path, WIDE).policies.resolve) == 1
+    one.pipeline.commit()
+    assert resolved(one.told) == {("m", "ModelFeatureDrift", "policy changed")}
+    assert firing(one) == BOTH - {("m", "ModelFeatureDrift")}
+    own = one.fleet.series_rows(0)
+    for name, fields in state(one).items():
+        for field, values in fields.items():
+            same = np.array([np.array_equal(x, y) for x, y in zip(values, before[name][field], strict=True)])
+            others = np.setdiff1d(np.arange(len(same)), own) if name == "drift" else np.arange(len(same))
+            assert same[others].all(), (name, field)
+    drift = one.fleet.judge.states["drift"]
+    assert (drift["firing"][own] == 0).all()
+    assert np.isinf(drift["log_r"][own]).all()
+    assert (drift["null_low"][own] <= before["drift"]["null_low"][own]).all()
+
+
+def test_the_same_policies_change_nothing(stage, tmp_path: Path) -> None:
+    """Reloaded as it was, or with a change that is no null's, nothing is resolved and no evidence is lost."""
+    one = stage(config(tmp_path))
+    one.run()
+    before = state(one)
+    assert one.pipeline.reload(config(tmp_path).policies.resolve) == 0
+    assert one.pipeline.reload(config(tmp_path, '[[models]]\nmatch = "m"\nteam = "risk"').policies.resolve) == 1
+    one.pipeline.commit()
+    assert resolved(one.told) == set()
+    for name, fields in state(one).items():
+        for field, values in fields.items():
+            assert np.array_equal(values, before[name][field]), (name, field)
+
+
+@pytest.mark.parametrize(("text", "gone"), [("", set()), (WIDE, {("m", "ModelFeatureDrift")})])
+def test_at_a_restart(stage, tmp_path: Path, text: str, gone: set[tuple[str, str]]) -> None:
+    """Started again with the same policies nothing is resolved; with another tolerance what it speaks of is, once."""
+    one = stage(config(tmp_path))
+    one.run()
+    one.pipeline.commit()
+    for resolves in (gone, set()):
+        again = stage(config(tmp_path, text))
+        again.pipeline.reload(config(tmp_path, text).policies.resolve)
+        again.pipeline.commit()
+        assert resolved(again.told) == {(model, name, "policy changed") for model, name in resolves}
+        assert firing(again) == BOTH - gone
+
+
+def test_incidents_name_the_code(stage, tmp_path: Path) -> None:
+    """An incident says which version of the program fired it, also after another one took over."""
+    one = stage(config(tmp_path))
+    one.fleet.book.code_version = "0.0.1"
+    one.run()
+    one.pipeline.commit()
+    again = stage(config(tmp_path))
+    assert again.fleet.book.code_version != "0.0.1"
+    assert {held.incident.code_version for held in again.fleet.book.open.values()} == {"0.0.1"}
+
+
+def test_a_reloaded_reference_file_that_is_not_there(stage, tmp_path: Path) -> None:
+    """A reference that cannot be read leaves the one in use, and is a fact in the model's life."""
+    fleet = new_fleet()
+    assert fleet.reload_policies(config(tmp_path).policies.resolve) == []
+    one = stage(config(tmp_path))
+    one.run()
+    before = firing(one)
+    other = config(tmp_path, f'[[models]]\nmatch = "m"\nreference = "file:{tmp_path}/none.mwref"')
+    one.pipeline.reload(other.policies.resolve)
+    assert firing(one) == before
+    assert one.fleet.models.items[0].facts[-1].what == "reference file not used"
