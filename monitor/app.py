@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -96,6 +97,7 @@ class _StoreKeeper:
         self._metrics = metrics
         self._clock = clock
         self._known = dict(known)
+        self.topic_ids: Mapping[str, str] = {}
 
     def forget(self, partition: Partition) -> None:
         """``partition`` no longer exists."""
@@ -112,6 +114,7 @@ class _StoreKeeper:
         """One atomic write; then a little of the tick log's history is rolled up."""
         began = self._clock.monotonic()
         self._known.update(positions)
+        self._checkpoint.topic_ids.update(self.topic_ids)
         self._checkpoint.save(fleet, time, self._known, ticks, incidents)
         self._metrics.store_commit.observe(self._clock.monotonic() - began)
         self._metrics.store_last_commit.set(self._clock.now())
@@ -192,7 +195,9 @@ class Daemon:
         self._dead_letters = DeadLetters(kafka, clock)
         self._cleanups.callback(self._dead_letters.close)
         self._keeper = _StoreKeeper(database, checkpoint, log, self.metrics, clock, positions)
-        self._source = KafkaSource(kafka, positions, clock)
+        owner = "" if config.cluster.enabled else checkpoint.owner(uuid.uuid4().hex)
+        self._source = KafkaSource(kafka, positions, clock, topic_ids=checkpoint.topic_ids, owner=owner)
+        self._keeper.topic_ids = self._source.topic_ids
         self._cleanups.callback(self._source.close)
         self.metrics.read_status(self.desk.status)
         self.metrics.expect_topics(topic.name for topic in kafka.topics if not topic.name.startswith("^"))

@@ -310,6 +310,7 @@ class Book:
         held = self.open.get(key)
         if held is None:
             made = shared_incident(found, family, incident_id("", SHARED, key[2], now), now)
+            made = msgspec.structs.replace(made, code_version=self.code_version)
             held = self.open[key] = OpenIncident(made, set(), [], features=found.features)
             self._waiting[key] = None
         else:

@@ -20,6 +20,9 @@ class SourceChange(StrEnum):
     REWOUND = "rewound"
     """Its log ends before ``from_offset`` (made anew, or cut off by its broker): read again from ``to_offset``."""
 
+    REMADE = "remade"
+    """Its topic was deleted and made anew under the same name: read from its beginning, ``to_offset``."""
+
 
 class SourceEvent(NamedTuple):
     """One change. ``from_offset`` is where reading stood (or was stored), ``to_offset`` where it goes on."""

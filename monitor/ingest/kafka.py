@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from confluent_kafka import KafkaException
@@ -11,7 +12,8 @@ from monitor.clock import Clock
 from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.facts import SourceChange, SourceEvent
 from monitor.ingest.kafka_client import admin_settings, consumer_settings, reason_of
-from monitor.ingest.kafka_cluster import Bounds, Cluster, take_up
+from monitor.ingest.kafka_cluster import Bounds, Cluster, begin_anew, take_up
+from monitor.ingest.kafka_membership import Membership
 from monitor.ingest.kafka_reader import METADATA_SECONDS, Reader
 from monitor.ingest.settings import KafkaSettings
 from monitor.status import Check
@@ -24,7 +26,10 @@ _SOON = 1.0
 
 
 class KafkaSource:
-    """All partitions of the configured topics; no group is joined, so the assignment is ours.
+    """All partitions of the configured topics; their group is not joined, so the assignment is ours.
+
+    ``topic_ids`` are those that ``positions`` belong to. With an ``owner``, the name of the store, no record is read
+    while another daemon of the group lives.
 
     Kafka's committed offsets are written for lag tools alone and never read. Topics and partitions that appear later
     are found within ``refresh_seconds`` and read from their beginning. A broker that is away is waited for.
@@ -36,6 +41,8 @@ class KafkaSource:
         positions: Mapping[Partition, int],
         clock: Clock,
         refresh_seconds: float = REFRESH_SECONDS,
+        topic_ids: Mapping[str, str] = MappingProxyType({}),
+        owner: str = "",
     ) -> None:
         client = settings.client()
         servers = settings.bootstrap_servers
@@ -47,6 +54,10 @@ class KafkaSource:
         self._cluster = Cluster(admin_settings(servers, client), clock)
         consumer = consumer_settings(servers, settings.group_id, client)
         self._reader = Reader(consumer, clock, settings.reads_headers)
+        self.topic_ids = dict(topic_ids)
+        """By name, of every topic that was seen since the store began."""
+        asking = admin_settings(servers, client)
+        self._membership = Membership(settings.group_id, owner, asking, clock) if owner else None
         self._topics_stored = frozenset(partition.topic for partition in positions)
         self._looked = False
         self._unplaced: dict[Partition, str | float] = {}
@@ -65,6 +76,8 @@ class KafkaSource:
         if self._clock.monotonic() >= self._refresh_at and not (self._looked and self._reader.away):
             self._refresh()
         batch = self._reader.read(records_max, timeout_seconds)
+        if self._membership is not None:
+            self._membership.beat()
         if self._reader.lost:
             self._refresh_at = min(self._refresh_at, self._clock.monotonic() + _SOON)
         return batch
@@ -123,6 +136,8 @@ class KafkaSource:
 
     def close(self) -> None:
         """Let go of everything; waits at most some seconds for a commit on its way."""
+        if self._membership is not None:
+            self._membership.close()
         self._reader.close()
 
     def _absent(self) -> str:
@@ -140,7 +155,13 @@ class KafkaSource:
         self._refresh_at = self._clock.monotonic() + RETRY_SECONDS
         try:
             existing = self._cluster.partitions(self._settings, METADATA_SECONDS)
+            names = [topic.name for topic in self._settings.topics]
+            if self._membership is not None and not self._membership.alone(names):
+                self._trouble = f"another daemon of group {self._settings.group_id} is there, or was a moment ago"
+                self._refresh_at = self._clock.monotonic() + _SOON
+                return
             self._note_new(existing)
+            self._note_remade(existing)
             self._place()
             self._mend()
         except KafkaException as error:
@@ -162,6 +183,23 @@ class KafkaSource:
         for partition in self._unplaced.keys() - existing:
             del self._unplaced[partition]
         self._looked = True
+
+    def _note_remade(self, existing: frozenset[Partition]) -> None:
+        """Begin anew where a topic is another one than before, though it has the same name."""
+        found = self._cluster.topic_ids(partition.topic for partition in existing)
+        remade = {name for name, each in found.items() if self.topic_ids.get(name, each) != each}
+        old = {**self._stored, **self._reader.cursors.positions()}
+        affected = [partition for partition in existing if partition.topic in remade and partition in old]
+        bounds = self._cluster.bounds(affected)
+        if len(bounds) < len(affected):
+            return  # no leader yet: looked at again before anything of it is read
+        for partition in affected:
+            offset, event = begin_anew(partition, old[partition], bounds[partition], self._settings.lost_offsets)
+            self._stored[partition] = offset
+            if self._reader.cursors.slot(partition) is not None:
+                self._reader.place({partition: offset})
+            self._events.append(event)
+        self.topic_ids.update(found)
 
     def _place(self) -> None:
         """Begin to read what is not being read and has a leader."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition, admin
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition, admin
 
 from monitor.clock import Clock
 from monitor.errors import IngestError
@@ -54,6 +54,21 @@ class Cluster:
         if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise KafkaException(found.error)
         return [Partition(name, number) for number in sorted(found.partitions)]
+
+    def topic_ids(self, names: Iterable[str]) -> Mapping[str, str]:
+        """The id of each topic that exists: a topic made anew under the same name has another one."""
+        asked = sorted(set(names))
+        if not asked:
+            return {}
+        found = {}
+        futures = self._admin.describe_topics(TopicCollection(asked), request_timeout=REQUEST_SECONDS)
+        for name, future in futures.items():
+            try:
+                found[name] = str(future.result(REQUEST_SECONDS + 1).topic_id)
+            except (KafkaException, TimeoutError) as error:
+                if _is_denied(error):
+                    raise
+        return found
 
     def bounds(self, partitions: Iterable[Partition]) -> Mapping[Partition, Bounds]:
         """Where each log begins and ends; without the partitions that have no leader just now."""
@@ -110,3 +125,19 @@ def take_up(partition: Partition, stored: int, bounds: Bounds, lost_offsets: str
             f'{bounds.low} to {bounds.high}: with kafka.lost_offsets = "earliest" reading goes on at {bounds.low}'
         )
     return bounds.low, SourceEvent(change, partition, stored, bounds.low)
+
+
+def begin_anew(partition: Partition, stored: int, bounds: Bounds, lost_offsets: str) -> tuple[int, SourceEvent]:
+    """Return where reading begins in a topic that was made anew, whose stored position says nothing of it.
+
+    Raises
+    ------
+    IngestError
+        ``lost_offsets`` is ``fail``.
+    """
+    if lost_offsets == "fail":
+        raise IngestError(
+            f"{partition.topic}: was deleted and made anew since offset {stored} of partition {partition.number} was "
+            'stored: with kafka.lost_offsets = "earliest" reading begins at its beginning'
+        )
+    return bounds.low, SourceEvent(SourceChange.REMADE, partition, stored, bounds.low)

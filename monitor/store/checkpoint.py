@@ -33,6 +33,7 @@ FORMAT = 1
 _HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE = b"head", b"R", b"M", b"B", b"I", b"J"
 _MET = b"D"
 _AUDIT = b"A"
+_OWNER = b"owner"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
 _BLOCK_END = struct.Struct(">d")
@@ -51,6 +52,8 @@ class Head(msgspec.Struct):
     positions: list[tuple[str, int, int]]
     spent: dict[str, float]
     duplicates: list[tuple[int, float, int]]
+    topics: dict[str, str] = {}
+    """Ids of the topics that the offsets belong to."""
     called: dict[str, list[float]] = {}
     """When each team was called within the last day."""
 
@@ -85,6 +88,8 @@ class Checkpoint:
         self._retention = incident_retention
         self._blocks: set[bytes] = set()
         self._parts: dict[int, int] = {}
+        self.topic_ids: dict[str, str] = {}
+        """By name, of the topics that the offsets belong to; stored with them."""
 
     def save(
         self,
@@ -106,7 +111,7 @@ class Checkpoint:
         self._save_duplicates(fleet, writes)
         self._save_audit(fleet, writes)
         self._log.append(ticks, writes)
-        writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions)))
+        writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions, self.topic_ids)))
         self._database.commit(writes)
 
     def load(self, fleet: Fleet, time: EventTime) -> dict[Partition, int]:
@@ -119,7 +124,7 @@ class Checkpoint:
         """
         raw = self._database.get(_HEAD)
         if raw is None:
-            if any(True for _ in self._database.scan(b"", b"\xff")):
+            if any(key != _OWNER for key, _ in self._database.scan(b"", b"\xff")):
                 raise StoreError("the store holds data but no head: it was not copied to its end, or is damaged")
             return {}
         head = _decode(raw, Head, "head")
@@ -139,7 +144,17 @@ class Checkpoint:
         fleet.judge.budget.spent.update(head.spent)
         self._load_duplicates(fleet, head)
         _restore_time(time, head)
+        self.topic_ids = head.topics
         return {Partition(topic, number): offset for topic, number, offset in head.positions}
+
+    def owner(self, name: str) -> str:
+        """Whose store this is: ``name`` from the first time on that it was asked, and in no copy of it."""
+        known = self._database.get(_OWNER)
+        if known is None:
+            writes = Writes()
+            writes.put(_OWNER, name.encode())
+            self._database.commit(writes)
+        return name if known is None else known.decode()
 
     def _save_blocks(self, fleet: Fleet, writes: Writes) -> None:
         touched = fleet.take_touched_models()
@@ -252,7 +267,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
     }
 
 
-def _head(fleet: Fleet, time: EventTime, positions: Mapping[Partition, int]) -> Head:
+def _head(fleet: Fleet, time: EventTime, positions: Mapping[Partition, int], topics: dict[str, str]) -> Head:
     tables = _tables(fleet)
     return Head(
         format=FORMAT,
@@ -267,6 +282,7 @@ def _head(fleet: Fleet, time: EventTime, positions: Mapping[Partition, int]) -> 
         spent=fleet.judge.budget.spent,
         duplicates=[(each.number, each.began, len(each.keys)) for each in fleet.duplicates.generations],
         called=fleet.book.attention.called,
+        topics=topics,
     )
 
 

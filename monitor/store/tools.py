@@ -17,6 +17,7 @@ from monitor.tally.event_time import EventTime
 
 _COPIED_BYTES = 16 << 20
 """Bytes that are copied in one write."""
+_SINGLE = (b"head", b"owner")
 _LAST = b"\xff" * 8
 """Behind every key there is."""
 
@@ -47,7 +48,7 @@ def check(path: Path, make_fleet: Callable[[], Fleet]) -> Found:
     found = Found()
     with Database(_existing(path), to_look=True) as database:
         for key, value in database.scan(b"", _LAST):
-            kind = "head" if key == b"head" else chr(key[0])
+            kind = key.decode() if key in _SINGLE else chr(key[0])
             found.keys[kind] = found.keys.get(kind, 0) + 1
             found.n_bytes[kind] = found.n_bytes.get(kind, 0) + len(key) + len(value)
             if kind == "T":
@@ -82,8 +83,9 @@ def copy(source: Path, target: Path) -> int:
             raise StoreError(_headless(source))
         writes = Writes()
         for key, value in old.scan(b"", _LAST):
-            writes.put(key, value)
-            n += 1
+            if key != b"owner":  # a copy is another store
+                writes.put(key, value)
+                n += 1
             if writes.n_bytes >= _COPIED_BYTES:
                 new.commit(writes)
                 writes = Writes()

@@ -62,7 +62,14 @@ class Daemon:
     """
 
     def __init__(
-        self, directory: Path, config: str, *, commit: str = "1s", external_url: str = "", probe: str = "readyz"
+        self,
+        directory: Path,
+        config: str,
+        *,
+        commit: str = "1s",
+        external_url: str = "",
+        probe: str = "readyz",
+        program: tuple[str, ...] = PROGRAM,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         (port,) = free_ports(1)
@@ -72,7 +79,7 @@ class Daemon:
         self.log = directory / "log"
         tables = f'[store]\npath = "{self.store}"\ncommit = "{commit}"\n[http]\nlisten = "127.0.0.1:{port}"\n'
         self.config.write_text(f'{tables}external_url = "{external_url}"\n{config}')
-        command = [*PROGRAM, "run", "--config", str(self.config)]
+        command = [*program, "run", "--config", str(self.config)]
         self._process = _Ended("modelwatch", command, lambda: answers(f"{self.url}/{probe}"), self.log)
 
     def __enter__(self) -> Self:
