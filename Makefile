@@ -6,7 +6,7 @@ READY := .venv/.ready
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test bench demo lock clean
+.PHONY: help setup fmt check test bench soak demo lock clean
 
 help:
 	@echo "make demo    an embedded fleet with planted faults, no broker needed"
@@ -15,6 +15,7 @@ help:
 	@echo "make check   lint, types, layers"
 	@echo "make fmt     format the code"
 	@echo "make bench   the benchmarks, as ratios from one run"
+	@echo "make soak    kills a daemon 200 times under load and holds it against a ledger (KILLS=200)"
 	@echo "make lock    resolve the dependencies anew"
 
 setup: $(READY)
@@ -48,6 +49,10 @@ bench: $(READY)
 	$(BIN)/python bench/decode.py
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/throughput.py --json
+
+soak: $(READY)
+	scripts/servers.sh
+	cd tests && PYTHONPATH=.:.. ../$(BIN)/python -m faults.harness --kills $(or $(KILLS),200)
 
 demo: $(READY)
 	$(BIN)/modelwatch demo
