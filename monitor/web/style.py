@@ -60,7 +60,9 @@ svg text { fill: var(--quiet); font: 12px system-ui, sans-serif; }
 .span.over { fill: var(--then); }
 @media (max-width: 62rem) { table.stack thead { position: absolute; left: -100vw; width: 1px; overflow: hidden; }
   table.stack tr, table.stack th, table.stack td { display: block; border: 0; padding: .1rem 0; text-align: left; }
-  table.stack tr { border-bottom: 1px solid var(--line); padding: .5rem 0; }
+  table.stack tr { display: flex; flex-wrap: wrap; gap: 0 1.6rem; border-bottom: 1px solid var(--line);
+    padding: .5rem 0; }
+  table.stack th { flex-basis: 100%; } table.stack td { padding-right: 0; }
   table.stack td[data-label]::before { content: attr(data-label) ": "; color: var(--quiet); font-size: .875rem; }
 }
 @media (max-width: 36rem) { dl { grid-template-columns: 1fr; } dd { margin: 0 0 .4rem; } }
