@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
+from monitor.incidents.ranking import place_in_list
 from monitor.status import MODEL_STATES, Status
 from monitor.web import html
 from monitor.web.api import SORTS, Page, model_row, page_of_models, status_document, visible_incidents
@@ -16,7 +17,6 @@ from monitor.web.messages import Request
 
 MODELS_SHOWN = 100
 INCIDENTS_SHOWN = 50
-_SEVERITIES = ("critical", "warning", "info")
 _SORT_WORDS = {
     "model": "name",
     "events": "fewest events",
@@ -42,22 +42,11 @@ def body(frame: Frame, status: Status, request: Request, now: float) -> list[str
     ]
 
 
-def ranked(incidents: Sequence[Incident]) -> list[Incident]:
-    """By harm: severity, people affected, effect over its tolerance; of equals the newest first."""
-
-    def place(incident: Incident) -> tuple[int, int, float, float, str]:
-        severity = _SEVERITIES.index(incident.severity) if incident.severity in _SEVERITIES else len(_SEVERITIES)
-        ratio = incident.effect.value / incident.effect.tolerance if incident.effect.tolerance > 0 else 0.0
-        return severity, -(incident.people_affected or 0), -ratio, -incident.fired_time, incident.id
-
-    return sorted(incidents, key=place)
-
-
 def incident_list(frame: Frame, incidents: Sequence[Incident]) -> str:
     """One entry an incident: how bad, what happened, to whom, since when."""
     if not incidents:
         return "<p>None.</p>"
-    shown = ranked(incidents)[:INCIDENTS_SHOWN]
+    shown = sorted(incidents, key=lambda incident: (place_in_list(incident), incident.id))[:INCIDENTS_SHOWN]
     entries = "\n".join(_entry(frame, incident) for incident in shown)
     more = len(incidents) - len(shown)
     rest = (
@@ -73,12 +62,14 @@ def _entry(frame: Frame, incident: Incident) -> str:
     since = html.moment(document["onset_time"] or document["fired_time"])
     whose = f"{len(incident.models)} models" if incident.models else frame.link("/models/", incident.model)
     people = f", {incident.people_affected:,} people" if incident.people_affected else ""
+    known = f", acknowledged by {html.text(incident.acknowledged.by)}" if incident.acknowledged else ""
+    known += ", in the digest" if document["waiting"] else ""
     version = f", version {html.text(incident.version)}" if incident.version and not incident.models else ""
     return (
         f'<li class="{escape(incident.severity)}-edge"><p>{html.state(incident.severity)} '
         f"{frame.link('/incidents/', incident.id, incident.alertname)}: "
         f"<bdi>{escape(incident.description or incident.summary)}</bdi></p>"
-        f'<p class="small quiet">{whose}{version}{people}, since {since}</p></li>'
+        f'<p class="small quiet">{whose}{version}{people}, since {since}{known}</p></li>'
     )
 
 

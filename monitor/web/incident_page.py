@@ -24,6 +24,7 @@ def body(frame: Frame, incident: Incident, status: Status, model: Mapping[str, A
         f"<p>{html.state(incident.state)} {html.state(incident.severity)} {_whose(frame, incident)}</p>",
         f"<p><strong><bdi>{escape(incident.summary or incident.description)}</bdi></strong></p>",
         _facts(document),
+        _said(document),
         _first_look(frame, incident),
         _now(incident, model),
         _cells(document["cells"]),
@@ -59,6 +60,22 @@ def _facts(document: Mapping[str, Any]) -> str:
     if document["cost"] is not None:
         facts.append(("Cost", f"{document['cost']:,.2f}"))
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts) + "</dl>"
+
+
+def _said(document: Mapping[str, Any]) -> str:
+    """Who knows of it, and what people wrote to it; what its models have in common, where they are many."""
+    lines = []
+    if document["cause"]:
+        lines.append(f"They have in common: {html.text(document['cause'])}")
+    if (known := document["acknowledged"]) is not None:
+        note = f": {html.text(known['note'])}" if known["note"] else ""
+        until = f", until {html.moment(known['until'])}" if known["until"] else ""
+        reason = html.text(html.words(known["reason"]))
+        lines.append(f"Acknowledged by {html.text(known['by'])} as {reason}{until}{note}")
+    if document["waiting"]:
+        lines.append("In the digest: its team was called often enough today")
+    lines += [f"{html.moment(n['time'])} {html.text(n['by'])}: {html.text(n['text'])}" for n in document["notes"]]
+    return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>" if lines else ""
 
 
 def _effect(effect: Mapping[str, Any]) -> str:

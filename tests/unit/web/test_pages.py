@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import pytest
-from fakes.desk import FakeDesk, made_incident, made_status
+from fakes.desk import NOW, FakeDesk, made_incident, made_status
 
-from monitor.incidents.incident import Effect
+from monitor.incidents.incident import Acknowledged, Note
 from monitor.notify.payload import SUPPRESSED, TEST, WATCHDOG
 from monitor.telemetry.metrics import ALERTNAMES
 from monitor.web.style import STYLE
@@ -138,21 +138,33 @@ def test_links_keep_the_path_of_the_external_address(serve: Callable[..., Any]) 
 
 
 def test_the_worst_incident_comes_first(get: Any, desk: FakeDesk) -> None:
-    """Incidents are ranked by severity, people, effect over tolerance; each says what, to whom, since when."""
+    """Incidents are ranked by harm, acknowledged ones behind the rest; each says what, to whom, since when."""
     names = desk.published.fleet.names
+    known = Acknowledged("ana <ops>", "expected", "a campaign", NOW, NOW + 3600)
     made = [
-        made_incident(1, names[0], severity="info", people_affected=None),
-        made_incident(2, names[1], severity="warning", people_affected=5, effect=Effect("rate", 0.9, 0.1)),
+        made_incident(1, names[0], severity="info", people_affected=5),
+        made_incident(2, names[1], severity="warning", people_affected=5),
         made_incident(4, names[2], severity="warning", people_affected=900),
-        made_incident(5, names[3], severity="critical", people_affected=None),
-        made_incident(6, names[4], severity="warning", people_affected=5, effect=Effect("rate", 0.3, 0.1)),
+        made_incident(5, names[3], severity="critical", people_affected=900),
+        made_incident(6, names[4], severity="critical", people_affected=90_000, acknowledged=known),
     ]
     desk.change(incidents=made)
     page = Outline(get("/").body.decode())
     linked = [link.removeprefix("/incidents/") for link in page.links if link.startswith("/incidents/")]
-    assert linked == ["i-0005", "i-0004", "i-0002", "i-0006", "i-0001"]
+    assert linked == ["i-0005", "i-0004", "i-0002", "i-0001", "i-0006"]
     assert "900 people" in page.text
     assert "since" in page.text
+    assert "acknowledged by ana <ops>" in page.text
+
+
+def test_an_incident_shows_who_knows_of_it(get: Any, desk: FakeDesk) -> None:
+    """Acknowledgement and notes are shown with who and when, as text."""
+    known = Acknowledged("ana", "not_useful", "it is <planned>", NOW, NOW + 3600)
+    notes = (Note("bo", NOW, "see ticket 7"),)
+    desk.change(incidents=[made_incident(0, desk.published.fleet.names[0], acknowledged=known, notes=notes)])
+    text = Outline(get(INCIDENT).body.decode()).text
+    assert "Acknowledged by ana as not useful, until 2026-03-01 10:30 UTC: it is <planned>" in text
+    assert "bo: see ticket 7" in text
 
 
 def test_states_are_told_by_sign_and_word(get: Any) -> None:
