@@ -366,13 +366,17 @@ class Fleet:
 
     def _retire(self, row: int, profile: Profile, time: float) -> None:
         """Let go of the series in whose place ``profile`` comes: all of the spaces that it speaks of."""
-        model, old, rows = self.models.items[row], self.series_rows(row), self.series.rows
         spoken = {part.space for part in profile.series}
         spaces = [space for space, name in SPACE_NAMES.items() if name in spoken]
+        self._let_go(row, spaces, time, "another reference took over")
+
+    def _let_go(self, row: int, spaces: list[int], time: float, because: str) -> None:
+        """End the series of a model in ``spaces``, with their cells and their part in incidents."""
+        model, old, rows = self.models.items[row], self.series_rows(row), self.series.rows
         old = old[(rows["judging"][old] != RETIRED) & np.isin(rows["space"][old], spaces)]
         if not len(old):
             return
-        self._ended += self._end_cells(old, time, "another reference took over")
+        self._ended += self._end_cells(old, time, because)
         self.series.retire(old, model.name_hash)
         model.retired += len(old)
         model.full = False
@@ -394,11 +398,30 @@ class Fleet:
         for i in np.flatnonzero(batch.lifecycle[counted]).tolist():
             what = Lifecycle(int(batch.lifecycle[counted[i]])).name.lower()
             self.models.note(int(model[i]), float(batch.time[counted[i]]), what, "")
+            self._live(int(model[i]), float(batch.time[counted[i]]), what)
+
+    def _live(self, row: int, time: float, what: str) -> None:
+        """A model that was retrained gets a new reference; one that was retired has none, until it comes back."""
+        if what not in {"retrained", "retired"}:
+            return
+        rows = self.models.rows
+        self._let_go(row, list(SPACE_NAMES), time, f"the model was {what}")
+        rows["phase"][row], rows["from_file"][row] = Phase.LEARNING, 0
+        rows["learned"][row], rows["learn_since"][row] = 0, time
+        self.models.items[row].reference_digest = ""
+        if what == "retrained":
+            self._refer_to_file(row, time)
+            self._make_room()
 
     def _close_tick(self, end: float, blocks: OpenBlocks, closed: Closed) -> None:
         sums, moments, events = self._gather(end, blocks, closed)
         self.blocks.close(blocks)
         self.judge.extend()
+        planned = self._planned(blocks.model, end)
+        if planned.any():
+            kept = ~np.isin(self.series.rows["model"][sums.rows], blocks.model[planned])
+            sums, moments = TickSums(sums.rows[kept], sums.counts[kept], end, sums.seconds[kept]), moments[kept]
+            events[planned] = 0
         judged = self.judge.judge(sums)
         closed.n_cells += judged.n_cells
         closed.incidents += self.book.fire(self._firing(alarm) for alarm in judged.alarms)
@@ -407,6 +430,15 @@ class Fleet:
         self._learn(sums, moments)
         self._advance(blocks.model, events, end, closed)
         closed.incidents += self.book.settle(end)
+
+    def _planned(self, models: NDArray[np.int64], end: float) -> NDArray[np.bool_]:
+        """Which of ``models`` do as planned in the tick that ended at ``end``: it is neither judged nor learned."""
+        rows, planned = self.models.rows, self.models.rows["planned"][models] > 0
+        for i in np.flatnonzero(planned).tolist():
+            begin = end - float(rows["tick"][models[i]])
+            windows = self.models.items[int(models[i])].policy.planned
+            planned[i] = any(window.from_ < end and begin < window.until for window in windows)
+        return planned
 
     def _gather(
         self, end: float, blocks: OpenBlocks, closed: Closed
@@ -452,7 +484,7 @@ class Fleet:
         """Take models on in life: from learning to being judged, and to a reference that no longer changes."""
         rows = self.models.rows
         rows["learned"][models] += events
-        learned, age = rows["learned"][models], end - rows["first_time"][models]
+        learned, age = rows["learned"][models], end - rows["learn_since"][models]
         phase = rows["phase"][models]
         ready = (learned >= JUDGED_EVENTS_MIN) & (age >= JUDGED_SECONDS_MIN)
         for model in models[ready & (phase == Phase.LEARNING)].tolist():

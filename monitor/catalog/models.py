@@ -76,6 +76,8 @@ FIELDS = {
     "learned": Field(np.int64),
     "first_time": Field(np.float64, (), np.nan),
     "last_time": Field(np.float64, (), np.nan),
+    "learn_since": Field(np.float64, (), np.nan),
+    "planned": Field(np.uint8),
     "n_cells": Field(np.int32, (len(SHARES),)),
     "n_series": Field(np.int64),
     "hold": Field(np.float64),
@@ -119,7 +121,7 @@ class Models:
         """A new model; returns its row."""
         row = self.rows.add()
         self.items.append(Model(name, name_hash, policy))
-        self.rows["first_time"][row] = first_time
+        self.rows["first_time"][row] = self.rows["learn_since"][row] = first_time
         self.index.insert(name_hash or 1, row)
         self.changed.add(row)
         self.apply_policy(row)
@@ -142,6 +144,7 @@ class Models:
         self.rows["drift_auto"][row] = policy.tolerance.drift == "auto"
         self.rows["unseen_tolerance"][row] = policy.unseen_tolerance
         self.rows["cycle"][row] = policy.cycle
+        self.rows["planned"][row] = len(policy.planned) > 0
         for family in TOLERANCES:
             self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
         self.rows.touch(row)
