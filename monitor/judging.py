@@ -411,12 +411,16 @@ class Judge:
 
     def _keep_diary(self, bets: Bets, middle: NDArray[np.float64]) -> None:
         """Let a judged tick into the diaries; who learned something from them gets another null."""
+        kept = np.flatnonzero(self.seasons.links["diary"][bets.row] >= 0)
+        if not len(kept):
+            return
+        rows, place, middle = bets.row[kept], bets.place[kept], middle[kept]
         # A file says what is right, whatever the stream does: the shape of its days is asked of all of the stream.
-        from_file = self.models.rows["from_file"][self.series.rows["model"][bets.row]] > 0
-        clean = from_file | ~self.suspicious(bets.row)
-        read = self.seasons.collect(bets.row, bets.tick_s[bets.place], bets.tick_n[bets.place], middle, clean)
+        from_file = self.models.rows["from_file"][self.series.rows["model"][rows]] > 0
+        clean = from_file | ~self.suspicious(rows)
+        read = self.seasons.collect(rows, bets.tick_s[place], bets.tick_n[place], middle, clean)
         if len(read):
-            self.seasons.turned(bets.row, middle)
+            self.seasons.turned(rows, middle)
             self._follow_season(read)
 
     def _tolerance(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:

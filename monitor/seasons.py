@@ -126,16 +126,11 @@ class Seasons:
         self.links.reset(rows)
 
     def collect(self, rows: Indices, s: Array, n: Array, middle: Array, clean: NDArray[np.bool_]) -> Indices:
-        """Let a tick into the diaries of ``rows``: ``s`` (k, 9) of ``n`` values about the time ``middle`` (k,).
+        """Let a tick into the diaries of ``rows``, all of which have one.
 
-        What is not ``clean`` is kept out. Returns those of ``rows`` whose diary was read because a cycle was over.
+        ``s`` (k, 9) of ``n`` (k,) values came about the time ``middle`` (k,). What is not ``clean`` is kept out. Returns those of ``rows`` whose diary was read because a cycle was over.
         """
-        slots = self.links["diary"][rows].astype(np.int64)
-        kept = slots >= 0
-        slots, rows = slots[kept], rows[kept]
-        if not len(slots):
-            return rows
-        diary, middle = self.diaries, middle[kept]
+        slots, diary = self.links["diary"][rows].astype(np.int64), self.diaries
         hour = np.floor(middle / HOUR_SECONDS).astype(np.int64)
         fresh = np.isnan(diary["since"][slots])
         diary["since"][slots[fresh]] = hour[fresh] * HOUR_SECONDS
@@ -145,8 +140,8 @@ class Seasons:
         self._turn(slots[turned])
         dawned = hour // HOURS > diary["hour"][slots] // HOURS
         diary["hour"][slots[turned]] = hour[turned]
-        diary["s"][slots] += s[kept] * clean[kept][:, None]
-        diary["n"][slots] += n[kept] * clean[kept]
+        diary["s"][slots] += s * clean[:, None]
+        diary["n"][slots] += n * clean
         diary.stir(slots)
         cycles = np.floor((middle - diary["since"][slots]) / diary["cycle"][slots])
         due = turned & (cycles > self.links["stage"][rows])
