@@ -285,18 +285,17 @@ class Fleet:
 
     def retire(self, row: int, time: float) -> list[Incident]:
         """End the watch of a model: its cells are gone, and spend nothing; returns the incidents that this resolved."""
-        model, rows = self.models.items[row], self.series_rows(row)
-        rows = rows[self.series.rows["judging"][rows] != RETIRED]
-        resolved = self._end_cells(rows, time, "retired")
-        self.series.retire(rows, model.name_hash)
-        model.retired += len(rows)
-        model.full = False
-        # Should it answer again, that is another life: it learns anew.
-        life = {"phase": Phase.LEARNING, "learned": 0, "first_time": time}
+        self.models.note(row, time, "retired", "")
+        return self._new_life(row, time, "retired")
+
+    def _new_life(self, row: int, time: float, because: str) -> list[Incident]:
+        """Let go of all that a model was judged by; should it answer again, it learns anew."""
+        resolved = self._let_go(row, list(SPACE_NAMES), time, because)
+        life = {"phase": Phase.LEARNING, "from_file": 0, "learned": 0, "learn_since": time}
         for name, value in life.items():
             self.models.rows[name][row] = value
         self.models.rows.touch(row)
-        self.models.note(row, time, "retired", "")
+        self.models.items[row].reference_digest = ""
         return resolved
 
     def accept(self, row: int, ticks: Sequence[ClosedTick], time: float) -> list[Incident]:
@@ -368,18 +367,19 @@ class Fleet:
         """Let go of the series in whose place ``profile`` comes: all of the spaces that it speaks of."""
         spoken = {part.space for part in profile.series}
         spaces = [space for space, name in SPACE_NAMES.items() if name in spoken]
-        self._let_go(row, spaces, time, "another reference took over")
+        self._ended += self._let_go(row, spaces, time, "another reference took over")
 
-    def _let_go(self, row: int, spaces: list[int], time: float, because: str) -> None:
-        """End the series of a model in ``spaces``, with their cells and their part in incidents."""
+    def _let_go(self, row: int, spaces: list[int], time: float, because: str) -> list[Incident]:
+        """End the series of a model in ``spaces``, with their cells; returns the incidents that this resolved."""
         model, old, rows = self.models.items[row], self.series_rows(row), self.series.rows
         old = old[(rows["judging"][old] != RETIRED) & np.isin(rows["space"][old], spaces)]
         if not len(old):
-            return
-        self._ended += self._end_cells(old, time, because)
+            return []
+        resolved = self._end_cells(old, time, because)
         self.series.retire(old, model.name_hash)
         model.retired += len(old)
         model.full = False
+        return resolved
 
     def _new_version(self, row: int, time: float) -> None:
         """A version that has a reference file of its own is judged by that from its first event."""
@@ -404,11 +404,7 @@ class Fleet:
         """A model that was retrained gets a new reference; one that was retired has none, until it comes back."""
         if what not in {"retrained", "retired"}:
             return
-        rows = self.models.rows
-        self._let_go(row, list(SPACE_NAMES), time, f"the model was {what}")
-        rows["phase"][row], rows["from_file"][row] = Phase.LEARNING, 0
-        rows["learned"][row], rows["learn_since"][row] = 0, time
-        self.models.items[row].reference_digest = ""
+        self._ended += self._new_life(row, time, what)
         if what == "retrained":
             self._refer_to_file(row, time)
             self._make_room()

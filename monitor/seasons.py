@@ -128,7 +128,8 @@ class Seasons:
     def collect(self, rows: Indices, s: Array, n: Array, middle: Array, clean: NDArray[np.bool_]) -> Indices:
         """Let a tick into the diaries of ``rows``, all of which have one.
 
-        ``s`` (k, 9) of ``n`` (k,) values came about the time ``middle`` (k,). What is not ``clean`` is kept out. Returns those of ``rows`` whose diary was read because a cycle was over.
+        ``s`` (k, 9) of ``n`` (k,) values came about the time ``middle`` (k,). What is not ``clean`` is kept
+        out. Returns those of ``rows`` whose diary was read, because a day of the first cycle was over, or a cycle.
         """
         slots, diary = self.links["diary"][rows].astype(np.int64), self.diaries
         hour = np.floor(middle / HOUR_SECONDS).astype(np.int64)

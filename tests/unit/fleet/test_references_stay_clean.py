@@ -58,7 +58,7 @@ def test_a_retrained_model_learns_anew() -> None:
     old = series_named(fleet, "x")
     now = iso(LEARNED + 6)
     resolved = feed(fleet, [event(now + 1, model="m", lifecycle="retrained")], until=now).incidents
-    assert {incident.resolved_because for incident in resolved} == {"the model was retrained"}
+    assert {incident.resolved_because for incident in resolved} == {"retrained"}
     assert fleet.models.rows["phase"][0] == Phase.LEARNING
     assert hourly(fleet, shifted, range(LEARNED + 6, 3 * LEARNED)) == []
     assert fleet.models.rows["phase"][0] == Phase.GROWING
