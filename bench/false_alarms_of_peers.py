@@ -5,8 +5,8 @@
 
 The worlds are those of ``false_alarms.py``. An incident is a model and a day with an alarm; their share of all models
 and days, with its interval (Clopper-Pearson, 95 %), is scaled to 1,000 models and a week. KSWIN is slow, so it watches
-one feature of each model only. driftfdr's rule is one for the whole fleet, whatever its size, so what it gives is not scaled; it is meant
-for a model's error, and given the hourly means of features here.
+one feature of each model only. driftfdr's rule is one for the whole fleet, whatever its size, so what it gives is not
+scaled; it is meant for a model's error, and given the hourly means of features here.
 """
 
 from __future__ import annotations
