@@ -41,6 +41,7 @@ def make_fleet(config: Config) -> Fleet:
     )
     fleet.book.code_version = program_version()
     fleet.blocks.open_max = limits.open_ticks
+    fleet.outcomes.allow(limits.pending_predictions)
     return fleet
 
 

@@ -31,6 +31,9 @@ from monitor.incidents.telling import tell
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import EVENTS, PRESENT, ModelTotals, count_events, tally
+from monitor.outcomes.alarm import told
+from monitor.outcomes.outcomes import Judged as JudgedCases
+from monitor.outcomes.outcomes import Outcomes
 from monitor.tally.blocks import (
     EVENTS_IN,
     WITH_FEATURES,
@@ -136,6 +139,7 @@ class Fleet:
         self.series = Series()
         self.blocks = Blocks()
         self.judge = Judge(self.models, self.series, budget)
+        self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
         candidates = Candidates(self.models, self.series)
         attention = Attention(pages_per_team_per_day)
         self.book = Book(incidents_max, attention, budget.per_week, candidates.share, candidates.n_models)
@@ -164,6 +168,27 @@ class Fleet:
             seconds[unknown] = np.array([self.discovery.policy_of(name).tick for name in names])[inverse]
         ends: NDArray[np.float64] = (np.floor(batch.time / seconds) + 1) * seconds
         return ends
+
+    def case_dues(self, batch: EventBatch, ends: NDArray[np.float64]) -> NDArray[np.float64]:
+        """When cases that are predicted in ticks that close at ``ends`` mature, by event."""
+        hashes = np.maximum(batch.model.hash, np.uint64(1))
+        model = self.models.index.find(hashes)
+        horizon = self.models.rows["outcome_horizon"][model]
+        unknown = np.flatnonzero(model < 0)
+        if len(unknown):
+            first, inverse = np.unique(hashes[unknown], return_index=True, return_inverse=True)[1:]
+            names = (batch.string(batch.model, i) for i in unknown[first].tolist())
+            horizon[unknown] = np.array([self.discovery.policy_of(name).outcome_horizon for name in names])[inverse]
+        dues: NDArray[np.float64] = np.round(ends + horizon, 3)
+        return dues
+
+    def join(self, batch: EventBatch, dues: NDArray[np.float64], passed: NDArray[np.float64]) -> dict[str, int]:
+        """Bring events that were absorbed to their cases; how many outcomes met which fate.
+
+        By event: ``dues`` is when its case would mature, ``passed`` the event time reached before it.
+        """
+        model = self.models.index.find(np.maximum(batch.model.hash, np.uint64(1)))
+        return self.outcomes.join(batch, model, dues, passed)
 
     def absorb(self, batch: EventBatch, late: NDArray[np.bool_]) -> Absorbed:
         """Count the events of ``batch`` into their ticks; ``late`` marks those whose tick has closed."""
@@ -195,11 +220,16 @@ class Fleet:
         )
 
     def close(self, watermark: float) -> Closed:
-        """Close and judge every tick that ended at ``watermark`` or before, in the order of their ends."""
+        """Close and judge every tick that ended at ``watermark`` or before, in the order of their ends.
+
+        Cohorts that mature are judged between them, at the same moment behind them.
+        """
         closed = Closed(incidents=self._ended)
         self._ended = []
         for end, blocks in self.blocks.due(watermark):
+            self._tell_cases(self.outcomes.mature(end, inclusive=False), closed)
             self._close_tick(end, blocks, closed)
+        self._tell_cases(self.outcomes.mature(watermark, inclusive=True), closed)
         return closed
 
     def find_model(self, name: str) -> int | None:
@@ -282,6 +312,7 @@ class Fleet:
             self._apply_policy(row)
             model.retired = int(retired[model.series].sum())
         self.judge.recount()
+        self.outcomes.restored()
 
     def retire(self, row: int, time: float) -> list[Incident]:
         """End the watch of a model: its cells are gone, and spend nothing; returns the incidents that this resolved."""
@@ -519,6 +550,14 @@ class Fleet:
         """A feature that appeared has now a reference of its own: its being new is no incident any more."""
         self.series.rows["appeared"][series] = KNOWN
         closed.incidents += self._end_cells(series, end, "joined the reference")
+
+    def _tell_cases(self, judged: JudgedCases, closed: Closed) -> None:
+        """Let what matured cases showed into the incident book, in the order in which it was seen."""
+        closed.n_cells += judged.n_cells
+        for moment in judged.moments:
+            firings = [told(alarm, self.models.items[alarm.model]) for alarm in moment.alarms]
+            closed.incidents += self.book.fire(firings)
+            closed.incidents += self.book.clear(moment.cleared, moment.due)
 
     def _firing(self, alarm: CellAlarm) -> Firing:
         return tell(alarm, self.models, self.series)

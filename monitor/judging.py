@@ -88,7 +88,12 @@ def question(detector: Detector) -> Question:
 
 def state_fields(detector: Detector) -> dict[str, Field]:
     """The state of one cell of ``detector``, as arrays by series row."""
-    k, c = question(detector).components, detector.cuts
+    return cell_fields(question(detector))
+
+
+def cell_fields(asked: Question) -> dict[str, Field]:
+    """The state of one cell that bets on ``asked``."""
+    k, c = asked.components, asked.cuts
     return {
         "applies": Field(np.uint8, still=True),
         "firing": Field(np.uint8, (), IDLE),
@@ -181,7 +186,7 @@ class Judge:
     def recount(self) -> None:
         """Count the cells of every share again, after the state was loaded."""
         self.models.rows["n_cells"][: len(self.models)] = 0
-        self.n_cells = dict.fromkeys(SHARES, 0)
+        self.n_cells.update(dict.fromkeys(SHARES, 0))
         everything = np.arange(len(self.series.rows))
         for detector in DETECTORS:
             applies = self.states[detector.name]["applies"][: len(everything)].astype(np.int32)

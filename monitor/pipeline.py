@@ -232,14 +232,17 @@ class Pipeline:
         # What a duplicate moved the watermark on to closes ticks behind the event that follows it.
         closed = np.concatenate([[self._closed], marks[:-1]])
         turns = self.fleet.discovery.turns(batch)
-        for start, stop in _stretches(marks, closed, ends, self.fleet.blocks.ends(), turns):
+        dues = self.fleet.case_dues(batch, ends)
+        for start, stop in _stretches(marks, closed, ends, self._open_ends(dues, ends, float(marks[-1])), turns):
             first = start
             while first < stop:
                 # So many at a time as cannot open more ticks than there may be.
                 last = min(stop, first + (self.fleet.blocks.room or len(batch)))
                 with self._stage("tally"):
-                    late = ends[first:last] <= np.maximum(previous[first:last], self._gave_way)
-                    self._count_absorbed(self.fleet.absorb(batch.part(first, last), late))
+                    stretch, passed = batch.part(first, last), np.maximum(previous[first:last], self._gave_way)
+                    self._count_absorbed(self.fleet.absorb(stretch, ends[first:last] <= passed))
+                with self._stage("outcomes"):
+                    self._count_fates(self.fleet.join(stretch, dues[first:last], passed))
                 self._close(float(marks[last - 1]))
                 self._give_way()
                 first = last
@@ -256,6 +259,14 @@ class Pipeline:
             self._gave_way = oldest
             self._metrics.ticks_closed_early.inc()
             self._close(oldest)
+
+    def _open_ends(self, dues: NDArray[np.float64], ends: NDArray[np.float64], until: float) -> NDArray[np.float64]:
+        """When, up to ``until``, ticks may close and cases mature, those that the batch itself opens among them.
+
+        A case is remembered for as long again as it took to mature.
+        """
+        new = np.concatenate([dues, np.round(2.0 * dues - ends, 3)])
+        return np.concatenate([self.fleet.blocks.ends(), self.fleet.outcomes.pending.dues(until), new[new <= until]])
 
     def _close(self, watermark: float) -> None:
         self._closed = max(self._closed, watermark)
@@ -303,6 +314,8 @@ class Pipeline:
             self._close(time.run_on(self._clock.monotonic() - heard - time.lateness))
 
     def _due(self) -> bool:
+        if self.fleet.outcomes.pending.crowded:
+            return True
         if math.isinf(self._pace.commit):
             return False
         waited, took = self._clock.monotonic() - self._committed_at, self._commit_took
@@ -336,6 +349,12 @@ class Pipeline:
         self._metrics.limits_turned_away.labels("features").inc(absorbed.values_turned_away)
         self._metrics.limits_turned_away.labels("open_ticks").inc(absorbed.ticks_turned_away)
         self._metrics.limits_turned_away.labels("categories").inc(absorbed.categories_turned_away)
+
+    def _count_fates(self, fates: Mapping[str, int]) -> None:
+        for fate, n in fates.items():
+            if n:
+                self._metrics.outcomes.labels(fate).inc(n)
+        self._metrics.limits_turned_away.labels("pending_predictions").inc(fates["no_room"])
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

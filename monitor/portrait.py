@@ -23,6 +23,7 @@ from monitor.kernels.tally import (
     PRESENT,
     TYPE,
 )
+from monitor.outcomes.document import performance_document
 from monitor.stats.distances import debiased_psi, wasserstein
 from monitor.stats.power import ticks_to_alarm_one_sample
 from monitor.status import MODEL_STATES
@@ -51,7 +52,7 @@ def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
         "reference": {"digest": model.reference_digest or None, "source": _source(model.reference_digest)},
         "features": features,
         "associations": [],
-        "performance": None,
+        "performance": performance_document(fleet.outcomes, fleet.models, row),
         "blind_spots": _blind_spots(fleet, row, series),
     }
 

@@ -29,6 +29,7 @@ from monitor.ingest.source import Source
 from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
 from monitor.portrait import model_document
 from monitor.status import MODEL_STATES
+from monitor.store.cases import TemporaryCases
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import Metrics
 
@@ -82,10 +83,11 @@ class _Nowhere:
 
 
 class _Collected:
-    """Keeps what a replay says until its end, and nothing else: it has no store to come back to."""
+    """Keeps what a replay says until its end, and cases that memory has no room for; no store to come back to."""
 
     def __init__(self) -> None:
         self.incidents: dict[str, Incident] = {}
+        self.cases = TemporaryCases()
 
     def save(
         self,
@@ -97,6 +99,7 @@ class _Collected:
     ) -> None:
         """Keep the newest state of each incident."""
         self.incidents.update((incident.id, incident) for incident in incidents)
+        self.cases.relieve(fleet.outcomes.pending)
 
 
 def replay(
@@ -121,11 +124,16 @@ def replay(
         Surroundings(clock, Metrics(), _Nowhere(), collected, told=lambda _incidents: None),
         Pace(commit=_KEPT_SECONDS, future=_FUTURE_SECONDS, batch_records=batch_records),
     )
-    while not source.finished():
-        progress(pipeline.turn())
-        beside(pipeline)
-    horizon = max((model.policy.outcome_horizon for model in fleet.models.items), default=0.0)
-    pipeline.finish(config.clock.lateness + horizon)
+    try:
+        while not source.finished():
+            progress(pipeline.turn())
+            beside(pipeline)
+        # A cohort is a whole tick, which ends up to its length behind the newest event.
+        policies = [model.policy for model in fleet.models.items]
+        horizon = max((policy.outcome_horizon + policy.tick for policy in policies), default=0.0)
+        pipeline.finish(config.clock.lateness + horizon)
+    finally:
+        collected.cases.close()
     incidents = sorted(collected.incidents.values(), key=lambda i: (i.fired_time, i.model, i.alertname, i.id))
     totals = pipeline.totals
     return Replayed(

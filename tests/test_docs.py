@@ -26,6 +26,9 @@ from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector
 from monitor.events.columns import Reason, Space
 from monitor.kernels import tally
+from monitor.outcomes import pending
+from monitor.outcomes.joining import FATES
+from monitor.outcomes.measures import MEASURES
 from monitor.stats.bounds import null_edge
 from monitor.store import checkpoint, sums, ticklog
 
@@ -39,6 +42,8 @@ README, ARCHITECTURE, STORE = TEXTS["README.md"], TEXTS["docs/architecture.md"],
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "detectors").glob("*.md")}
 DETECTOR = {detector.name: detector for detector in DETECTORS}
+OF_CASES = {"performance": "ModelPerformanceDegraded", "calibration": "ModelCalibrationShift"}
+"""Questions that are asked of matured cases, and the alert of each."""
 SECTIONS = ("Question", "Formula", "Null and tolerance", "Effect", "What it cannot see", "When it fires")
 TOLERANCE = 0.02
 NATS = 20.0
@@ -46,7 +51,7 @@ NATS = 20.0
 
 def test_every_detector_has_its_page() -> None:
     """Each detector of the table has a page, and no page is of a detector that is not there."""
-    assert PAGES.keys() == DETECTOR.keys()
+    assert PAGES.keys() == DETECTOR.keys() | OF_CASES.keys()
 
 
 @pytest.mark.parametrize("name", sorted(DETECTOR))
@@ -59,6 +64,24 @@ def test_a_page_answers_the_same_questions(name: str) -> None:
     assert f"share\n`{detector.share}`" in page or f"share `{detector.share}`" in page
     assert f"`tolerance.{detector.tolerance}`" in page
     assert f"\n`{detector.effect}`: " in page
+
+
+@pytest.mark.parametrize(("name", "alert"), OF_CASES.items())
+def test_a_page_of_cases_answers_the_same_questions(name: str, alert: str) -> None:
+    """As of a detector of series: the same sections, its alert, and a runbook for that."""
+    page = PAGES[name]
+    assert page.startswith(f"# {name}\n")
+    assert tuple(re.findall(r"^## (.*)$", page, flags=re.MULTILINE)) == SECTIONS
+    assert f"Alert `{alert}`. Budget share `performance`, tolerance `tolerance.{name}`." in page
+    assert f"\n### {alert}\n" in TEXTS["docs/operations.md"]
+
+
+def test_every_fate_of_an_outcome_is_explained() -> None:
+    """events.md has a row for each fate, and none for another; so has the page of performance for each measure."""
+    told = [row[2] for row in rows(TEXTS["docs/events.md"], "| fate |")[2:]]
+    assert set(re.findall(r"`(\w+)`", " ".join(told))) == set(FATES)
+    assert [row[0].strip("`") for row in rows(PAGES["performance"], "| measure |")[2:]] == [m.name for m in MEASURES]
+    assert all(f"`{measure.effect}`" in PAGES["performance"] for measure in MEASURES)
 
 
 def rows(page: str, head: str) -> list[list[str]]:
@@ -286,7 +309,7 @@ def test_the_keys_of_the_store_are_those_that_are_written() -> None:
     told = {row[0].split("`")[1] for row in rows(STORE, "| key |")[2:]}
     constants = {value for name, value in vars(checkpoint).items() if re.fullmatch("_[A-Z]+", name)}
     written = {value for value in constants if isinstance(value, bytes)} | {ticklog._PREFIX}
-    assert told == {key.decode() for key in written}
+    assert told == {key.decode() for key in written | {pending.CASE_PREFIX, pending.DUE_PREFIX}}
 
 
 def test_the_levels_of_the_tick_log_are_those_that_are_kept() -> None:

@@ -100,3 +100,4 @@ class LimitSettings(Settings):
     name_bytes: Count = Field(default=1_024, le=65_536)
     open_incidents: Count = 10_000
     open_ticks: Count = Field(default=200_000, ge=1_000)
+    pending_predictions: Count = 50_000_000

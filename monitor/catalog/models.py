@@ -16,7 +16,10 @@ from monitor.kernels.table import Table, mix_one
 
 SHARES = ("drift", "quality", "performance", "fairness")
 """The kinds among which the false-alarm budget is shared."""
-TOLERANCES: tuple[Literal["drift", "quality"], ...] = ("drift", "quality")
+TOLERANCES: tuple[Literal["drift", "quality", "performance", "calibration"], ...] = (
+    *("drift", "quality"),
+    *("performance", "calibration"),
+)
 """Families of detectors that have a tolerance of their own in a policy."""
 FACTS_MAX = 200
 """Facts kept of one model's life; the oldest go first."""
@@ -82,6 +85,8 @@ FIELDS = {
     "n_series": Field(np.int64),
     "hold": Field(np.float64),
     "keep_firing": Field(np.float64),
+    "outcome_horizon": Field(np.float64, (), 86400.0),
+    "learn_events_min": Field(np.int64),
     "learn_events": Field(np.int64),
     "learn_for": Field(np.float64),
     **{f"tolerance_{family}": Field(np.float64) for family in TOLERANCES},
@@ -139,6 +144,8 @@ class Models:
         self.rows["tick"][row] = policy.tick
         self.rows["hold"][row] = policy.hold
         self.rows["keep_firing"][row] = max(policy.keep_firing, _KEEP_FIRING_TICKS * policy.tick)
+        self.rows["outcome_horizon"][row] = policy.outcome_horizon
+        self.rows["learn_events_min"][row] = policy.learn.events_min
         self.rows["learn_events"][row] = policy.learn.events
         self.rows["learn_for"][row] = max(policy.learn.for_, *policy.season, 0.0)
         self.rows["drift_auto"][row] = policy.tolerance.drift == "auto"

@@ -45,6 +45,8 @@ DRIFT_FLOOR = 0.02
 DRIFT_UNSEEN = 0.2
 """What it comes to before a model was seen through a whole week: a season takes most features no further."""
 WEEK_SECONDS = 7 * 86400.0
+CALIBRATION_LOGITS = 0.1
+"""What ``tolerance.calibration`` is if it is not said: a shift of the outcome's log-odds given the score."""
 
 RESOLVED_MAX = 32_768
 COMBINATIONS_MAX = 4_096
@@ -72,7 +74,10 @@ def _auto_or_share(value: object) -> object:
 
 
 class Tolerance(Settings):
-    """``[models.tolerance]``: what is too small to matter, in the unit of each effect; ``None`` is ``performance``."""
+    """``[models.tolerance]``: what is too small to matter, in the unit of each effect.
+
+    ``None`` is ``performance``, but of ``calibration``, which is in logits, :data:`CALIBRATION_LOGITS`.
+    """
 
     drift: Annotated[float | Literal["auto"], BeforeValidator(_auto_or_share)] = "auto"
     impact_ratio: float = Field(default=0.8, gt=0, le=1)
@@ -240,6 +245,8 @@ class Policy(Settings):
         """
         if self.tolerance.drift == "auto" and family == "drift":
             return DRIFT_FLOOR
+        if self.tolerance.calibration is None and family == "calibration":
+            return CALIBRATION_LOGITS
         value: float | None = getattr(self.tolerance, family)
         return self.tolerance.performance if value is None else value
 

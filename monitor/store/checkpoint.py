@@ -111,6 +111,7 @@ class Checkpoint:
         self._save_duplicates(fleet, writes)
         self._save_audit(fleet, writes)
         self._log.append(ticks, writes)
+        fleet.outcomes.pending.save(writes)
         writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions, self.topic_ids)))
         self._database.commit(writes)
 
@@ -122,6 +123,7 @@ class Checkpoint:
         StoreError
             The store was written in another format, or is damaged; the message says what is wrong.
         """
+        fleet.outcomes.pending.attach(self._database)
         raw = self._database.get(_HEAD)
         if raw is None:
             if any(key != _OWNER for key, _ in self._database.scan(b"", b"\xff")):
@@ -264,6 +266,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         "diaries": fleet.judge.seasons.diaries,
         "profiles": fleet.judge.seasons.profiles,
         **{f"cells.{name}": state for name, state in fleet.judge.states.items()},
+        **fleet.outcomes.tables(),
     }
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import AccessType, BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from monitor.errors import StoreError
 
 _BUFFER_BYTES = 32 << 20
 """What RocksDB collects in memory before it writes a file."""
+_BLOOM_BITS = 10
+"""Bits a key of the filters that tell, mostly without reading a file, that a case is new."""
 
 
 class Writes:
@@ -53,6 +55,9 @@ class Database:
         options.set_write_buffer_size(_BUFFER_BYTES)
         options.set_max_write_buffer_number(3)
         options.set_max_background_jobs(2)
+        table = BlockBasedOptions()
+        table.set_bloom_filter(_BLOOM_BITS, False)
+        options.set_block_based_table_factory(table)
         self._path = path
         try:
             if to_look:
@@ -73,6 +78,12 @@ class Database:
         except Exception as error:  # as above: a block whose checksum is wrong, a file that is gone
             raise StoreError(f"{self._path}: the store cannot be read: {error}") from error
         return value
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values of ``keys``, in their order."""
+        wanted: list[str | int | float | bytes | bool] = [*keys]
+        values: Any = self._db.get(wanted) if keys else []
+        return list(values)
 
     def scan(self, first: bytes, last: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values from ``first`` on, short of ``last``, in order."""

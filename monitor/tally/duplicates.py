@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.events.columns import EventBatch, Part
+from monitor.events.columns import EventBatch, Part, Space
 from monitor.kernels.hashing import mix
 from monitor.kernels.remember import Keys, KeySet, remember
 
@@ -26,8 +26,13 @@ for _number, _part in reversed(list(enumerate(_KINDS, 1))):
 
 
 def keys_of(batch: EventBatch) -> Keys:
-    """A 64-bit key of each event's model, id and kind, shape ``(n,)``; 0 where it has no id."""
+    """A 64-bit key of each event's model, id and kind, shape ``(n,)``; 0 where it has no id.
+
+    Another outcome for the same id is no duplicate: what becomes of it is for those to say who join outcomes.
+    """
     keys = mix(mix(batch.model.hash, batch.id.hash), _KIND_OF[batch.parts])
+    told = np.flatnonzero(batch.space == Space.OUTCOME)
+    keys[batch.event[told]] = mix(keys[batch.event[told]], batch.text.hash[told])
     np.maximum(keys, np.uint64(1), out=keys)
     keys[batch.id.length == 0] = 0
     return keys

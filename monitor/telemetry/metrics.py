@@ -22,6 +22,7 @@ from prometheus_client.exposition import choose_encoder
 from monitor.events.columns import Reason
 from monitor.incidents.attention import waits
 from monitor.incidents.incident import Incident
+from monitor.outcomes.joining import FATES
 from monitor.status import MODEL_STATES, Status
 from monitor.telemetry.families import BatchHistogram, Entry, Samples, Table
 
@@ -129,6 +130,7 @@ class Metrics:
         self.keys_forgotten_early = self._counter(
             "dedupe_keys_forgotten_early_total", "Events that the capacity made forget before the horizon had passed."
         )
+        self.outcomes = self._counter("outcomes_total", "What became of outcomes, and of cases without one.", "fate")
         self.lost_records = self._counter(
             "lost_records_total", "Records that Kafka had deleted before they were read (retention)."
         )
@@ -144,6 +146,7 @@ class Metrics:
             "limits_turned_away_total", "What a limit turned away: new names, cases, connections.", "limit"
         )
         _start_at_zero(self.dead_letters, REASONS)
+        _start_at_zero(self.outcomes, FATES)
         _start_at_zero(self.limits_turned_away, LIMITS)
 
     def _make_judging(self) -> None:

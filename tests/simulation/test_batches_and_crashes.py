@@ -5,22 +5,33 @@ from __future__ import annotations
 import json
 import random
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fleets.build import DAY, START, event, replayed, write_lines
+from fleets.build import DAY, HOUR, START, event, replayed, write_lines
 from unit.pipeline.stage import Stage
 
 from monitor.catalog.profile import Profile, number_series, save
 from monitor.config import load
 from monitor.incidents.document import incident_document
+from monitor.outcomes import pending
+from monitor.outcomes.joining import FATES
 from monitor.portrait import model_document
 from monitor.replay import Replayed, write_documents
 
 MODELS = ("plain", "swings", "versions", "rare", "daily")
+ANSWERS = 1600
 DAYS = 5
+NOT_IN_THE_STORY = (
+    *("repeated", "no_room"),
+    "repeated_predictions",
+    "late_predictions",
+    "parts_without_prediction",
+    "attributes_turned_away",
+)
 
 
 def story(again: float = 0.05) -> list[bytes]:
@@ -61,7 +72,29 @@ def story(again: float = 0.05) -> list[bytes]:
             if retry.random() < again and model != "rare":
                 lines.append((came + retry.choice([0.0, 40.0, 30_000.0]), line))
         lines += [(START + DAY * (m + 0.5), b"{broken")]
+    lines += answers(rng)
     return [line for _, line in sorted(lines)]
+
+
+def answers(rng: np.random.Generator) -> list[tuple[float, bytes]]:
+    """A model that gets outcomes, of all kinds and in every order, and is more often wrong from the fourth day on."""
+    lines: list[tuple[float, bytes]] = []
+    for i, t in enumerate(np.sort(rng.uniform(START, START + DAYS * DAY, ANSWERS)).tolist()):
+        label, score = bool(rng.random() < 0.4), round(rng.random(), 3)
+        wrong = rng.random() < (0.5 if t > START + 3 * DAY else 0.1)
+        delay = float(rng.exponential(2.5 * HOUR)) if i % 23 else -600.0
+        truth = label != wrong
+        known = {"id": f"a{i}", "model": "answers"}
+        lines.append((t, event(round(t, 3), {"x": i % 7}, prediction={"label": label, "score": score}, **known)))
+        if i % 3 == 0:
+            lines.append((t + rng.uniform(-900, 900), event(t, sensitive={"sex": "FM"[i % 2]}, **known)))
+        if i % 11:
+            lines.append((t + delay, event(round(t + delay, 3), outcome=truth, value=float(i % 5), **known)))
+        if i % 13 == 0:
+            lines.append((t + delay + HOUR, event(round(t + delay + HOUR, 3), outcome=i % 2 == 0, **known)))
+        if i % 50 == 0:
+            lines.append((t, event(t, outcome=1, model="answers", id=f"nobody{i}")))
+    return lines
 
 
 def config(directory: Path) -> str:
@@ -85,6 +118,11 @@ reference = "file:{directory}/{{model}}-{{version}}.mwref"
 match = "daily"
 tick = "1d"
 hold = "1h"
+[[models]]
+match = "answers"
+outcome_horizon = "6h"
+favourable = ["1"]
+positive = "1"
 """
 
 
@@ -112,7 +150,9 @@ def test_the_story_tells_something(undisturbed) -> None:
     """The fleet that the other tests compare has incidents of several kinds, late events and dead letters."""
     _, _, _, whole = undisturbed
     alertnames = {incident["alertname"] for incident in whole["incidents"]}
-    assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality"}
+    assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelPerformanceDegraded"}
+    fates = json.loads(whole["answers.json"])["performance"]["fates"]
+    assert min(fates[name] for name in FATES if name not in NOT_IN_THE_STORY) > 0
     assert {incident["state"] for incident in whole["incidents"]} == {"firing", "resolved"}
     assert len(whole["incidents"]) >= 6
     assert whole["summary"]["late"] > 0
@@ -137,6 +177,18 @@ def test_any_batch_size(undisturbed, size: int, tmp_path: Path) -> None:
     directory, text, file, whole = undisturbed
     again = said(replayed(directory, text, file, batch_records=size), tmp_path / "out")
     assert json.dumps(again) == json.dumps(whole)
+
+
+def test_little_memory_for_cases(undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay that has to put cases into a store on its way says the same, and leaves nothing behind."""
+    directory, text, file, whole = undisturbed
+    monkeypatch.setattr(pending, "BUFFERED_MAX", 50)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = len(list(tmp_path.iterdir()))
+    again = said(replayed(directory, text, file), tmp_path / "out")
+    assert json.dumps(again) == json.dumps(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert made == 0
 
 
 def test_several_files(undisturbed, lines: list[bytes], tmp_path: Path) -> None:
@@ -177,7 +229,10 @@ def everything(stage: Stage) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_anywhere(undisturbed, seed: int, tmp_path: Path) -> None:
-    """A daemon killed again and again between commits ends with the same incidents, totals and tick log."""
+    """A daemon killed again and again between commits ends with the same incidents, totals and tick log.
+
+    Half of them have memory for few cases only, so that most cases are read from the store.
+    """
     directory, _, file, _ = undisturbed
     settings = load(directory / "config.toml", {})
     whole = Stage(settings, [file], tmp_path / "whole")
@@ -188,6 +243,7 @@ def test_killed_anywhere(undisturbed, seed: int, tmp_path: Path) -> None:
     kills = 0
     while True:
         stage = Stage(settings, [file], tmp_path / "killed", batch_records=rng.choice([1, 50, 100, 300]))
+        stage.fleet.outcomes.pending.buffered_max = [40, 100_000][seed % 2]
         turns = None if kills > 15 else rng.randint(0, 12)
         if stage.run(turns=turns, commit_every=rng.randint(1, 5)):
             break

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from monitor.catalog.policies import DRIFT_FLOOR, RESOLVED_MAX, Clause, Policies, Policy
+from monitor.catalog.policies import CALIBRATION_LOGITS, DRIFT_FLOOR, RESOLVED_MAX, Clause, Policies, Policy
 from monitor.config import Config
 
 Load = Callable[..., Config]
@@ -120,9 +120,10 @@ def test_tolerances_fall_back_to_performance() -> None:
     """A family without a tolerance of its own has that of performance, and automatic drift begins at its floor."""
     policy = policies(("*", {"tolerance": {"performance": 0.04, "volume": 0.2}})).resolve("m")
     assert policy.tolerance_of("drift") == DRIFT_FLOOR
-    assert [policy.tolerance_of(family) for family in ("quality", "calibration", "association", "label_gap")] == [
-        0.04
-    ] * 4
+    assert [policy.tolerance_of(family) for family in ("quality", "association", "label_gap")] == [0.04] * 3
+    assert policy.tolerance_of("calibration") == CALIBRATION_LOGITS
+    own = policies(("*", {"tolerance": {"calibration": 0.3}})).resolve("m")
+    assert own.tolerance_of("calibration") == 0.3
     assert (policy.tolerance_of("volume"), policy.tolerance_of("impact_ratio"), policy.tolerance_of("error_gap")) == (
         0.2,
         0.8,

@@ -1,0 +1,1 @@
+"""Predictions meet their outcomes, and what is mature is judged: errors, losses, calibration."""

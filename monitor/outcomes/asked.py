@@ -1,0 +1,104 @@
+"""What policies say of outcomes, as arrays by model and as a table of classes, so that batches are asked at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models
+from monitor.catalog.policies import Policy
+from monitor.catalog.rows import Field, Rows
+from monitor.events.columns import Space
+from monitor.kernels.hashing import hash64
+from monitor.kernels.table import Table, mix, mix_one
+
+FAVOURABLE, MERITS, POSITIVE, SCORED, FALSE = 1, 2, 4, 8, 16
+"""What a class is to a model: a favourable decision, an outcome that merits it, the class of precision and recall,
+the class whose probability a score is; the other one of a pair of which nobody said more."""
+
+_FIELDS = {
+    "threshold": Field(np.float64, (), np.nan),
+    "above": Field(bool),
+    "says_favourable": Field(bool),
+    "says_merits": Field(bool),
+    "says_positive": Field(bool),
+    "says_scored": Field(bool),
+    "missing": Field(np.uint64),
+    "false_positive": Field(np.float64),
+    "false_negative": Field(np.float64),
+    "all_sensitive": Field(bool),
+    "favourable_only": Field(bool),
+    "limit_error_rate": Field(np.float64, (), np.nan),
+    "limit_loss": Field(np.float64, (), np.nan),
+    "limit_cost": Field(np.float64, (), np.nan),
+}
+_ATTRIBUTE_SPACES = (Space.SENSITIVE, Space.FEATURE, Space.SEGMENT)
+
+
+def class_hash(name: str) -> int:
+    """The hash under which a class stands in columns."""
+    return hash64(name.encode())
+
+
+class Asked:
+    """Policies by model row: ``rows`` holds the arrays, :meth:`classes` what a class is, :meth:`wanted` attributes."""
+
+    def __init__(self, models: Models) -> None:
+        self.rows = Rows(_FIELDS)
+        self._models = models
+        self._classes = Table()
+        self._names = Table()
+
+    def extend(self) -> None:
+        """Read the policies of models that are new."""
+        for row in range(len(self.rows), len(self._models)):
+            self.rows.add()
+            self._read(row, self._models.items[row].policy)
+
+    def read_again(self) -> None:
+        """Read all policies anew, after they changed."""
+        self.rows, self._classes, self._names = Rows(_FIELDS), Table(), Table()
+        self.extend()
+
+    def classes(self, model: NDArray[np.int32], names: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """What each class is to its model: bits, 0 for nothing special."""
+        return np.maximum(self._classes.find(mix(model.astype(np.uint64) + np.uint64(1), names)), 0)
+
+    def wanted(self, model: NDArray[np.int32], space: NDArray[np.uint8], name: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which entries are attributes that cases carry: sensitive ones, and those that explain."""
+        wanted: NDArray[np.bool_] = (space == Space.SENSITIVE) & self.rows["all_sensitive"][model]
+        some = np.flatnonzero(np.isin(space, _ATTRIBUTE_SPACES)) if len(self._names) else np.zeros(0, np.int64)
+        wanted[some] |= self._names.find(mix(model[some].astype(np.uint64) + np.uint64(1), name[some])) >= 0
+        return wanted
+
+    def _read(self, row: int, policy: Policy) -> None:
+        rows, costs, limits = self.rows, policy.costs, policy.limits
+        rows["threshold"][row] = np.nan if policy.decision_threshold is None else policy.decision_threshold
+        rows["above"][row] = policy.favourable_when == "above"
+        rows["missing"][row] = 0 if policy.missing_outcome == "unknown" else class_hash(policy.missing_outcome)
+        rows["false_positive"][row], rows["false_negative"][row] = costs.false_positive, costs.false_negative
+        rows["all_sensitive"][row] = policy.sensitive is None
+        rows["favourable_only"][row] = policy.outcomes_observed == "favourable"
+        for name, limit in (("error_rate", limits.error_rate), ("loss", limits.loss), ("cost", limits.cost)):
+            rows[f"limit_{name}"][row] = np.nan if limit is None else limit
+        positive = () if policy.positive is None else (policy.positive,)
+        scored = policy.favourable_outcomes or positive
+        rows["says_favourable"][row] = bool(policy.favourable)
+        rows["says_merits"][row] = bool(policy.favourable_outcomes)
+        rows["says_positive"][row] = bool(positive)
+        rows["says_scored"][row] = bool(scored)
+        meanings = (
+            (FAVOURABLE, policy.favourable),
+            (MERITS, policy.favourable_outcomes),
+            (POSITIVE, positive),
+            (SCORED, scored or ("1",)),
+            (FALSE, ("0",)),
+        )
+        bits: dict[str, int] = {}
+        for bit, names in meanings:
+            for name in names:
+                bits[name] = bits.get(name, 0) | bit
+        for name, value in bits.items():
+            self._classes.insert(mix_one(row + 1, class_hash(name)), value)
+        for name in (*(policy.sensitive or ()), *policy.explain_by):
+            self._names.insert(mix_one(row + 1, hash64(name.encode())), row)

@@ -1,0 +1,289 @@
+"""The parts of a case find one another by id, in whatever order they come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.events.columns import EventBatch, Part, Space, ValueType
+from monitor.kernels.hashing import hash64
+from monitor.kernels.table import mix
+from monitor.outcomes.asked import SCORED, Asked
+from monitor.outcomes.case import CLOSED, HAS_OUTCOME, HAS_PREDICTION, OPEN, blank
+from monitor.outcomes.pending import Pending
+
+FATES = (
+    "joined",
+    "before_prediction",
+    "repeated",
+    "changed",
+    "after_horizon",
+    "without_prediction",
+    "repeated_predictions",
+    "late_predictions",
+    "parts_without_prediction",
+    "attributes_turned_away",
+    "no_room",
+)
+"""What can become of an outcome, of a prediction that cannot count, and of parts that find none: docs/events.md."""
+_FATE = {name: i for i, name in enumerate(FATES)}
+_LABEL, _SCORE, _VALUE = (np.uint64(hash64(name)) for name in (b"label", b"score", b"value"))
+_JOINED_PARTS = Part.PREDICTION | Part.OUTCOME | Part.SENSITIVE
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Brought:
+    """What ``n`` events bring to their cases: arrays of shape ``(n,)``; attributes are entries, by ``of`` their event.
+
+    ``due`` is when a case of such an event matures, ``passed`` the event time that was reached before it.
+    """
+
+    key: NDArray[np.uint64]
+    model: NDArray[np.int32]
+    time: NDArray[np.float64]
+    due: NDArray[np.float64]
+    passed: NDArray[np.float64]
+    parts: NDArray[np.uint16]
+    entity: NDArray[np.uint64]
+    money: NDArray[np.float64]
+    predicted: NDArray[np.uint64]
+    score: NDArray[np.float64]
+    value: NDArray[np.float64]
+    outcome: NDArray[np.uint64]
+    outcome_number: NDArray[np.float64]
+    of: Indices
+    name: NDArray[np.uint64]
+    text: NDArray[np.uint64]
+    kind: NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class Fates:
+    """Who met what: models by fate, and the outcomes that came to a prediction or were taken from it."""
+
+    models: dict[str, list[NDArray[np.int32]]] = field(default_factory=lambda: {name: [] for name in FATES})
+    let_in: list[NDArray[np.int32]] = field(default_factory=list)
+    early: list[tuple[NDArray[np.int32], NDArray[np.bool_], int]] = field(default_factory=list)
+
+    def add(self, name: str, models: NDArray[np.int32]) -> None:
+        """Note that one case of each of ``models`` met ``name``."""
+        if len(models):
+            self.models[name].append(models)
+
+
+def brought(
+    batch: EventBatch,
+    model: NDArray[np.int32],
+    due: NDArray[np.float64],
+    passed: NDArray[np.float64],
+    asked: Asked,
+) -> Brought | None:
+    """The events of ``batch`` that have to do with cases, or ``None`` where there are none.
+
+    ``model`` (rows, -1: not let in), ``due`` and ``passed`` are by event.
+    """
+    identified = (batch.id.length > 0) & (model >= 0)
+    if not identified.any():
+        return None
+    attribute = identified[batch.event] & (batch.type <= ValueType.BOOL) & (batch.type > ValueType.NULL)
+    attribute &= asked.wanted(model[batch.event], batch.space, batch.name.hash)
+    concerned = identified & ((batch.parts & int(_JOINED_PARTS)) > 0)
+    concerned[batch.event[attribute]] = True
+    chosen = np.flatnonzero(concerned)
+    if not len(chosen):
+        return None
+    place = np.full(len(batch), -1, np.int64)
+    place[chosen] = np.arange(len(chosen))
+    entries = np.flatnonzero(attribute)
+    number = batch.type[entries] == ValueType.NUMBER
+    texts = np.where(number, batch.number[entries].view(np.uint64), batch.text.hash[entries])
+    return Brought(
+        key=mix(batch.model.hash[chosen], batch.id.hash[chosen]),
+        model=model[chosen],
+        time=batch.time[chosen],
+        due=np.round(due[chosen], 3),
+        passed=passed[chosen],
+        parts=batch.parts[chosen],
+        entity=batch.entity.hash[chosen] * (batch.entity.length[chosen] > 0),
+        money=batch.value[chosen],
+        **_answers(batch, place, len(chosen), model, asked),
+        of=place[batch.event[entries]],
+        name=batch.name.hash[entries],
+        text=texts,
+        kind=batch.type[entries],
+    )
+
+
+def _answers(batch: EventBatch, place: Indices, n: int, model: NDArray[np.int32], asked: Asked) -> dict[str, NDArray]:  # type: ignore[type-arg]
+    """Predicted class, score and value, and the outcome, of the ``n`` events that have a ``place``."""
+    predicted, outcome = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
+    score, value, outcome_number = (np.full(n, np.nan) for _ in range(3))
+    at = place[batch.event]
+    prediction, name = (batch.space == Space.PREDICTION) & (at >= 0), batch.name.hash
+    for wanted, column, source in (
+        (prediction & (name == _LABEL), predicted, batch.text.hash),
+        (prediction & (name == _VALUE), value, batch.number),
+        ((batch.space == Space.OUTCOME) & (at >= 0), outcome, batch.text.hash),
+        ((batch.space == Space.OUTCOME) & (at >= 0), outcome_number, batch.number),
+    ):
+        column[at[wanted]] = source[wanted]
+    scores = np.flatnonzero((batch.space == Space.CLASS_SCORE) & (at >= 0) & (batch.type == ValueType.NUMBER))
+    own = scores[(asked.classes(model[batch.event[scores]], name[scores]) & SCORED) > 0]
+    score[at[own]] = batch.number[own]
+    own = np.flatnonzero(prediction & (name == _SCORE))
+    score[at[own]] = batch.number[own]
+    return {
+        "predicted": predicted,
+        "score": score,
+        "value": value,
+        "outcome": outcome,
+        "outcome_number": outcome_number,
+    }
+
+
+def join(pending: Pending, b: Brought) -> Fates:
+    """Bring every event of ``b`` to its case, events of one case in their order."""
+    fates = Fates()
+    order = np.argsort(b.key, kind="stable")
+    keys = b.key[order]
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    rank = np.arange(len(keys)) - np.repeat(starts, np.diff(np.append(starts, len(keys))))
+    for turn in range(int(rank.max(initial=-1)) + 1):
+        _round(pending, b, np.sort(order[rank == turn]), fates)
+    return fates
+
+
+def _round(pending: Pending, b: Brought, events: Indices, fates: Fates) -> None:
+    """One event of each case at most."""
+    rows = pending.find(b.key[events])
+    fresh = (rows < 0) & (b.due[events] > b.passed[events])
+    lost = events[(rows < 0) & ~fresh]
+    _turn_away(b, lost, fates)
+    admitted = np.flatnonzero(fresh)[: pending.room]
+    fates.add("no_room", b.model[events[np.flatnonzero(fresh)[pending.room :]]])
+    rows[admitted] = _let_in(pending, b, events[admitted], fates)
+    kept = rows >= 0
+    rows, events = rows[kept], events[kept]
+    closed = pending.cases["stage"][rows] == CLOSED
+    late = events[closed]
+    fates.add("after_horizon", b.model[late[(b.parts[late] & Part.OUTCOME) > 0]])
+    fates.add("repeated_predictions", b.model[late[(b.parts[late] & Part.PREDICTION) > 0]])
+    rows, events = rows[~closed], events[~closed]
+    predicts = (b.parts[events] & Part.PREDICTION) > 0
+    _predict(pending, b, rows[predicts], events[predicts], fates)
+    tells = (b.parts[events] & Part.OUTCOME) > 0
+    _tell(pending, b, rows[tells], events[tells], fates)
+    _attributes(pending, b, rows, events, fates)
+    cases = pending.cases
+    money = ~np.isnan(b.money[events])
+    cases["money"][rows[money]] = b.money[events[money]]
+    entity = b.entity[events] > 0
+    cases["entity"][rows[entity]] = b.entity[events[entity]]
+    pending.touch(rows)
+
+
+def _turn_away(b: Brought, events: Indices, fates: Fates) -> None:
+    """Events whose case would have matured before they came, had there been one."""
+    predicts = (b.parts[events] & Part.PREDICTION) > 0
+    tells = (b.parts[events] & Part.OUTCOME) > 0
+    fates.add("late_predictions", b.model[events[predicts]])
+    fates.add("without_prediction", b.model[events[tells & ~predicts]])
+    fates.add("parts_without_prediction", b.model[events[~tells & ~predicts]])
+
+
+def _let_in(pending: Pending, b: Brought, events: Indices, fates: Fates) -> Indices:
+    """New cases, for which there is room."""
+    pending.room -= len(events)
+    fates.let_in.append(b.model[events])
+    cases = blank(len(events))
+    cases["key"], cases["model"], cases["stage"] = b.key[events], b.model[events], OPEN
+    cases["due"], cases["time"] = b.due[events], b.time[events]
+    return pending.add(cases)
+
+
+def _predict(pending: Pending, b: Brought, rows: Indices, events: Indices, fates: Fates) -> None:
+    """The first prediction of a case counts, and says when it matures."""
+    cases = pending.cases
+    again = (cases["has"][rows] & HAS_PREDICTION) > 0
+    fates.add("repeated_predictions", b.model[events[again]])
+    late = ~again & (b.due[events] <= b.passed[events])
+    fates.add("late_predictions", b.model[events[late]])
+    first = ~again & ~late
+    rows, events = rows[first], events[first]
+    moved = cases["due"][rows] != b.due[events]
+    for name, column in (
+        ("time", b.time),
+        ("due", b.due),
+        ("predicted", b.predicted),
+        ("score", b.score),
+        ("value", b.value),
+    ):
+        cases[name][rows] = column[events]
+    cases["has"][rows] |= HAS_PREDICTION
+    pending.list(rows[moved])
+    told = (cases["has"][rows] & HAS_OUTCOME) > 0
+    too_late = rows[told & (cases["outcome_time"][rows] > cases["due"][rows])]
+    cases["has"][too_late] &= ~HAS_OUTCOME
+    fates.add("after_horizon", cases["model"][too_late])
+    met = rows[told & ((cases["has"][rows] & HAS_OUTCOME) > 0)]
+    _meet(pending, met, fates, 1)
+    fates.add("joined", cases["model"][met])
+
+
+def _tell(pending: Pending, b: Brought, rows: Indices, events: Indices, fates: Fates) -> None:
+    """Of several outcomes of a case the newest counts, by event time, as long as it came within the horizon."""
+    cases = pending.cases
+    predicted = (cases["has"][rows] & HAS_PREDICTION) > 0
+    late = predicted & (b.time[events] > cases["due"][rows])
+    fates.add("after_horizon", b.model[events[late]])
+    rows, events, predicted = rows[~late], events[~late], predicted[~late]
+    told = (cases["has"][rows] & HAS_OUTCOME) > 0
+    same = cases["outcome"][rows] == b.outcome[events]
+    same &= (cases["outcome_number"][rows] == b.outcome_number[events]) | np.isnan(b.outcome_number[events])
+    fates.add("repeated", b.model[events[told & same]])
+    fates.add("changed", b.model[events[told & ~same]])
+    fates.add("joined", b.model[events[~told & predicted]])
+    fates.add("before_prediction", b.model[events[~told & ~predicted]])
+    taken = ~told | (~same & (b.time[events] >= cases["outcome_time"][rows]))
+    _meet(pending, rows[taken & told & predicted], fates, -1)
+    at, source = rows[taken], events[taken]
+    cases["outcome"][at], cases["outcome_number"][at] = b.outcome[source], b.outcome_number[source]
+    cases["outcome_time"][at] = b.time[source]
+    cases["has"][at] |= HAS_OUTCOME
+    _meet(pending, rows[taken & predicted], fates, 1)
+
+
+def _meet(pending: Pending, rows: Indices, fates: Fates, sign: int) -> None:
+    """Let cases with both parts into the early view, or out of it (``sign``)."""
+    cases = pending.cases[rows]
+    classes = (cases["predicted"] > 0) & (cases["outcome"] > 0)
+    fates.early.append((cases["model"][classes], (cases["predicted"] != cases["outcome"])[classes], sign))
+
+
+def _attributes(pending: Pending, b: Brought, rows: Indices, events: Indices, fates: Fates) -> None:
+    """Put attributes into free places; one that came before stays what it was."""
+    if not len(b.of):
+        return
+    row_of = np.full(len(b.key), -1, np.int64)
+    row_of[events] = rows
+    entries = np.flatnonzero(row_of[b.of] >= 0)
+    order = np.argsort(b.of[entries], kind="stable")
+    entries = entries[order]
+    starts = np.flatnonzero(np.diff(b.of[entries], prepend=-1) != 0)
+    rank = np.arange(len(entries)) - np.repeat(starts, np.diff(np.append(starts, len(entries))))
+    names, texts, kinds = (pending.cases[column] for column in ("names", "texts", "kinds"))
+    for turn in range(int(rank.max(initial=-1)) + 1):
+        entry = entries[rank == turn]
+        row = row_of[b.of[entry]]
+        held = names[row]
+        known = (held == b.name[entry][:, None]).any(axis=1)
+        free = (held == 0).argmax(axis=1)
+        full = ~known & (held[np.arange(len(row)), free] != 0)
+        fates.add("attributes_turned_away", b.model[b.of[entry[full]]])
+        put = np.flatnonzero(~known & ~full)
+        at = (row[put], free[put])
+        names[at], texts[at], kinds[at] = b.name[entry[put]], b.text[entry[put]], b.kind[entry[put]]

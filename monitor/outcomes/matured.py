@@ -1,0 +1,193 @@
+"""Matured cases as columns: what was predicted, what came of it, and what that is to their models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.outcomes.asked import FALSE, FAVOURABLE, MERITS, POSITIVE, SCORED, Asked
+from monitor.outcomes.case import HAS_OUTCOME, Cases
+
+Floats = NDArray[np.float64]
+Answer = NDArray[np.int8]
+"""1 yes, 0 no, -1 not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matured:
+    """``n`` cases whose horizon has passed, ordered by key; arrays of shape ``(n,)``.
+
+    ``model`` are rows, ``end`` is the end of the tick in which the case was predicted (its cohort), ``due`` when the
+    cohort matured. ``time`` is the prediction's, ``delay`` from it to the outcome (NaN without one). ``predicted`` and
+    ``outcome`` are hashes of classes (0: none), ``entity`` that of whom was judged. ``labelled``: the outcome is known,
+    or its absence means one. ``wrong`` is 1 for a wrong class, 0 for a right one; ``score`` the probability that ``y``
+    is 1; ``error`` the absolute error of a regression; ``cost`` what the decision cost; all NaN where they do not
+    apply. ``favourable`` decision, outcome that ``merits`` it, and predicted and actual ``positive`` are answers.
+    ``names``, ``texts`` and ``kinds``, shape ``(n, SLOTS)``, are the attributes: hashes of name and value; of a number
+    (``kinds`` is ``ValueType.NUMBER``) the bits of the float64.
+    """
+
+    model: NDArray[np.int32]
+    end: Floats
+    due: float
+    time: Floats
+    delay: Floats
+    predicted: NDArray[np.uint64]
+    outcome: NDArray[np.uint64]
+    value: Floats
+    outcome_number: Floats
+    entity: NDArray[np.uint64]
+    money: Floats
+    labelled: NDArray[np.bool_]
+    wrong: Floats
+    score: Floats
+    y: Floats
+    error: Floats
+    cost: Floats
+    favourable: Answer
+    merits: Answer
+    predicted_positive: Answer
+    actual_positive: Answer
+    names: NDArray[np.uint64]
+    texts: NDArray[np.uint64]
+    kinds: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+
+def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
+    """What ``cases`` are to their models; ``tick`` (seconds) is by model row."""
+    model, rows = cases["model"], asked.rows
+    came = (cases["has"] & HAS_OUTCOME) > 0
+    outcome = np.where(came, cases["outcome"], rows["missing"][model])
+    known = came | (outcome > 0)
+    decided = asked.classes(model, cases["predicted"])
+    turned_out = asked.classes(model, outcome)
+    number = np.where(came, cases["outcome_number"], np.nan)
+    score, value, threshold = _scores(cases, rows["threshold"][model])
+    favourable = _favourable(decided, cases["predicted"], score, value, threshold, asked, model)
+    y = _scored(turned_out, outcome, known, asked, model)
+    of_value = np.where(np.isnan(value), np.nan, number)
+    merits = _merits(turned_out, known & (outcome > 0), y, of_value, asked, model)
+    chosen = rows["says_positive"][model]
+    bad, worse = _positive(decided, cases["predicted"] > 0, chosen), _positive(turned_out, outcome > 0, chosen)
+    return Matured(
+        model=model,
+        end=(np.floor(cases["time"] / tick[model]) + 1) * tick[model],
+        due=due,
+        time=cases["time"],
+        delay=np.where(came, cases["outcome_time"] - cases["time"], np.nan),
+        predicted=cases["predicted"],
+        outcome=outcome,
+        value=value,
+        outcome_number=number,
+        entity=cases["entity"],
+        money=cases["money"],
+        labelled=known,
+        wrong=_wrong(cases["predicted"], outcome, favourable, merits),
+        score=score,
+        y=y,
+        error=np.abs(value - number),
+        cost=_cost(favourable, merits, bad, worse, asked, model),
+        favourable=favourable,
+        merits=merits,
+        predicted_positive=bad,
+        actual_positive=worse,
+        names=cases["names"],
+        texts=cases["texts"],
+        kinds=cases["kinds"],
+    )
+
+
+def _scores(cases: Cases, threshold: Floats) -> tuple[Floats, Floats, Floats]:
+    """Scores within [0, 1], values of regressions, and the threshold of each; a bare number with one is a score."""
+    bare = cases["value"]
+    is_score = ~np.isnan(threshold) & (bare >= 0.0) & (bare <= 1.0)
+    score = np.where(np.isnan(cases["score"]) & is_score, bare, cases["score"])
+    score = np.where((score >= 0.0) & (score <= 1.0), score, np.nan)
+    value = np.where(np.isfinite(bare) & ~is_score & (cases["predicted"] == 0), bare, np.nan)
+    return score, value, threshold
+
+
+def _side(x: Floats, threshold: Floats, above: NDArray[np.bool_]) -> Answer:
+    """Whether ``x`` lies on the favourable side of its threshold."""
+    good = np.where(above, x >= threshold, x <= threshold)
+    return np.where(np.isnan(x) | np.isnan(threshold), -1, good).astype(np.int8)
+
+
+def _favourable(
+    decided: NDArray[np.int32],
+    predicted: NDArray[np.uint64],
+    score: Floats,
+    value: Floats,
+    threshold: Floats,
+    asked: Asked,
+    model: NDArray[np.int32],
+) -> Answer:
+    named = asked.rows["says_favourable"][model] & (predicted > 0)
+    by_number = _side(np.where(np.isnan(score), value, score), threshold, asked.rows["above"][model])
+    return np.where(named, (decided & FAVOURABLE) > 0, by_number).astype(np.int8)
+
+
+def _scored(
+    turned_out: NDArray[np.int32],
+    outcome: NDArray[np.uint64],
+    known: NDArray[np.bool_],
+    asked: Asked,
+    model: NDArray[np.int32],
+) -> Floats:
+    """Whether the outcome is the class that the score speaks of; where nobody named one, 1 of a pair of 0 and 1."""
+    rows = asked.rows
+    y = ((turned_out & SCORED) > 0).astype(np.float64)
+    says = rows["says_scored"][model] | ((turned_out & (SCORED | FALSE)) > 0)
+    y[~(known & (outcome > 0) & says)] = np.nan
+    # A threshold below which a score is favourable: the score speaks of what is not.
+    turned = ~np.isnan(rows["threshold"][model]) & ~rows["above"][model] & rows["says_merits"][model]
+    return np.where(turned, 1.0 - y, y)
+
+
+def _merits(
+    turned_out: NDArray[np.int32],
+    told: NDArray[np.bool_],
+    y: Floats,
+    number: Floats,
+    asked: Asked,
+    model: NDArray[np.int32],
+) -> Answer:
+    """Whether the outcome (``told``: it is a class; ``number``: of a regression) merits the favourable decision."""
+    rows = asked.rows
+    threshold = rows["threshold"][model]
+    named = rows["says_merits"][model] & told
+    by_number = _side(number, threshold, rows["above"][model])
+    pair = np.where(rows["above"][model], y, 1.0 - y)
+    by_pair = np.where(np.isnan(y) | np.isnan(threshold), -1.0, pair)
+    rest = np.where(by_number >= 0, by_number, by_pair)
+    return np.where(named, (turned_out & MERITS) > 0, rest).astype(np.int8)
+
+
+def _positive(bits: NDArray[np.int32], there: NDArray[np.bool_], says: NDArray[np.bool_]) -> Answer:
+    return np.where(says & there, (bits & POSITIVE) > 0, -1).astype(np.int8)
+
+
+def _wrong(predicted: NDArray[np.uint64], outcome: NDArray[np.uint64], favourable: Answer, merits: Answer) -> Floats:
+    """Of classes, whether they differ; of a decision by threshold, whether it was not merited or withheld."""
+    classes = (predicted > 0) & (outcome > 0)
+    decisions = (predicted == 0) & (favourable >= 0) & (merits >= 0)
+    wrong = np.where(classes, predicted != outcome, favourable != merits)
+    return np.where(classes | decisions, wrong.astype(np.float64), np.nan)
+
+
+def _cost(
+    favourable: Answer, merits: Answer, predicted: Answer, actual: Answer, asked: Asked, model: NDArray[np.int32]
+) -> Floats:
+    """What wrong decisions cost: of the positive class where one is named, else of the favourable decision."""
+    says = asked.rows["says_positive"][model]
+    given, due = np.where(says, predicted, favourable), np.where(says, actual, merits)
+    false_positive, false_negative = asked.rows["false_positive"][model], asked.rows["false_negative"][model]
+    cost = np.where((given == 1) & (due == 0), false_positive, 0.0)
+    cost = np.where((given == 0) & (due == 1), false_negative, cost)
+    unknown = (given < 0) | (due < 0) | (false_positive + false_negative == 0.0)
+    return np.where(unknown, np.nan, cost)

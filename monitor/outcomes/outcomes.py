@@ -1,0 +1,213 @@
+"""The room's door: events are joined to cases, and cohorts that have matured are summed up, judged and handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.budget import Budget
+from monitor.catalog.models import SHARES, Models
+from monitor.catalog.rows import Rows
+from monitor.events.columns import EventBatch
+from monitor.incidents.book import CellKey
+from monitor.outcomes.alarm import CaseAlarm
+from monitor.outcomes.asked import Asked
+from monitor.outcomes.calibration import BETS, BINS, Calibration, Scored
+from monitor.outcomes.case import HAS_OUTCOME, OPEN
+from monitor.outcomes.joining import FATES, brought, join
+from monitor.outcomes.matured import Matured, read
+from monitor.outcomes.measures import MEASURES
+from monitor.outcomes.pending import Pending, matured
+from monitor.outcomes.performance import SHARE, Performance, Sums
+from monitor.outcomes.totals import Totals
+
+PENDING_MAX = 50_000_000
+"""Cases that may wait if nobody says otherwise."""
+
+_SHARE = SHARES.index(SHARE)
+
+
+@dataclass(slots=True)
+class Moment:
+    """What the cohorts that were ``due`` at one moment gave: alarms, and cells that ceased to fire."""
+
+    due: float
+    alarms: list[CaseAlarm] = field(default_factory=list)
+    cleared: list[CellKey] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Judged:
+    """Moments in which something began or ceased to fire, in order, and how many cells bet."""
+
+    moments: list[Moment] = field(default_factory=list)
+    n_cells: int = 0
+
+
+class Outcomes:
+    """Pending cases, and what has been learned from those that matured. Time is what events say."""
+
+    def __init__(self, models: Models, budget: Budget, n_cells: dict[str, int]) -> None:
+        """``n_cells`` counts the fleet's cells by share, its own too."""
+        self.asked = Asked(models)
+        self.pending = Pending()
+        self.pending.room = self._pending_max = PENDING_MAX
+        self.totals = Totals(models)
+        self.performance = Performance(models, self.asked, budget)
+        self.calibration = Calibration(models, budget)
+        self.takers: list[Callable[[Matured], None]] = []
+        """Are handed all cases that mature, a piece of a moment at a time, before the moment is judged."""
+        self._models = models
+        self._n_cells = n_cells
+
+    def tables(self) -> Mapping[str, Rows]:
+        """What must be stored, by name."""
+        return {
+            "outcomes": self.totals.rows,
+            "performance": self.performance.rows,
+            "calibration": self.calibration.rows,
+            **{f"performance.{m.name}": s for m, s in zip(MEASURES, self.performance.states, strict=True)},
+        }
+
+    def restored(self) -> None:
+        """Put in order what follows from the tables, after they were loaded; counts the cells again."""
+        self._extend()
+        cells = self.performance.rows["judged"].sum(axis=1) + self.calibration.rows["judged"]
+        self._models.rows["n_cells"][: len(self._models), _SHARE] = cells[: len(self._models)]
+        self._n_cells[SHARE] = int(cells[: len(self._models)].sum())
+        self.allow(self._pending_max)
+
+    def allow(self, pending_max: int) -> None:
+        """Let so many cases wait, over all models."""
+        self._pending_max = pending_max
+        self.pending.room = max(pending_max - self.n_waiting(), 0)
+
+    def n_waiting(self) -> int:
+        """Cases of the whole fleet that have not matured."""
+        return int(self.totals.rows["waiting"].sum())
+
+    def join(
+        self,
+        batch: EventBatch,
+        model: NDArray[np.int32],
+        due: NDArray[np.float64],
+        passed: NDArray[np.float64],
+    ) -> dict[str, int]:
+        """Bring the events of ``batch`` to their cases; how many met which of :data:`FATES`.
+
+        By event: ``model`` is its row (-1: none), ``due`` when a case predicted then matures, ``passed`` the event time
+        that was reached before it came.
+        """
+        self._extend()
+        parts = brought(batch, model, due, passed, self.asked)
+        return self.totals.count(join(self.pending, parts)) if parts is not None else dict.fromkeys(FATES, 0)
+
+    def mature(self, until: float, *, inclusive: bool) -> Judged:
+        """Judge the cohorts that were due before ``until``, or at it as well, in order."""
+        out = Judged()
+        for due in self.pending.dues(until).tolist():
+            if due < until or inclusive:
+                self._mature(due, out)
+        return out
+
+    def _mature(self, due: float, out: Judged) -> None:
+        """All cases due at one moment: let go, summed up, judged by cohort."""
+        sums: dict[float, tuple[Sums, Scored]] = {}
+        for cases in self.pending.take(due):
+            complete = matured(cases)
+            own = cases[complete]
+            self.pending.close(own, np.round(due + self._models.rows["outcome_horizon"][own["model"]], 3))
+            rest = cases[~complete]
+            waited = cases["model"][cases["stage"] == OPEN]
+            self.totals.wait(waited, -1)
+            self.pending.room += len(waited)
+            self.pending.forget(rest["key"])
+            self._unmatched(rest)
+            if len(own):
+                seen = read(own, due, self._models.rows["tick"], self.asked)
+                self.totals.add(seen)
+                self._sum_up(seen, sums)
+                for take in self.takers:
+                    take(seen)
+        moment = Moment(due)
+        for _, (measures, scored) in sorted(sums.items()):
+            out.n_cells += self._judge(measures, scored, moment)
+        if moment.alarms or moment.cleared:
+            out.moments.append(moment)
+
+    def _unmatched(self, cases: NDArray[np.void]) -> None:
+        """Count what waited for a prediction that never came."""
+        open_ = cases[cases["stage"] == OPEN]
+        told = (open_["has"] & HAS_OUTCOME) > 0
+        for name, models in (
+            ("without_prediction", open_["model"][told]),
+            ("parts_without_prediction", open_["model"][~told]),
+        ):
+            self.totals.met(name, models)
+
+    def _sum_up(self, cases: Matured, sums: dict[float, tuple[Sums, Scored]]) -> None:
+        """Add ``cases`` to the sums of their cohorts, by the end of the tick in which they were predicted."""
+        measured = self.performance.measured(cases)
+        for end in np.unique(cases.end).tolist():
+            chosen = cases.end == end
+            models = np.unique(cases.model[chosen]).astype(np.int64)
+            held = sums[end] = _widened(sums.get(end), models, end)
+            place = np.full(len(cases), -1, np.int64)
+            place[chosen] = np.searchsorted(held[0].model, cases.model[chosen])
+            for i, x in enumerate(measured):
+                some = np.flatnonzero(chosen & ~np.isnan(x))
+                np.add.at(held[0].measures[:, i], place[some], np.stack([x[some], np.ones(len(some))], axis=1))
+            self.calibration.add(_only(cases, chosen), place[chosen], held[1])
+
+    def _judge(self, measures: Sums, scored: Scored, moment: Moment) -> int:
+        """One cohort: bets, then references grow where nothing is suspicious; how many cells bet."""
+        fleet, n_cells = self._n_cells[SHARE], 0
+        for alarms, cleared, n in (
+            self.performance.judge(measures, fleet),
+            self.calibration.judge(scored, fleet),
+        ):
+            moment.alarms += [replace(alarm, fired_time=moment.due) for alarm in alarms]
+            moment.cleared += cleared
+            n_cells += n
+        doubts = (self.performance.doubt(measures.model), self.calibration.doubt(measures.model))
+        doubted, firing = (a | b for a, b in zip(*doubts, strict=True))
+        age = measures.end - self.performance.rows["first_end"][measures.model]
+        began = self.performance.learn(measures, doubted, firing)
+        began += self.calibration.learn(scored, age, doubted, firing)
+        self._models.rows["n_cells"][measures.model, _SHARE] += began
+        self._n_cells[SHARE] += int(began.sum())
+        return n_cells
+
+    def _extend(self) -> None:
+        self.asked.extend()
+        for part in (self.totals, self.performance, self.calibration):
+            part.extend()
+
+
+def _widened(held: tuple[Sums, Scored] | None, models: NDArray[np.int64], end: float) -> tuple[Sums, Scored]:
+    """Sums of one cohort with room for ``models`` too."""
+    together = models if held is None else np.union1d(held[0].model, models)
+    k = len(together)
+    ends = np.full(k, end)
+    sums = Sums(together, ends, np.zeros((k, len(MEASURES), 2)))
+    scored = Scored(
+        *(together, ends, np.zeros((k, BINS, 3)), np.zeros((k, len(BETS))), np.zeros((k, 3))),
+        *(np.zeros(k), np.zeros(k)),
+    )
+    if held is not None:
+        at = np.searchsorted(together, held[0].model)
+        sums.measures[at] = held[0].measures
+        for name in ("bins", "log_e", "now", "s", "n"):
+            getattr(scored, name)[at] = getattr(held[1], name)
+    return sums, scored
+
+
+def _only(cases: Matured, chosen: NDArray[np.bool_]) -> Matured:
+    """Some of the cases."""
+    if chosen.all():
+        return cases
+    names = (name for name in Matured.__dataclass_fields__ if name != "due")
+    return replace(cases, **{name: getattr(cases, name)[chosen] for name in names})

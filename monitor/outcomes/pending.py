@@ -1,0 +1,293 @@
+"""Cases that wait: a bounded buffer in memory before a store, and lists of when each of them is due."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right, insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.kernels.table import Table
+from monitor.outcomes.case import CASE, CLOSED, GONE, HAS_PREDICTION, OPEN, Cases, blank, packed, unpacked
+
+BUFFERED_MAX = 262_144
+"""Cases in memory at which a commit is asked for: about 60 MB."""
+CHUNK = 65_536
+"""Cases that mature at once."""
+
+CASE_PREFIX, DUE_PREFIX = b"C", b"W"
+_CASE_KEY = np.dtype([("prefix", "S1"), ("key", ">u8")])
+_DUE_KEY = struct.Struct(">QQ")
+_EPOCH = 1 << 62
+"""Added to times in milliseconds, so that those before 1970 are in order too."""
+
+Keys = NDArray[np.uint64]
+Indices = NDArray[np.int64]
+
+
+class CaseStore(Protocol):
+    """What was written, read back."""
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values of ``keys``, in their order."""
+        ...
+
+    def scan_prefix(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys that begin with ``prefix``, without it, and their values."""
+        ...
+
+
+class CaseWrites(Protocol):
+    """Takes what must be written together."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set ``key``."""
+        ...
+
+    def delete(self, key: bytes) -> None:
+        """Remove ``key``."""
+        ...
+
+    def delete_range(self, first: bytes, last: bytes) -> None:
+        """Remove the keys from ``first`` on, short of ``last``."""
+        ...
+
+
+@dataclass(slots=True)
+class _Unread:
+    """What became of stored cases that were not taken into the buffer, until it is written."""
+
+    closed: list[Cases] = field(default_factory=list)
+    gone: list[Keys] = field(default_factory=list)
+
+
+class Pending:
+    """Finds cases by key, and hands over those that are due.
+
+    A key is 64 bits of model and id. All that changes is first in the buffer; :meth:`save` writes it, and lets go of
+    the buffer when that has grown. What is read is the same wherever a case lies.
+    """
+
+    def __init__(self) -> None:
+        self.cases = blank(1024)
+        self.passed = -np.inf
+        """The newest ``due`` that was taken."""
+        self.buffered_max = BUFFERED_MAX
+        self.room = 0
+        """How many more cases may wait; who lets cases in and out keeps it."""
+        self._store: CaseStore | None = None
+        self._index = Table()
+        self._end = 0
+        self._free: list[int] = []
+        self._dirty = np.zeros(1024, bool)
+        self._stored = np.zeros(1024, bool)
+        self._dues: list[float] = []
+        self._listed: dict[float, list[Keys]] = {}
+        self._lists = 0
+        self._finished: list[float] = []
+        self._unread = _Unread()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the buffer should be written soon."""
+        return self._end - len(self._free) >= self.buffered_max
+
+    def attach(self, store: CaseStore) -> None:
+        """Read on from ``store``, which holds what :meth:`save` wrote; the buffer has nothing that it lacks."""
+        self._store = store
+        for key, _ in store.scan_prefix(DUE_PREFIX):
+            milliseconds, number = _DUE_KEY.unpack(key)
+            self._expect((milliseconds - _EPOCH) / 1000.0)
+            self._lists = max(self._lists, number + 1)
+
+    def dues(self, until: float) -> NDArray[np.float64]:
+        """When cases are due, up to ``until``, in order."""
+        return np.array(self._dues[: bisect_right(self._dues, until)])
+
+    def find(self, keys: Keys) -> Indices:
+        """Rows in :attr:`cases` of distinct ``keys``, read from the store where they are not at hand; -1: unknown."""
+        rows = self._index.find(keys).astype(np.int64)
+        missing = np.flatnonzero(rows < 0)
+        if len(missing) and self._store is not None:
+            places, cases = self._read(keys[missing])
+            rows[missing[places]] = self._put(cases, stored=True)
+        forgotten = (rows >= 0) & (self.cases["stage"][rows] == GONE)
+        rows[forgotten] = -1
+        return rows
+
+    def add(self, cases: Cases) -> Indices:
+        """Let in new cases, keys distinct and unknown; returns their rows."""
+        rows = self._index.find(cases["key"]).astype(np.int64)
+        known = rows >= 0
+        self.cases[rows[known]] = cases[known]
+        rows[~known] = self._put(cases[~known], stored=False)
+        self._dirty[rows] = True
+        self.list(rows)
+        return rows
+
+    def list(self, rows: Indices) -> None:
+        """Note when ``rows`` are due; a case is looked at where its own ``due`` says so."""
+        self._list(self.cases["key"][rows], self.cases["due"][rows])
+
+    def touch(self, rows: Indices) -> None:
+        """Note that ``rows`` changed."""
+        self._dirty[rows] = True
+
+    def take(self, due: float) -> Iterator[Cases]:
+        """Hand over what is due at ``due``, ordered by key, in pieces; copies. The caller says what becomes of each.
+
+        Of every piece, :meth:`close` and :meth:`forget` must be told before the next one is asked for.
+        """
+        keys = self._due_keys(due)
+        self._dues.remove(due)
+        for start in range(0, len(keys), CHUNK):
+            piece = keys[start : start + CHUNK]
+            rows = self._index.find(piece).astype(np.int64)
+            here = rows >= 0
+            cases = self.cases[rows[here]]
+            away = piece[~here]
+            if len(away) and self._store is not None:
+                cases = np.concatenate([cases, self._read(away)[1]])
+            cases = cases[(cases["due"] == due) & (cases["stage"] != GONE)]
+            yield cases[np.argsort(cases["key"], kind="stable")]
+        self.passed = due
+
+    def close(self, cases: Cases, until: NDArray[np.float64]) -> None:
+        """Remember of ``cases``, which have matured, no more than that they have, until ``until``."""
+        short = blank(len(cases))
+        short["key"], short["model"], short["due"], short["stage"] = cases["key"], cases["model"], until, CLOSED
+        rows = self._index.find(cases["key"]).astype(np.int64)
+        here = rows >= 0
+        self.cases[rows[here]] = short[here]
+        self._dirty[rows[here]] = True
+        if not here.all():
+            self._unread.closed.append(short[~here])
+        self._list(short["key"], until)
+
+    def forget(self, keys: Keys) -> None:
+        """Let go of cases for good."""
+        rows = self._index.find(keys).astype(np.int64)
+        here = rows >= 0
+        self._unread.gone.append(keys[~here])
+        rows = rows[here]
+        self.cases["stage"][rows] = GONE
+        self._dirty[rows] = True
+        self._release(rows[~self._stored[rows]])
+
+    def save(self, writes: CaseWrites) -> None:
+        """Give all that changed to ``writes``."""
+        rows = np.flatnonzero(self._dirty[: self._end])
+        changed = self.cases[rows]
+        alive = changed["stage"] != GONE
+        # What came anew behind what was forgotten must be written behind its removal.
+        for keys in (changed["key"][~alive], *self._unread.gone):
+            for key in _case_keys(keys):
+                writes.delete(key)
+        for cases in (*self._unread.closed, changed[alive]):
+            self._write(cases, writes)
+        for due in self._finished:
+            writes.delete_range(_due_key(due, 0), _due_key(due, (1 << 64) - 1))
+        for due, lists in self._listed.items():
+            writes.put(_due_key(due, self._lists), np.concatenate(lists).tobytes())
+            self._lists += 1
+        self._unread, self._finished, self._listed = _Unread(), [], {}
+        self._dirty[: self._end] = False
+        self._stored[rows] = True
+        self._release(rows[~alive])
+        if self._store is not None and self._end - len(self._free) > self.buffered_max // 2:
+            self._empty()
+
+    def _list(self, keys: Keys, due: NDArray[np.float64]) -> None:
+        for moment in np.unique(due).tolist():
+            self._expect(moment)
+            self._listed.setdefault(moment, []).append(keys[due == moment])
+
+    def _write(self, cases: Cases, writes: CaseWrites) -> None:
+        for key, value in zip(_case_keys(cases["key"]), packed(cases), strict=True):
+            writes.put(key, value)
+
+    def _read(self, keys: Keys) -> tuple[Indices, Cases]:
+        """Stored cases as they are now: what was due since they were written has matured or is gone."""
+        assert self._store is not None
+        places, cases = unpacked(keys, self._store.get_many(_case_keys(keys)))
+        kept = cases["due"] > self.passed
+        waiting = self._waiting_closed()
+        if waiting is not None:
+            order = np.argsort(waiting["key"])
+            at = np.searchsorted(waiting["key"], cases["key"], sorter=order)
+            at = order[np.minimum(at, len(order) - 1)]
+            same = waiting["key"][at] == cases["key"]
+            cases[same] = waiting[at[same]]
+            kept |= same & (cases["due"] > self.passed)
+        return places[kept], cases[kept]
+
+    def _waiting_closed(self) -> Cases | None:
+        """Closed cases that are neither in the buffer nor stored as such yet."""
+        return np.concatenate(self._unread.closed) if self._unread.closed else None
+
+    def _due_keys(self, due: float) -> Keys:
+        lists = self._listed.pop(due, [])
+        if self._store is not None:
+            lists += [np.frombuffer(blob, np.uint64) for _, blob in self._store.scan_prefix(_due_prefix(due))]
+        self._finished.append(due)
+        return np.unique(np.concatenate(lists)) if lists else np.zeros(0, np.uint64)
+
+    def _expect(self, due: float) -> None:
+        at = bisect_right(self._dues, due)
+        if not at or self._dues[at - 1] != due:
+            insort(self._dues, due)
+
+    def _put(self, cases: Cases, *, stored: bool) -> Indices:
+        """Rows for ``cases`` in the buffer."""
+        n = len(cases)
+        reused = [self._free.pop() for _ in range(min(n, len(self._free)))]
+        rows = np.concatenate([np.array(reused, np.int64), np.arange(self._end, self._end + n - len(reused))])
+        self._end += n - len(reused)
+        if self._end > len(self.cases):
+            self._grow()
+        self.cases[rows] = cases
+        self._stored[rows], self._dirty[rows] = stored, False
+        self._index.insert_many(cases["key"], rows.astype(np.int32))
+        return rows
+
+    def _grow(self) -> None:
+        room = max(self._end, 2 * len(self.cases)) - len(self.cases)
+        self.cases = np.concatenate([self.cases, np.zeros(room, CASE)])
+        self._dirty = np.concatenate([self._dirty, np.zeros(room, bool)])
+        self._stored = np.concatenate([self._stored, np.zeros(room, bool)])
+
+    def _release(self, rows: Indices) -> None:
+        self._index.forget(self.cases["key"][rows])
+        self._dirty[rows] = False
+        self._free.extend(rows.tolist())
+
+    def _empty(self) -> None:
+        """Let go of the buffer; all of it is stored."""
+        self.cases = blank(1024)
+        self._dirty, self._stored = np.zeros(1024, bool), np.zeros(1024, bool)
+        self._index, self._end, self._free = Table(), 0, []
+
+
+def matured(cases: Cases) -> NDArray[np.bool_]:
+    """Which of the cases that are due have a prediction, so that they count."""
+    complete: NDArray[np.bool_] = (cases["stage"] == OPEN) & ((cases["has"] & HAS_PREDICTION) > 0)
+    return complete
+
+
+def _case_keys(keys: Keys) -> list[bytes]:
+    whole = np.empty(len(keys), _CASE_KEY)
+    whole["prefix"], whole["key"] = CASE_PREFIX, keys
+    made: list[bytes] = whole.view("V9").tolist()
+    return made
+
+
+def _due_prefix(due: float) -> bytes:
+    return DUE_PREFIX + struct.pack(">Q", round(due * 1000.0) + _EPOCH)
+
+
+def _due_key(due: float, number: int) -> bytes:
+    return DUE_PREFIX + _DUE_KEY.pack(round(due * 1000.0) + _EPOCH, number)

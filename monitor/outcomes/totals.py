@@ -1,0 +1,114 @@
+"""What is shown of outcomes: sums over all matured cases of a model, exact and without judgement."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models
+from monitor.catalog.rows import Field, Rows
+from monitor.outcomes.joining import FATES, Fates
+from monitor.outcomes.matured import Matured
+from monitor.outcomes.measures import log_loss
+
+SCORE_BINS = 32
+"""Bins of the score for the area under the ROC curve."""
+SUMS = ("wrong", "brier", "log_loss", "error", "squared_error", "cost", "money", "delay")
+"""What is summed up: each as number, sum, and sum of squares."""
+_SUM = {name: i for i, name in enumerate(SUMS)}
+
+FIELDS = {
+    "waiting": Field(np.int64),
+    "cases": Field(np.int64),
+    "labelled": Field(np.int64),
+    "fates": Field(np.int64, (len(FATES),)),
+    "early": Field(np.int64, (2,)),
+    "observed": Field(np.int64, (2, 2)),
+    "confusion": Field(np.int64, (2, 2)),
+    "sums": Field(np.float64, (len(SUMS), 3)),
+    "scores": Field(np.uint32, (2, SCORE_BINS)),
+}
+"""``waiting``: cases that have not matured. ``early``: those of them with an outcome, and how many of these are wrong.
+``observed``: by favourable decision (no, yes), cases and those of them with an outcome. ``confusion``: by predicted and
+actual positive class. ``scores``: by outcome (0, 1) and bin of the score."""
+
+
+class Totals:
+    """By model row: the arrays of :data:`FIELDS`."""
+
+    def __init__(self, models: Models) -> None:
+        self.rows = Rows(FIELDS)
+        self._models = models
+
+    def extend(self) -> None:
+        """Make room for models that were added since."""
+        if len(self._models) > len(self.rows):
+            self.rows.add(len(self._models) - len(self.rows))
+
+    def count(self, fates: Fates) -> dict[str, int]:
+        """Add up what became of a batch; how often each fate was met."""
+        met = {}
+        for name in FATES:
+            for models in fates.models[name]:
+                self.met(name, models)
+            met[name] = sum(map(len, fates.models[name]))
+        for models in fates.let_in:
+            self.wait(models, 1)
+        for models, wrong, sign in fates.early:
+            self._add("early", (models, np.zeros(len(models), np.int64)), sign)
+            self._add("early", (models[wrong], np.ones(int(wrong.sum()), np.int64)), sign)
+        return met
+
+    def met(self, fate: str, models: NDArray[np.int32]) -> None:
+        """Note that one case of each of ``models`` met ``fate``."""
+        self._add("fates", (models, np.full(len(models), FATES.index(fate))), 1)
+
+    def wait(self, models: NDArray[np.int32], change: int) -> None:
+        """Note that cases of ``models`` began (1) or ceased (-1) to wait."""
+        self._add("waiting", (models,), change)
+
+    def sum(self, name: str, model: int) -> tuple[float, float, float]:
+        """Number, sum and sum of squares of one of :data:`SUMS`."""
+        n, total, squares = self.rows["sums"][model, _SUM[name]].tolist()
+        return n, total, squares
+
+    def add(self, cases: Matured) -> None:
+        """Add up matured ``cases``."""
+        model = cases.model
+        self._add("cases", (model,), 1)
+        self._add("labelled", (model[cases.labelled],), 1)
+        decided = cases.favourable >= 0
+        self._add("observed", (model[decided], cases.favourable[decided], np.zeros(int(decided.sum()), np.int64)), 1)
+        seen = decided & cases.labelled
+        self._add("observed", (model[seen], cases.favourable[seen], np.ones(int(seen.sum()), np.int64)), 1)
+        both = (cases.predicted_positive >= 0) & (cases.actual_positive >= 0)
+        self._add("confusion", (model[both], cases.predicted_positive[both], cases.actual_positive[both]), 1)
+        came = ~np.isnan(cases.delay) & (cases.predicted > 0) & (cases.outcome > 0)
+        self._add("early", (model[came], np.zeros(int(came.sum()), np.int64)), -1)
+        wrong = came & (cases.predicted != cases.outcome)
+        self._add("early", (model[wrong], np.ones(int(wrong.sum()), np.int64)), -1)
+        scored = ~np.isnan(cases.y) & ~np.isnan(cases.score)
+        bin_ = np.minimum((cases.score[scored] * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
+        self._add("scores", (model[scored], cases.y[scored].astype(np.int64), bin_), 1)
+        self._add_sums(cases)
+
+    def _add_sums(self, cases: Matured) -> None:
+        columns = {
+            "wrong": cases.wrong,
+            "brier": (cases.y - cases.score) ** 2,
+            "log_loss": log_loss(cases.y, cases.score),
+            "error": cases.error,
+            "squared_error": cases.error**2,
+            "cost": cases.cost,
+            "money": cases.money,
+            "delay": cases.delay,
+        }
+        for name, x in columns.items():
+            some = ~np.isnan(x)
+            parts = np.stack([np.ones(int(some.sum())), x[some], x[some] ** 2], axis=1)
+            np.add.at(self.rows["sums"], (cases.model[some], _SUM[name]), parts)
+        self.rows.touch(cases.model)
+
+    def _add(self, name: str, at: tuple[NDArray[np.integer], ...], amount: int) -> None:
+        np.add.at(self.rows[name], at, amount)
+        self.rows.touch(at[0])
