@@ -91,7 +91,7 @@ def answers(rng: np.random.Generator) -> list[tuple[float, bytes]]:
         if i % 11:
             lines.append((t + delay, event(round(t + delay, 3), outcome=truth, value=float(i % 5), **known)))
         if i % 13 == 0:
-            lines.append((t + delay + HOUR, event(round(t + delay + HOUR, 3), outcome=i % 2 == 0, **known)))
+            lines.append((t + delay + HOUR, event(round(t + delay + HOUR, 3), outcome=not truth, **known)))
         if i % 50 == 0:
             lines.append((t, event(t, outcome=1, model="answers", id=f"nobody{i}")))
     return lines
