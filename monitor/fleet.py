@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -27,7 +27,7 @@ from monitor.incidents.book import Book, Firing
 from monitor.incidents.candidates import Candidates
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order
-from monitor.incidents.telling import tell
+from monitor.incidents.telling import tell, tell_traffic
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import EVENTS, PRESENT, ModelTotals, count_events, tally
@@ -44,6 +44,7 @@ from monitor.tally.blocks import (
     OpenBlocks,
 )
 from monitor.tally.duplicates import Duplicates
+from monitor.traffic.watch import Traffic, Watched
 
 JUDGED_EVENTS_MIN = 1000
 """Events from which drift and quality are judged (contract, section 4)."""
@@ -140,6 +141,7 @@ class Fleet:
         self.blocks = Blocks()
         self.judge = Judge(self.models, self.series, budget)
         self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
+        self.traffic = Traffic(self.models, budget, self.judge.n_cells)
         candidates = Candidates(self.models, self.series)
         attention = Attention(pages_per_team_per_day)
         self.book = Book(incidents_max, attention, budget.per_week, candidates.share, candidates.n_models)
@@ -219,17 +221,21 @@ class Fleet:
             crowded_out,
         )
 
-    def close(self, watermark: float) -> Closed:
+    def close(self, watermark: float, *, silence: bool = True) -> Closed:
         """Close and judge every tick that ended at ``watermark`` or before, in the order of their ends.
 
-        Cohorts that mature are judged between them, at the same moment behind them.
+        Between them cohorts mature, and fall the moments at which a model is silent; not so with ``silence=False``, at
+        the end of an input.
         """
         closed = Closed(incidents=self._ended)
         self._ended = []
         for end, blocks in self.blocks.due(watermark):
             self._tell_cases(self.outcomes.mature(end, inclusive=False), closed)
+            self._watch(self.traffic.pass_time(end, through=False, silence_too=silence), closed)
             self._close_tick(end, blocks, closed)
         self._tell_cases(self.outcomes.mature(watermark, inclusive=True), closed)
+        if np.isfinite(watermark):
+            self._watch(self.traffic.pass_time(watermark, through=True, silence_too=silence), closed)
         return closed
 
     def find_model(self, name: str) -> int | None:
@@ -313,11 +319,13 @@ class Fleet:
             model.retired = int(retired[model.series].sum())
         self.judge.recount()
         self.outcomes.restored()
+        self.traffic.restored()
 
     def retire(self, row: int, time: float) -> list[Incident]:
         """End the watch of a model: its cells are gone, and spend nothing; returns the incidents that this resolved."""
         self.models.note(row, time, "retired", "")
-        return self._new_life(row, time, "retired")
+        resolved = self._new_life(row, time, "retired")
+        return resolved + self.book.clear(self.traffic.retire(row, retired=True), time, "retired")
 
     def _new_life(self, row: int, time: float, because: str) -> list[Incident]:
         """Let go of all that a model was judged by; should it answer again, it learns anew."""
@@ -433,6 +441,7 @@ class Fleet:
 
     def _live(self, row: int, time: float, what: str) -> None:
         """A model that was retrained gets a new reference; one that was retired has none, until it comes back."""
+        self._ended += self.book.clear(self.traffic.retire(row, retired=what == "retired"), time, "the model retired")
         if what not in {"retrained", "retired"}:
             return
         self._ended += self._new_life(row, time, what)
@@ -455,6 +464,8 @@ class Fleet:
         closed.incidents += self.book.clear(judged.cleared, end)
         closed.incidents += self.book.give_back(judged.returned)
         self._learn(sums, moments)
+        models = blocks.model.astype(np.int64)
+        closed.incidents += self.book.clear(self.traffic.count(models, events, end), end, "events come again")
         self._advance(blocks.model, events, end, closed)
         closed.incidents += self.book.settle(end)
 
@@ -466,6 +477,12 @@ class Fleet:
             windows = self.models.items[int(models[i])].policy.planned
             planned[i] = any(window.from_ < end and begin < window.until for window in windows)
         return planned
+    def _watch(self, passed: Iterable[Watched], closed: Closed) -> None:
+        """Take in what became due of traffic, moment by moment: other moments of the clock would be other incidents."""
+        for due in passed:
+            closed.incidents += self.book.fire(tell_traffic(alarm, self.models) for alarm in due.alarms)
+            closed.incidents += self.book.clear(due.cleared, due.time)
+            closed.incidents += self.book.settle(due.time)
 
     def _gather(
         self, end: float, blocks: OpenBlocks, closed: Closed

@@ -398,7 +398,7 @@ class Judge:
             tolerance=float(state["tolerance"][row]),
             evidence_log10=evidence / _LN10,
             onset_time=max(
-                _onset(float(state["onset"][row]), bets.end, float(bets.seconds[place[0]])),
+                onset_of(float(state["onset"][row]), bets.end, float(bets.seconds[place[0]])),
                 float(series["first_time"][row]),
             ),
             fired_time=bets.end,
@@ -499,7 +499,7 @@ def _without(acked: dict[str, IndexArray], name: str) -> dict[str, IndexArray]:
     return {other: rows for other, rows in acked.items() if other != name}
 
 
-def _onset(clock: float, alarm: float, tick: float) -> float:
+def onset_of(clock: float, alarm: float, tick: float) -> float:
     """When evidence began to grow, if it grew evenly, between suspicion and alarm.
 
     ``clock`` is the end of the last tick that was not suspicious, ``alarm`` that of the one that alarmed. On average

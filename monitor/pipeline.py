@@ -156,12 +156,12 @@ class Pipeline:
         self.commit()
 
     def finish(self, horizon_seconds: float) -> None:
-        """At the end of an input: event time runs on, so that ticks close and cohorts mature."""
+        """At the end of an input: event time runs on, so that ticks close and cohorts mature; its end is no silence."""
         self.event_time.end()
-        self._close(self.event_time.run_on(horizon_seconds))
+        self._close(self.event_time.run_on(horizon_seconds), silence=False)
         left = self.fleet.blocks.ends()
         if len(left):  # of events dated further ahead than was believed
-            self._close(float(left.max()))
+            self._close(float(left.max()), silence=False)
         self.commit(whatever=True)
 
     def reload(self, policy_of: Callable[[str], Policy]) -> int:

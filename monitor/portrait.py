@@ -33,6 +33,19 @@ _BLIND_AFTER_SECONDS = 30 * 86400.0
 _LN10 = math.log(10.0)
 
 
+def model_states(fleet: Fleet) -> NDArray[np.uint8]:
+    """Index of ``MODEL_STATES`` of each model, by row; a model that is silent is that before all."""
+    phase = fleet.models.rows["phase"][: len(fleet.models)]
+    learning, watching, firing, silent = (MODEL_STATES.index(s) for s in ("learning", "watching", "firing", "silent"))
+    states = np.where(phase == Phase.LEARNING, learning, watching).astype(np.uint8)
+    for name in {key[0] for key in fleet.book.open}:
+        row = fleet.find_model(name)
+        if row is not None:
+            states[row] = firing
+    states[fleet.traffic.silent()] = silent
+    return states
+
+
 def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
     """The document of the model in ``row``; ``state`` indexes ``MODEL_STATES``."""
     model, rows = fleet.models.items[row], fleet.models.rows
@@ -50,10 +63,24 @@ def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
         "versions": list(model.versions),
         "facts": [{"time": rfc3339(f.time), "what": f.what, "subject": f.subject} for f in model.facts],
         "reference": {"digest": model.reference_digest or None, "source": _source(model.reference_digest)},
+        "traffic": _traffic(fleet, row),
         "features": features,
         "associations": [],
         "performance": performance_document(fleet.outcomes, fleet.models, row),
         "blind_spots": _blind_spots(fleet, row, series),
+    }
+
+
+def _traffic(fleet: Fleet, row: int) -> dict[str, Any]:
+    """What is usual of the model's traffic and what comes now; rates in events an hour."""
+    known = fleet.traffic.known(row)
+    return {
+        "retired": known.retired,
+        "judged": known.judged,
+        "state": "silent" if known.silent else "firing" if known.firing else "watching" if known.judged else "learning",
+        "silent_at": _time(known.due),
+        "expected_by_hour_of_week": [float(f"{rate:.4g}") for rate in known.rates],
+        "ratio": _finite(known.ratio),
     }
 
 
@@ -143,6 +170,10 @@ def _blind_spots(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, 
     """What could not be seen within thirty days, and why."""
     known, rows = fleet.models.items[model], fleet.series.rows
     spots: list[dict[str, Any]] = []
+    traffic = fleet.traffic.known(model)
+    if not (traffic.judged or traffic.retired):
+        spots.append({"feature": None, "detector": "silence", "why": "traffic is still being learned"})
+        spots.append({"feature": None, "detector": "volume", "why": "traffic is still being learned"})
     if not known.reference_digest:
         spots.append({"feature": None, "detector": None, "why": "no training reference"})
     for row in series:

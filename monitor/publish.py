@@ -11,14 +11,13 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.models import Phase
 from monitor.clock import Clock
 from monitor.compose import program_version
 from monitor.config import Config
 from monitor.fleet import Fleet
 from monitor.incidents.order import Order, Outcome
-from monitor.portrait import model_document
-from monitor.status import MODEL_STATES, Check, DriftingFeature, Status
+from monitor.portrait import model_document, model_states
+from monitor.status import Check, DriftingFeature, Status
 from monitor.status import Fleet as FleetColumns
 
 _ANSWER_SECONDS = 5.0
@@ -160,7 +159,7 @@ class Painter:
     def detail(self, name: str) -> dict[str, Any] | None:
         """The document of a model by its name."""
         row = self._fleet.find_model(name)
-        return None if row is None else model_document(self._fleet, row, int(self._states()[row]))
+        return None if row is None else model_document(self._fleet, row, int(model_states(self._fleet)[row]))
 
     def _columns(self) -> FleetColumns:
         models = self._fleet.models
@@ -178,22 +177,11 @@ class Painter:
             names=self._names,
             versions=self._versions,
             teams=self._teams,
-            state=self._states()[order],
+            state=model_states(self._fleet)[order],
             events=rows["events"][order],
             last_event_time=rows["last_time"][order],
             drift_ratio=self._fleet.drift_ratios()[order],
         )
-
-    def _states(self) -> NDArray[np.uint8]:
-        """Index of ``MODEL_STATES`` of each model, by row."""
-        phase = self._fleet.models.rows["phase"][: len(self._fleet.models)]
-        learning, watching = MODEL_STATES.index("learning"), MODEL_STATES.index("watching")
-        states = np.where(phase == Phase.LEARNING, learning, watching).astype(np.uint8)
-        for name in {key[0] for key in self._fleet.book.open}:
-            row = self._fleet.find_model(name)
-            if row is not None:
-                states[row] = MODEL_STATES.index("firing")
-        return states
 
     def _drifting(self) -> tuple[DriftingFeature, ...]:
         return tuple(

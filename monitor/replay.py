@@ -13,7 +13,6 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from monitor.catalog.durations import parse_instant
-from monitor.catalog.models import Phase
 from monitor.clock import Clock, rfc3339
 from monitor.comparing import compare, prices
 from monitor.compose import make_decoders, make_fleet
@@ -27,8 +26,7 @@ from monitor.ingest.files import FilesSource
 from monitor.ingest.kafka_range import KafkaRange
 from monitor.ingest.source import Source
 from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
-from monitor.portrait import model_document
-from monitor.status import MODEL_STATES
+from monitor.portrait import model_document, model_states
 from monitor.store.cases import TemporaryCases
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import Metrics
@@ -197,11 +195,9 @@ def write_documents(replayed: Replayed, directory: Path) -> None:
     """``DIR/models/<model>.json`` for each model; names are percent-encoded as in a path."""
     models = directory / "models"
     models.mkdir(parents=True, exist_ok=True)
-    firing = {i.model for i in replayed.incidents if i.state == "firing"}
+    states = model_states(replayed.fleet).tolist()
     for row, model in enumerate(replayed.fleet.models.items):
-        learning = replayed.fleet.models.rows["phase"][row] == Phase.LEARNING
-        state = "firing" if model.name in firing else "learning" if learning else "watching"
-        document = model_document(replayed.fleet, row, MODEL_STATES.index(state))
+        document = model_document(replayed.fleet, row, states[row])
         text = json.dumps(document, indent=2, sort_keys=True)
         (models / f"{quote(model.name, safe=' ')}.json").write_text(text + "\n")
 

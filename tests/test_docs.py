@@ -44,6 +44,8 @@ PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "detect
 DETECTOR = {detector.name: detector for detector in DETECTORS}
 OF_CASES = {"performance": "ModelPerformanceDegraded", "calibration": "ModelCalibrationShift"}
 """Questions that are asked of matured cases, and the alert of each."""
+OF_MODELS = {"silence": "ModelSilent", "volume": "ModelVolumeAnomaly"}
+"""Detectors whose cells are of models, not of series, and the alert under which each is told."""
 SECTIONS = ("Question", "Formula", "Null and tolerance", "Effect", "What it cannot see", "When it fires")
 TOLERANCE = 0.02
 NATS = 20.0
@@ -51,7 +53,7 @@ NATS = 20.0
 
 def test_every_detector_has_its_page() -> None:
     """Each detector of the table has a page, and no page is of a detector that is not there."""
-    assert PAGES.keys() == DETECTOR.keys() | OF_CASES.keys()
+    assert PAGES.keys() == DETECTOR.keys() | OF_CASES.keys() | OF_MODELS.keys()
 
 
 @pytest.mark.parametrize("name", sorted(DETECTOR))
@@ -82,6 +84,14 @@ def test_every_fate_of_an_outcome_is_explained() -> None:
     assert set(re.findall(r"`(\w+)`", " ".join(told))) == set(FATES)
     assert [row[0].strip("`") for row in rows(PAGES["performance"], "| measure |")[2:]] == [m.name for m in MEASURES]
     assert all(f"`{measure.effect}`" in PAGES["performance"] for measure in MEASURES)
+@pytest.mark.parametrize(("name", "alertname"), OF_MODELS.items())
+def test_a_page_of_a_models_cell(name: str, alertname: str) -> None:
+    """So does the page of a detector of whole models."""
+    page = PAGES[name]
+    assert page.startswith(f"# {name}\n\nAlert `{alertname}`.")
+    assert tuple(re.findall(r"^## (.*)$", page, flags=re.MULTILINE)) == SECTIONS
+    assert "share `quality`" in page
+    assert f"\n### {alertname}\n" in TEXTS["docs/operations.md"]
 
 
 def rows(page: str, head: str) -> list[list[str]]:
@@ -205,7 +215,7 @@ def test_the_glossary_is_in_order() -> None:
     """Its words stand in the order of the alphabet, and the detectors are all named."""
     words = re.findall(r"^\*\*([^*]+)\*\*:", TEXTS["docs/glossary.md"], flags=re.MULTILINE)
     assert words == sorted(words, key=str.lower)
-    assert {name for name in DETECTOR if f"`{name}`" not in TEXTS["docs/glossary.md"]} == set()
+    assert {name for name in DETECTOR.keys() | set(OF_MODELS) if f"`{name}`" not in TEXTS["docs/glossary.md"]} == set()
 
 
 def test_the_changelog_has_this_version() -> None:

@@ -16,9 +16,9 @@ from monitor.kernels.table import Table, mix_one
 
 SHARES = ("drift", "quality", "performance", "fairness")
 """The kinds among which the false-alarm budget is shared."""
-TOLERANCES: tuple[Literal["drift", "quality", "performance", "calibration"], ...] = (
+TOLERANCES: tuple[Literal["drift", "quality", "performance", "calibration", "volume"], ...] = (
     *("drift", "quality"),
-    *("performance", "calibration"),
+    *("performance", "calibration", "volume"),
 )
 """Families of detectors that have a tolerance of their own in a policy."""
 FACTS_MAX = 200

@@ -48,6 +48,9 @@ WEEK_SECONDS = 7 * 86400.0
 CALIBRATION_LOGITS = 0.1
 """What ``tolerance.calibration`` is if it is not said: a shift of the outcome's log-odds given the score."""
 
+VOLUME_TOLERANCE = 0.2
+"""``tolerance.volume`` where none is set: traffic is looser than what is in it."""
+
 RESOLVED_MAX = 32_768
 COMBINATIONS_MAX = 4_096
 
@@ -76,7 +79,8 @@ def _auto_or_share(value: object) -> object:
 class Tolerance(Settings):
     """``[models.tolerance]``: what is too small to matter, in the unit of each effect.
 
-    ``None`` is ``performance``, but of ``calibration``, which is in logits, :data:`CALIBRATION_LOGITS`.
+    ``None`` is ``performance``, but of ``calibration``, which is in logits, :data:`CALIBRATION_LOGITS`, and of
+    ``volume`` a fifth of the traffic.
     """
 
     drift: Annotated[float | Literal["auto"], BeforeValidator(_auto_or_share)] = "auto"
@@ -248,7 +252,9 @@ class Policy(Settings):
         if self.tolerance.calibration is None and family == "calibration":
             return CALIBRATION_LOGITS
         value: float | None = getattr(self.tolerance, family)
-        return self.tolerance.performance if value is None else value
+        if value is None:
+            return VOLUME_TOLERANCE if family == "volume" else self.tolerance.performance
+        return value
 
     @property
     def cycle(self) -> float:

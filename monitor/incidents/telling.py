@@ -10,6 +10,7 @@ from monitor.incidents.book import Firing
 from monitor.incidents.incident import CellReport, Effect
 from monitor.judging import CellAlarm
 from monitor.kernels.tally import KIND_CATEGORY, KIND_NUMBER
+from monitor.traffic.watch import TrafficAlarm
 
 
 def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
@@ -57,6 +58,56 @@ def _events_a_day(models: Models, row: int) -> float:
     """The model's events a day since its first; of a model younger than a day those that it had."""
     age = float(models.rows["last_time"][row] - models.rows["first_time"][row])
     return float(models.rows["events"][row]) / max(age / 86400.0, 1.0)
+
+
+def tell_traffic(alarm: TrafficAlarm, models: Models) -> Firing:
+    """An alarm about a model's traffic as the incident book takes it in."""
+    model = models.items[alarm.model]
+    silent = alarm.detector == "silence"
+    report = CellReport(
+        detector=alarm.detector,
+        feature=None,
+        output=None,
+        attribute=None,
+        group=None,
+        effect=Effect("missed_events" if silent else "relative_change", alarm.effect, alarm.tolerance),
+        evidence_log10=alarm.evidence_log10,
+        onset_time=alarm.onset_time,
+        fired_time=alarm.fired_time,
+    )
+    return Firing(
+        key=(alarm.model, alarm.detector),
+        model=model.name,
+        version=model.version,
+        kind="volume",
+        alertname="ModelSilent" if silent else "ModelVolumeAnomaly",
+        team=model.policy.team_of("volume"),
+        mode="shadow" if model.policy.mode == "shadow" else "",
+        report=report,
+        words=_silence_words(alarm) if silent else _volume_words(alarm),
+        upstreams=model.policy.upstreams,
+        traffic=_events_a_day(models, alarm.model),
+        tick=model.policy.tick,
+    )
+
+
+def _silence_words(alarm: TrafficAlarm) -> str:
+    return f"no events for {span(alarm.seconds)}, in which about {alarm.expected:.3g} were expected"
+
+
+def _volume_words(alarm: TrafficAlarm) -> str:
+    times = alarm.events / max(alarm.expected, 1e-9)
+    how = f"{times:.3g} times" if times >= 1 else f"{100 * times:.3g} % of"
+    return f"traffic is {how} what is usual at this time of the week"
+
+
+def span(seconds: float) -> str:
+    """A span of time as people say it: its largest unit, with one digit behind the point below ten."""
+    for unit, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * unit:
+            n = seconds / unit
+            return f"{n:.0f} {name}" if n >= 10 or n == round(n) else f"{n:.1f} {name}"
+    return f"{seconds:.0f} seconds"
 
 
 def _what(alarm: CellAlarm, model: Model, series: Series) -> str:

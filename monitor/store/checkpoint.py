@@ -265,6 +265,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         "seasons": fleet.judge.seasons.links,
         "diaries": fleet.judge.seasons.diaries,
         "profiles": fleet.judge.seasons.profiles,
+        "traffic": fleet.traffic.rows,
         **{f"cells.{name}": state for name, state in fleet.judge.states.items()},
         **fleet.outcomes.tables(),
     }

@@ -71,6 +71,7 @@ def test_restored_counts_of_cells() -> None:
     hourly(fleet, lambda i: healthy(i) | {"z": 1.0}, range(LEARNED, LEARNED + 2))
     counted, by_model = dict(fleet.judge.n_cells), fleet.models.rows["n_cells"][0].copy()
     fleet.judge.recount()
+    fleet.traffic.restored()
     assert fleet.judge.n_cells == counted
     assert fleet.models.rows["n_cells"][0].tolist() == by_model.tolist()
     assert counted == {"drift": 1, "quality": 5, "performance": 0, "fairness": 0}

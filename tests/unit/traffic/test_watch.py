@@ -1,0 +1,201 @@
+"""A model's traffic through the whole fleet: silent, far from what is expected, back, retired."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets.build import DAY, HOUR, MINUTE, START, columns, event, feed, new_fleet
+
+from monitor.fleet import Fleet
+from monitor.incidents.incident import Incident
+from monitor.portrait import model_document, model_states
+from monitor.status import MODEL_STATES
+
+TICK = 10 * MINUTE
+
+
+def at_random(per_hour: float, days: float, seed: int, begin: float = 0.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    n = rng.poisson(per_hour * 24 * days)
+    return np.sort(START + (begin + rng.uniform(0, days, n)) * DAY)
+
+
+def batches(days: int, size: int, seed: int, jitter: float = 600.0) -> np.ndarray:
+    """A batch a day at about three o'clock."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate(
+        [START + d * DAY + 3 * HOUR + rng.normal(0, jitter) + np.sort(rng.uniform(0, 300, size)) for d in range(days)]
+    )
+
+
+def without(times: np.ndarray, first: float, last: float) -> np.ndarray:
+    """``times`` but for those between days ``first`` and ``last``."""
+    day = (times - START) / DAY
+    return times[(day < first) | (day >= last)]
+
+
+def run(traffic: dict[str, np.ndarray], days: float, keys: dict[str, Any] | None = None, **limits: Any):
+    """A fleet that saw ``traffic``, and its incidents about it by (model, alertname), each in its last state."""
+    fleet = new_fleet({"tick": "10m", **(keys or {})}, **limits)
+    names = list(traffic)
+    times = np.concatenate([traffic[name] for name in names])
+    model = np.repeat(np.arange(len(names)), [len(traffic[name]) for name in names])
+    order = np.argsort(times, kind="stable")
+    times, model = times[order], model[order]
+    last: dict[str, Incident] = {}
+    for now in np.arange(START + HOUR, START + days * DAY + 1, HOUR):
+        a, b = np.searchsorted(times, [now - HOUR, now])
+        if b > a:
+            batch = columns(times[a:b], [names[i] for i in model[a:b]], {"x": np.ones(b - a)})
+            fleet.absorb(batch, np.zeros(b - a, bool))
+        last |= {i.id: i for i in fleet.close(float(now)).incidents}
+    return fleet, list(last.values())
+
+
+def day_of(time: float | None) -> float:
+    assert time is not None
+    return (time - START) / DAY
+
+
+def test_a_model_that_dies_is_silent_and_comes_back() -> None:
+    """Silence is told in event time that other models drive, names what was expected, and ends with the first tick."""
+    _, incidents = run({"dies": without(at_random(100, 5, 1), 3, 3.5), "lives": at_random(30, 5, 2)}, 5)
+    (incident,) = incidents
+    assert (incident.model, incident.alertname, incident.detector) == ("dies", "ModelSilent", "silence")
+    assert incident.state == "resolved"
+    assert incident.resolved_because == "events come again"
+    assert day_of(incident.onset_time) == pytest.approx(3.0, abs=0.01)
+    assert 3.0 < day_of(incident.fired_time) < 3.05
+    assert day_of(incident.resolved_time) == pytest.approx(3.5, abs=0.01)
+    assert "no events for" in incident.summary
+    assert incident.effect.value >= incident.effect.tolerance > 0
+    assert incident.evidence_log10 > 3
+
+
+def test_state_is_silent_meanwhile() -> None:
+    """While it is silent the model's state says so, before all else."""
+    fleet, _ = run({"dies": at_random(100, 3, 1), "lives": at_random(30, 4, 2)}, 4)
+    row = fleet.find_model("dies")
+    assert row is not None
+    states = model_states(fleet)
+    assert MODEL_STATES[states[row]] == "silent"
+    document = model_document(fleet, row, int(states[row]))
+    assert document["traffic"]["state"] == "silent"
+    assert len(document["traffic"]["expected_by_hour_of_week"]) == 168
+    json.dumps(document, allow_nan=False)
+
+
+def test_slow_and_batch_models_do_not_page() -> None:
+    """Two events an hour, a batch a day that straddles the hour, office hours with a weekend, whichever: nothing."""
+    days = at_random(60, 21, 3)
+    works = days[np.isin(((days - START) // HOUR % 24).astype(int), range(8, 18))]
+    traffic = {
+        "slow": at_random(2, 35, 4),
+        "batch": batches(35, 1200, 5),
+        "late batch": batches(35, 1200, 6, jitter=2 * HOUR),
+        "office": works[~np.isin((works - START) // DAY % 7, (2, 3))],
+        "another weekend": works[~np.isin((works - START) // DAY % 7, (1, 2))],
+    }
+    fleet, incidents = run(traffic, 21)
+    assert [(i.model, i.summary) for i in incidents] == []
+    assert fleet.traffic.rows["judged"][: len(fleet.models)].sum() >= 3
+
+
+def test_a_batch_that_stays_away_is_missed() -> None:
+    """A daily batch after four weeks is silent after three days without it, and not after one and a half."""
+    _, incidents = run({"batch": batches(28, 1200, 5), "clock": at_random(3, 32, 7)}, 32)
+    (incident,) = incidents
+    assert incident.model == "batch"
+    assert 28.6 < day_of(incident.fired_time) < 31.0
+
+
+def test_half_and_threefold_traffic() -> None:
+    """Traffic that halves or triples is told as volume, with its direction, and not as silence."""
+    rng = np.random.default_rng(8)
+    half, more = at_random(100, 12, 9), at_random(100, 12, 10)
+    half = half[(half < START + 10 * DAY) | (rng.random(len(half)) < 0.5)]
+    more = np.sort(np.concatenate([more, at_random(200, 2, 11, begin=10)]))
+    _, incidents = run({"half": half, "more": more, "same": at_random(100, 12, 12)}, 12)
+    told = {i.model: i for i in incidents}
+    assert {(i.model, i.alertname) for i in incidents} == {
+        ("half", "ModelVolumeAnomaly"),
+        ("more", "ModelVolumeAnomaly"),
+    }
+    assert "% of what is usual" in told["half"].summary
+    assert "times what is usual" in told["more"].summary
+    assert 10.0 < day_of(told["more"].fired_time) < 10.1
+    assert 10.0 < day_of(told["half"].fired_time) < 11.1
+    assert 9.9 < day_of(told["half"].onset_time) < 11.1
+
+
+def test_a_tolerance_of_its_own() -> None:
+    """What ``tolerance.volume`` lets pass is no anomaly, however surely it is there."""
+    traffic = np.sort(np.concatenate([at_random(200, 12, 13), at_random(100, 2, 14, begin=10)]))
+    _, strict = run({"m": traffic}, 12, {"tolerance": {"volume": 0.1}})
+    _, loose = run({"m": traffic}, 12, {"tolerance": {"volume": 0.8}})
+    assert [i.alertname for i in strict] == ["ModelVolumeAnomaly"]
+    assert loose == []
+
+
+def test_the_end_of_an_outage_is_no_fall_of_volume() -> None:
+    """What did not come during a silence is told once."""
+    _, incidents = run({"m": without(at_random(500, 14, 15), 10, 12), "clock": at_random(10, 14, 16)}, 14)
+    assert [i.alertname for i in incidents] == ["ModelSilent"]
+
+
+def retired(fleet: Fleet, what: str, time: float) -> list[Incident]:
+    return feed(fleet, [event(time, model="m", lifecycle=what)], until=time).incidents
+
+
+def test_a_retired_model_is_not_silent() -> None:
+    """After ``retired`` (and no other fact) nothing is said of a model that stops; ``deployed`` takes it back."""
+    for facts, silent in ((["retired"], False), (["retired", "deployed"], True), (["retrained"], True)):
+        fleet, _ = run({"m": at_random(100, 3, 17), "clock": at_random(10, 3, 18)}, 3)
+        said = [i for what in facts for i in retired(fleet, what, START + 3 * DAY)]
+        times = at_random(10, 1, 19, begin=3)
+        later = columns(times, ["clock"] * len(times), {"x": np.ones(len(times))})
+        said += feed(fleet, later, until=START + 4 * DAY).incidents
+        assert ("ModelSilent" in {i.alertname for i in said}) == silent
+        row = fleet.find_model("m")
+        assert row is not None
+        assert model_document(fleet, row, 1)["traffic"]["retired"] == (facts[-1] == "retired")
+
+
+def test_retirement_ends_a_silence() -> None:
+    """A model that is silent and then retires has no open incident about its traffic."""
+    fleet, incidents = run({"m": at_random(100, 3, 17), "clock": at_random(10, 4, 18)}, 4)
+    assert [i.state for i in incidents] == ["firing"]
+    resolved = retired(fleet, "retired", START + 4 * DAY)
+    assert [(i.state, i.resolved_because) for i in resolved] == [("resolved", "the model retired")]
+
+
+def test_the_end_of_an_input_is_no_silence() -> None:
+    """Closed without looking for silence nothing is told, however far event time runs on."""
+    fleet, _ = run({"m": at_random(100, 3, 17)}, 3)
+    assert fleet.close(START + 30 * DAY, silence=False).incidents == []
+    assert [i.alertname for i in fleet.close(START + 31 * DAY).incidents] == ["ModelSilent"]
+
+
+def test_silence_does_not_depend_on_how_far_time_jumps() -> None:
+    """One long step of event time or many small ones: the silence is told at the same moment."""
+    fired = []
+    for step in (DAY, 7 * MINUTE):
+        fleet, _ = run({"m": at_random(100, 3, 17)}, 3)
+        for now in np.arange(START + 3 * DAY, START + 5 * DAY + 1, step):
+            fired += [i.fired_time for i in fleet.close(float(now)).incidents]
+    assert len(fired) == 2
+    assert fired[0] == fired[1]
+
+
+def test_cells_are_paid_for() -> None:
+    """Two cells of each model that is judged count among those of quality, and spend from its share."""
+    fleet, _ = run({"m": at_random(100, 3, 17), "new": at_random(5, 3, 18)}, 3)
+    row = fleet.find_model("m")
+    assert row is not None
+    judged = [int(n) for n in fleet.models.rows["n_cells"][:2, 1]]
+    assert sum(judged) == fleet.judge.n_cells["quality"]
+    assert fleet.traffic.known(row).judged
+    assert 0.0 < fleet.judge.budget.spent["quality"] < 5.0 * 0.1 * 3 / 7
