@@ -9,6 +9,7 @@ from fleets.build import HOUR, LEARNED, SHARES, START, cell, event, feed, hourly
 from monitor.budget import WEEK_SECONDS, Budget
 from monitor.kernels.judge import FIRING, IDLE, PENDING
 from monitor.kernels.tally import NULLS, PRESENT
+from monitor.traffic.watch import CELLS as TRAFFIC_CELLS
 
 NORMAL = np.random.default_rng(31).normal(0, 1, 60_000)
 
@@ -74,7 +75,7 @@ def test_restored_counts_of_cells() -> None:
     fleet.traffic.restored()
     assert fleet.judge.n_cells == counted
     assert fleet.models.rows["n_cells"][0].tolist() == by_model.tolist()
-    assert counted == {"drift": 1, "quality": 5, "performance": 0, "fairness": 0}
+    assert counted == {"drift": 1, "quality": 5 + len(TRAFFIC_CELLS), "performance": 0, "fairness": 0}
 
 
 def test_effect_is_needed_too() -> None:
