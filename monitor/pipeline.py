@@ -268,10 +268,10 @@ class Pipeline:
         new = np.concatenate([dues, np.round(2.0 * dues - ends, 3)])
         return np.concatenate([self.fleet.blocks.ends(), self.fleet.outcomes.pending.dues(until), new[new <= until]])
 
-    def _close(self, watermark: float) -> None:
+    def _close(self, watermark: float, *, silence: bool = True) -> None:
         self._closed = max(self._closed, watermark)
         with self._stage("judge"):
-            self._keep(self.fleet.close(watermark))
+            self._keep(self.fleet.close(watermark, silence=silence))
 
     def _keep(self, closed: Closed) -> None:
         n_ticks = sum(map(len, closed.ticks))
