@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from monitor.budget import Budget
 from monitor.catalog import references
 from monitor.catalog.discovery import LOCAL_MAX, Discovery
+from monitor.catalog.ignoring import Ignoring
 from monitor.catalog.installing import Installer
 from monitor.catalog.models import Models, Phase
 from monitor.catalog.placing import place
@@ -147,6 +148,7 @@ class Fleet:
         self.book = Book(incidents_max, attention, budget.per_week, candidates.share, candidates.n_models)
         self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
+        self.ignoring = Ignoring(self.models, policy_of)
         self.discovery.on_model = self._refer_to_file
         self.discovery.on_version = self._new_version
         self._load_reference = load_reference

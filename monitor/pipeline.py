@@ -120,6 +120,7 @@ class Pipeline:
         self.totals = Absorbed()
         self.rejected = 0
         self.duplicates = 0
+        self.ignored = 0
         self.ticks_closed = 0
         self._decoder_of = decoder_of
         self._clock = around.clock
@@ -206,11 +207,20 @@ class Pipeline:
             source, partitions = np.zeros(len(batch), np.int32), (_MERGED,)
         marks = self.event_time.after_each(batch.time, source, partitions)
         previous = np.concatenate([[before], marks[:-1]])
-        fresh = self._fresh(batch, marks)
-        if len(fresh) < len(batch):
-            batch, marks, previous = batch.chosen(fresh), marks[fresh], previous[fresh]
+        for counts in (self._wanted, self._fresh):
+            kept = counts(batch, marks)
+            if len(kept) < len(batch):
+                batch, marks, previous = batch.chosen(kept), marks[kept], previous[kept]
         if len(batch):
             self._tally(batch, marks, previous)
+
+    def _wanted(self, batch: EventBatch, _marks: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Indices of the events that no policy ignores; the others are counted as ignored and nowhere else."""
+        with self._stage("tally"):
+            wanted = np.flatnonzero(~self.fleet.ignoring.ignored(batch))
+        self.ignored += len(batch) - len(wanted)
+        self._metrics.ignored_events.inc(len(batch) - len(wanted))
+        return wanted
 
     def _fresh(self, batch: EventBatch, marks: NDArray[np.float64]) -> NDArray[np.int64]:
         """Indices of the events that were not met before; the others are counted as duplicates and nowhere else."""

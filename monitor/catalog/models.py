@@ -95,6 +95,7 @@ FIELDS = {
     "cycle": Field(np.float64),
     "from_file": Field(np.uint8),
     "firing": Field(np.int32),
+    "ignores": Field(np.uint8),
 }
 
 
@@ -152,6 +153,7 @@ class Models:
         self.rows["unseen_tolerance"][row] = policy.unseen_tolerance
         self.rows["cycle"][row] = policy.cycle
         self.rows["planned"][row] = len(policy.planned) > 0
+        self.rows["ignores"][row] = bool(policy.ignore)
         for family in TOLERANCES:
             self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
         self.rows.touch(row)

@@ -119,6 +119,7 @@ class Metrics:
         self.dropped_values = self._counter(
             "dropped_values_total", "Values of an unsupported kind, dropped from an event that survived."
         )
+        self.ignored_events = self._counter("ignored_events_total", "Events that the policy of their model ignores.")
         self.duplicate_events = self._counter("duplicate_events_total", "Events whose id had been counted before.")
         self.events_without_id = self._counter(
             "events_without_id_total", "Events that have no id, so that a duplicate of them is not recognised."
