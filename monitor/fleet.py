@@ -41,6 +41,7 @@ from monitor.tally.blocks import (
     WITH_METRICS,
     WITH_OUTCOME,
     WITH_PREDICTION,
+    WITH_SEGMENT,
     Blocks,
     OpenBlocks,
 )
@@ -52,14 +53,17 @@ JUDGED_EVENTS_MIN = 1000
 JUDGED_SECONDS_MIN = 86400.0
 """Event time from which they are."""
 
-_ASKED_PARTS = np.zeros(4, np.uint16)
+_ASKED_PARTS = np.zeros(5, np.uint16)
 """By the columns of a block's first row, short of the first, which counts every event."""
-_ASKED_PARTS[[column - 1 for column in (WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME)]] = (
+_ASKED_PARTS[[column - 1 for column in (WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME, WITH_SEGMENT)]] = (
     *(Part.FEATURES, Part.PREDICTION),
-    *(Part.METRICS, Part.OUTCOME),
+    *(Part.METRICS, Part.OUTCOME, Part.SEGMENT),
 )
 _DENOMINATOR = np.zeros(256, np.int64)
-_DENOMINATOR[[Space.FEATURE, Space.PREDICTION, Space.METRIC]] = WITH_FEATURES, WITH_PREDICTION, WITH_METRICS
+_DENOMINATOR[[Space.FEATURE, Space.PREDICTION, Space.METRIC, Space.SEGMENT]] = (
+    *(WITH_FEATURES, WITH_PREDICTION),
+    *(WITH_METRICS, WITH_SEGMENT),
+)
 
 
 @dataclass(slots=True)

@@ -111,7 +111,7 @@ class Discovery:
         series = series_of(
             batch.event, hashes, batch.space, batch.name.hash, self._series.rows["key"], self._series.index
         )
-        watched = (batch.space <= Space.METRIC) & (model[batch.event] >= 0)
+        watched = ((batch.space <= Space.METRIC) | (batch.space == Space.SEGMENT)) & (model[batch.event] >= 0)
         unknown = np.flatnonzero((series < 0) & watched)
         if not len(unknown):
             return series, 0

@@ -1,4 +1,4 @@
-"""Which series exist: one for each feature, prediction part and metric of each model, and what is known of it."""
+"""Which series exist: one for each feature, prediction part, metric and segment of each model; what is known of it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ BUFFER = 128
 CUTS = 9
 """Places at which a distribution is judged."""
 
-JUDGED_SPACES = (Space.FEATURE, Space.PREDICTION, Space.METRIC)
-SPACE_NAMES: dict[int, str] = {Space.FEATURE: "feature", Space.PREDICTION: "prediction", Space.METRIC: "metric"}
+JUDGED_SPACES = (Space.FEATURE, Space.PREDICTION, Space.METRIC, Space.SEGMENT)
+SPACE_NAMES: dict[int, str] = {
+    Space.FEATURE: "feature",
+    Space.PREDICTION: "prediction",
+    Space.METRIC: "metric",
+    Space.SEGMENT: "segment",
+}
 
 LEARNING, JUDGED, RETIRED = range(3)
 """What a series' ``judging`` says: its reference is still made; it is judged; another took its place."""

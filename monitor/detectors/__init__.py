@@ -6,12 +6,14 @@ from monitor.detectors.cell import Detector
 from monitor.detectors.drift import Drift
 from monitor.detectors.invalid import Invalid
 from monitor.detectors.missing import Missing
+from monitor.detectors.mix import Mix
 from monitor.detectors.out_of_range import OutOfRange
 from monitor.detectors.schema import Schema
 from monitor.detectors.unseen import Unseen
 
 DETECTORS: tuple[Detector, ...] = (
     Drift(),
+    Mix(),
     Missing(),
     Invalid(),
     OutOfRange(),

@@ -23,8 +23,9 @@ class Drift:
     effect = "share_gap"
 
     def applies(self, view: SeriesView) -> NDArray[np.bool_]:
-        """Series with at least one cut; what is constant, an identifier or a clock has none."""
-        return (view.n_cuts > 0) & view.in_reference
+        """Series with at least one cut; what is constant, an identifier or a clock has none; segments have a mix."""
+        applies: NDArray[np.bool_] = (view.n_cuts > 0) & view.in_reference & (view.space != Space.SEGMENT)
+        return applies
 
     def shares(self, counts: Counts, view: SeriesView) -> Shares:
         """Events at or below each cut, or of each category."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detectors.cell import Counts, SeriesView, Shares, percent, quality_alert, values
+from monitor.events.columns import Space
 from monitor.kernels.tally import KIND_CATEGORY, UNSEEN_BIN
 
 
@@ -30,7 +31,7 @@ class Unseen:
         return Shares(counts[:, [UNSEEN_BIN]], values(counts))
 
     def alertname(self, space: int) -> str:
-        return quality_alert(space)
+        return "ModelPopulationMix" if space == Space.SEGMENT else quality_alert(space)
 
     def words(self, before: float, now: float, what: str) -> str:
         return f"a category that the reference does not have in {percent(now)} of its values, {percent(before)} before"

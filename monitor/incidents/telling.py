@@ -21,7 +21,7 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
     space, name = int(series.rows["space"][row]), series.names[row]
     alertname = detector.alertname(space)
     is_prediction = space == Space.PREDICTION
-    what = _what(alarm, model, series) if detector.name == "drift" else ""
+    what = _what(alarm, model, series) if detector.name in {"drift", "mix"} else ""
     if series.rows["appeared"][row]:
         what = "appeared"
     words = detector.words(alarm.before, alarm.now, what)
@@ -37,13 +37,14 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
         fired_time=alarm.fired_time,
     )
     subject = f"predicted {name}" if is_prediction else name
+    kind = "mix" if alertname == "ModelPopulationMix" else detector.share
     return Firing(
         key=(row, detector.name),
         model=model.name,
         version=model.version,
-        kind=detector.share,
+        kind=kind,
         alertname=alertname,
-        team=model.policy.team_of(detector.share),
+        team=model.policy.team_of(kind),
         mode="shadow" if model.policy.mode == "shadow" else "",
         report=report,
         words=f"{subject}: {words}",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.kernels.tally import COLUMNS
 
-EVENTS_IN, WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME = range(5)
+EVENTS_IN, WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME, WITH_SEGMENT = range(6)
 """Columns of a block's first row, which belongs to the model itself."""
 OPEN_MAX = 200_000
 """Blocks that may be open at a time, if nothing else is said."""

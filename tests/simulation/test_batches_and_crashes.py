@@ -34,6 +34,13 @@ NOT_IN_THE_STORY = (
 )
 
 
+def context(model: str, day: float, i: int) -> dict[str, Any]:
+    """A country that takes over the traffic of one model, and heartbeats among the events of another."""
+    if model == "swings":
+        return {"segment": {"country": "ABCD"[i % 4 if day < 3.5 else 0]}}
+    return {"id": f"heartbeat-{i}"} if model == "plain" and i % 20 == 7 else {}
+
+
 def story(again: float = 0.05) -> list[bytes]:
     """Five days of a small fleet in which nearly everything happens, a little out of order.
 
@@ -44,6 +51,8 @@ def story(again: float = 0.05) -> list[bytes]:
     for m, model in enumerate(MODELS):
         n = 250 if model == "rare" else 1700
         times = np.sort(rng.uniform(START, START + DAYS * DAY, n))
+        if model == "plain":
+            times = times[(times < START + 3.2 * DAY) | (times > START + 3.7 * DAY)]
         for i, t in enumerate(times.tolist()):
             day = (t - START) / DAY
             shift = 1.5 if model == "swings" and (3 < day < 3.6 or day > 4.5) else 0.0
@@ -66,6 +75,7 @@ def story(again: float = 0.05) -> list[bytes]:
                 rest["lifecycle"] = "retrained"
             if model != "rare":
                 rest["id"] = f"{i}"
+            rest |= context(model, day, i)
             came = t + shuffle.uniform(0, 150 if i % 100 else 3000)
             line = event(round(t, 3), features, model=model, **rest)
             lines.append((came, line))
@@ -112,6 +122,9 @@ tick = "10m"
 keep_firing = "4h"
 tolerance = {{ drift = 0.02 }}
 [[models]]
+match = "plain"
+ignore = [{{ id_prefix = "heartbeat-" }}]
+[[models]]
 match = "versions"
 reference = "file:{directory}/{{model}}-{{version}}.mwref"
 [[models]]
@@ -153,6 +166,7 @@ def test_the_story_tells_something(undisturbed) -> None:
     assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelPerformanceDegraded"}
     fates = json.loads(whole["answers.json"])["performance"]["fates"]
     assert min(fates[name] for name in FATES if name not in NOT_IN_THE_STORY) > 0
+    assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelSilent", "ModelPopulationMix"}
     assert {incident["state"] for incident in whole["incidents"]} == {"firing", "resolved"}
     assert len(whole["incidents"]) >= 6
     assert whole["summary"]["late"] > 0

@@ -18,17 +18,24 @@ def absorb(fleet, events):
 def test_series_of_every_kind() -> None:
     """Features, parts of a prediction and metrics are series of their own, even under one name."""
     fleet = new_fleet()
-    absorb(fleet, [event(START, {"x": 1.0}, prediction={"label": "a", "score": 0.5}, metrics={"x": 2.0})])
-    got = {(Space(int(fleet.series.rows["space"][row])).name, fleet.series.names[row]) for row in range(4)}
-    assert got == {("FEATURE", "x"), ("PREDICTION", "label"), ("PREDICTION", "score"), ("METRIC", "x")}
+    absorb(
+        fleet,
+        [event(START, {"x": 1.0}, prediction={"label": "a", "score": 0.5}, metrics={"x": 2.0}, segment={"x": "y"})],
+    )
+    got = {(Space(int(fleet.series.rows["space"][row])).name, fleet.series.names[row]) for row in range(5)}
+    assert got == {
+        ("FEATURE", "x"),
+        ("PREDICTION", "label"),
+        ("PREDICTION", "score"),
+        ("METRIC", "x"),
+        ("SEGMENT", "x"),
+    }
 
 
 def test_not_watched_yet() -> None:
-    """Segments, protected attributes, outcomes and tags are let through without a series."""
+    """Protected attributes, outcomes and tags are let through without a series."""
     fleet = new_fleet()
-    absorb(
-        fleet, [event(START, segment={"c": "x"}, sensitive={"s": "y"}, id="1", outcome="z", prediction={"tags": []})]
-    )
+    absorb(fleet, [event(START, sensitive={"s": "y"}, id="1", outcome="z", prediction={"tags": []})])
     assert len(fleet.series.names) == 0
 
 
