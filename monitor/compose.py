@@ -37,9 +37,9 @@ def make_fleet(config: Config) -> Fleet:
         categories_max=limits.categories_per_feature,
         incidents_max=limits.open_incidents,
         duplicates=Duplicates(config.dedupe.horizon, config.dedupe.capacity),
-        pages_per_team_per_day=config.attention.pages_per_team_per_day,
     )
     fleet.book.code_version = program_version()
+    fleet.book.attention.per_day = config.attention.pages_per_team_per_day
     fleet.blocks.open_max = limits.open_ticks
     fleet.outcomes.allow(limits.pending_predictions)
     return fleet

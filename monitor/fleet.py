@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 import numpy as np
@@ -87,6 +88,25 @@ class Absorbed:
         self.ticks_turned_away += other.ticks_turned_away
 
 
+class PastTick(Protocol):
+    """The sums of one model's closed tick: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4)."""
+
+    @property
+    def end(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    @property
+    def counts(self) -> NDArray[np.uint32]:
+        """The model's own row, then its series by their places."""
+        ...
+
+    @property
+    def moments(self) -> NDArray[np.float64]:
+        """The same rows."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ClosedTicks:
     """The sums of ``k`` models whose ticks ended together at ``end``, as facts.
@@ -139,7 +159,6 @@ class Fleet:
         categories_max: int,
         incidents_max: int,
         duplicates: Duplicates | None = None,
-        pages_per_team_per_day: int = 10,
     ) -> None:
         self.models = Models(models_max)
         self.series = Series()
@@ -148,8 +167,7 @@ class Fleet:
         self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
         self.traffic = Traffic(self.models, budget, self.judge.n_cells)
         candidates = Candidates(self.models, self.series)
-        attention = Attention(pages_per_team_per_day)
-        self.book = Book(incidents_max, attention, budget.per_week, candidates.share, candidates.n_models)
+        self.book = Book(incidents_max, Attention(), budget.per_week, candidates.share, candidates.n_models)
         self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
         self.ignoring = Ignoring(self.models, policy_of)
@@ -343,7 +361,7 @@ class Fleet:
         self.models.items[row].reference_digest = ""
         return resolved
 
-    def accept(self, row: int, ticks: Sequence[ClosedTick], time: float) -> list[Incident]:
+    def accept(self, row: int, ticks: Sequence[PastTick], time: float) -> list[Incident]:
         """Make what ``ticks`` hold the reference of a model; returns the incidents that this resolved.
 
         Features keep their bins; cuts, ranges and nulls follow from the new counts.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
 
-from monitor.fleet import ClosedTick, Fleet
+from monitor.fleet import Fleet, PastTick
 from monitor.incidents.incident import Acknowledged, Incident, Note
 from monitor.incidents.order import Order, Outcome
 
@@ -18,7 +18,7 @@ PRESENT_SECONDS = 7 * 86400.0
 PRESENT_EVENTS_MIN = 1000
 """Events without which the present is no reference (contract, section 4)."""
 
-History = Callable[[int, float, float], list[ClosedTick]]
+History = Callable[[int, float, float], Sequence[PastTick]]
 """Closed ticks of a model's row between two moments, oldest first."""
 
 

@@ -53,7 +53,7 @@ class Attention:
     nobody was named).
     """
 
-    per_day: int
+    per_day: int = 10
     called: dict[str, list[float]] = field(default_factory=dict)
 
     def call(self, waiting: Iterable[Incident], now: float) -> list[Incident]:

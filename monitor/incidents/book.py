@@ -101,7 +101,7 @@ class Book:
     """
 
     open_max: int
-    attention: Attention = field(default_factory=lambda: Attention(10))
+    attention: Attention = field(default_factory=Attention)
     budget: float = 5.0
     share: Callable[[Cause], float] = _everything
     n_models: Callable[[], int] = lambda: 1

@@ -11,7 +11,8 @@ import pytest
 from fleets.build import DAY, HOUR, START, event, feed, new_fleet
 
 from monitor.drill import Drill, drill_of, prepare, report
-from monitor.fleet import ClosedTick, Fleet
+from monitor.fleet import Fleet
+from monitor.store.ticklog import ClosedTick
 
 PER_HOUR, LEARNED_HOURS, AFTER_HOURS = 60, 24 * 6, 24 * 5
 POLICY = {"tick": "10m", "learn": {"events": 2000, "for": "2d"}}
@@ -77,7 +78,7 @@ def stream(fleet: Fleet, hours: range, strike: Any, ticks: list[ClosedTick]) -> 
                 strike(one, rng)
             events.append(event(START + hour * HOUR + (i + 0.5) * HOUR / PER_HOUR, one))
         closed = feed(fleet, events, until=START + (hour + 1) * HOUR)
-        ticks += closed.ticks
+        ticks += [ClosedTick(0, tick.end, tick.counts, tick.moments) for tick in closed.ticks]
         if strike is not None and closed.incidents:
             return min(incident.fired_time for incident in closed.incidents)
     return None

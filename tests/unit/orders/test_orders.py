@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from fleets.build import DAY, HOUR, LEARNED, START, hourly, new_fleet
 
-from monitor.fleet import ClosedTick, Fleet
+from monitor.fleet import Fleet
 from monitor.incidents.attention import Telling, telling
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order, Outcome
 from monitor.orders import carry_out
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
-from monitor.store.ticklog import TickLog
+from monitor.store.ticklog import ClosedTick, TickLog
 from monitor.tally.event_time import EventTime
 
 RNG = np.random.default_rng(17)
@@ -133,7 +133,7 @@ def test_accepted_the_present_is_the_reference() -> None:
 
     def close(watermark: float) -> Any:
         closed = original(watermark)
-        ticks.extend(closed.ticks)
+        ticks.extend(ClosedTick(0, tick.end, tick.counts, tick.moments) for tick in closed.ticks)
         return closed
 
     fleet.close = close  # type: ignore[method-assign]
