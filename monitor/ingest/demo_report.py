@@ -12,6 +12,7 @@ An incident makes *claims*: the cell that fired it, and each further cell that i
   do drift, for the score is computed from what the model is given.
 * An incident is **false** unless one of the claims with which it began is explained. An alarm for a fault that has
   ended is false, and so is one for another feature of the same model.
+* A **shared cause** is judged by what was merged into it: it is false unless at least half of that began rightly.
 * Cells that an incident took in without explanation are **stray**: they woke nobody, so they are counted apart.
 """
 
@@ -113,11 +114,15 @@ def score(
     """
     final = list({incident.id: incident for incident in incidents}.values())
     faults = [outlook.fault for outlook in outlooks]
-    false = [incident for incident in final if not _began_rightly(incident, faults, tick)]
+    rightly = {incident.id: _began_rightly(incident, faults, tick) for incident in final if not incident.models}
+    for shared in (incident for incident in final if incident.models):
+        members = [rightly[incident.id] for incident in final if incident.merged_into == shared.id]
+        rightly[shared.id] = 2 * sum(members) >= len(members) > 0
+    false = [incident for incident in final if not rightly[incident.id]]
     stray = sum(
         not _explained(incident, _Claim(cell.feature, cell.fired_time), faults, tick)
         for incident in final
-        if incident not in false
+        if incident not in false and not incident.models
         for cell in incident.cells
     )
     findings = tuple(_finding(outlook, final, tick) for outlook in outlooks)
@@ -169,14 +174,15 @@ def _claims(incident: Incident) -> list[_Claim]:
 def _finding(outlook: Outlook, incidents: Iterable[Incident], tick: float) -> Finding:
     """When claims were made that tell of the fault, and in how many incidents."""
     fault = outlook.fault
-    times = {
-        incident.id: min(found)
+    told = [
+        (claim.time, incident.merged_into or incident.id)
         for incident in incidents
         if incident.model in fault.models and incident.alertname in fault.alertnames
-        if (found := [c.time for c in _claims(incident) if _in_span(fault, c, tick) and _is_about(fault, incident, c)])
-        if incident.merged_into is None
-    }
-    return Finding(outlook, min(times.values(), default=None), len(times))
+        for claim in _claims(incident)
+        if _in_span(fault, claim, tick) and _is_about(fault, incident, claim)
+    ]
+    # What was merged told of it all the same, and is one incident with all that it was merged with.
+    return Finding(outlook, min((time for time, _ in told), default=None), len({which for _, which in told}))
 
 
 def _is_about(fault: Fault, incident: Incident, claim: _Claim) -> bool:

@@ -203,3 +203,14 @@ def test_people_read_the_same() -> None:
     assert lines[-1] == "1000 events in 2.0 s: 500 events/s"
     assert as_text(judged()).splitlines()[1].endswith("missed")
     assert as_text(judged(chance=0.1)).splitlines()[1].endswith("undetectable (500 events), missed")
+
+
+@pytest.mark.parametrize(("strangers", "false"), [(1, 1), (3, 4)])
+def test_a_shared_cause_is_what_was_merged_into_it(strangers: int, false: int) -> None:
+    """It is right where at least half of its members began rightly; those that did not are false by themselves."""
+    at = 15_000.0
+    members = [incident(cell("rent", at)), *(incident(cell("rent", at), model=f"n{i}") for i in range(strangers))]
+    merged = [msgspec.structs.replace(one, state="resolved", merged_into="inc-shared") for one in members]
+    shared = incident(cell("rent", at), alertname="FleetSharedCause", model="")
+    shared = msgspec.structs.replace(shared, id="inc-shared", models=tuple(one.model for one in members))
+    assert counts(judged(*merged, shared)) == (1, false, 0)
