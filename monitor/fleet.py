@@ -484,6 +484,7 @@ class Fleet:
             events[planned] = 0
         judged = self.judge.judge(sums)
         closed.n_cells += judged.n_cells
+        before = len(closed.incidents)
         closed.incidents += self.book.fire(self._firing(alarm) for alarm in judged.alarms)
         closed.incidents += self.book.clear(judged.cleared, end)
         closed.incidents += self.book.give_back(judged.returned)
@@ -492,6 +493,8 @@ class Fleet:
         closed.incidents += self.book.clear(self.traffic.count(models, events, end), end, "events come again")
         self._advance(blocks.model, events, end, closed)
         closed.incidents += self.book.settle(end)
+        # An incident that opened, was merged and was paged in one tick changed once.
+        closed.incidents[before:] = {incident.id: incident for incident in closed.incidents[before:]}.values()
 
     def _planned(self, models: NDArray[np.int64], end: float) -> NDArray[np.bool_]:
         """Which of ``models`` do as planned in the tick that ended at ``end``: it is neither judged nor learned."""

@@ -82,10 +82,13 @@ def test_unknown_addresses_are_404(get: Any) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"])
 def test_other_methods_are_405(get: Any, method: str) -> None:
-    """Everything is read only, and says what is allowed."""
-    answer = get("/api/v1/incidents/i-0000/ack", method)
+    """What is read takes no orders, and what takes orders nothing else; each says what is allowed."""
+    answer = get("/api/v1/incidents/i-0000", method)
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
     assert answer.json["error"]["code"] == "method_not_allowed"
+    if method != "POST":
+        answer = get("/api/v1/incidents/i-0000/ack", method)
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
 def test_bodies_are_refused_and_never_read_as_requests(get: Any) -> None:
