@@ -128,7 +128,7 @@ class ClosedTicks:
 
 @dataclass(frozen=True, slots=True)
 class ClosedTick:
-    """The sums of one model's tick as the tick log keeps them: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4)."""
+    """The sums of one model's tick, as the log keeps them: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4)."""
 
     model: int
     end: float

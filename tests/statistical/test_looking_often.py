@@ -14,7 +14,7 @@ pytestmark = pytest.mark.statistical
 
 
 def test_v7_looking_every_day() -> None:
-    """A 5 % z-test that is asked daily alarms falsely in half of the years; evidence with a budget of 5 % a year does not.
+    """A 5 % z-test asked daily alarms falsely in half of the years; evidence with a budget of 5 % a year does not.
 
     2,000 streams of 100 coin throws a day, of a fair coin. The share of streams with an alarm lies within four standard
     errors, .045 at the most, of what was found elsewhere: .054 on the first day, .17 in a week, .29 in a month, .48
