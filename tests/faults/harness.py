@@ -181,7 +181,7 @@ _COUNTERS = ("duplicate_events", "late_events", "dead_letters", "events")
 def _told(bodies: list[Any]) -> Counter[tuple[str, ...]]:
     """How often each alert was told in each state."""
     alerts = [alert for body in bodies for alert in body["alerts"]]
-    return Counter((a["status"], a["labels"]["alertname"], a["labels"]["model"], a["startsAt"]) for a in alerts)
+    return Counter((a["status"], a["labels"]["alertname"], a["labels"]["model"]) for a in alerts)
 
 
 def _all_told(daemon: Daemon, bodies: list[Any]) -> bool:
