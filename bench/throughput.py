@@ -57,6 +57,7 @@ level = "warning"
 [[models]]
 match = "*"
 reference = "{reference}"
+outcome_horizon = "{horizon}"
 """
 
 
@@ -201,7 +202,7 @@ def check(run: dict[str, Any], shape: bench_events.Shape) -> None:
         assert run["incidents"] == faulty, run["incidents"]
 
 
-def benchmark(shape: bench_events.Shape, pairs: int, compression: str) -> dict[str, Any]:
+def benchmark(shape: bench_events.Shape, pairs: int, compression: str, *, joined: bool) -> dict[str, Any]:
     """Fill a topic, then measure in turn."""
     with tempfile.TemporaryDirectory(prefix="modelwatch-bench-") as scratch:
         directory = Path(scratch)
@@ -217,7 +218,13 @@ def benchmark(shape: bench_events.Shape, pairs: int, compression: str) -> dict[s
                 own = directory / f"run-{i}"
                 reference = f"file:{directory}/all.mwref"
                 config.write_text(
-                    _CONFIG.format(bootstrap=server.bootstrap, topic=TOPIC, directory=own, reference=reference)
+                    _CONFIG.format(
+                        bootstrap=server.bootstrap,
+                        topic=TOPIC,
+                        directory=own,
+                        reference=reference,
+                        horizon="1d" if joined else "0s",
+                    )
                 )
                 watched.append(run_child("--daemon", str(config), "--events", str(shape.events)))
                 check(watched[-1], shape)
@@ -231,6 +238,8 @@ def benchmark(shape: bench_events.Shape, pairs: int, compression: str) -> dict[s
         "models": shape.models,
         "bytes_per_event": round(size, 1),
         "compression": compression,
+        "joined": joined,
+        "per_tick": shape.per_tick,
         "pairs": pairs,
         "python": platform.python_version(),
     }
@@ -239,11 +248,12 @@ def benchmark(shape: bench_events.Shape, pairs: int, compression: str) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, default=800_000)
+    parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--models", type=int, default=1000)
-    parser.add_argument("--per-tick", type=float, default=8.0, help="events of a model in a 60-s tick, in the mean")
+    parser.add_argument("--per-tick", type=float, default=60.0, help="events of a model in a 60-s tick, in the mean")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--compression", default="none")
+    parser.add_argument("--joined", action="store_true", help="let every prediction wait a day for its outcome")
     parser.add_argument("--json", action="store_true", help="one object, last")
     parser.add_argument("--parse-line", metavar="BOOTSTRAP", help=argparse.SUPPRESS)
     parser.add_argument("--daemon", metavar="CONFIG", help=argparse.SUPPRESS)
@@ -255,7 +265,7 @@ def main() -> None:
         print(json.dumps(daemon(arguments.daemon, arguments.events)))
     else:
         shape = bench_events.Shape(arguments.events, arguments.models, arguments.per_tick)
-        found = benchmark(shape, arguments.pairs, arguments.compression)
+        found = benchmark(shape, arguments.pairs, arguments.compression, joined=arguments.joined)
         if not arguments.json:
             print("the daemon takes {daemon:,} events/s, the parse line {parse_line:,}: ratio {ratio}".format(**found))
         print(json.dumps(found))

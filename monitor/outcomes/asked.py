@@ -28,6 +28,7 @@ _FIELDS = {
     "false_negative": Field(np.float64),
     "all_sensitive": Field(bool),
     "favourable_only": Field(bool),
+    "joins": Field(bool),
     "limit_error_rate": Field(np.float64, (), np.nan),
     "limit_loss": Field(np.float64, (), np.nan),
     "limit_cost": Field(np.float64, (), np.nan),
@@ -79,6 +80,7 @@ class Asked:
         rows["false_positive"][row], rows["false_negative"][row] = costs.false_positive, costs.false_negative
         rows["all_sensitive"][row] = policy.sensitive is None
         rows["favourable_only"][row] = policy.outcomes_observed == "favourable"
+        rows["joins"][row] = policy.outcome_horizon > 0.0
         for name, limit in (("error_rate", limits.error_rate), ("loss", limits.loss), ("cost", limits.cost)):
             rows[f"limit_{name}"][row] = np.nan if limit is None else limit
         positive = () if policy.positive is None else (policy.positive,)

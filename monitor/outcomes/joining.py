@@ -86,7 +86,7 @@ def brought(
 
     ``model`` (rows, -1: not let in), ``due`` and ``passed`` are by event.
     """
-    identified = (batch.id.length > 0) & (model >= 0)
+    identified = (batch.id.length > 0) & (model >= 0) & asked.rows["joins"][model]
     if not identified.any():
         return None
     attribute = identified[batch.event] & (batch.type <= ValueType.BOOL) & (batch.type > ValueType.NULL)

@@ -139,6 +139,14 @@ def test_a_prediction_comes_twice_or_too_late() -> None:
     assert story.fates() == {"repeated_predictions": 2, "late_predictions": 1}
 
 
+def test_a_model_without_outcomes_keeps_no_cases() -> None:
+    """Where a policy's horizon is nothing, no prediction waits, and an outcome that comes is nobody's."""
+    story = Story(outcome_horizon="0s").tell(predicted(), outcome()).until(START + 3 * DAY)
+    assert story.fates() == {}
+    assert story.seen == []
+    assert story.fleet.outcomes.n_waiting() == 0
+
+
 def test_no_outcome_may_mean_a_class() -> None:
     """With ``missing_outcome`` a case without an outcome has that one; else it is not labelled."""
     silent = Story().tell(predicted()).until(START + 10 * DAY).cases
