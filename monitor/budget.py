@@ -28,7 +28,12 @@ class Budget:
         self._model = np.array([per_model_per_week * self.shares[name] for name in SHARES])
 
     def allowance(
-        self, share: str, n_fleet: int, n_model: NDArray[np.integer], seconds: NDArray[np.float64]
+        self,
+        share: str,
+        n_fleet: int,
+        n_model: NDArray[np.integer],
+        seconds: NDArray[np.float64],
+        aside: float = 0.0,
     ) -> NDArray[np.float64]:
         """Expected false alarms that each cell may cost in this tick, shape ``(k,)``.
 
@@ -42,11 +47,18 @@ class Budget:
             The same in each cell's model, shape ``(k,)``: no model takes more than its own cap.
         seconds
             Event time that the tick covers, shape ``(k,)``.
+        aside
+            Part of the weekly budget that is taken from this share for others: see :meth:`part`.
         """
         i = SHARES.index(share)
-        per_cell = np.minimum(self._fleet[i] / max(n_fleet, 1), self._model[i] / np.maximum(n_model, 1))
+        fleet = max(float(self._fleet[i]) - aside * self.per_week, 0.0)
+        per_cell = np.minimum(fleet / max(n_fleet, 1), self._model[i] / np.maximum(n_model, 1))
         allowance: NDArray[np.float64] = per_cell * seconds / WEEK_SECONDS
         return allowance
+
+    def part(self, part: float, seconds: float) -> float:
+        """Expected false alarms that ``part`` of the weekly budget pays for in ``seconds``."""
+        return self.per_week * part * seconds / WEEK_SECONDS
 
     def spend(self, share: str, allowances: NDArray[np.float64]) -> None:
         """Write down what was handed out to cells that bet."""

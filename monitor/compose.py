@@ -12,6 +12,9 @@ from monitor.decode.decoder import Decoder, make_decoder
 from monitor.decode.limits import DecodeLimits
 from monitor.decode.topics import TopicFormat
 from monitor.fleet import Fleet
+from monitor.groups.privacy import Privacy, read_salt
+from monitor.groups.register import Limits
+from monitor.groups.watch import GroupRules
 from monitor.ingest.settings import TopicSettings
 from monitor.tally.duplicates import Duplicates
 
@@ -36,6 +39,7 @@ def make_fleet(config: Config) -> Fleet:
         series_per_model_max=limits.features_per_model,
         categories_max=limits.categories_per_feature,
         incidents_max=limits.open_incidents,
+        group_rules=_group_rules(config),
         duplicates=Duplicates(config.dedupe.horizon, config.dedupe.capacity),
     )
     fleet.book.code_version = program_version()
@@ -43,6 +47,20 @@ def make_fleet(config: Config) -> Fleet:
     fleet.blocks.open_max = limits.open_ticks
     fleet.outcomes.allow(limits.pending_predictions)
     return fleet
+
+
+def _group_rules(config: Config) -> GroupRules:
+    limits, privacy = config.limits, config.privacy
+    return GroupRules(
+        Privacy(privacy.smallest_group, read_salt(privacy.group_salt_file)),
+        Limits(
+            attributes=limits.attributes_per_model,
+            groups=limits.groups_per_attribute,
+            strata=limits.strata_per_model,
+            outputs=limits.outputs_per_model,
+            tallies=limits.group_tallies_per_model,
+        ),
+    )
 
 
 def make_decoders(config: Config) -> Callable[[str], Decoder]:

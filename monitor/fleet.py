@@ -24,9 +24,11 @@ from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, SPACE_NAMES
 from monitor.detectors import DETECTORS
 from monitor.errors import ProfileError
 from monitor.events.columns import EventBatch, Lifecycle, Part, Space
+from monitor.groups.watch import GroupRules, Groups
 from monitor.incidents.attention import Attention
 from monitor.incidents.book import Book, Firing
 from monitor.incidents.candidates import Candidates
+from monitor.incidents.group_telling import cell_key, tell_group
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order
 from monitor.incidents.telling import tell, tell_traffic
@@ -76,6 +78,7 @@ class Absorbed:
     models_turned_away: int = 0
     values_turned_away: int = 0
     categories_turned_away: int = 0
+    groups_turned_away: int = 0
     ticks_turned_away: int = 0
 
     def add(self, other: Absorbed) -> None:
@@ -85,6 +88,7 @@ class Absorbed:
         self.models_turned_away += other.models_turned_away
         self.values_turned_away += other.values_turned_away
         self.categories_turned_away += other.categories_turned_away
+        self.groups_turned_away += other.groups_turned_away
         self.ticks_turned_away += other.ticks_turned_away
 
 
@@ -148,7 +152,7 @@ class Closed:
 class Fleet:
     """Models, series, open ticks, cells and incidents. Pure: time is what events say, and nothing here is told."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a fleet is made of
         self,
         budget: Budget,
         policy_of: Callable[[str], Policy],
@@ -158,12 +162,14 @@ class Fleet:
         series_per_model_max: int,
         categories_max: int,
         incidents_max: int,
+        group_rules: GroupRules | None = None,
         duplicates: Duplicates | None = None,
     ) -> None:
         self.models = Models(models_max)
         self.series = Series()
         self.blocks = Blocks()
         self.judge = Judge(self.models, self.series, budget)
+        self.groups = Groups(self.models, self.series, budget, group_rules or GroupRules())
         self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
         self.traffic = Traffic(self.models, budget, self.judge.n_cells)
         candidates = Candidates(self.models, self.series)
@@ -233,6 +239,13 @@ class Fleet:
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
         deferred = tally(resolved.entries, base, columns, codes, counts, moments)
+        seconds = rows["tick"][model]
+        ends = np.zeros(len(batch))
+        ends[counted] = (np.floor(batch.time[counted] / seconds) + 1) * seconds
+        grouped = np.full(len(batch), -1, np.int32)
+        grouped[counted] = model
+        hashes = np.maximum(batch.model.hash, np.uint64(1))
+        groups_turned_away = self.groups.count(batch, hashes, grouped, resolved.entries.series, ends)
         others = 0
         if len(deferred):
             others = place(self.series, batch, resolved.entries, deferred, base, counts, moments, self._categories_max)
@@ -242,6 +255,7 @@ class Fleet:
             resolved.models_turned_away,
             resolved.series_turned_away,
             others,
+            groups_turned_away,
             crowded_out,
         )
 
@@ -253,10 +267,17 @@ class Fleet:
         """
         closed = Closed(incidents=self._ended)
         self._ended = []
-        for end, blocks in self.blocks.due(watermark):
+        blocks = dict(self.blocks.due(watermark))
+        for end in sorted(blocks.keys() | {end for end in self.groups.sums.ends() if end <= watermark}):
+            before = len(closed.incidents)
             self._tell_cases(self.outcomes.mature(end, inclusive=False), closed)
             self._watch(self.traffic.pass_time(end, through=False, silence_too=silence), closed)
-            self._close_tick(end, blocks, closed)
+            if end in blocks:
+                self._close_tick(end, blocks[end], closed)
+            self._compare_groups(end, closed)
+            closed.incidents += self.book.settle(end)
+            # An incident that opened, was merged and was paged in one tick changed once.
+            closed.incidents[before:] = {incident.id: incident for incident in closed.incidents[before:]}.values()
         self._tell_cases(self.outcomes.mature(watermark, inclusive=True), closed)
         if np.isfinite(watermark):
             self._watch(self.traffic.pass_time(watermark, through=True, silence_too=silence), closed)
@@ -342,6 +363,7 @@ class Fleet:
             self._apply_policy(row)
             model.retired = int(retired[model.series].sum())
         self.judge.recount()
+        self.groups.restored()
         self.outcomes.restored()
         self.traffic.restored()
 
@@ -484,7 +506,6 @@ class Fleet:
             events[planned] = 0
         judged = self.judge.judge(sums)
         closed.n_cells += judged.n_cells
-        before = len(closed.incidents)
         closed.incidents += self.book.fire(self._firing(alarm) for alarm in judged.alarms)
         closed.incidents += self.book.clear(judged.cleared, end)
         closed.incidents += self.book.give_back(judged.returned)
@@ -492,9 +513,13 @@ class Fleet:
         models = blocks.model.astype(np.int64)
         closed.incidents += self.book.clear(self.traffic.count(models, events, end), end, "events come again")
         self._advance(blocks.model, events, end, closed)
-        closed.incidents += self.book.settle(end)
-        # An incident that opened, was merged and was paged in one tick changed once.
-        closed.incidents[before:] = {incident.id: incident for incident in closed.incidents[before:]}.values()
+
+    def _compare_groups(self, end: float, closed: Closed) -> None:
+        compared = self.groups.close(end, self._planned)
+        closed.n_cells += compared.n_cells
+        firings = [tell_group(alarm, self.groups, self.models) for alarm in compared.alarms]
+        closed.incidents += self.book.fire(sorted(firings, key=lambda firing: (firing.model, firing.report.rank)))
+        closed.incidents += self.book.clear([cell_key(self.groups, cell) for cell in compared.cleared], end)
 
     def _planned(self, models: NDArray[np.int64], end: float) -> NDArray[np.bool_]:
         """Which of ``models`` do as planned in the tick that ended at ``end``: it is neither judged nor learned."""

@@ -13,6 +13,7 @@ from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, UNJUDGED
 from monitor.clock import rfc3339
 from monitor.detectors import DETECTORS
 from monitor.fleet import Fleet
+from monitor.groups.shown import associations, blind_spots
 from monitor.kernels.judge import FIRING
 from monitor.kernels.tally import (
     BINS,
@@ -65,9 +66,10 @@ def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
         "reference": {"digest": model.reference_digest or None, "source": _source(model.reference_digest)},
         "traffic": _traffic(fleet, row),
         "features": features,
-        "associations": [],
+        "associations": associations(fleet.groups, row),
         "performance": performance_document(fleet.outcomes, fleet.models, row),
-        "blind_spots": _blind_spots(fleet, row, series),
+        "blind_spots": _blind_spots(fleet, row, series)
+        + blind_spots(fleet.groups, row, float(rows["last_time"][row] - rows["first_time"][row])),
     }
 
 

@@ -15,9 +15,10 @@ from monitor.clock import Clock
 from monitor.compose import program_version
 from monitor.config import Config
 from monitor.fleet import Fleet
+from monitor.groups.shown import impact_ratios
 from monitor.incidents.order import Order, Outcome
 from monitor.portrait import model_document, model_states
-from monitor.status import Check, DriftingFeature, Status
+from monitor.status import Check, DriftingFeature, ImpactRatio, Status
 from monitor.status import Fleet as FleetColumns
 
 _ANSWER_SECONDS = 5.0
@@ -154,6 +155,7 @@ class Painter:
             config_hash=self._config.digest,
             config_loaded_at=self._started_at,
             drifting=self._drifting(),
+            impact=self._impact(),
         )
 
     def detail(self, name: str) -> dict[str, Any] | None:
@@ -193,4 +195,12 @@ class Painter:
             )
             for held in self._fleet.book.open.values()
             for cell in held.incident.cells
+            if cell.attribute is None
+        )
+
+    def _impact(self) -> tuple[ImpactRatio, ...]:
+        items = self._fleet.models.items
+        return tuple(
+            ImpactRatio(items[model].name, attribute, group, ratio)
+            for model, attribute, group, ratio in impact_ratios(self._fleet.groups)
         )

@@ -55,6 +55,16 @@ class DriftingFeature:
 
 
 @dataclass(frozen=True, slots=True)
+class ImpactRatio:
+    """A group's present ratio of favourable decisions to the rest; ``group`` is a code where values stay inside."""
+
+    model: str
+    attribute: str
+    group: str
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything the web shows, as of ``published_at`` (wall time). Immutable; a new one replaces it whole."""
 
@@ -74,6 +84,7 @@ class Status:
     config_hash: str = ""
     config_loaded_at: float = 0.0
     drifting: Sequence[DriftingFeature] = field(default=())
+    impact: Sequence[ImpactRatio] = field(default=())
 
 
 class Desk(Protocol):

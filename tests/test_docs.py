@@ -25,6 +25,7 @@ from monitor.config import Tables, load
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector
 from monitor.events.columns import Reason, Space
+from monitor.groups.questions import QUESTIONS
 from monitor.kernels import tally
 from monitor.outcomes import pending
 from monitor.outcomes.joining import FATES
@@ -42,6 +43,7 @@ README, ARCHITECTURE, STORE = TEXTS["README.md"], TEXTS["docs/architecture.md"],
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "detectors").glob("*.md")}
 DETECTOR = {detector.name: detector for detector in DETECTORS}
+GROUP_QUESTIONS = {question.detector: question for question in QUESTIONS.values()}
 OF_CASES = {"performance": "ModelPerformanceDegraded", "calibration": "ModelCalibrationShift"}
 """Questions that are asked of matured cases, and the alert of each."""
 OF_MODELS = {"silence": "ModelSilent", "volume": "ModelVolumeAnomaly"}
@@ -53,7 +55,8 @@ NATS = 20.0
 
 def test_every_detector_has_its_page() -> None:
     """Each detector of the table has a page, and no page is of a detector that is not there."""
-    assert PAGES.keys() == DETECTOR.keys() | OF_CASES.keys() | OF_MODELS.keys()
+    of_others = GROUP_QUESTIONS.keys() | OF_CASES.keys() | OF_MODELS.keys()
+    assert PAGES.keys() == DETECTOR.keys() | of_others
 
 
 @pytest.mark.parametrize("name", sorted(DETECTOR))
@@ -66,6 +69,17 @@ def test_a_page_answers_the_same_questions(name: str) -> None:
     assert f"share\n`{detector.share}`" in page or f"share `{detector.share}`" in page
     assert f"`tolerance.{detector.tolerance}`" in page
     assert f"\n`{detector.effect}`: " in page
+
+
+@pytest.mark.parametrize("name", sorted(GROUP_QUESTIONS))
+def test_a_page_of_a_group_comparison_answers_them_too(name: str) -> None:
+    """It has the same sections, and says alert, budget, tolerance and effect; the alert has a runbook."""
+    page, question = PAGES[name], GROUP_QUESTIONS[name]
+    assert page.startswith(f"# {name}\n\nAlert `{question.alertname}`. Budget share `fairness`")
+    assert tuple(re.findall(r"^## (.*)$", page, flags=re.MULTILINE)) == SECTIONS
+    assert f"`tolerance.{question.tolerance}`" in page
+    assert f"\n`{question.effect}`: " in page
+    assert f"\n### {question.alertname}\n" in TEXTS["docs/operations.md"]
 
 
 @pytest.mark.parametrize(("name", "alert"), OF_CASES.items())

@@ -94,6 +94,11 @@ class LimitSettings(Settings):
     models: Count = 20_000
     features_per_model: Count = 1_000
     categories_per_feature: Count = 30
+    attributes_per_model: Count = 16
+    groups_per_attribute: Count = 32
+    strata_per_model: Count = 128
+    outputs_per_model: Count = 1_000
+    group_tallies_per_model: Count = 20_000
     record_bytes: Count = Field(default=1_048_576, le=2**28)
     values_per_event: Count = Field(default=2_048, le=2**20)
     depth: Count = Field(default=32, ge=4, le=64)

@@ -80,7 +80,8 @@ class Tolerance(Settings):
     """``[models.tolerance]``: what is too small to matter, in the unit of each effect.
 
     ``None`` is ``performance``, but of ``calibration``, which is in logits, :data:`CALIBRATION_LOGITS`, and of
-    ``volume`` a fifth of the traffic.
+    ``volume`` a fifth of the traffic. ``impact_ratio`` is the least ratio of a group's rate to the rest's,
+    ``association`` by what part more often than the rest it may get an output.
     """
 
     drift: Annotated[float | Literal["auto"], BeforeValidator(_auto_or_share)] = "auto"
@@ -89,7 +90,7 @@ class Tolerance(Settings):
     performance: float = Field(default=0.02, ge=0)
     calibration: float | None = Field(default=None, ge=0)
     quality: float | None = Field(default=None, ge=0)
-    association: float | None = Field(default=None, ge=0)
+    association: float = Field(default=0.25, ge=0, le=1e6)
     label_gap: float | None = Field(default=None, ge=0)
     volume: float | None = Field(default=None, ge=0)
 

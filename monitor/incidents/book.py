@@ -439,7 +439,7 @@ def _new(firing: Firing, grave: str, code_version: str) -> Incident:
 
 def _taken_in(held: OpenIncident, firing: Firing) -> Incident:
     """The incident with one more cell; cells are ranked by how far they moved beyond their tolerance, then evidence."""
-    cells = sorted(_with(held.incident.cells, firing.report), key=_rank)
+    cells = sorted(_with(held.incident.cells, firing.report), key=lambda cell: cell.rank)
     # What fired first tells when it began; of several at once, the one with most evidence.
     first = max(cells, key=lambda cell: (-cell.fired_time, cell.evidence_log10))
     return msgspec.structs.replace(
@@ -463,10 +463,6 @@ def _with(cells: Sequence[CellReport], report: CellReport) -> list[CellReport]:
             first = {"onset_time": earlier.onset_time, "fired_time": earlier.fired_time}
             report = msgspec.structs.replace(report, **first)
     return [*(cell for cell in cells if name(cell) != name(report)), report]
-
-
-def _rank(cell: CellReport) -> tuple[float, float]:
-    return (-cell.effect.value / max(cell.effect.tolerance, 1e-9), -cell.evidence_log10)
 
 
 def _labels(firing: Firing, grave: str) -> dict[str, str]:

@@ -29,6 +29,14 @@ class CellReport(msgspec.Struct, frozen=True):
     onset_time: float | None
     fired_time: float
     model: str = ""
+    strength: float | None = None
+    """How it ranks among the cells of its incident, where its effect over its tolerance does not say."""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The strongest cell first: how far it moved beyond its tolerance, then evidence."""
+        strength = self.effect.value / max(self.effect.tolerance, 1e-9) if self.strength is None else self.strength
+        return -strength, -self.evidence_log10
 
 
 class Acknowledged(msgspec.Struct, frozen=True):

@@ -49,13 +49,13 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
         report=report,
         words=f"{subject}: {words}",
         upstreams=model.policy.upstreams,
-        traffic=_events_a_day(models, int(series.rows["model"][row])),
+        traffic=events_a_day(models, int(series.rows["model"][row])),
         tick=model.policy.tick,
         provisional=alarm.provisional,
     )
 
 
-def _events_a_day(models: Models, row: int) -> float:
+def events_a_day(models: Models, row: int) -> float:
     """The model's events a day since its first; of a model younger than a day those that it had."""
     age = float(models.rows["last_time"][row] - models.rows["first_time"][row])
     return float(models.rows["events"][row]) / max(age / 86400.0, 1.0)
@@ -87,7 +87,7 @@ def tell_traffic(alarm: TrafficAlarm, models: Models) -> Firing:
         report=report,
         words=_silence_words(alarm) if silent else _volume_words(alarm),
         upstreams=model.policy.upstreams,
-        traffic=_events_a_day(models, alarm.model),
+        traffic=events_a_day(models, alarm.model),
         tick=model.policy.tick,
     )
 

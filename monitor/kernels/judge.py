@@ -165,7 +165,9 @@ def bet_twin(question: Question, state: State, bets: Bets) -> tuple[NDArray[np.u
     alarm = result.alarm & (outside.max(axis=1) > 0.0)
     sustained = alarm | (outside > noise).any(axis=1) | (state["suspicion"][at] > SUSPICIOUS)
     state["effect"][at] = _strength(question, state, at, rate, weight)
-    return _decide(state, bets, alarm, sustained), np.asarray(evidence, np.float64)
+    hold, keep_firing = bets.hold[bets.place], bets.keep_firing[bets.place]
+    flags = decide(state, at, bets.end, hold, keep_firing, alarm, sustained)
+    return flags, np.asarray(evidence, np.float64)
 
 
 def excess(question: Question, state: State, at: Indices, rate: Array) -> Array:
@@ -269,9 +271,14 @@ def _unused(question: Question, state: State, at: Indices) -> NDArray[np.bool_]:
     return unused
 
 
-def _decide(state: State, bets: Bets, alarm: NDArray[np.bool_], sustained: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Evidence and effect make an alarm; a firing cell clears when it has had neither for long enough."""
-    at, end = bets.row, bets.end
+def decide(
+    state: State, at: Indices, end: float, hold: Array, keep_firing: Array, alarm: NDArray[np.bool_], sustained: Any
+) -> NDArray[np.uint8]:
+    """Evidence and effect make an alarm; a firing cell clears when it has had neither for long enough.
+
+    ``at`` (b,) are rows of ``state``; ``hold`` and ``keep_firing`` seconds, ``alarm`` and ``sustained`` flags of each.
+    Returns, shape ``(b,)``, flags (:data:`HELD`, :data:`OVER`).
+    """
     state["last_bad"][at[sustained]] = end
     firing = state["firing"][at]
     began = alarm & (firing == IDLE)
@@ -279,9 +286,9 @@ def _decide(state: State, bets: Bets, alarm: NDArray[np.bool_], sustained: NDArr
     state["alarmed"][at[began]] = end
     state["firing"][at[(firing == PENDING) & ~sustained]] = IDLE
     held = state["firing"][at] == PENDING
-    held &= end - state["alarmed"][at] >= bets.hold[bets.place]
+    held &= end - state["alarmed"][at] >= hold
     state["firing"][at[held]] = FIRING
-    over = (firing == FIRING) & (end - state["last_bad"][at] >= bets.keep_firing[bets.place])
+    over = (firing == FIRING) & (end - state["last_bad"][at] >= keep_firing)
     state["firing"][at[over]] = IDLE
     flags: NDArray[np.uint8] = held * np.uint8(HELD) | over * np.uint8(OVER)
     return flags

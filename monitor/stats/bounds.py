@@ -8,6 +8,9 @@ from scipy import special
 
 Array = NDArray[np.float64]
 
+_HALVINGS = 50
+"""Steps of the search for the ends of an interval: they are exact to 1e-15."""
+
 
 def clopper_pearson_lower(k: ArrayLike, n: ArrayLike, error: ArrayLike) -> Array:
     """Rate that is above the true one with probability at most ``error``, whatever the true one is.
@@ -112,3 +115,73 @@ def cdf_band(n: ArrayLike, error: float = 0.05, n_min: float = 1.0) -> Array:
     iterated = np.log(np.log(size / n_min) + 1.0)
     radius = 0.85 * np.sqrt((iterated + 0.8 * np.log(1612.0 / error)) / size)
     return np.where(n >= n_min, np.minimum(radius, 1.0), 1.0)
+
+
+def wald_difference(
+    ka: ArrayLike, na: ArrayLike, kb: ArrayLike, nb: ArrayLike, error: ArrayLike = 0.05
+) -> tuple[Array, Array]:
+    """Normal interval of the difference of two rates, a's less b's, to be shown as a snapshot: ``(low, high)``.
+
+    Parameters
+    ----------
+    ka, na, kb, nb
+        Successes and trials of both samples; all arguments broadcast. A sample without trials gives (-1, 1).
+    error
+        Two-sided, in (0, 1); it promises nothing over time.
+    """
+    ka, na, kb, nb = (np.asarray(x, dtype=np.float64) for x in (ka, na, kb, nb))
+    some = (na > 0.0) & (nb > 0.0)
+    a, b = ka / np.maximum(na, 1.0), kb / np.maximum(nb, 1.0)
+    spread = np.sqrt(a * (1.0 - a) / np.maximum(na, 1.0) + b * (1.0 - b) / np.maximum(nb, 1.0))
+    reach = -special.ndtri(np.asarray(error, dtype=np.float64) / 2.0) * spread
+    return np.where(some, a - b - reach, -1.0), np.where(some, a - b + reach, 1.0)
+
+
+def anytime(k: ArrayLike, n: ArrayLike, error: float = 0.05) -> tuple[Array, Array]:
+    """Interval of a rate that holds at all sizes at once, however often it is looked at: ``(low, high)``.
+
+    All p for which the mixture ``B(k + 1/2, n - k + 1/2) / B(1/2, 1/2)`` of likelihoods is less than ``1 / error``
+    times that of p: the mixture over the likelihood is a martingale that begins at 1 where p is true (Ville, Robbins).
+
+    Parameters
+    ----------
+    k, n
+        Sum and number of outcomes in [0, 1], of one mean given the past, ``0 <= k <= n``; broadcast. No outcomes give
+        (0, 1).
+    error
+        Probability that the true rate is ever outside, in (0, 1).
+    """
+    k, n = np.broadcast_arrays(np.asarray(k, dtype=np.float64), np.asarray(n, dtype=np.float64))
+    mixed = special.betaln(k + 0.5, n - k + 0.5) - special.betaln(0.5, 0.5) + np.log(error)
+    rate = np.where(n > 0.0, k / np.maximum(n, 1.0), 0.5)
+
+    def search(outer: float) -> Array:
+        outside, inside = np.full(k.shape, outer), rate.copy()
+        for _ in range(_HALVINGS):
+            middle = (outside + inside) / 2.0
+            within = mixed < special.xlogy(k, middle) + special.xlog1py(n - k, -middle)
+            inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
+        return outside
+
+    return search(0.0), search(1.0)
+
+
+def anytime_widening(n: ArrayLike, error: float = 0.05, n_best: float = 1000.0) -> Array:
+    """Standard errors that an asymptotic interval must reach on each side to hold at all large sizes at once.
+
+    ``sqrt(2 (n r + 1) / (n r) log(sqrt(n r + 1) / error))``, narrowest about ``n_best`` outcomes: Waudby-Smith, Arbour,
+    Sinha, Kennedy and Ramdas, arXiv:2103.06476.
+
+    Parameters
+    ----------
+    n
+        Outcomes so far; fewer than one count as one.
+    error
+        Two-sided, in (0, 1).
+    n_best
+        Outcomes for which the interval is tuned.
+    """
+    spread = -2.0 * np.log(error)
+    scaled = np.maximum(np.asarray(n, dtype=np.float64), 1.0) * (spread + np.log(spread + 1.0)) / n_best
+    widening: Array = np.sqrt(2.0 * (scaled + 1.0) / scaled * np.log(np.sqrt(scaled + 1.0) / error))
+    return widening

@@ -30,13 +30,14 @@ from monitor.tally.event_time import EventTime
 FORMAT = 1
 """Raised when what is stored changes its meaning; docs/formats/store.md."""
 
-_HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE = b"head", b"R", b"M", b"B", b"I", b"J"
-_MET = b"D"
-_AUDIT = b"A"
+_HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE, _GROUPS, _NAMES = b"head", b"R", b"M", b"B", b"I", b"J", b"G", b"N"
 _OWNER = b"owner"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
 _BLOCK_END = struct.Struct(">d")
+_TICK_END = struct.Struct(">d")
+_MET = b"D"
+_AUDIT = b"A"
 _MET_KEY = struct.Struct(">QQ")
 _EPOCH = 1 << 62
 
@@ -79,6 +80,14 @@ class ModelRecord(msgspec.Struct):
     tolerances: dict[str, float]
 
 
+class GroupRecord(msgspec.Struct, array_like=True):
+    """What the attributes, groups and outputs of one model are called, by row."""
+
+    attributes: list[tuple[int, str]]
+    groups: list[tuple[int, str]]
+    outputs: list[tuple[int, str]]
+
+
 class Checkpoint:
     """Writes what changed since the last time, and reads all of it back."""
 
@@ -107,6 +116,7 @@ class Checkpoint:
         for row in fleet.take_changed_models():
             writes.put(_MODEL + _INDEX.pack(row), msgspec.msgpack.encode(_record(fleet, fleet.models.items[row])))
         self._save_blocks(fleet, writes)
+        _save_groups(fleet, writes)
         self._save_incidents(fleet, incidents, writes)
         self._save_duplicates(fleet, writes)
         self._save_audit(fleet, writes)
@@ -137,6 +147,7 @@ class Checkpoint:
                 self._load_table(name, table, head)
         for key, value in self._database.scan_prefix(_MODEL):
             _restore(fleet, _INDEX.unpack(key)[0], _decode(value, ModelRecord, "model"))
+        self._load_groups(fleet)
         for _, value in self._database.scan_prefix(_OPEN):
             fleet.book.restore(_decode(value, OpenIncident, "incident"))
         fleet.restored()
@@ -256,6 +267,48 @@ class Checkpoint:
             self._blocks.add(_BLOCK + key)
         fleet.take_touched_models()
 
+    def _load_groups(self, fleet: Fleet) -> None:
+        """Take back what groups are called, and what was counted of them in open ticks."""
+        register = fleet.groups.register
+        for names, table in (
+            (register.attribute_names, register.attributes),
+            (register.group_names, register.groups),
+            (register.output_names, register.outputs),
+        ):
+            names.extend([""] * len(table))
+        for _, value in self._database.scan_prefix(_NAMES):
+            record = _decode(value, GroupRecord, "group names")
+            for names, said in (
+                (register.attribute_names, record.attributes),
+                (register.group_names, record.groups),
+                (register.output_names, record.outputs),
+            ):
+                for row, name in said:
+                    names[row] = name
+        for key, value in self._database.scan_prefix(_GROUPS):
+            fleet.groups.sums.restore(_TICK_END.unpack(key)[0], value)
+
+
+def _save_groups(fleet: Fleet, writes: Writes) -> None:
+    sums, register = fleet.groups.sums, fleet.groups.register
+    for end in sums.changed:
+        key = _GROUPS + _TICK_END.pack(end)
+        if sums.is_open(end):
+            writes.put(key, sums.blob(end))
+        else:
+            writes.delete(key)
+    sums.changed.clear()
+    for model in register.changed:
+        own = register.of(model)
+        groups = [row for attribute in own.attributes for row in register.groups_of(attribute)]
+        record = GroupRecord(
+            [(row, register.attribute_names[row]) for row in own.attributes],
+            [(row, register.group_names[row]) for row in groups],
+            [(row, register.output_names[row]) for row in own.outputs],
+        )
+        writes.put(_NAMES + _INDEX.pack(model), msgspec.msgpack.encode(record))
+    register.changed.clear()
+
 
 def _tables(fleet: Fleet) -> dict[str, Rows]:
     return {
@@ -267,6 +320,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         "profiles": fleet.judge.seasons.profiles,
         "traffic": fleet.traffic.rows,
         **{f"cells.{name}": state for name, state in fleet.judge.states.items()},
+        **{f"groups.{name}": table for name, table in fleet.groups.tables().items()},
         **fleet.outcomes.tables(),
     }
 

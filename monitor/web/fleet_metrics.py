@@ -1,18 +1,18 @@
-"""What does `/metrics/models` say? Five series a model, rendered from columns; features only while they drift."""
+"""What does `/metrics/models` say? Five series a model, from columns; features while they drift; ratios of groups."""
 
 from __future__ import annotations
 
 import fnmatch
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.status import MODEL_STATES, DriftingFeature, Fleet, Status
+from monitor.status import MODEL_STATES, Fleet, Status
 from monitor.telemetry.families import Entry
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,9 +33,17 @@ FEATURE_DRIFT = Entry(
     ("model", "feature", "detector"),
     "Effect of a feature over its tolerance, exported while it drifts.",
 )
-DROPPED = Entry("modelwatch_model_series_dropped", "gauge", (), "Feature series that the cap kept out of this scrape.")
+IMPACT_RATIO = Entry(
+    "modelwatch_model_impact_ratio",
+    "gauge",
+    ("model", "attribute", "group"),
+    "Favourable decisions of a group over those of the rest, as they are now.",
+)
+DROPPED = Entry(
+    "modelwatch_model_series_dropped", "gauge", (), "Feature and group series that the cap kept out of this scrape."
+)
 
-CATALOGUE = (STATE, EVENTS, LAST_EVENT, DRIFT, INFO, FEATURE_DRIFT, DROPPED)
+CATALOGUE = (STATE, EVENTS, LAST_EVENT, DRIFT, INFO, FEATURE_DRIFT, IMPACT_RATIO, DROPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class _Labels:
 
 
 class FleetMetrics:
-    """Renders the fleet in the text format. Series of one model are bounded; ``series_max`` bounds feature series."""
+    """Renders the fleet in the text format. Series of one model are bounded; ``series_max`` bounds others of a kind."""
 
     def __init__(self, *, series_max: int = SERIES_MAX) -> None:
         self._series_max = series_max
@@ -91,11 +99,21 @@ class FleetMetrics:
         rows = selection.rows(status.fleet)
         lines: list[str] = []
         _model_lines(lines, status.fleet, labels, rows)
-        drifting = status.drifting
+        drifting, impact = status.drifting, status.impact
         if not selection.everything():
             selected = {status.fleet.names[i] for i in rows.tolist()}
             drifting = [feature for feature in drifting if feature.model in selected]
-        self._feature_lines(lines, drifting)
+            impact = [group for group in impact if group.model in selected]
+        # A series given twice would cost the whole scrape: the last one of a label set stands.
+        features: dict[tuple[str, ...], float] = {
+            (it.model, it.feature, it.detector): it.ratio for it in drifting if math.isfinite(it.ratio)
+        }
+        groups: dict[tuple[str, ...], float] = {
+            (it.model, it.attribute, it.group): it.ratio for it in impact if math.isfinite(it.ratio)
+        }
+        dropped = self._capped_lines(lines, FEATURE_DRIFT, features, largest=True)
+        dropped += self._capped_lines(lines, IMPACT_RATIO, groups, largest=False)
+        lines.append(f"{_head(DROPPED)}{DROPPED.name} {dropped}\n")
         return "".join(lines).encode("utf-8", "replace")
 
     def _labels_of(self, fleet: Fleet) -> _Labels:
@@ -110,19 +128,18 @@ class FleetMetrics:
             self._labels = labels
         return labels
 
-    def _feature_lines(self, lines: list[str], drifting: Sequence[DriftingFeature]) -> None:
-        # A series given twice would cost the whole scrape: the last one of a label set stands.
-        ratios = {(it.model, it.feature, it.detector): it.ratio for it in drifting if math.isfinite(it.ratio)}
-        kept: Iterable[tuple[tuple[str, str, str], float]] = ratios.items()
-        if len(ratios) > self._series_max:
-            kept = sorted(kept, key=lambda item: item[1], reverse=True)[: self._series_max]
-        lines.append(_head(FEATURE_DRIFT))
-        lines += [
-            f'{FEATURE_DRIFT.name}{{model="{_escape(model)}",feature="{_escape(feature)}",'
-            f'detector="{_escape(detector)}"}} {ratio:.6g}\n'
-            for (model, feature, detector), ratio in kept
-        ]
-        lines.append(f"{_head(DROPPED)}{DROPPED.name} {max(0, len(ratios) - self._series_max)}\n")
+    def _capped_lines(
+        self, lines: list[str], entry: Entry, values: Mapping[tuple[str, ...], float], *, largest: bool
+    ) -> int:
+        """Write a series for each label set, the worst ones where there are too many; returns how many are left out."""
+        kept: Iterable[tuple[tuple[str, ...], float]] = values.items()
+        if len(values) > self._series_max:
+            kept = sorted(kept, key=lambda item: item[1], reverse=largest)[: self._series_max]
+        lines.append(_head(entry))
+        for labels, value in kept:
+            pairs = (f'{name}="{_escape(text)}"' for name, text in zip(entry.labels, labels, strict=True))
+            lines.append(f"{entry.name}{{{','.join(pairs)}}} {value:.6g}\n")
+        return max(0, len(values) - self._series_max)
 
 
 def _model_lines(lines: list[str], fleet: Fleet, labels: _Labels, rows: NDArray[np.intp]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.incidents.incident import CellReport, Effect, Incident
 from monitor.incidents.order import Order, Outcome
-from monitor.status import MODEL_STATES, Check, DriftingFeature, Fleet, Status
+from monitor.status import MODEL_STATES, Check, DriftingFeature, Fleet, ImpactRatio, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,6 +104,7 @@ def made_status(names: Sequence[str] = HOSTILE_NAMES, *, incidents: int = 8) -> 
         drifting=[
             DriftingFeature(name, f"feature-{i}\n", "drift", 1.0 + i / 10) for i, name in enumerate(fleet.names[:5])
         ],
+        impact=[ImpactRatio(name, "sex", f'g-"{i}', 0.5 + i / 10) for i, name in enumerate(fleet.names[:3])],
     )
 
 

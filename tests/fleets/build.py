@@ -19,6 +19,7 @@ from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
 from monitor.events.columns import EventBatch, Part, Space, Strings, ValueType
 from monitor.fleet import Closed, Fleet
+from monitor.groups.watch import GroupRules
 from monitor.incidents.incident import Incident
 from monitor.ingest.files import FilesSource
 from monitor.kernels.hashing import hash64
@@ -52,6 +53,7 @@ def new_fleet(
     series_max: int = 100,
     categories_max: int = 30,
     incidents_max: int = 1000,
+    group_rules: GroupRules | None = None,
 ) -> Fleet:
     """An empty fleet; ``keys`` is the policy of every model, ``clauses`` are further ones by pattern.
 
@@ -67,6 +69,7 @@ def new_fleet(
         series_per_model_max=series_max,
         categories_max=categories_max,
         incidents_max=incidents_max,
+        group_rules=group_rules,
     )
 
 

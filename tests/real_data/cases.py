@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
+import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,13 +71,73 @@ def ma_employment() -> Iterator[Event]:
         yield when + timedelta(days=1), case | {"outcome": "employed" if row["employed"] else "not"}
 
 
-CASES = {make.__name__: make for make in (elec2, sea, car_loan, ma_employment)}
+def _berkeley(model: str) -> Iterator[Event]:
+    people = _table("berkeley/fairtest_rows.csv.gz")
+    order = list(range(len(people)))
+    random.Random(7).shuffle(order)
+    for i, k in enumerate(order):
+        who = people[k]
+        answer = {"label": "admit" if who["accepted"] == "Yes" else "reject"}
+        case = {"model": model, "id": f"b{k}", "features": {"department": who["department"]}, "prediction": answer}
+        yield START + timedelta(minutes=i), case | {"sensitive": {"gender": who["gender"]}}
+
+
+def berkeley() -> Iterator[Event]:
+    """Admissions of 1973: women 560 of 1,835, men 1,192 of 2,590 in these rows."""
+    yield from _berkeley("berkeley")
+
+
+def berkeley_explained() -> Iterator[Event]:
+    """The same people, judged within departments, in which nothing is left of the gap."""
+    yield from _berkeley("berkeley_explained")
+
+
+def _tagger(name: str) -> Iterator[Event]:
+    images = _table(f"fairtest_image_labels/{name}.csv.gz")
+    order = list(range(len(images)))
+    random.Random(11).shuffle(order)
+    for i, k in enumerate(order):
+        tags = [tag.strip(" '\"") for tag in images[k]["Labels"].strip("[]").split(",")]
+        case = {"model": f"tagger_{name}", "id": f"t{k}", "sensitive": {"race": images[k]["Race"]}}
+        yield START + timedelta(seconds=30 * i), case | {"prediction": {"tags": [tag for tag in tags if tag]}}
+
+
+def tagger_caffe() -> Iterator[Event]:
+    """Photos of people and the tags that a network gave them; FairTest (2017) says which go with race."""
+    yield from _tagger("caffe")
+
+
+def tagger_overfeat() -> Iterator[Event]:
+    """The same of another network: tags of primates on 38 of 1,404 photos of Black people, 5 of 1,243 of White ones."""
+    yield from _tagger("overfeat")
+
+
+def _table(path: str) -> list[dict[str, str]]:
+    with gzip.open(DATA / path, "rt", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+CASES = {
+    make.__name__: make
+    for make in (elec2, sea, car_loan, ma_employment, berkeley, berkeley_explained, tagger_caffe, tagger_overfeat)
+}
+PRIMATES = (
+    *("gorilla", "chimpanzee", "orangutan", "gibbon", "siamang", "baboon", "macaque", "guenon", "langur", "colobus"),
+    *("proboscis monkey", "marmoset", "capuchin", "howler monkey", "titi", "spider monkey", "squirrel monkey", "patas"),
+    *("Madagascar cat", "indri"),
+)
+_BERKELEY = 'include_group_values = true\nsensitive = ["gender"]\nfavourable = ["admit"]\n'
+_TAGGER = 'include_group_values = true\nsensitive = ["race"]\n'
 
 POLICIES = {
     "elec2": 'tick = "1d"\nreference = "learn"\noutcome_horizon = "2h"\n',
     "sea": 'outcome_horizon = "1m"\n',
     "car_loan": 'tick = "1d"\nfavourable = ["repaid"]\n',
     "ma_employment": 'tick = "1h"\nsensitive = ["sex"]\nfavourable = ["employed"]\noutcome_horizon = "2d"\n',
+    "berkeley": _BERKELEY,
+    "berkeley_explained": f'{_BERKELEY}explain_by = ["department"]\n',
+    "tagger_caffe": _TAGGER,
+    "tagger_overfeat": f'{_TAGGER}[[models.watch_tags]]\nname = "primates"\ntags = {json.dumps(PRIMATES)}\n',
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_data.cases import DATA, START, write
+from real_data.cases import DATA, PRIMATES, START, write
 from servers.daemon import modelwatch
 
 pytestmark = [
@@ -23,8 +23,10 @@ class Replayed:
 
     def __init__(self, case: str, directory: Path) -> None:
         self.events, config = write(case, directory)
-        done = modelwatch("replay", self.events, "--config", config, "--json", seconds=120)
+        out = directory / "out"
+        done = modelwatch("replay", self.events, "--config", config, "--json", "--out", out, seconds=120)
         assert done.returncode == 0, done.stderr
+        self.document = json.loads((out / "models" / f"{case}.json").read_text(encoding="utf-8"))
         *self.incidents, self.summary = map(json.loads, done.stdout.splitlines())
 
     def cells(self, *alertnames: str) -> list[Any]:
@@ -82,3 +84,48 @@ def test_sea(tmp_path: Path) -> None:
     replayed = Replayed("sea", tmp_path)
     names = {incident["alertname"] for incident in replayed.incidents}
     assert not names & {"ModelFeatureDrift", "ModelPredictionDrift", "ModelDataQuality"}
+
+
+def test_berkeley(tmp_path: Path) -> None:
+    """Women are found to be refused more often, by event 3,819 of 4,425; the rates are the published ones."""
+    replayed = Replayed("berkeley", tmp_path)
+    (found,) = (it for it in replayed.incidents if it["alertname"] == "ModelDisparateImpact")
+    assert (found["attribute"], found["group"], found["detector"]) == ("gender", "Female", "impact")
+    assert time_of(found["fired_time"]) <= START + timedelta(minutes=3_819)
+    assert found["effect"]["value"] < found["effect"]["tolerance"] == 0.8
+    (entry,) = (it for it in replayed.document["associations"] if it["group"] == "Female")
+    rates = {rate["group"]: rate for rate in entry["rates"]}
+    assert {g: (r["n"], r["favourable"]) for g, r in rates.items()} == {"Female": (1835, 560), "Male": (2590, 1192)}
+    assert {g: round(100 * r["rate"], 1) for g, r in rates.items()} == {"Female": 30.5, "Male": 46.0}
+    assert all(rate["low"] < rate["rate"] < rate["high"] for rate in rates.values())
+    assert entry["interval"][0] < entry["effect"]["value"] < entry["interval"][1]
+
+
+def test_berkeley_explained(tmp_path: Path) -> None:
+    """Within departments women are not refused more often: nothing is said."""
+    replayed = Replayed("berkeley_explained", tmp_path)
+    assert [it for it in replayed.incidents if it["alertname"] == "ModelDisparateImpact"] == []
+    (entry,) = (it for it in replayed.document["associations"] if it["group"] == "Female")
+    assert 0.9 < entry["effect"]["value"] < 1.2
+
+
+def test_tagger_caffe(tmp_path: Path) -> None:
+    """The tags that go with race are those that FairTest published, each with the group that gets it more."""
+    replayed = Replayed("tagger_caffe", tmp_path)
+    cells = {(cell["output"], cell["group"]) for cell in replayed.cells("ModelUnwarrantedAssociation")}
+    published = {("cart", "Black"), ("helmet", "Black"), ("cattle", "Black"), ("drum", "Black")}
+    published |= {(tag, "White") for tag in ("maillot", "brassiere", "face powder")}
+    assert cells <= published
+    assert len(cells) >= 4
+    top = [(it["output"], it["group"]) for it in replayed.document["associations"]]
+    assert published <= set(top[:20])
+
+
+def test_tagger_overfeat(tmp_path: Path) -> None:
+    """Tags of primates go with photos of Black people; the list tells it near the end, no single tag does."""
+    replayed = Replayed("tagger_overfeat", tmp_path)
+    cells = replayed.cells("ModelUnwarrantedAssociation")
+    (found,) = (cell for cell in cells if cell["output"] == "primates")
+    assert found["group"] == "Black"
+    assert time_of(found["fired_time"]) <= START + timedelta(seconds=30 * 2_647 + 60)
+    assert not {cell["output"] for cell in cells} & set(PRIMATES)

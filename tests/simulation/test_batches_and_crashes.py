@@ -69,6 +69,7 @@ def story(again: float = 0.05) -> list[bytes]:
             if model == "plain" and rng.random() < 0.02:
                 features["x"] = [float("nan"), "text", [1], True][int(rng.integers(4))]
             rest: dict[str, Any] = {"prediction": {"label": bool(rng.random() < 0.3), "score": round(rng.random(), 6)}}
+            rest |= people(model, rng)
             if model == "versions":
                 rest["version"] = "1" if day < 2 or rng.random() < 0.1 else "2"
             if model == "plain" and i % 500 == 0:
@@ -84,6 +85,20 @@ def story(again: float = 0.05) -> list[bytes]:
         lines += [(START + DAY * (m + 0.5), b"{broken")]
     lines += answers(rng)
     return [line for _, line in sorted(lines)]
+
+
+def people(model: str, rng: np.random.Generator) -> dict[str, Any]:
+    """Whom an event is about: in one model women are refused more often, in another a tag goes with a group."""
+    if model not in {"swings", "daily"}:
+        return {}
+    sex = "MF"[int(rng.random() < 0.4)]
+    who: dict[str, Any] = {"sensitive": {"sex": sex, "race": "ABC"[int(rng.integers(3))]}}
+    who["segment"] = {"country": ["SE", "DE"][int(rng.integers(2))]}
+    if model == "swings":
+        label = bool(rng.random() < (0.25 if sex == "F" else 0.6))
+        return who | {"prediction": {"label": label, "score": round(rng.random(), 6)}}
+    tags = [f"t{t}" for t in rng.choice(12, 3, replace=False)]
+    return who | {"prediction": {"tags": tags + ["ape"] * (rng.random() < (0.3 if sex == "F" else 0.02))}}
 
 
 def answers(rng: np.random.Generator) -> list[tuple[float, bytes]]:
@@ -131,6 +146,14 @@ reference = "file:{directory}/{{model}}-{{version}}.mwref"
 match = "daily"
 tick = "1d"
 hold = "1h"
+[[models.watch_tags]]
+name = "apes"
+tags = ["ape", "t1"]
+[[models]]
+match = "swings"
+favourable = ["1"]
+sensitive = ["sex", "n", "x"]
+explain_by = ["country", "c"]
 [[models]]
 match = "answers"
 outcome_horizon = "6h"
@@ -163,6 +186,8 @@ def test_the_story_tells_something(undisturbed) -> None:
     """The fleet that the other tests compare has incidents of several kinds, late events and dead letters."""
     _, _, _, whole = undisturbed
     alertnames = {incident["alertname"] for incident in whole["incidents"]}
+    assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelDisparateImpact"}
+    assert "ModelUnwarrantedAssociation" in alertnames
     assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelPerformanceDegraded"}
     fates = json.loads(whole["answers.json"])["performance"]["fates"]
     assert min(fates[name] for name in FATES if name not in NOT_IN_THE_STORY) > 0

@@ -120,7 +120,8 @@ def test_tolerances_fall_back_to_performance() -> None:
     """A family without a tolerance of its own has that of performance, and automatic drift begins at its floor."""
     policy = policies(("*", {"tolerance": {"performance": 0.04, "volume": 0.2}})).resolve("m")
     assert policy.tolerance_of("drift") == DRIFT_FLOOR
-    assert [policy.tolerance_of(family) for family in ("quality", "association", "label_gap")] == [0.04] * 3
+    assert policy.tolerance_of("association") == 0.25
+    assert [policy.tolerance_of(family) for family in ("quality", "label_gap")] == [0.04] * 2
     assert policy.tolerance_of("calibration") == CALIBRATION_LOGITS
     own = policies(("*", {"tolerance": {"calibration": 0.3}})).resolve("m")
     assert own.tolerance_of("calibration") == 0.3

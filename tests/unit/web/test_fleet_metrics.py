@@ -52,6 +52,8 @@ def slow_reference(status: Status) -> dict[tuple[str, frozenset[tuple[str, str]]
         families["modelwatch_model_info"].add_metric((name, fleet.versions[i], fleet.teams[i]), 1)
     for it in status.drifting:
         families["modelwatch_model_feature_drift_ratio"].add_metric((it.model, it.feature, it.detector), it.ratio)
+    for of in status.impact:
+        families["modelwatch_model_impact_ratio"].add_metric((of.model, of.attribute, of.group), of.ratio)
     families["modelwatch_model_series_dropped"].add_metric((), 0)
     samples: list[Sample] = [sample for family in families.values() for sample in family.samples]
     return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}

@@ -1,0 +1,384 @@
+"""From the sums of a tick to alarms about groups: each group against the rest, within strata, within the budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.budget import Budget
+from monitor.catalog.models import Models
+from monitor.catalog.policies import WatchList
+from monitor.catalog.rows import Field, Rows
+from monitor.groups.betting import COMPONENTS, OFF, Sides, log_e
+from monitor.groups.questions import DIRECTIONS, LESS, MORE, QUESTIONS, Kind
+from monitor.groups.register import Register
+from monitor.groups.sums import TallySums
+from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, HELD, IDLE, OVER, SUSPICIOUS, decide
+from monitor.stats.accumulate import accumulate, restarted
+from monitor.stats.dispersion import successive_difference, tempering
+
+SHARE = "fairness"
+POOL_EVENTS = 10
+"""Events that a comparison, and each stratum, waits for; one of them on each side at least."""
+DECAY = 0.995
+"""By this the present fades with every batch: its half-life is about 140 batches."""
+_LN10 = math.log(10.0)
+
+Array = NDArray[np.float64]
+Rows64 = NDArray[np.int64]
+
+STATE = {
+    "firing": Field(np.uint8, (), IDLE),
+    "log_r": Field(np.float32, (COMPONENTS,), -np.inf),
+    "carried": Field(np.float64),
+    "scatter": Field(np.float64),
+    "scatter_weight": Field(np.float64),
+    "scatter_ticks": Field(np.int32),
+    "recent": Field(np.float64, (4,)),
+    "recent_within": Field(np.float64, (3,)),
+    "since": Field(np.float64, (4,)),
+    "since_within": Field(np.float64, (3,)),
+    "onset": Field(np.float64, (), np.nan),
+    "alarmed": Field(np.float64, (), np.nan),
+    "last_bad": Field(np.float64, (), np.nan),
+    "evidence": Field(np.float32, (), -np.inf),
+    "suspicion": Field(np.float32),
+}
+"""By cell. ``carried`` is the budget of the ticks that wait to be judged. ``recent`` and ``since`` (suspicion began)
+are (n, s) of the rest, then of the group; ``.._within`` the sums over batches and strata of Mantel and Haenszel: what
+the group got, what it would have got at the rest's rate, and their common weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAlarm:
+    """A cell that fires. ``rates`` are those of the rest and the group since suspicion began, of ``n`` people each."""
+
+    cell: int
+    direction: int
+    n: tuple[float, float]
+    rates: tuple[float, float]
+    effect: float
+    tolerance: float
+    people_affected: int
+    evidence_log10: float
+    onset_time: float
+    fired_time: float
+
+
+@dataclass(slots=True)
+class Compared:
+    """What a tick gave: alarms that begin to fire, cells that stopped, and how many cells bet."""
+
+    alarms: list[GroupAlarm]
+    cleared: list[int]
+    n_cells: int
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Comparisons that bet: tally ``row``, the place of its cell in ``cells`` and what was pooled; ``(k,)``."""
+
+    row: Rows64
+    at: Rows64
+    cells: Rows64
+    sides: Sides
+
+
+class Comparer:
+    """Holds the state of all comparisons; :meth:`judge` takes them one tick further."""
+
+    def __init__(self, models: Models, register: Register, budget: Budget, smallest_group: int) -> None:
+        self.models = models
+        self.register = register
+        self.budget = budget
+        self.smallest_group = smallest_group
+        self.state = Rows(STATE)
+        self.n_cells = 0
+        self.n_of_model: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._watched: dict[WatchList, int] = {}
+        self._n_seen = 0
+        self._n: Array = np.zeros(0)
+        self._s: Array = np.zeros(0)
+
+    def judge(self, end: float, sums: TallySums) -> Compared:
+        """Let every comparison that has waited long enough bet on what it pooled, the tick that ended with it."""
+        self.extend()
+        if not len(sums.row):
+            return Compared([], [], 0)
+        register, tallies = self.register, self.register.tallies
+        tallies["total"][sums.row] += np.stack([sums.n, sums.s], axis=1)
+        tallies.stir(sums.row)
+        rows = self._pool(end, sums)
+        cells = np.unique(tallies["cell"][rows]).astype(np.int64)
+        if not len(cells):
+            return Compared([], [], 0)
+        cells = cells[np.argsort(register.cells["key"][cells])]
+        self.state["carried"][cells] += self._allowance(cells)
+        self.state.stir(cells)
+        pool = tallies["pool"][rows]
+        ready = (pool[:, 0] + pool[:, 2] >= POOL_EVENTS) & (pool[:, 0] >= 1.0) & (pool[:, 2] >= 1.0)
+        rows = rows[ready]
+        if not len(rows):
+            return Compared([], [], 0)
+        bets, at = np.unique(tallies["cell"][rows], return_inverse=True)
+        return self._bet(end, _Batch(rows, at, bets.astype(np.int64), Sides.of(pool[ready])))
+
+    def extend(self) -> None:
+        """Make room for cells that were added since, and count them."""
+        register, known = self.register, self._n_seen
+        new = len(register.cells) - known
+        if len(self.n_of_model) < len(self.models):
+            more = np.zeros(len(self.models) - len(self.n_of_model), np.int64)
+            self.n_of_model = np.concatenate([self.n_of_model, more])
+        if not new:
+            return
+        if len(self.state) < len(register.cells):
+            self.state.add(len(register.cells) - len(self.state))
+        self._n_seen += new
+        cells = np.arange(known, known + new)
+        output = register.cells["output"][cells]
+        watched = register.outputs["kind"][output] == Kind.WATCHED
+        np.add.at(self.n_of_model, register.outputs["model"][output[~watched]], 1)
+        self.n_cells += int((~watched).sum())
+        for row in output[watched].tolist():
+            watch_list = self.watch_list(row)
+            self._watched[watch_list] = self._watched.get(watch_list, 0) + 1
+
+    def watch_list(self, output: int) -> WatchList:
+        """The watch list that stands behind an output of kind ``WATCHED``."""
+        policy = self.models.items[int(self.register.outputs["model"][output])].policy
+        name = self.register.output_names[output]
+        return next((w for w in policy.watch_tags if w.name == name), _GONE)
+
+    def tolerance(self, cells: Rows64) -> Array:
+        """The tolerance of each cell, in the unit of its question."""
+        found: Array = self.register.outputs["tolerance"][self.register.cells["output"][cells]]
+        return found
+
+    def kind(self, cells: Rows64) -> NDArray[np.uint8]:
+        """The kind of each cell."""
+        found: NDArray[np.uint8] = self.register.outputs["kind"][self.register.cells["output"][cells]]
+        return found
+
+    def model(self, cells: Rows64) -> NDArray[np.int32]:
+        """The model of each cell."""
+        found: NDArray[np.int32] = self.register.outputs["model"][self.register.cells["output"][cells]]
+        return found
+
+    def allowance(self, cells: Rows64) -> Array:
+        """Expected false alarms that each cell may cost in one tick, shape ``(k,)``."""
+        self.extend()
+        return self._allowance(cells)
+
+    def _pool(self, end: float, sums: TallySums) -> Rows64:
+        """Let the tick into the pools of all comparisons of the blocks that it touched; their rows."""
+        register, tallies = self.register, self.register.tallies
+        if len(self._n) < len(tallies):
+            self._n, self._s = np.zeros(2 * len(tallies)), np.zeros(2 * len(tallies))
+        self._n[sums.row], self._s[sums.row] = sums.n, sums.s
+        touched = np.unique(tallies["block"][sums.row])
+        touched = touched[np.argsort(register.blocks["key"][touched])]
+        blocks = [register.block(row) for row in touched.tolist()]
+        of_bases = np.repeat(np.arange(len(blocks)), [len(block.bases) for block in blocks])
+        of_rows = np.repeat(np.arange(len(blocks)), [len(block.rows) for block in blocks])
+        starts = np.cumsum([0, *(block.n_outputs for block in blocks)])
+        bases, rows, base, output, judged = (
+            np.concatenate([getattr(block, name) for block in blocks])
+            for name in ("bases", "rows", "base", "output", "judged")
+        )
+        n_all = np.bincount(of_bases, weights=self._n[bases], minlength=len(blocks))
+        output = output + starts[of_rows]
+        s_all = np.bincount(output, weights=self._s[rows], minlength=int(starts[-1]))
+        nb, sb = self._n[base], self._s[rows]
+        tick = np.stack([n_all[of_rows] - nb, s_all[output] - sb, nb, sb], axis=1)
+        self._n[sums.row] = self._s[sums.row] = 0.0
+        # An output is not judged by the tick that brought it, in which it was sure to be.
+        judged &= register.outputs["born"][tallies["output"][rows]] < end
+        rows = np.asarray(rows[judged], np.int64)
+        tallies["pool"][rows] += tick[judged]
+        tallies.stir(rows)
+        return rows
+
+    def _allowance(self, cells: Rows64) -> Array:
+        model = self.model(cells)
+        seconds = self.models.rows["tick"][model]
+        aside = math.fsum(watch_list.budget_share for watch_list in self._watched)
+        allowance = self.budget.allowance(SHARE, self.n_cells, self.n_of_model[model], seconds, aside)
+        for i in np.flatnonzero(self.kind(cells) == Kind.WATCHED).tolist():
+            watch_list = self.watch_list(int(self.register.cells["output"][cells[i]]))
+            part = watch_list.budget_share / self._watched[watch_list]
+            allowance[i] = self.budget.part(part, float(seconds[i]))
+        return allowance
+
+    def _bet(self, end: float, batch: _Batch) -> Compared:
+        state, cells = self.state, batch.cells
+        kind, tolerance = self.kind(cells), self.tolerance(cells)
+        tempered = self._log_e(batch, kind, tolerance)
+        carried = state["carried"][cells]
+        # Sorted, so that the sum does not depend on which row a cell happens to have.
+        self.budget.spend(SHARE, np.sort(carried))
+        log_budget = np.log(np.maximum(carried, 1e-300))
+        active = np.maximum((tempered > OFF / 2).sum(axis=1), 1)
+        spread = log_budget + np.log(COMPONENTS / active)
+        result = accumulate(state["log_r"][cells], tempered.astype(np.float32), spread.astype(np.float32))
+        state["log_r"][cells] = result.log_r
+        state["carried"][cells] = 0.0
+        self._remember(batch)
+        needed = np.maximum(-log_budget, 1.0)
+        fresh = restarted(result.log_total, log_budget, SUSPICIOUS * needed) & ~result.alarm
+        evidence = np.asarray(result.log_total - log_budget, np.float64)
+        state["evidence"][cells] = np.where(result.alarm, 0.0, evidence)
+        state["suspicion"][cells] = evidence / needed
+        unknown = np.isnan(state["onset"][cells])
+        seconds = self.models.rows["tick"][self.model(cells)]
+        state["onset"][cells[unknown]] = (end - seconds)[unknown]
+        alarms, cleared = self._decide(end, cells, result.alarm, evidence)
+        state["onset"][cells[fresh]] = end
+        state["since"][cells[fresh]] = 0.0
+        state["since_within"][cells[fresh]] = 0.0
+        return Compared(alarms, cleared, len(cells))
+
+    def _log_e(self, batch: _Batch, kind: NDArray[np.uint8], tolerance: Array) -> Array:
+        """Log e-values of each cell: the product over its strata, tempered by how the batches before it scattered."""
+        tallies, register, state = self.register.tallies, self.register, self.state
+        recent = tallies["recent"][batch.row]
+        group = register.cells["group"][batch.cells]
+        lonely = self._lonely(register.groups["attribute"][group])
+        at = batch.at
+        of_strata = log_e(kind[at], tolerance[at], batch.sides, Sides.of(recent), lonely[at])
+        whole = np.zeros((len(batch.cells), COMPONENTS))
+        np.add.at(whole, at, of_strata)
+        cells = batch.cells
+        eta = tempering(state["scatter"][cells], state["scatter_weight"][cells], state["scatter_ticks"][cells])
+        tempered: Array = np.maximum(whole * eta[:, None], OFF)
+        tempered[whole <= OFF / 2] = OFF
+        return tempered
+
+    def _lonely(self, attribute: NDArray[np.int32]) -> NDArray[np.bool_]:
+        unique, inverse = np.unique(attribute, return_inverse=True)
+        return np.array([len(self.register.groups_of(row)) <= 2 for row in unique.tolist()], bool)[inverse]
+
+    def _remember(self, batch: _Batch) -> None:
+        """Let the batch into the scatter, the present and what was seen since suspicion began."""
+        state, tallies, cells, sides = self.state, self.register.tallies, batch.cells, batch.sides
+        last = Sides.of(tallies["last"][batch.row])
+        for s, n, s_last, n_last in ((sides.sa, sides.na, last.sa, last.na), (sides.sb, sides.nb, last.sb, last.nb)):
+            scatter, weight = successive_difference(s_last[:, None], n_last, s[:, None], n)
+            np.add.at(state["scatter"], cells[batch.at], np.minimum(scatter, DISPERSION_MAX * weight))
+            np.add.at(state["scatter_weight"], cells[batch.at], weight)
+        seen = np.zeros(len(cells), bool)
+        seen[batch.at[last.na > 0.0]] = True
+        state["scatter_ticks"][cells] += seen
+        pooled = tallies["pool"][batch.row]
+        tallies["recent"][batch.row] = DECAY * tallies["recent"][batch.row] + pooled
+        tallies["last"][batch.row] = pooled
+        tallies["pool"][batch.row] = 0.0
+        size = sides.na + sides.nb
+        within = np.stack([sides.sb * sides.na, sides.sa * sides.nb, sides.na * sides.nb], axis=1) / size[:, None]
+        for name, added in (("", pooled), ("_within", within)):
+            whole = np.zeros((len(cells), added.shape[1]))
+            np.add.at(whole, batch.at, added)
+            state[f"recent{name}"][cells] = DECAY * state[f"recent{name}"][cells] + whole
+            state[f"since{name}"][cells] += whole
+
+    def _decide(
+        self, end: float, cells: Rows64, enough: NDArray[np.bool_], evidence: Array
+    ) -> tuple[list[GroupAlarm], list[int]]:
+        """Evidence and effect make an alarm, for groups of people that are not too few to be spoken of."""
+        state, models = self.state, self.models.rows
+        kind, tolerance, model = self.kind(cells), self.tolerance(cells), self.model(cells)
+        recent = Sides.of(state["recent"][cells])
+        beyond = outside(kind, tolerance, state["recent_within"][cells])
+        direction = np.argmax(beyond, axis=1)
+        furthest = beyond[np.arange(len(cells)), direction]
+        many = np.minimum(recent.na, recent.nb) >= self.smallest_group
+        alarm = enough & (furthest > 0.0) & many
+        clear = furthest > CLEAR_MARGIN * _noise(kind, recent)
+        sustained = alarm | (clear & many) | (state["suspicion"][cells] > SUSPICIOUS)
+        flags = decide(state, cells, end, models["hold"][model], models["keep_firing"][model], alarm, sustained)
+        alarms = [
+            self._alarm(end, int(cells[i]), int(direction[i]), float(evidence[i]))
+            for i in np.flatnonzero(flags & HELD).tolist()
+        ]
+        return alarms, cells[(flags & OVER) > 0].tolist()
+
+    def _alarm(self, end: float, cell: int, direction: int, evidence: float) -> GroupAlarm:
+        state, at = self.state, np.array([cell])
+        since, within = Sides.of(state["since"][at]), state["since_within"][at]
+        kind, tolerance = self.kind(at), self.tolerance(at)
+        ra, rb = (float(s[0] / max(n[0], 1.0)) for s, n in ((since.sa, since.na), (since.sb, since.nb)))
+        onset = float(state["onset"][cell])
+        return GroupAlarm(
+            cell=cell,
+            direction=direction,
+            n=(float(since.na[0]), float(since.nb[0])),
+            rates=(ra, rb),
+            effect=float(effect(kind, within)[0]),
+            tolerance=tolerated(int(kind[0]), float(tolerance[0]), direction),
+            people_affected=_affected(int(kind[0]), float(tolerance[0]), direction, within[0], since),
+            evidence_log10=evidence / _LN10,
+            onset_time=min(onset, end),
+            fired_time=end,
+        )
+
+
+_GONE = WatchList(name="gone", tags=("gone",), budget_share=1e-9)
+"""Stands for a watch list that a policy no longer has."""
+
+
+def effect(kind: NDArray[np.uint8], within: Array) -> Array:
+    """How the group fares against the rest, within strata: the ratio of rates, or by how much it is below; (k,)."""
+    got, due, weight = within.T
+    ratio = np.where(due > 0.0, got / np.where(due > 0.0, due, 1.0), np.where(got > 0.0, np.inf, 1.0))
+    gap = (due - got) / np.maximum(weight, 1e-9)
+    return np.where(_is_gap(kind), gap, ratio)
+
+
+def outside(kind: NDArray[np.uint8], tolerance: Array, within: Array) -> Array:
+    """By how much each direction lies beyond what is tolerated, in logarithms of ratios or in gaps, ``(k, 2)``."""
+    moved = effect(kind, within)
+    with np.errstate(divide="ignore"):
+        log_ratio = np.clip(np.log(np.where(_is_gap(kind), 1.0, moved)), -50.0, 50.0)
+    edge = np.log(np.maximum(tolerance, 1e-9))
+    beyond = np.full((len(kind), DIRECTIONS), -np.inf)
+    beyond[:, LESS] = np.where(_is_gap(kind), moved - tolerance, edge - log_ratio)
+    beyond[:, MORE] = np.where(_is_gap(kind), -moved - tolerance, edge + log_ratio)
+    for asked in np.unique(kind).tolist():
+        for direction in {LESS, MORE} - set(QUESTIONS[Kind(asked)].directions):
+            beyond[kind == asked, direction] = -np.inf
+    return beyond
+
+
+def tolerated(kind: int, tolerance: float, direction: int) -> float:
+    """The edge of what is tolerated, in the unit of the effect."""
+    return tolerance if QUESTIONS[Kind(kind)].gap or direction == LESS else 1.0 / tolerance
+
+
+def _affected(kind: int, tolerance: float, direction: int, within: Array, since: Sides) -> int:
+    """People of the group who would have been treated otherwise at the edge of what is tolerated."""
+    got, due, weight = (float(x) for x in within)
+    edge = tolerated(kind, tolerance, direction)
+    if QUESTIONS[Kind(kind)].gap:
+        short = (due - got) / max(weight, 1e-9)
+        return round(max((short if direction == LESS else -short) - edge, 0.0) * float(since.nb[0]))
+    nb, sb = float(since.nb[0]), float(since.sb[0])
+    expected = edge * (sb * due / got if got > 0.0 else nb * float(since.sa[0]) / max(float(since.na[0]), 1.0))
+    return round(max(expected - sb if direction == LESS else sb - expected, 0.0))
+
+
+def _noise(kind: NDArray[np.uint8], recent: Sides) -> Array:
+    """The standard error of what :func:`outside` gives, from the present."""
+    # What fades evenly weighs nearly twice as much as its sum says.
+    weight = 1.0 + DECAY
+    na, nb = np.maximum(weight * recent.na, 1.0), np.maximum(weight * recent.nb, 1.0)
+    sa, sb = np.minimum(weight * recent.sa + 0.5, na), np.minimum(weight * recent.sb + 0.5, nb)
+    log_ratio = np.sqrt(np.maximum(1.0 / sa - 1.0 / na + 1.0 / sb - 1.0 / nb, 1e-9))
+    gap = np.sqrt(sa / na * (1.0 - sa / na) / na + sb / nb * (1.0 - sb / nb) / nb)
+    return np.where(_is_gap(kind), gap, log_ratio)
+
+
+def _is_gap(kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.isin(kind, [k for k, question in QUESTIONS.items() if question.gap])

@@ -1,0 +1,315 @@
+"""What did each event of a batch say, and for whom? Decisions, classes, tags, scores above the middle, by tally."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models
+from monitor.catalog.policies import Policy
+from monitor.catalog.rows import Field, Rows
+from monitor.catalog.series import Series
+from monitor.events.columns import EventBatch, Part, Space, ValueType
+from monitor.groups.questions import Kind
+from monitor.groups.register import Register
+from monitor.groups.sorting import Memberships
+from monitor.groups.sums import OpenTicks
+from monitor.kernels.hashing import hash64
+from monitor.kernels.table import Table, mix
+from monitor.kernels.tally import BINS, KIND_NUMBER
+
+MEDIAN_MIN = 200
+"""Values of a score after which its median is fixed."""
+FACTS = {
+    "met": Field(np.uint8, still=True),
+    "favours": Field(np.uint8, still=True),
+    "threshold": Field(np.float64, (), np.nan, still=True),
+    "tags": Field(np.uint8, still=True),
+    "lists": Field(np.uint8, still=True),
+    "median": Field(np.float64, (2,), np.nan, still=True),
+}
+"""By model: what its policy asks of predictions (``favours`` 1: labels, 2: at or above ``threshold``, 3: at or below),
+whether it ever gave ``tags``, how many watch ``lists`` it has, the ``median`` of its scores and of its bare numbers."""
+NOT_SAID, BY_LABEL, ABOVE, BELOW = range(4)
+_NUMBERS = ("score", "value")
+_HASHES = tuple(np.uint64(hash64(name.encode())) for name in _NUMBERS)
+_LABEL = hash64(b"label")
+
+Rows64 = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Cases:
+    """Events of a batch that answer a question: ``event`` (k,) and the outcome ``s`` (k,) in [0, 1]."""
+
+    event: Rows64
+    s: NDArray[np.float64]
+
+
+class Counter:
+    """Counts predictions into the sums of open ticks."""
+
+    def __init__(self, models: Models, series: Series, register: Register, sums: OpenTicks) -> None:
+        self._models = models
+        self._series = series
+        self._register = register
+        self._sums = sums
+        self.facts = Rows(FACTS)
+        self._favourable = Table()
+        self._watched = Table()
+        self._n_series = 0
+        self._waiting: list[tuple[int, int]] = []
+        """Series of scores and bare numbers without a median so far, each with its place in ``median``."""
+
+    def count(self, batch: EventBatch, model: NDArray[np.int32], ends: NDArray[np.float64], of: Memberships) -> None:
+        """Count the events of ``batch``: ``model`` (n,) rows or -1, ``ends`` (n,) of ticks, their groups ``of``."""
+        self._meet(model)
+        grouped = of.first[1:] > of.first[:-1]
+        entries = np.flatnonzero((batch.space == Space.PREDICTION) & grouped[batch.event])
+        self._count_labels(batch, model, ends, of, entries)
+        self._count_numbers(batch, model, ends, of, entries)
+        self._count_tags(batch, model, ends, of, grouped)
+
+    def add(self, kind: Kind, cases: Cases, ends: NDArray[np.float64], of: Memberships) -> None:
+        """Count ``cases`` of a kind with one output among all groups of their events."""
+        pair, event = _pairs(of, cases.event)
+        tally = self._bases(of.member[pair], kind)
+        known = tally >= 0
+        s = cases.s[event][known]
+        self._sums.add(ends[of.event[pair]][known], tally[known], np.ones(len(s)), s)
+
+    def choose_medians(self) -> None:
+        """Fix the middle of scores that are known well enough by now; asked when ticks close."""
+        rows, facts = self._series.rows, self.facts
+        for series in range(self._n_series, len(rows)):
+            name = self._series.names[series]
+            if rows["space"][series] == Space.PREDICTION and name in _NUMBERS:
+                self._waiting.append((series, _NUMBERS.index(name)))
+        self._n_series = len(rows)
+        if not self._waiting:
+            return
+        self._extend()
+        series, which = np.array(self._waiting, np.int64).T
+        known = np.isfinite(facts["median"][rows["model"][series], which])
+        bins = rows["reference"][series, :BINS].astype(np.float64).cumsum(axis=1)
+        ready = (rows["kind"][series] == KIND_NUMBER) & (rows["n_edges"][series] > 0) & (bins[:, -1] >= MEDIAN_MIN)
+        for i in np.flatnonzero(ready & ~known).tolist():
+            model, n = int(rows["model"][series[i]]), int(rows["n_edges"][series[i]])
+            middle = min(int(np.searchsorted(bins[i], bins[i, -1] / 2.0)), n - 1)
+            facts["median"][model, which[i]] = rows["edges"][series[i], middle]
+            facts.touch(model)
+        self._waiting = [each for each, done in zip(self._waiting, ready | known, strict=True) if not done]
+
+    def restored(self) -> None:
+        """Put in order what follows from the policies, after the facts were loaded."""
+        for model in np.flatnonzero(self.facts["met"][: len(self.facts)]).tolist():
+            self._apply(model)
+
+    def _extend(self) -> None:
+        if len(self.facts) < len(self._models):
+            self.facts.add(len(self._models) - len(self.facts))
+
+    def _meet(self, model: NDArray[np.int32]) -> None:
+        self._extend()
+        present = model[model >= 0]
+        for row in np.unique(present[self.facts["met"][present] == 0]).tolist():
+            self._apply(row)
+
+    def _apply(self, row: int) -> None:
+        """Write down what the policy of a model asks."""
+        policy, facts = self._models.items[row].policy, self.facts
+        facts["met"][row] = 1
+        facts["favours"][row] = _favours(policy)
+        facts["threshold"][row] = np.nan if policy.decision_threshold is None else policy.decision_threshold
+        facts["lists"][row] = len(policy.watch_tags)
+        facts.touch(row)
+        key = self._models.items[row].name_hash
+        for label in policy.favourable:
+            self._favourable.insert(_two(key, hash64(label.encode())), 1)
+        for i, watched in enumerate(policy.watch_tags):
+            output = self._register.output(row, Kind.WATCHED, watched.name, -np.inf)
+            for tag in watched.tags:
+                self._watched.insert(_two(_two(key, i + 1), hash64(tag.encode())), output)
+
+    def _count_labels(
+        self, batch: EventBatch, model: NDArray[np.int32], ends: NDArray[np.float64], of: Memberships, entries: Rows64
+    ) -> None:
+        entries = entries[(batch.name.hash[entries] == _LABEL) & (batch.type[entries] == ValueType.TEXT)]
+        event = batch.event[entries].astype(np.int64)
+        favours = self.facts["favours"][model[event]]
+        own = favours == BY_LABEL
+        keys = mix(self._model_keys(model[event[own]]), batch.text.hash[entries[own]])
+        self.add(Kind.DECISION, Cases(event[own], (self._favourable.find(keys) >= 0).astype(np.float64)), ends, of)
+        free = entries[favours == NOT_SAID]
+        if len(free):
+            self._count_outputs(Kind.CLASS, batch, model, ends, of, free, batch.text.hash[free])
+
+    def _count_numbers(
+        self, batch: EventBatch, model: NDArray[np.int32], ends: NDArray[np.float64], of: Memberships, entries: Rows64
+    ) -> None:
+        entries = entries[(batch.type[entries] == ValueType.NUMBER) & np.isfinite(batch.number[entries])]
+        if not len(entries):
+            return
+        event, number = batch.event[entries].astype(np.int64), batch.number[entries]
+        favours, threshold = self.facts["favours"][model[event]], self.facts["threshold"][model[event]]
+        decided = (favours == ABOVE) | (favours == BELOW)
+        # An event with a score and a bare number cannot be; one of them is the decision's.
+        fair = np.where(favours == ABOVE, number >= threshold, number <= threshold).astype(np.float64)
+        self.add(Kind.DECISION, Cases(event[decided], fair[decided]), ends, of)
+        for i, kind in enumerate((Kind.SCORE, Kind.VALUE)):
+            middle = self.facts["median"][model[event], i]
+            own = (favours == NOT_SAID) & (batch.name.hash[entries] == _HASHES[i]) & ~np.isnan(middle)
+            self.add(kind, Cases(event[own], (number[own] > middle[own]).astype(np.float64)), ends, of)
+
+    def _count_tags(
+        self,
+        batch: EventBatch,
+        model: NDArray[np.int32],
+        ends: NDArray[np.float64],
+        of: Memberships,
+        grouped: NDArray[np.bool_],
+    ) -> None:
+        entries = np.flatnonzero((batch.space == Space.TAG) & grouped[batch.event])
+        lists = self._tag_lists(batch, model, entries, grouped)
+        if not len(lists):
+            return
+        for kind in (Kind.TAG, Kind.WATCHED):
+            chosen = lists if kind == Kind.TAG else lists[self.facts["lists"][model[lists]] > 0]
+            self._count_bases(kind, chosen, ends, of)
+        self._count_outputs(Kind.TAG, batch, model, ends, of, entries, batch.name.hash[entries])
+        self._count_watched(batch, model, ends, of, entries)
+
+    def _tag_lists(
+        self, batch: EventBatch, model: NDArray[np.int32], entries: Rows64, grouped: NDArray[np.bool_]
+    ) -> Rows64:
+        """Events with a list of tags: also an empty one, of a model that is known to give tags."""
+        tagged = np.unique(batch.event[entries]).astype(np.int64)
+        gave = self.facts["tags"][model] > 0
+        new = tagged[~gave[tagged]]
+        for row in np.unique(model[new]).tolist():
+            first = new[model[new] == row][0]
+            gave |= (model == row) & (np.arange(len(model)) >= first)
+            self.facts["tags"][row] = 1
+            self.facts.touch(row)
+        bare = (batch.parts & Part.PREDICTION) > 0
+        bare[batch.event[np.flatnonzero(batch.space == Space.PREDICTION)]] = False
+        empty = np.flatnonzero(bare & gave & grouped & (model >= 0))
+        return np.union1d(tagged, empty)
+
+    def _count_outputs(
+        self,
+        kind: Kind,
+        batch: EventBatch,
+        model: NDArray[np.int32],
+        ends: NDArray[np.float64],
+        of: Memberships,
+        entries: Rows64,
+        names: NDArray[np.uint64],
+    ) -> None:
+        """Count which class or tag each of ``entries`` is, ``names`` being their hashes."""
+        event = batch.event[entries].astype(np.int64)
+        if kind == Kind.CLASS:
+            self._count_bases(kind, event, ends, of)
+        output = self._outputs(kind, batch, model, ends, entries, names)
+        known = output >= 0
+        self._count_pairs(event[known], output[known], ends, of)
+
+    def _count_watched(
+        self, batch: EventBatch, model: NDArray[np.int32], ends: NDArray[np.float64], of: Memberships, entries: Rows64
+    ) -> None:
+        event = batch.event[entries].astype(np.int64)
+        lists = self.facts["lists"][model[event]]
+        for i in range(int(lists.max(initial=0))):
+            own = np.flatnonzero(lists > i)
+            keys = mix(
+                mix(self._model_keys(model[event[own]]), np.full(len(own), i + 1, np.uint64)),
+                batch.name.hash[entries[own]],
+            )
+            output = self._watched.find(keys).astype(np.int64)
+            own, output = own[output >= 0], output[output >= 0]
+            # However many tags of the list an event has, it counts once.
+            once = np.unique(event[own], return_index=True)[1]
+            self._count_pairs(event[own][once], output[once], ends, of)
+
+    def _count_bases(self, kind: Kind, event: Rows64, ends: NDArray[np.float64], of: Memberships) -> None:
+        """Count that each ``event`` answers questions of ``kind``, among all its groups."""
+        pair, _ = _pairs(of, event)
+        base = self._bases(of.member[pair], kind)
+        pair, base = pair[base >= 0], base[base >= 0]
+        self._sums.add(ends[of.event[pair]], base, np.ones(len(base)), np.zeros(len(base)))
+
+    def _count_pairs(self, event: Rows64, output: Rows64, ends: NDArray[np.float64], of: Memberships) -> None:
+        """Count ``output`` of each ``event`` among its groups."""
+        register = self._register
+        pair, case = _pairs(of, event)
+        keys = mix(register.members["key"][of.member[pair]], register.outputs["key"][output[case]])
+        tally = register.index["tallies"].find(keys).astype(np.int64)
+        known = tally >= 0
+        n = int(known.sum())
+        self._sums.add(ends[of.event[pair]][known], tally[known], np.zeros(n), np.ones(n))
+
+    def _outputs(
+        self,
+        kind: Kind,
+        batch: EventBatch,
+        model: NDArray[np.int32],
+        ends: NDArray[np.float64],
+        entries: Rows64,
+        names: NDArray[np.uint64],
+    ) -> Rows64:
+        """The output that each of ``entries`` names; those that were never met are let in, in their order."""
+        register = self._register
+        owner = model[batch.event[entries]]
+        model_key = self._model_keys(owner)
+        keys = mix(mix(model_key, np.full(len(entries), kind + 1, np.uint64)), names)
+        output = register.index["outputs"].find(keys).astype(np.int64)
+        unknown = np.flatnonzero(output < 0)
+        if not len(unknown):
+            return output
+        first = np.sort(unknown[np.unique(keys[unknown], return_index=True)[1]])
+        for j in first.tolist():
+            i = int(entries[j])
+            text = batch.string(batch.text if kind == Kind.CLASS else batch.name, i)
+            register.output(int(owner[j]), kind, text, float(ends[batch.event[i]]))
+        output = register.index["outputs"].find(keys).astype(np.int64)
+        register.turned_away += int((output < 0).sum())
+        return output
+
+    def _bases(self, member: Rows64, kind: Kind) -> Rows64:
+        """The tally of all cases of ``kind`` of each member."""
+        register = self._register
+        base = register.members["base"][member, kind]
+        for i in np.sort(np.unique(member, return_index=True)[1]).tolist():
+            if base[i] < 0:
+                register.base(int(member[i]), kind)
+        bases: Rows64 = register.members["base"][member, kind].astype(np.int64)
+        return bases
+
+    def _model_keys(self, rows: NDArray[np.int32]) -> NDArray[np.uint64]:
+        unique, inverse = np.unique(rows, return_inverse=True)
+        return np.array([self._models.items[row].name_hash for row in unique.tolist()], np.uint64)[inverse]
+
+
+def _favours(policy: Policy) -> int:
+    if policy.favourable:
+        return BY_LABEL
+    if policy.decision_threshold is None:
+        return NOT_SAID
+    return ABOVE if policy.favourable_when == "above" else BELOW
+
+
+def _pairs(of: Memberships, event: Rows64) -> tuple[Rows64, Rows64]:
+    """The pairs of each of ``event``, and which of ``event`` each belongs to."""
+    sizes = of.first[event + 1] - of.first[event]
+    case = np.repeat(np.arange(len(event)), sizes)
+    stops = np.cumsum(sizes)
+    pair = np.arange(int(sizes.sum())) + np.repeat(of.first[event] - stops + sizes, sizes)
+    return pair, case
+
+
+def _two(a: int, b: int) -> int:
+    key: Any = mix(np.array([a], np.uint64), np.array([b], np.uint64))[0]
+    return int(key)

@@ -1,0 +1,349 @@
+"""Which attributes, groups, strata and outputs there are: found in the stream, each with a row, within limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models
+from monitor.catalog.rows import Field, Rows
+from monitor.groups.questions import QUESTIONS, Kind, edge
+from monitor.kernels.hashing import hash64
+from monitor.kernels.table import Table, mix, mix_one
+
+_OTHER = "\x00other"
+"""Stands for all groups beyond the most that are told apart: part of the rest, never compared itself."""
+_ALWAYS = -np.inf
+
+ATTRIBUTES = {"key": Field(np.uint64, still=True), "model": Field(np.int32, still=True)}
+GROUPS = {
+    "key": Field(np.uint64, still=True),
+    "attribute": Field(np.int32, still=True),
+    "other": Field(np.uint8, still=True),
+}
+STRATA = {"key": Field(np.uint64, still=True), "model": Field(np.int32, still=True)}
+MEMBERS = {
+    "key": Field(np.uint64, still=True),
+    "group": Field(np.int32, still=True),
+    "stratum": Field(np.int32, still=True),
+    "base": Field(np.int32, (len(Kind),), -1, still=True),
+}
+OUTPUTS = {
+    "key": Field(np.uint64, still=True),
+    "model": Field(np.int32, still=True),
+    "kind": Field(np.uint8, still=True),
+    "born": Field(np.float64, (), _ALWAYS, still=True),
+    "tolerance": Field(np.float64, (), np.nan, still=True),
+}
+TALLIES = {
+    "key": Field(np.uint64, still=True),
+    "member": Field(np.int32, still=True),
+    "output": Field(np.int32, (), -1, still=True),
+    "base": Field(np.int32, still=True),
+    "cell": Field(np.int32, (), -1, still=True),
+    "block": Field(np.int32, still=True),
+    "total": Field(np.float64, (2,)),
+    "pool": Field(np.float64, (4,)),
+    "last": Field(np.float64, (4,)),
+    "recent": Field(np.float64, (4,)),
+}
+"""Cases of one group and stratum with one output. ``base`` is the tally whose ``n`` they are part of: itself, where the
+kind has one output. ``total`` is (n, s) since the first event. ``pool``, ``last`` and ``recent`` are (n, s) of the
+rest, then (n, s) of the group: what waits to be judged, what was judged last, and all that was judged, fading."""
+BLOCKS = {"key": Field(np.uint64, still=True), "model": Field(np.int32, still=True)}
+"""A block is what is closed together: all tallies of one attribute, stratum and kind."""
+CELLS = {
+    "key": Field(np.uint64, still=True),
+    "group": Field(np.int32, still=True),
+    "output": Field(np.int32, still=True),
+}
+
+
+@dataclass(slots=True)
+class Limits:
+    """How much of each there may be."""
+
+    attributes: int = 16
+    groups: int = 32
+    strata: int = 128
+    outputs: int = 1_000
+    tallies: int = 20_000
+
+
+@dataclass(slots=True)
+class OfModel:
+    """What one model has, by row."""
+
+    attributes: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+    n_strata: int = 0
+    n_tallies: int = 0
+
+
+@dataclass(slots=True)
+class Block:
+    """The tallies of a block, ordered by key.
+
+    ``bases`` are those that count cases, ``rows`` those that count outputs, each with its ``base``, the index of its
+    ``output`` among the ``n_outputs`` of the block, and whether it is ``judged``.
+    """
+
+    bases: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    base: NDArray[np.int64]
+    output: NDArray[np.int64]
+    judged: NDArray[np.bool_]
+    n_outputs: int
+
+
+class Register:
+    """All that is compared, in tables whose rows never change their meaning."""
+
+    def __init__(self, models: Models, limits: Limits) -> None:
+        self.models = models
+        self.limits = limits
+        self.attributes, self.groups, self.strata = Rows(ATTRIBUTES), Rows(GROUPS), Rows(STRATA)
+        self.members, self.outputs, self.tallies = Rows(MEMBERS), Rows(OUTPUTS), Rows(TALLIES)
+        self.blocks, self.cells = Rows(BLOCKS), Rows(CELLS)
+        self.index: dict[str, Table] = {name: Table() for name in self.tables()}
+        self.attribute_names: list[str] = []
+        self.group_names: list[str] = []
+        self.output_names: list[str] = []
+        self.of_model: dict[int, OfModel] = {}
+        self.changed: set[int] = set()
+        """Models that have more names than when they were last stored."""
+        self.turned_away = 0
+        """Values that a limit kept out."""
+        self._of_attribute: dict[int, list[int]] = {}
+        self._members_of: dict[int, list[int]] = {}
+        self._members_of_group: dict[int, list[int]] = {}
+        self._tallies_of: dict[int, list[int]] = {}
+        self._blocks: dict[int, Block] = {}
+
+    def tables(self) -> dict[str, Rows]:
+        """Everything that is stored, by name."""
+        return {
+            "attributes": self.attributes,
+            "groups": self.groups,
+            "strata": self.strata,
+            "members": self.members,
+            "outputs": self.outputs,
+            "tallies": self.tallies,
+            "blocks": self.blocks,
+            "cells": self.cells,
+        }
+
+    def attribute(self, model: int, name: str) -> int:
+        """The row of a model's attribute, which is let in if it is new; -1 where there are too many."""
+        key = mix_one(self._model_key(model), hash64(name.encode()))
+        row = self.index["attributes"].find_one(key)
+        own = self.of(model)
+        if row >= 0:
+            return row
+        if len(own.attributes) >= self.limits.attributes:
+            return -1
+        row = self._add("attributes", key, model=model)
+        self.attribute_names.append(name)
+        own.attributes.append(row)
+        self.changed.add(model)
+        return row
+
+    def group(self, attribute: int, value: str, text_hash: int) -> int:
+        """The row of a group, let in if it is new; the attribute's group of all others where there are too many."""
+        known = self._of_attribute.setdefault(attribute, [])
+        other = len(known) >= self.limits.groups
+        if other:
+            self.turned_away += 1
+            value, text_hash = _OTHER, hash64(_OTHER.encode())
+        key = mix_one(int(self.attributes["key"][attribute]), text_hash)
+        row = self.index["groups"].find_one(key)
+        if row < 0:
+            row = self._add("groups", key, attribute=attribute, other=other)
+            self.group_names.append(value)
+            known.append(row)
+            self.changed.add(int(self.attributes["model"][attribute]))
+        return row
+
+    def stratum(self, model: int, values: int) -> int:
+        """The row of a model's stratum, of which ``values`` is a hash; -1 where there are too many."""
+        key = mix_one(self._model_key(model), values)
+        row = self.index["strata"].find_one(key)
+        own = self.of(model)
+        if row < 0 and own.n_strata < self.limits.strata:
+            row = self._add("strata", key, model=model)
+            own.n_strata += 1
+        return row
+
+    def member(self, group: int, stratum: int) -> int:
+        """The row of the people of one group in one stratum."""
+        key = mix_one(int(self.groups["key"][group]), int(self.strata["key"][stratum]))
+        row = self.index["members"].find_one(key)
+        if row < 0:
+            row = self._add("members", key, group=group, stratum=stratum)
+            attribute = int(self.groups["attribute"][group])
+            self._members_of.setdefault(int(self.attributes["model"][attribute]), []).append(row)
+            self._members_of_group.setdefault(group, []).append(row)
+        return row
+
+    def output(self, model: int, kind: Kind, name: str, born: float) -> int:
+        """The row of an output, let in if it is new; -1 where there are too many.
+
+        ``born`` is the end of the tick of the event that brought it: it is not judged by that tick, in which it was
+        sure to be.
+        """
+        key = output_key(self._model_key(model), kind, hash64(name.encode()))
+        row = self.index["outputs"].find_one(key)
+        own = self.of(model)
+        if row >= 0:
+            return row
+        if not QUESTIONS[kind].fixed and len(own.outputs) >= self.limits.outputs:
+            return -1
+        tolerance = edge(kind, self.models.items[model].policy)
+        row = self._add("outputs", key, model=model, kind=kind, born=born, tolerance=tolerance)
+        self.output_names.append(name)
+        own.outputs.append(row)
+        self.changed.add(model)
+        for member in self._members_of.get(model, ()):
+            if self.members["base"][member, kind] >= 0:
+                self._tally(member, row, kind)
+        return row
+
+    def base(self, member: int, kind: Kind) -> int:
+        """The tally of all cases of ``kind`` among the people of ``member``; -1 where a limit is reached."""
+        row = int(self.members["base"][member, kind])
+        if row >= 0:
+            return row
+        fixed = QUESTIONS[kind].fixed and kind != Kind.WATCHED
+        model = self._model_of(member)
+        if fixed:
+            row = self._tally(member, self.output(model, kind, "", _ALWAYS), kind)
+        else:
+            row = self._tally(member, -1, kind)
+        if row < 0:
+            return -1
+        self.members["base"][member, kind] = row
+        self.members.touch(member)
+        if not fixed:
+            for output in self.of(model).outputs:
+                if self.outputs["kind"][output] == kind:
+                    self._tally(member, output, kind)
+        return row
+
+    def of(self, model: int) -> OfModel:
+        """What ``model`` has."""
+        return self.of_model.setdefault(model, OfModel())
+
+    def groups_of(self, attribute: int) -> list[int]:
+        """The rows of an attribute's groups."""
+        return self._of_attribute.get(attribute, [])
+
+    def cell(self, group: int, output: int) -> int:
+        """The row of the cell that compares a group's cases with ``output``; -1 where there is none."""
+        return self.index["cells"].find_one(mix_one(int(self.groups["key"][group]), int(self.outputs["key"][output])))
+
+    def tallies_of(self, group: int, output: int) -> NDArray[np.int64]:
+        """The rows of the tallies of a group's cases with ``output``, one a stratum, ordered by key."""
+        own = self._members_of_group.get(group, [])
+        keys = np.sort(mix(self.members["key"][own], self.outputs["key"][output]))
+        rows = self.index["tallies"].find(keys).astype(np.int64)
+        return rows[rows >= 0]
+
+    def totals(self, group: int, output: int) -> tuple[float, float]:
+        """Cases of a group that answer the question of ``output``, and those with it, since the first event."""
+        rows = self.tallies_of(group, output)
+        total = self.tallies["total"]
+        return float(total[self.tallies["base"][rows], 0].sum()), float(total[rows, 1].sum())
+
+    def block(self, row: int) -> Block:
+        """The tallies of a block."""
+        block = self._blocks.get(row)
+        if block is None:
+            t = self.tallies
+            rows = np.array(self._tallies_of[row], np.int64)
+            rows = rows[np.argsort(t["key"][rows])]
+            bases, rows = rows[t["base"][rows] == rows], rows[t["output"][rows] >= 0]
+            outputs, index = np.unique(t["output"][rows], return_inverse=True)
+            judged = t["cell"][rows] >= 0
+            block = Block(bases, rows, t["base"][rows].astype(np.int64), index, judged, len(outputs))
+            self._blocks[row] = block
+        return block
+
+    def restored(self) -> None:
+        """Put in order what follows from the tables, after they were loaded."""
+        for name, table in self.tables().items():
+            for row, key in enumerate(table["key"][: len(table)].tolist()):
+                self.index[name].insert(key, row)
+        for row, model in enumerate(self.attributes["model"][: len(self.attributes)].tolist()):
+            self.of(model).attributes.append(row)
+        for row, attribute in enumerate(self.groups["attribute"][: len(self.groups)].tolist()):
+            self._of_attribute.setdefault(attribute, []).append(row)
+        for model in self.strata["model"][: len(self.strata)].tolist():
+            self.of(model).n_strata += 1
+        for row in range(len(self.members)):
+            self._members_of.setdefault(self._model_of(row), []).append(row)
+            self._members_of_group.setdefault(int(self.members["group"][row]), []).append(row)
+        for row, model in enumerate(self.outputs["model"][: len(self.outputs)].tolist()):
+            self.of(model).outputs.append(row)
+            kind = Kind(int(self.outputs["kind"][row]))
+            self.outputs["tolerance"][row] = edge(kind, self.models.items[model].policy)
+        for row, block in enumerate(self.tallies["block"][: len(self.tallies)].tolist()):
+            self._tallies_of.setdefault(block, []).append(row)
+            self.of(int(self.blocks["model"][block])).n_tallies += 1
+
+    def _tally(self, member: int, output: int, kind: Kind) -> int:
+        """The tally of a member's cases with ``output`` (-1: with any), made if there is room."""
+        key = mix_one(int(self.members["key"][member]), int(self.outputs["key"][output]) if output >= 0 else kind)
+        row = self.index["tallies"].find_one(key)
+        if row >= 0:
+            return row
+        model = self._model_of(member)
+        own = self.of(model)
+        if own.n_tallies >= self.limits.tallies:
+            self.turned_away += 1
+            return -1
+        own.n_tallies += 1
+        group = int(self.members["group"][member])
+        block = self._block(model, int(self.groups["attribute"][group]), int(self.members["stratum"][member]), kind)
+        judged = output >= 0 and not self.groups["other"][group]
+        row = self._add("tallies", key, member=member, output=output, block=block)
+        base = int(self.members["base"][member, kind])
+        self.tallies["base"][row] = row if base < 0 else base
+        self.tallies["cell"][row] = self._cell(group, output) if judged else -1
+        self._tallies_of.setdefault(block, []).append(row)
+        self._blocks.pop(block, None)
+        return row
+
+    def _block(self, model: int, attribute: int, stratum: int, kind: Kind) -> int:
+        key = mix_one(mix_one(int(self.attributes["key"][attribute]), int(self.strata["key"][stratum])), kind)
+        row = self.index["blocks"].find_one(key)
+        return row if row >= 0 else self._add("blocks", key, model=model)
+
+    def _cell(self, group: int, output: int) -> int:
+        key = mix_one(int(self.groups["key"][group]), int(self.outputs["key"][output]))
+        row = self.index["cells"].find_one(key)
+        if row < 0:
+            row = self._add("cells", key, group=group, output=output)
+        return row
+
+    def _add(self, table: str, key: int, **fields: float) -> int:
+        rows = self.tables()[table]
+        row = rows.add()
+        rows["key"][row] = key
+        for name, value in fields.items():
+            rows[name][row] = value
+        self.index[table].insert(key, row)
+        return row
+
+    def _model_key(self, model: int) -> int:
+        return self.models.items[model].name_hash
+
+    def _model_of(self, member: int) -> int:
+        attribute = self.groups["attribute"][self.members["group"][member]]
+        return int(self.attributes["model"][attribute])
+
+
+def output_key(model: int, kind: int, name: int) -> int:
+    """The key of an output in its table; ``model`` and ``name`` are hashes."""
+    return mix_one(mix_one(model, kind + 1), name)

@@ -1,0 +1,296 @@
+"""What is shown of groups: rates with intervals, effects and evidence of one model, and what could not be seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.groups.comparing import effect, tolerated
+from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind
+from monitor.groups.ranking import log_odds_z
+from monitor.groups.watch import Groups
+from monitor.kernels.judge import FIRING
+from monitor.stats.bounds import anytime, anytime_widening, wald_difference
+from monitor.stats.dispersion import tempering
+from monitor.stats.evidence import project_ratio
+from monitor.stats.power import ticks_to_alarm_two_sample
+
+OUTPUTS_SHOWN = 50
+"""Outputs of an attribute that are shown, the strongest first; those that fire are always among them."""
+_BLIND_AFTER_SECONDS = 30 * 86400.0
+_STEP = 0
+"""The blind spots speak of the nearest alternative that is bet on."""
+_LN10 = math.log(10.0)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class _Attribute:
+    """One attribute of a model: its groups' rows, and what they are called outside."""
+
+    name: str
+    groups: list[int]
+    names: list[str]
+
+
+def output_name(kind: Kind, name: str) -> str | None:
+    """What an output is called outside; a decision has no name but that it is favourable."""
+    if kind == Kind.SCORE:
+        return "score above the median"
+    if kind == Kind.VALUE:
+        return "value above the median"
+    return name or None
+
+
+def associations(groups: Groups, model: int) -> list[dict[str, Any]]:
+    """Every comparison of the model's groups that may be shown, in JSON types, by attribute, the strongest first."""
+    if model not in groups.register.of_model:
+        return []
+    shown: list[dict[str, Any]] = []
+    for attribute in _attributes(groups, model):
+        entries: list[tuple[tuple[bool, float], dict[str, Any]]] = []
+        for output in groups.register.of(model).outputs:
+            entries += _of_output(groups, attribute, output)
+        entries.sort(key=lambda entry: (entry[0], entry[1]["output"] or "", entry[1]["group"]))
+        shown += [entry for _, entry in entries[:OUTPUTS_SHOWN]]
+    return shown
+
+
+def blind_spots(groups: Groups, model: int, seconds: float) -> list[dict[str, Any]]:
+    """Groups too small to be shown, or to have a gap seen within thirty days; ``seconds`` is the model's age."""
+    if model not in groups.register.of_model:
+        return []
+    spots: list[dict[str, Any]] = []
+    for attribute in _attributes(groups, model):
+        for output in groups.register.of(model).outputs:
+            kind = Kind(int(groups.register.outputs["kind"][output]))
+            if kind == Kind.DECISION:
+                n, s, visible = _counts(groups, attribute, output)
+                if not all(visible):
+                    spots.append(_hidden(attribute.name, QUESTIONS[kind].detector, visible.count(False)))
+                spots += _slow(groups, attribute, output, (n, s, visible), seconds)
+    return spots
+
+
+def impact_ratios(groups: Groups) -> list[tuple[int, str, str, float]]:
+    """Of every group that may be shown: model row, attribute, group and its present ratio of favourable decisions."""
+    register, comparer = groups.register, groups.comparer
+    comparer.extend()
+    tallies = register.tallies
+    cell, output = tallies["cell"][: len(tallies)], tallies["output"][: len(tallies)]
+    rows = np.flatnonzero((cell >= 0) & (register.outputs["kind"][output] == Kind.DECISION))
+    n = np.bincount(cell[rows], weights=tallies["total"][tallies["base"][rows], 0], minlength=len(register.cells))
+    cells = np.unique(cell[rows])
+    within = comparer.state["recent_within"][cells]
+    value = effect(comparer.kind(cells), within)
+    group = register.cells["group"][cells]
+    attribute = register.groups["attribute"][group]
+    order = np.lexsort((group, attribute))
+    ratios: list[tuple[int, str, str, float]] = []
+    for places in np.split(order, np.flatnonzero(np.diff(attribute[order])) + 1) if len(order) else ():
+        of = int(attribute[places[0]])
+        name, model = register.attribute_names[of], int(register.attributes["model"][of])
+        for place, seen in zip(places.tolist(), groups.privacy.shown(n[cells[places]].tolist()), strict=True):
+            if seen and within[place, 2] > 0.0 and math.isfinite(value[place]):
+                ratios.append((model, name, group_name(groups, int(group[place])), float(value[place])))
+    return ratios
+
+
+def group_name(groups: Groups, group: int) -> str:
+    """What a group is called outside: a code, or its value where the policy lets values out."""
+    register = groups.register
+    attribute = int(register.groups["attribute"][group])
+    value = register.group_names[group]
+    if register.models.items[int(register.attributes["model"][attribute])].policy.include_group_values:
+        return value
+    return groups.privacy.code(register.attribute_names[attribute], value)
+
+
+def _attributes(groups: Groups, model: int) -> list[_Attribute]:
+    register = groups.register
+    found = []
+    for row in register.of(model).attributes:
+        name = register.attribute_names[row]
+        own = sorted(register.groups_of(row), key=lambda group: register.group_names[group])
+        found.append(_Attribute(name, own, [group_name(groups, group) for group in own]))
+    return sorted(found, key=lambda attribute: attribute.name)
+
+
+def _counts(groups: Groups, attribute: _Attribute, output: int) -> tuple[Array, Array, list[bool]]:
+    """Cases of each group and those with the output since the first event, and which groups may be shown."""
+    register = groups.register
+    totals = np.array([register.totals(group, output) for group in attribute.groups]).reshape(-1, 2)
+    visible = groups.privacy.shown(totals[:, 0].tolist())
+    other = register.groups["other"][attribute.groups]
+    return totals[:, 0], totals[:, 1], [seen and not hidden for seen, hidden in zip(visible, other, strict=True)]
+
+
+def _of_output(groups: Groups, attribute: _Attribute, output: int) -> list[tuple[tuple[bool, float], dict[str, Any]]]:
+    """The comparisons of one output, each with what it is ranked by."""
+    n, s, visible = _counts(groups, attribute, output)
+    kind = Kind(int(groups.register.outputs["kind"][output]))
+    rates = _rates(attribute, n, s, visible)
+    entries = []
+    for i in np.flatnonzero(visible).tolist():
+        cell = groups.register.cell(attribute.groups[i], output)
+        rest = float(n.sum() - n[i])
+        if cell < 0 or rest < groups.privacy.smallest_group:
+            continue
+        strength = float(log_odds_z(s[i], n[i], s.sum() - s[i], rest))
+        firing = bool(groups.comparer.state["firing"][cell] == FIRING)
+        # Of an output the group is told that gets it more; of a decision all are.
+        if kind != Kind.DECISION and strength <= 0.0 and not firing:
+            continue
+        entry = {
+            "detector": QUESTIONS[kind].detector,
+            "attribute": attribute.name,
+            "group": attribute.names[i],
+            "output": output_name(kind, groups.register.output_names[output]),
+            "rates": rates,
+            **_judged(groups, cell, attribute.groups[i]),
+        }
+        entries.append(((not firing, strength if kind == Kind.DECISION else -strength), entry))
+    return entries
+
+
+def _rates(attribute: _Attribute, n: Array, s: Array, visible: list[bool]) -> list[dict[str, Any]]:
+    low, high = anytime(s, n)
+    return [
+        {
+            "group": attribute.names[i],
+            "n": int(n[i]),
+            "favourable": round(float(s[i]), 6),
+            "rate": float(s[i] / max(n[i], 1.0)),
+            "low": float(low[i]),
+            "high": float(high[i]),
+        }
+        for i in np.flatnonzero(visible).tolist()
+    ]
+
+
+def _judged(groups: Groups, cell: int, group: int) -> dict[str, Any]:
+    """Effect, interval, evidence and state of one cell."""
+    state, at = groups.comparer.state, np.array([cell])
+    kind = groups.comparer.kind(at)
+    sides = _sides(groups, cell, group)
+    na, sa, nb, sb = sides
+    size = np.maximum(na + nb, 1.0)
+    within = np.array([[(sb * na / size).sum(), (sa * nb / size).sum(), (na * nb / size).sum()]])
+    value = float(effect(kind, within)[0])
+    direction = MORE if value > 1.0 and MORE in QUESTIONS[Kind(int(kind[0]))].directions else LESS
+    edge = tolerated(int(kind[0]), float(groups.comparer.tolerance(at)[0]), direction)
+    return {
+        "effect": {"name": QUESTIONS[Kind(int(kind[0]))].effect, "value": _finite(value), "tolerance": edge},
+        "present": _finite(_present(groups, cell)),
+        "interval": _interval(sides),
+        "snapshot_gap": [float(end) for end in wald_difference(sb.sum(), nb.sum(), sa.sum(), na.sum())],
+        "evidence_log10": _finite(float(state["evidence"][cell]) / _LN10),
+        "state": "firing" if state["firing"][cell] == FIRING else "watching",
+    }
+
+
+def _sides(groups: Groups, cell: int, group: int) -> tuple[Array, Array, Array, Array]:
+    """(n, s) of the rest and of the group, in each stratum, since the first event; shapes ``(strata,)``."""
+    register = groups.register
+    output = int(register.cells["output"][cell])
+    attribute = int(register.groups["attribute"][group])
+    by_stratum: dict[int, list[float]] = {}
+    for other in register.groups_of(attribute):
+        rows = register.tallies_of(other, output)
+        strata = register.members["stratum"][register.tallies["member"][rows]].tolist()
+        n = register.tallies["total"][register.tallies["base"][rows], 0].tolist()
+        s = register.tallies["total"][rows, 1].tolist()
+        for stratum, cases, sum_ in zip(strata, n, s, strict=True):
+            sums = by_stratum.setdefault(stratum, [0.0] * 4)
+            first = 2 if other == group else 0
+            sums[first] += cases
+            sums[first + 1] += sum_
+    ordered = sorted(by_stratum, key=lambda stratum: int(register.strata["key"][stratum]))
+    na, sa, nb, sb = np.array([by_stratum[stratum] for stratum in ordered]).reshape(-1, 4).T
+    return na, sa, nb, sb
+
+
+def _interval(sides: tuple[Array, Array, Array, Array]) -> list[float | None]:
+    """Of the ratio of rates, to be looked at at any time: exact for one stratum, asymptotic for several."""
+    na, sa, nb, sb = sides
+    if len(na) == 1:
+        (low_a, high_a), (low_b, high_b) = (anytime(s[0], n[0], 0.025) for s, n in ((sa, na), (sb, nb)))
+        return [_ratio(float(low_b), float(high_a)), _ratio(float(high_b), float(low_a))]
+    size = np.maximum(na + nb, 1.0)
+    got, due = float((sb * na / size).sum()), float((sa * nb / size).sum())
+    if not (got > 0.0 and due > 0.0):
+        return [0.0, None]
+    # Greenland and Robins (1985).
+    variance = float(((na * nb * (sa + sb) - sa * sb * size) / size**2).sum()) / (got * due)
+    reach = math.sqrt(max(variance, 0.0)) * float(anytime_widening(size.sum()))
+    return [got / due * math.exp(-reach), got / due * math.exp(reach)]
+
+
+def _slow(
+    groups: Groups, attribute: _Attribute, output: int, counts: tuple[Array, Array, list[bool]], seconds: float
+) -> list[dict[str, Any]]:
+    """Groups of which a ratio at the nearest alternative would not be seen within thirty days."""
+    n, s, visible = counts
+    register, comparer = groups.register, groups.comparer
+    spots: list[dict[str, Any]] = []
+    for i in np.flatnonzero(visible).tolist():
+        cell = register.cell(attribute.groups[i], output)
+        if cell < 0 or not seconds > 0.0:
+            continue
+        at = np.array([cell])
+        tau, tick = float(comparer.tolerance(at)[0]), float(register.models.rows["tick"][comparer.model(at)[0]])
+        ratio = tau * QUESTIONS[Kind.DECISION].steps[_STEP]
+        level = float(np.clip(s.sum() / max(n.sum(), 1.0), 1e-4, 0.95))
+        nb, na = float(n[i]) / seconds * tick, float(n.sum() - n[i]) / seconds * tick
+        share = nb / max(na + nb, 1e-12)
+        a1 = min(level / (1.0 - share + share * ratio), 0.97)
+        a0, b0 = project_ratio(a1, ratio * a1, na, nb, tau)
+        state = comparer.state
+        eta = tempering(state["scatter"][at], state["scatter_weight"][at], state["scatter_ticks"][at])
+        log_budget = np.log(np.maximum(comparer.allowance(at), 1e-300))
+        ticks = float(ticks_to_alarm_two_sample(na, nb, a1, ratio * a1, a0, b0, log_budget, eta)[0])
+        if ticks * tick > _BLIND_AFTER_SECONDS:
+            spots.append(
+                {
+                    "feature": None,
+                    "detector": "impact",
+                    "attribute": attribute.name,
+                    "group": attribute.names[i],
+                    "why": f"too few cases to see a ratio of {ratio:.2g} within 30 days",
+                    "days": _finite(ticks * tick / 86400.0),
+                    "cases_needed": math.ceil(ticks * nb) if math.isfinite(ticks) else None,
+                }
+            )
+    return spots
+
+
+def _hidden(attribute: str, detector: str, n: int) -> dict[str, Any]:
+    return {
+        "feature": None,
+        "detector": detector,
+        "attribute": attribute,
+        "group": None,
+        "why": f"{n} groups are too small to be shown, or could be computed from those that are",
+    }
+
+
+def _present(groups: Groups, cell: int) -> float:
+    """The effect of a cell as it is now: of its last batches, fading."""
+    at = np.array([cell])
+    state = groups.comparer.state
+    if cell >= len(state) or not state["recent_within"][cell, 2] > 0.0:
+        return math.nan
+    return float(effect(groups.comparer.kind(at), state["recent_within"][at])[0])
+
+
+def _ratio(a: float, b: float) -> float | None:
+    return a / b if b > 0.0 else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,278 @@
+"""Which groups does each event of a batch belong to? Attributes of people as the event, or its features, say them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models
+from monitor.catalog.rows import Field, Rows
+from monitor.catalog.series import Series
+from monitor.events.columns import EventBatch, Space, ValueType
+from monitor.groups.register import Register
+from monitor.kernels.hashing import hash64
+from monitor.kernels.table import Table, mix
+from monitor.kernels.tally import series_key
+
+BANDS = 4
+"""Bands into which a number is cut, at the quartiles of its first values."""
+ROLES = {
+    "key": Field(np.uint64, still=True),
+    "model": Field(np.int32, (), -1, still=True),
+    "attribute": Field(np.int32, (), -1, still=True),
+    "explains": Field(np.uint64, still=True),
+    "series": Field(np.int32, (), -1, still=True),
+    "edges": Field(np.float64, (BANDS - 1,), np.nan, still=True),
+}
+"""What a name is for: an attribute of people, a legitimate reason, or both. A number drawn from features has the
+``edges`` of its bands, once they are known."""
+
+Array = NDArray[Any]
+
+
+@dataclass(slots=True)
+class Memberships:
+    """The (event, member) pairs of a batch, ordered by event: shapes ``(k,)``.
+
+    ``first`` (n + 1,): the pairs of event ``i`` are those from ``first[i]`` up to ``first[i + 1]``.
+    """
+
+    event: NDArray[np.int64]
+    member: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class _Named:
+    """Entries that speak of a person or a legitimate reason: the ``event``, the ``role`` of the name, the ``value``."""
+
+    event: NDArray[np.int64]
+    role: NDArray[np.int64]
+    value: NDArray[np.uint64]
+    entry: NDArray[np.int64]
+    band: NDArray[np.int64]
+
+
+class Sorter:
+    """Sorts events into the groups and strata of the register. Row 0 of ``roles`` stands for names without a role."""
+
+    def __init__(self, models: Models, series: Series, register: Register) -> None:
+        self._models = models
+        self._series = series
+        self._register = register
+        self.roles = Rows(ROLES)
+        self._index = Table()
+        self._of_series: NDArray[np.int32] = np.zeros(0, np.int32)
+        self._bandless: set[int] = set()
+        self._whole_of: NDArray[np.int64] = np.zeros(0, np.int64)
+
+    def sort(
+        self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], series: NDArray[np.int32]
+    ) -> Memberships:
+        """The groups of the events of ``batch``.
+
+        ``hashes`` (n,) are keys of models, ``model`` (n,) their rows, -1 for an event that does not count; ``series``
+        (m,) are the series of entries.
+        """
+        named = self._named(batch, hashes, model, series)
+        attribute = self.roles["attribute"][named.role]
+        strata = self._strata(batch, named, model)
+        own = np.flatnonzero((attribute >= 0) & (strata[named.event] >= 0))
+        if self._of_series.any():
+            own = own[_firsts(named.event[own], attribute[own])]
+        group = self._groups(batch, named, own, attribute[own])
+        member = self._members(group, strata[named.event[own]])
+        event = named.event[own]
+        return Memberships(event, member, np.searchsorted(event, np.arange(len(batch) + 1)))
+
+    def concerns(self, batch: EventBatch) -> bool:
+        """Whether any event of ``batch`` can say whom it is about."""
+        self._meet_series()
+        return bool(self._of_series.any() or (batch.space == Space.SENSITIVE).any())
+
+    def restored(self) -> None:
+        """Put in order what follows from the table of roles, after it was loaded."""
+        keys = self.roles["key"][: len(self.roles)].tolist()
+        for row, key in enumerate(keys[1:], start=1):
+            self._index.insert(key, row)
+        bandless = (self.roles["series"][: len(keys)] >= 0) & np.isnan(self.roles["edges"][: len(keys), 0])
+        self._bandless = set(np.flatnonzero(bandless).tolist())
+
+    def choose_bands(self) -> None:
+        """Cut numbers whose bins are known by now into bands; asked when ticks close, so that batches do not matter."""
+        rows = self._series.rows
+        for role in sorted(self._bandless):
+            series = int(self.roles["series"][role])
+            n = int(rows["n_edges"][series])
+            if n:
+                places = np.minimum(np.arange(1, BANDS) * (n + 1) // BANDS, n - 1)
+                self.roles["edges"][role] = rows["edges"][series][places]
+                self.roles.touch(role)
+                self._bandless.discard(role)
+
+    def _named(
+        self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], series: NDArray[np.int32]
+    ) -> _Named:
+        """Entries with a role; what the event itself says of a person comes before what its features do."""
+        counts = model[batch.event] >= 0
+        said = np.flatnonzero(((batch.space == Space.SENSITIVE) | (batch.space == Space.SEGMENT)) & counts)
+        said = said[batch.type[said] == ValueType.TEXT]
+        keys = series_key(hashes[batch.event[said]], batch.space[said], batch.name.hash[said])
+        role = self._index.find(keys).astype(np.int64)
+        for j in _first_of_each(keys, np.flatnonzero(role < 0)).tolist():
+            i = int(said[j])
+            self._meet(int(keys[j]), int(model[batch.event[i]]), batch.string(batch.name, i), int(batch.space[i]))
+        role = self._index.find(keys).astype(np.int64)
+        drawn = np.flatnonzero((series >= 0) & counts) if self._of_series.any() else np.zeros(0, np.int64)
+        drawn = drawn[self._of_series[series[drawn]] > 0]
+        band = self._bands(batch, drawn, series)
+        text = (batch.type[drawn] == ValueType.TEXT) | (batch.type[drawn] == ValueType.BOOL)
+        drawn, band = drawn[text | (band >= 0)], band[text | (band >= 0)]
+        entry = np.concatenate([said, drawn])
+        return _Named(
+            batch.event[entry].astype(np.int64),
+            np.concatenate([role, self._of_series[series[drawn]].astype(np.int64)]),
+            np.concatenate([batch.text.hash[said], np.where(band >= 0, _BAND_HASHES[band], batch.text.hash[drawn])]),
+            entry,
+            np.concatenate([np.full(len(said), -1), band]),
+        )
+
+    def _bands(self, batch: EventBatch, drawn: NDArray[np.int64], series: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The band of each number among the entries ``drawn``; -1 for other values, and before bands are known."""
+        edges = self.roles["edges"][self._of_series[series[drawn]]]
+        number = batch.number[drawn]
+        known = (batch.type[drawn] == ValueType.NUMBER) & np.isfinite(number) & ~np.isnan(edges[:, 0])
+        return np.where(known, (number[:, None] > edges).sum(axis=1), -1)
+
+    def _strata(self, batch: EventBatch, named: _Named, model: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The stratum of each event, shape ``(n,)``: one for all where nothing explains; -1 where there is none."""
+        explains = self.roles["explains"][named.role]
+        own = np.flatnonzero(explains > 0)
+        if not len(own):
+            return self._whole(named, model)
+        values = np.zeros(len(batch), np.uint64)
+        # A sum, so that the order in which an event names things does not matter.
+        np.add.at(values, named.event[own], mix(explains[own], named.value[own]))
+        strata = np.full(len(batch), -1, np.int64)
+        events = np.unique(named.event)
+        pairs = mix(model[events].astype(np.uint64) + np.uint64(1), values[events])
+        first, inverse = np.unique(pairs, return_index=True, return_inverse=True)[1:]
+        rows = np.empty(len(first), np.int64)
+        for j in np.argsort(first).tolist():
+            event = int(events[first[j]])
+            rows[j] = self._register.stratum(int(model[event]), int(values[event]))
+        strata[events] = rows[inverse]
+        self._register.turned_away += int((strata[events] < 0).sum())
+        return strata
+
+    def _whole(self, named: _Named, model: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The one stratum of each event's model, shape ``(n,)``; events that say nothing of a person have any."""
+        if len(self._whole_of) < len(self._models):
+            more = np.full(len(self._models) - len(self._whole_of), -1, np.int64)
+            self._whole_of = np.concatenate([self._whole_of, more])
+        speaking = model[named.event]
+        for i in _first_of_each(speaking, np.flatnonzero(self._whole_of[speaking] < 0)).tolist():
+            self._whole_of[speaking[i]] = self._register.stratum(int(speaking[i]), 0)
+        return self._whole_of[model]
+
+    def _groups(
+        self, batch: EventBatch, named: _Named, own: NDArray[np.int64], attribute: NDArray[np.int32]
+    ) -> NDArray[np.int64]:
+        """The group of each entry ``own`` of ``named``; groups that were never met are let in."""
+        register = self._register
+        keys = mix(register.attributes["key"][attribute], named.value[own])
+        group = register.index["groups"].find(keys).astype(np.int64)
+        unknown = np.flatnonzero(group < 0)
+        if not len(unknown):
+            return group
+        first, inverse = np.unique(keys[unknown], return_index=True, return_inverse=True)[1:]
+        rows = np.empty(len(first), np.int64)
+        for j in np.argsort(named.entry[own[unknown[first]]]).tolist():
+            i = int(unknown[first[j]])
+            value = self._value(batch, named, int(own[i]))
+            rows[j] = register.group(int(attribute[i]), value, int(named.value[own[i]]))
+        group[unknown] = rows[inverse]
+        return group
+
+    def _value(self, batch: EventBatch, named: _Named, at: int) -> str:
+        """What a group is called: the value that was said, or its band."""
+        entry = int(named.entry[at])
+        if named.band[at] >= 0:
+            return _BAND_NAMES[int(named.band[at])]
+        if batch.type[entry] == ValueType.BOOL:
+            return "true" if batch.number[entry] else "false"
+        return batch.string(batch.text, entry)
+
+    def _members(self, group: NDArray[np.int64], stratum: NDArray[np.int64]) -> NDArray[np.int64]:
+        register = self._register
+        keys = mix(register.groups["key"][group], register.strata["key"][stratum])
+        member = register.index["members"].find(keys).astype(np.int64)
+        unknown = np.flatnonzero(member < 0)
+        for j in _first_of_each(keys, unknown).tolist():
+            register.member(int(group[j]), int(stratum[j]))
+        if len(unknown):
+            member = register.index["members"].find(keys).astype(np.int64)
+        return member
+
+    def _meet_series(self) -> None:
+        """Give each new series its role."""
+        known, rows = len(self._of_series), self._series.rows
+        if known == len(rows):
+            return
+        roles = np.zeros(len(rows), np.int32)
+        roles[:known] = self._of_series
+        for row in range(known, len(rows)):
+            if rows["space"][row] == Space.FEATURE and rows["key"][row]:
+                model = int(rows["model"][row])
+                policy = self._models.items[model].policy
+                name = self._series.names[row]
+                if name in (policy.sensitive or ()) or name in policy.explain_by:
+                    roles[row] = self._role_of(row, int(rows["key"][row]), model, name)
+        self._of_series = roles
+
+    def _role_of(self, series: int, key: int, model: int, name: str) -> int:
+        role = self._index.find_one(key)
+        if role < 0:
+            role = self._meet(key, model, name, Space.FEATURE)
+        if role > 0 and self.roles["series"][role] < 0:
+            self.roles["series"][role] = series
+            self.roles.touch(role)
+            self._bandless.add(role)
+        return role
+
+    def _meet(self, key: int, model: int, name: str, space: int) -> int:
+        """Decide what a name of a model is for; returns its role."""
+        policy = self._models.items[model].policy
+        named = name in policy.sensitive if policy.sensitive is not None else space == Space.SENSITIVE
+        attribute = self._register.attribute(model, name) if named and space != Space.SEGMENT else -1
+        explains = hash64(name.encode()) or 1 if name in policy.explain_by else 0
+        if named and attribute < 0 and space != Space.SEGMENT:
+            self._register.turned_away += 1
+        row = 0
+        if not len(self.roles):
+            self.roles.add()
+        if attribute >= 0 or explains:
+            row = self.roles.add()
+            for field, value in (("key", key), ("model", model), ("attribute", attribute), ("explains", explains)):
+                self.roles[field][row] = value
+        self._index.insert(key, row)
+        return row
+
+
+_BAND_NAMES = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
+_BAND_HASHES = np.array([hash64(name.encode()) for name in _BAND_NAMES], np.uint64)
+
+
+def _first_of_each(keys: NDArray[np.integer[Any]], among: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of the places ``among`` the first of each key, in their order."""
+    first = np.unique(keys[among], return_index=True)[1]
+    return np.sort(among[first])
+
+
+def _firsts(event: NDArray[np.int64], attribute: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The first entry of each attribute of each event, ordered by event."""
+    first: NDArray[np.int64] = np.unique(event * (1 << 31) + attribute, return_index=True)[1]
+    return first

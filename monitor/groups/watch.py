@@ -1,0 +1,95 @@
+"""Group comparisons as a whole: events are sorted and counted, ticks are closed and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.budget import Budget
+from monitor.catalog.models import Models
+from monitor.catalog.rows import Rows
+from monitor.catalog.series import Series
+from monitor.events.columns import EventBatch
+from monitor.groups.comparing import Compared, Comparer
+from monitor.groups.counting import Counter
+from monitor.groups.privacy import Privacy
+from monitor.groups.register import Limits, Register
+from monitor.groups.sorting import Sorter
+from monitor.groups.sums import OpenTicks, TallySums
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRules:
+    """What may be said of groups, and how many of them are told apart."""
+
+    privacy: Privacy = field(default_factory=Privacy)
+    limits: Limits = field(default_factory=Limits)
+
+
+class Groups:
+    """Who is compared, what was counted of them, and what it says."""
+
+    def __init__(self, models: Models, series: Series, budget: Budget, rules: GroupRules) -> None:
+        self.privacy = rules.privacy
+        self.register = Register(models, rules.limits)
+        self.sorter = Sorter(models, series, self.register)
+        self.sums = OpenTicks()
+        self.counter = Counter(models, series, self.register, self.sums)
+        self.comparer = Comparer(models, self.register, budget, rules.privacy.smallest_group)
+
+    def count(
+        self,
+        batch: EventBatch,
+        hashes: NDArray[np.uint64],
+        model: NDArray[np.int32],
+        series: NDArray[np.int32],
+        ends: NDArray[np.float64],
+    ) -> int:
+        """Count the predictions of ``batch`` among the groups of people they were made for.
+
+        ``hashes`` (n,) are keys of models, ``model`` (n,) their rows, -1 for events that do not count; ``series`` (m,)
+        those of entries; ``ends`` (n,) of the events' ticks. Returns how many values a limit kept out.
+        """
+        if not self.sorter.concerns(batch):
+            return 0
+        of = self.sorter.sort(batch, hashes, model, series)
+        if len(of.event):
+            self.counter.count(batch, model, ends, of)
+        turned_away, self.register.turned_away = self.register.turned_away, 0
+        return turned_away
+
+    def close(self, end: float, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]) -> Compared:
+        """Judge the tick that ended at ``end``, if anything was counted in it.
+
+        ``planned`` says which models (k,) do as planned in the tick that ended then: they are not judged by it.
+        """
+        compared = Compared([], [], 0)
+        if self.sums.is_open(end):
+            sums = self.sums.take(end)
+            models, inverse = np.unique(
+                self.register.blocks["model"][self.register.tallies["block"][sums.row]], return_inverse=True
+            )
+            kept = ~planned(models.astype(np.int64), end)[inverse]
+            compared = self.comparer.judge(end, TallySums(sums.row[kept], sums.n[kept], sums.s[kept]))
+        self.sorter.choose_bands()
+        self.counter.choose_medians()
+        return compared
+
+    def tables(self) -> dict[str, Rows]:
+        """Everything that is stored in tables, by name."""
+        return {
+            **self.register.tables(),
+            "roles": self.sorter.roles,
+            "facts": self.counter.facts,
+            "compared": self.comparer.state,
+        }
+
+    def restored(self) -> None:
+        """Put in order what follows from the tables and names, after they were loaded."""
+        self.register.restored()
+        self.sorter.restored()
+        self.counter.restored()
+        self.comparer.extend()

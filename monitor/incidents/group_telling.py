@@ -1,0 +1,87 @@
+"""An alarm about a group in words: which group, which output, how its rate compares with that of the rest."""
+
+from __future__ import annotations
+
+from monitor.catalog.models import Models
+from monitor.groups.comparing import GroupAlarm
+from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind, Question
+from monitor.groups.ranking import strength
+from monitor.groups.shown import group_name, output_name
+from monitor.groups.watch import Groups
+from monitor.incidents.book import CellKey, Firing
+from monitor.incidents.incident import CellReport, Effect
+from monitor.incidents.telling import events_a_day
+
+
+def cell_key(groups: Groups, cell: int) -> CellKey:
+    """The cell as the incident book knows it."""
+    return cell, _question(groups, cell)[1].detector
+
+
+def tell_group(alarm: GroupAlarm, groups: Groups, models: Models) -> Firing:
+    """The alarm as the incident book takes it in."""
+    register, cell = groups.register, alarm.cell
+    kind, question = _question(groups, cell)
+    output, group = int(register.cells["output"][cell]), int(register.cells["group"][cell])
+    attribute_row = int(register.groups["attribute"][group])
+    attribute = register.attribute_names[attribute_row]
+    model = models.items[int(register.outputs["model"][output])]
+    shown = group_name(groups, group)
+    name = output_name(kind, register.output_names[output])
+    report = CellReport(
+        detector=question.detector,
+        feature=None,
+        output=name,
+        attribute=attribute,
+        group=shown,
+        effect=Effect(question.effect, alarm.effect, alarm.tolerance),
+        evidence_log10=alarm.evidence_log10,
+        onset_time=alarm.onset_time,
+        fired_time=alarm.fired_time,
+        strength=_strength(alarm, groups, kind),
+    )
+    return Firing(
+        key=(cell, question.detector),
+        model=model.name,
+        version=model.version,
+        kind="fairness",
+        alertname=question.alertname,
+        team=model.policy.team_of("fairness"),
+        mode="shadow" if model.policy.mode == "shadow" else "",
+        report=report,
+        words=_words(alarm, kind, f"{attribute} {shown}", name, model.policy.explain_by),
+        upstreams=model.policy.upstreams,
+        traffic=events_a_day(models, int(register.outputs["model"][output])),
+        tick=model.policy.tick,
+        watched=kind == Kind.WATCHED,
+        people_affected=alarm.people_affected,
+    )
+
+
+def _question(groups: Groups, cell: int) -> tuple[Kind, Question]:
+    register = groups.register
+    kind = Kind(int(register.outputs["kind"][register.cells["output"][cell]]))
+    return kind, QUESTIONS[kind]
+
+
+def _strength(alarm: GroupAlarm, groups: Groups, kind: Kind) -> float:
+    """Outputs by their log-odds with a prior, in standard errors; decisions by how far below the tolerated ratio."""
+    if kind == Kind.DECISION:
+        return alarm.tolerance / max(alarm.effect, 1e-9)
+    signed = strength(groups.register, alarm.cell)
+    return signed if alarm.direction == MORE else -signed
+
+
+def _words(alarm: GroupAlarm, kind: Kind, who: str, output: str | None, explain_by: tuple[str, ...]) -> str:
+    rest, group = (_percent(rate) for rate in alarm.rates)
+    within = f", within {' and '.join(explain_by)}" if explain_by else ""
+    what = {Kind.DECISION: "favourable decision", Kind.WATCHED: f"a tag of the watch list {output}"}.get(
+        kind, f"{output}"
+    )
+    much = f"{alarm.effect:.2f} times as often as the rest"
+    less = "only " if alarm.direction == LESS else ""
+    return f"{who}: {what} in {group} of its cases, {rest} of the rest ({less}{much}{within})"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.3g} %"
