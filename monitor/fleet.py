@@ -226,7 +226,6 @@ class Fleet:
         """Count the events of ``batch`` into their ticks; ``late`` marks those whose tick has closed."""
         resolved = self.discovery.resolve(batch)
         self._begin_installed()
-
         counted = np.flatnonzero((resolved.model >= 0) & ~late)
         model, rows = resolved.model[counted], self.models.rows
         ticks = np.floor(batch.time[counted] / rows["tick"][model]).astype(np.int64)
@@ -249,6 +248,7 @@ class Fleet:
         others = 0
         if len(deferred):
             others = place(self.series, batch, resolved.entries, deferred, base, counts, moments, self._categories_max)
+        self._live(batch, counted, model)
         return Absorbed(
             len(counted),
             int((late & (resolved.model >= 0)).sum()),
@@ -335,12 +335,6 @@ class Fleet:
                 self._refer_to_file(row, float(self.models.rows["last_time"][row]))
         self._begin_installed()
         return changed
-
-    def _begin_installed(self) -> None:
-        """Begin to judge what came from reference files, and make room for its sums in open ticks."""
-        if len(installed := self._installer.begin()):
-            self.judge.begin(installed)
-        self._make_room()
 
     def _apply_policy(self, row: int) -> None:
         """Take up a model's policy; cells that are now tolerant of something else than they were begin anew."""
@@ -440,8 +434,10 @@ class Fleet:
         self.discovery.grown.add(row)
         self.models.note(row, time, "reference file", digest[:16])
 
-    def _make_room(self) -> None:
-        """Let the open ticks of models that got series have rows for them."""
+    def _begin_installed(self) -> None:
+        """Begin to judge what came from reference files; open ticks get rows for all series that are new."""
+        if len(installed := self._installer.begin()):
+            self.judge.begin(installed)
         if self.discovery.grown:
             self.blocks.ensure({row: len(self.models.items[row].series) + 1 for row in self.discovery.grown})
         for row in self.discovery.grown:
@@ -480,20 +476,23 @@ class Fleet:
         totals = ModelTotals(rows["events"], rows["last_time"], self._touched)
         count_events(base, model, batch.parts[counted], batch.time[counted], _ASKED_PARTS, self.blocks.counts, totals)
         rows.touch(model)
-        for i in np.flatnonzero(batch.lifecycle[counted]).tolist():
-            what = Lifecycle(int(batch.lifecycle[counted[i]])).name.lower()
-            self.models.note(int(model[i]), float(batch.time[counted[i]]), what, "")
-            self._live(int(model[i]), float(batch.time[counted[i]]), what)
 
-    def _live(self, row: int, time: float, what: str) -> None:
-        """A model that was retrained gets a new reference; one that was retired has none, until it comes back."""
-        self._ended += self.book.clear(self.traffic.retire(row, retired=what == "retired"), time, "the model retired")
-        if what not in {"retrained", "retired"}:
-            return
-        self._ended += self._new_life(row, time, what)
-        if what == "retrained":
-            self._refer_to_file(row, time)
-            self._make_room()
+    def _live(self, batch: EventBatch, counted: NDArray[np.int64], model: NDArray[np.int32]) -> None:
+        """Note what happened in models' lives; who was retrained or retired is judged by what it did before no more.
+
+        Only behind the batch's counting, which knows the series and the blocks as they were found.
+        """
+        for i in np.flatnonzero(batch.lifecycle[counted]).tolist():
+            row, time = int(model[i]), float(batch.time[counted[i]])
+            what = Lifecycle(int(batch.lifecycle[counted[i]]))
+            self.models.note(row, time, what.name.lower(), "")
+            quiet = self.traffic.retire(row, retired=what == Lifecycle.RETIRED)
+            self._ended += self.book.clear(quiet, time, "the model retired")
+            if what in {Lifecycle.RETRAINED, Lifecycle.RETIRED}:
+                self._ended += self._new_life(row, time, what.name.lower())
+            if what == Lifecycle.RETRAINED:
+                self._refer_to_file(row, time)
+                self._begin_installed()
 
     def _close_tick(self, end: float, blocks: OpenBlocks, closed: Closed) -> None:
         sums, moments, events = self._gather(end, blocks, closed)
@@ -529,6 +528,7 @@ class Fleet:
             windows = self.models.items[int(models[i])].policy.planned
             planned[i] = any(window.from_ < end and begin < window.until for window in windows)
         return planned
+
     def _watch(self, passed: Iterable[Watched], closed: Closed) -> None:
         """Take in what became due of traffic, moment by moment: other moments of the clock would be other incidents."""
         for due in passed:

@@ -15,10 +15,10 @@ from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED, Series
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Counts, Detector, SeriesView, Shares
-from monitor.kernels.judge import HELD, IDLE, OFF, OVER, SUSPICIOUS, Bets, Question, bet, excess, present
+from monitor.kernels.judge import HELD, IDLE, OFF, OVER, SUSPICIOUS, Bets, Question, bet, costs, excess, present
 from monitor.kernels.tally import EVENTS, OTHER_BIN
 from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, usual_edges
-from monitor.stats.bounds import null_edge
+from monitor.stats.bounds import null_edge_once
 from monitor.stats.dispersion import dispersion
 
 BLOCK = 8192
@@ -453,7 +453,7 @@ class Judge:
         state["null_n"][rows] = shares.n
         low, high = self._edges(detector, rows, shares, tolerance)
         state["null_low"][rows], state["null_high"][rows] = low, high
-        cost = _cost(detector, low, high)
+        cost = costs(question(detector), low, high)
         if detector.cuts > 1:
             unused = np.arange(detector.cuts) >= view.n_cuts[:, None]
             cost[unused] = OFF
@@ -476,7 +476,7 @@ class Judge:
         low, high = np.zeros(shares.s.shape), np.ones(shares.s.shape)
         plain = ~seasonal
         if plain.any():
-            low[plain], high[plain] = _null_edge(
+            low[plain], high[plain] = null_edge_once(
                 (shares.s * worth[:, None])[plain], (shares.n * worth)[plain, None], tolerance[plain, None]
             )
         if seasonal.any():
@@ -515,26 +515,3 @@ def _rates(shares: Shares) -> NDArray[np.float64]:
     n = np.where(shares.n > 0, shares.n, np.nan)[:, None]
     rates: NDArray[np.float64] = np.minimum(shares.s / n, 1.0)
     return rates
-
-
-def _null_edge(k: Counts, n: Counts, tolerance: Counts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """:func:`null_edge`, computed once where many shares are alike: it is dear, and most rates of quality are 0."""
-    cells = np.stack(np.broadcast_arrays(k, n, tolerance), axis=-1)
-    flat = np.ascontiguousarray(cells).reshape(-1, 3)
-    _, first, inverse = np.unique(flat.view("V24").ravel(), return_index=True, return_inverse=True)
-    low, high = null_edge(*flat[first].T)
-    return low[inverse].reshape(k.shape), high[inverse].reshape(k.shape)
-
-
-def _cost(detector: Detector, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float32]:
-    """``log(1 - p0 + p0 e^d)`` of each bet, shape ``(k, cuts, sides, shifts)``.
-
-    The bet on a rate shifted by ``d`` logits beyond the edge ``p0`` of the null is worth ``s d - n cost`` nats after
-    ``s`` of ``n`` events. A side on which nothing lies beyond the edge cannot be bet on.
-    """
-    d = np.array(detector.shifts)
-    up = np.where(high[..., None] < 1.0, np.log1p(np.minimum(high, 1.0)[..., None] * np.expm1(d)), OFF)
-    if not detector.two_sided:
-        return up[:, :, None, :].astype(np.float32)
-    down = np.where(low[..., None] > 0.0, np.log1p(np.maximum(low, 0.0)[..., None] * np.expm1(-d)), OFF)
-    return np.stack([up, down], axis=2).astype(np.float32)

@@ -98,6 +98,8 @@ def test_every_fate_of_an_outcome_is_explained() -> None:
     assert set(re.findall(r"`(\w+)`", " ".join(told))) == set(FATES)
     assert [row[0].strip("`") for row in rows(PAGES["performance"], "| measure |")[2:]] == [m.name for m in MEASURES]
     assert all(f"`{measure.effect}`" in PAGES["performance"] for measure in MEASURES)
+
+
 @pytest.mark.parametrize(("name", "alertname"), OF_MODELS.items())
 def test_a_page_of_a_models_cell(name: str, alertname: str) -> None:
     """So does the page of a detector of whole models."""

@@ -115,6 +115,20 @@ def compiled() -> ctypes.CDLL | None:
     return loaded if loaded.mw_bet_call_size() == ctypes.sizeof(_BetCall) else None
 
 
+def costs(question: Question, low: Array, high: Array) -> NDArray[np.float32]:
+    """``log(1 - p0 + p0 e^d)`` of each bet, shape ``(k, cuts, sides, shifts)``; ``low`` and ``high`` are ``(k, cuts)``.
+
+    The bet on a rate shifted by ``d`` logits beyond the edge ``p0`` of the null is worth ``s d - n cost`` nats after
+    ``s`` of ``n`` events. A side on which nothing lies beyond the edge cannot be bet on.
+    """
+    d = np.array(question.shifts)
+    up = np.where(high[..., None] < 1.0, np.log1p(np.minimum(high, 1.0)[..., None] * np.expm1(d)), OFF)
+    if not question.two_sided:
+        return up[:, :, None, :].astype(np.float32)
+    down = np.where(low[..., None] > 0.0, np.log1p(np.maximum(low, 0.0)[..., None] * np.expm1(-d)), OFF)
+    return np.stack([up, down], axis=2).astype(np.float32)
+
+
 def bet(question: Question, state: State, bets: Bets) -> tuple[NDArray[np.uint8], Array]:
     """Take every cell of ``bets`` one step further.
 

@@ -76,5 +76,5 @@ def test_a_retired_model_is_judged_no_more() -> None:
     resolved = feed(fleet, [event(now + 1, model="m", lifecycle="retired")], until=now + HOUR).incidents
     assert {incident.state for incident in resolved} == {"resolved"}
     assert not fleet.book.open
-    assert sum(fleet.judge.n_cells.values()) == 0
+    assert not any(state["applies"].any() for state in fleet.judge.states.values())
     assert hourly(fleet, shifted, range(LEARNED + 8, LEARNED + 20)) == []

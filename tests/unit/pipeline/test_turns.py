@@ -216,14 +216,15 @@ def test_a_version_does_not_reach_back(stage, tmp_path: Path, batch_records: int
     one.pipeline.finish(HOUR)
     [tick] = one.log.read(0, START, START + HOUR)
     names = [one.fleet.series.names[row] for row in one.fleet.models.items[0].series]
-    assert names == ["x", "y", "z", "x", "y"]
-    assert tick.counts[1:, PRESENT].tolist() == [5, 1, 1, 2, 1]
+    assert names == ["x", "y", "x", "z", "x", "y"]
+    assert tick.counts[1:, PRESENT].tolist() == [4, 1, 1, 1, 2, 1]
     facts = [(fact.time - START, fact.what) for fact in one.fleet.models.items[0].facts]
     assert facts == [
         (1, "version"),
         (1, "reference file"),
         (3, "new feature"),
         (4, "retrained"),
+        (4, "reference file"),
         (5, "new feature"),
         (6, "version"),
         (6, "reference file"),
