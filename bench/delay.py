@@ -5,7 +5,8 @@ against a reference of 10,000 events. All make the same promise: one false alarm
 hour has in a week times the fleet's cells. modelwatch keeps it by its budget, the others by the threshold that theory
 gives for it, which takes the reference for the truth and so is kind to them:
 
-* ``modelwatch``: the program's own judge, a tick every 20 events, with its tolerance of .02;
+* ``modelwatch``: the program's own judge, a tick every 20 events, with its tolerance of .02, after two weeks in which
+  nothing was wrong, so that it knows the stream's days and weeks;
 * ``modelwatch 0``: the same with a tolerance of nothing, asked for any change at all, as all others are;
 * ``psi``, ``ks`` and ``share``: windows of 200 and 1,000 events, one after the other: PSI of deciles (scaled
   chi-squared), Kolmogorov-Smirnov, and of a share the binomial tail;
@@ -43,7 +44,8 @@ REFERENCE = 10_000
 PER_WEEK = 100 * 24 * 7
 """Events of a cell in a week."""
 _PER_TICK = 20
-_WARM_TICKS = 100
+_WARM_TICKS = 15 * 24 * 5
+"""Two weeks and a day of nothing wrong: models whose days and weeks are known."""
 _WINDOWS = (200, 1_000)
 _SLACK = 0.25
 _CLASSES = np.array([0.4, 0.3, 0.2, 0.1])
@@ -82,7 +84,7 @@ class Ours:
         models, series = Models(streams), Series()
         for i in range(streams):
             models.add(f"m{i}", i + 1, policy, _START)
-            models.rows["phase"][i] = Phase.FROZEN
+            models.rows["phase"][i], models.rows["from_file"][i] = Phase.FROZEN, 1
             self._refer(series, series.add(i, 1, 0, "x", i + 1, _START), i)
         self.judge = Judge(models, series, Budget(5.0, 5.0, {"drift": 0.2, "quality": 0.2}))
         chosen = np.arange(streams)

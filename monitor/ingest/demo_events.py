@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.ingest.demo_faults import NEW_FEATURE, Fault, FaultKind
+from monitor.ingest.demo_faults import Fault, FaultKind
 from monitor.ingest.demo_laws import DAY_SECONDS, FIRST, POOL, SEASON, FleetLaws, Floats, Law, ModelLaw, tilt
 
 Places = NDArray[np.int64]
@@ -190,7 +190,7 @@ def _patches(fault: Fault, model: ModelLaw, laws: FleetLaws, store: _Store) -> t
     if fault.kind is FaultKind.APPEARED:
         last = len(names) - 1
         law = laws.laws[model.laws[last]]
-        new = [b',"%s":%d' % (NEW_FEATURE.encode(), i % 100) for i in range(POOL)]
+        new = [b',"%s":%d' % (fault.feature.encode(), i % 100) for i in range(POOL)]
         return (Patch(last, store.add(law, law.values.tolist(), law, new) - model.laws[last] * _STRIDE, fault.size),)
     patches = []
     for name, other in zip(fault.features, reversed(fault.features), strict=True):

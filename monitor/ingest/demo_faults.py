@@ -106,8 +106,8 @@ _BREAK_SHARE = 0.06
 """Of the fleet is hit by the upstream break, at most :data:`_BREAK_MODELS`."""
 SOURCE, SOURCE_FEATURE = "bureau", "income"
 """The source that breaks, and the number that it delivers."""
-NEW_FEATURE = "shadow_score"
-"""The name of the feature that appears."""
+NEW_FEATURE = "shadow_score_"
+"""How the name of a feature that appears begins; the rest is the model's own, for these have no cause in common."""
 _ANSWERS = ("score", "label")
 _BEGINS = (0.1, 0.5)
 _LASTS = (0.25, 0.5)
@@ -191,7 +191,7 @@ def _victims(
     if kind is FaultKind.UPSTREAM_BREAK:
         return (SOURCE_FEATURE,)
     if kind is FaultKind.APPEARED:
-        return (NEW_FEATURE,)
+        return (NEW_FEATURE + model.name.rpartition("-")[2],)
     if kind in _OF_ANSWERS:
         return _ANSWERS
     own = [laws.laws[i] for i in model.laws]

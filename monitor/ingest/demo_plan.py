@@ -112,7 +112,9 @@ def _chance(fault: Fault, name: str, scratch: Fleet, counts: Counts, events: flo
             cost = state["cost"][rows[i]].astype(np.float64).reshape(detector.cuts, -1, len(asked.shifts))
             shifts = np.array([1.0, -1.0])[: cost.shape[1], None] * np.array(asked.shifts)
             # A cell that has never varied is taken to clump until it has shown that it does not.
-            clumped = PRIOR if not state["reference_share"][rows[i]].any() else 1.0
+            clumped = (
+                PRIOR if not state["reference_share"][rows[i]].any() else max(float(state["wander"][rows[i]]), 1.0)
+            )
             bets = _Bets(p[:, None, None], shifts, cost, 1.0 / (MARGIN * clumped))
             best = max(best, bets.chance(seen, float(np.log(allowance[i]))))
     return best

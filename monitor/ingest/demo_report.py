@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from monitor.clock import rfc3339
+from monitor.incidents.attention import ranked
 from monitor.incidents.incident import Incident
 from monitor.ingest.demo_faults import PREDICTION_DRIFT, Fault
 from monitor.ingest.demo_plan import Outlook
@@ -126,7 +127,7 @@ def score(
         for cell in incident.cells
     )
     findings = tuple(_finding(outlook, final, tick) for outlook in outlooks)
-    return DemoReport(findings, tuple(sorted(final, key=_rank)), tuple(false), stray, len(final), events, seconds)
+    return DemoReport(findings, tuple(ranked(final)), tuple(false), stray, len(final), events, seconds)
 
 
 def as_json(report: DemoReport) -> dict[str, Any]:
@@ -213,15 +214,6 @@ def _moved(fault: Fault, incident: Incident) -> bool:
 def _began_rightly(incident: Incident, faults: Iterable[Fault], tick: float) -> bool:
     began = [claim for claim in _claims(incident) if claim.time == incident.fired_time]
     return any(_explained(incident, claim, faults, tick) for claim in began)
-
-
-_SEVERITIES = ("critical", "warning", "info")
-
-
-def _rank(incident: Incident) -> tuple[int, float, float]:
-    """By severity, then by how far it moved beyond what is tolerated, then by evidence."""
-    beyond = incident.effect.value / max(incident.effect.tolerance, 1e-9)
-    return _SEVERITIES.index(incident.severity), -beyond, -incident.evidence_log10
 
 
 def _told(incident: Incident) -> str:

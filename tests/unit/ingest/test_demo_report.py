@@ -132,17 +132,18 @@ def test_one_cause_in_many_models() -> None:
     report = judged(*told, faults=(hit,))
     assert counts(report) == (1, 1, 0)
     assert (report.findings[0].found_time, report.findings[0].incidents) == (15_000.0, 2)
-    merged = [msgspec.structs.replace(one, merged_into="inc-1") for one in told[1:]]
-    assert judged(told[0], *merged, faults=(hit,)).findings[0].incidents == 1
+    merged = [msgspec.structs.replace(one, merged_into="inc-shared") for one in told]
+    assert judged(*merged, faults=(hit,)).findings[0].incidents == 1
     assert any("3 models" in line and "as 2 incidents" in line for line in as_text(report).splitlines())
 
 
 def test_the_list_is_ranked() -> None:
-    """The worst comes first: by severity, then by how far it went beyond its tolerance."""
-    mild, bad = incident(cell("rent", 15_000.0)), incident(cell("income", 15_060.0))
-    mild = msgspec.structs.replace(mild, effect=Effect("rate", 0.1, 0.02))
-    note = msgspec.structs.replace(incident(cell("rent", 15_120.0)), severity="info")
-    assert [one.fired_time for one in judged(note, mild, bad).ranked] == [15_060.0, 15_000.0, 15_120.0]
+    """The most harmful comes first: of the same traffic, what moved further and what is more than a note."""
+    made = [incident(cell("rent", 15_000.0 + 60.0 * i)) for i in range(3)]
+    mild, bad, note = (msgspec.structs.replace(one, traffic=100.0) for one in made)
+    mild = msgspec.structs.replace(mild, effect=Effect("rate", 0.03, 0.02), cells=())
+    note = msgspec.structs.replace(note, severity="info", effect=Effect("rate", 0.03, 0.02), cells=())
+    assert judged(note, mild, bad).ranked == (bad, mild, note)
 
 
 def test_the_last_state_of_an_incident_counts_once() -> None:
