@@ -269,15 +269,9 @@ class Fleet:
         self._ended = []
         blocks = dict(self.blocks.due(watermark))
         for end in sorted(blocks.keys() | {end for end in self.groups.sums.ends() if end <= watermark}):
-            before = len(closed.incidents)
             self._tell_cases(self.outcomes.mature(end, inclusive=False), closed)
             self._watch(self.traffic.pass_time(end, through=False, silence_too=silence), closed)
-            if end in blocks:
-                self._close_tick(end, blocks[end], closed)
-            self._compare_groups(end, closed)
-            closed.incidents += self.book.settle(end)
-            # An incident that opened, was merged and was paged in one tick changed once.
-            closed.incidents[before:] = {incident.id: incident for incident in closed.incidents[before:]}.values()
+            self._end_tick(end, blocks.get(end), closed)
         self._tell_cases(self.outcomes.mature(watermark, inclusive=True), closed)
         if np.isfinite(watermark):
             self._watch(self.traffic.pass_time(watermark, through=True, silence_too=silence), closed)
@@ -493,6 +487,16 @@ class Fleet:
             if what == Lifecycle.RETRAINED:
                 self._refer_to_file(row, time)
                 self._begin_installed()
+
+    def _end_tick(self, end: float, blocks: OpenBlocks | None, closed: Closed) -> None:
+        """Judge what ended at ``end``; cases that matured may be compared between groups where no block was open."""
+        before = len(closed.incidents)
+        if blocks is not None:
+            self._close_tick(end, blocks, closed)
+        self._compare_groups(end, closed)
+        closed.incidents += self.book.settle(end)
+        # An incident that opened, was merged and was paged in one tick changed once.
+        closed.incidents[before:] = {incident.id: incident for incident in closed.incidents[before:]}.values()
 
     def _close_tick(self, end: float, blocks: OpenBlocks, closed: Closed) -> None:
         sums, moments, events = self._gather(end, blocks, closed)
