@@ -285,7 +285,7 @@ def test_the_keys_of_a_policy_that_do_nothing_are_named() -> None:
     looked_at = set(re.findall(r"\bpolicy\.(\w+)", "\n".join(path.read_text(encoding="utf-8") for path in sources)))
     for method, keys in (("team_of", {"team", "owners"}), ("tolerance_of", {"tolerance"})):
         looked_at |= keys if method in looked_at else set()
-    assert set(re.findall(r"`([^`]+)`", sentence)) == set(keys_of(Policy)) - looked_at | {"learn.events_min"}
+    assert set(re.findall(r"`([^`]+)`", sentence)) == set(keys_of(Policy)) - looked_at
 
 
 def test_the_sections_that_do_nothing_are_sections() -> None:
