@@ -36,8 +36,7 @@ from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import EVENTS, PRESENT, ModelTotals, count_events, tally
 from monitor.outcomes.alarm import told
-from monitor.outcomes.outcomes import Judged as JudgedCases
-from monitor.outcomes.outcomes import Outcomes
+from monitor.outcomes.outcomes import Moment, Outcomes
 from monitor.tally.blocks import (
     EVENTS_IN,
     WITH_FEATURES,
@@ -49,7 +48,8 @@ from monitor.tally.blocks import (
     OpenBlocks,
 )
 from monitor.tally.duplicates import Duplicates
-from monitor.traffic.watch import Traffic, Watched
+from monitor.traffic.alarm import Watched
+from monitor.traffic.watch import Traffic
 
 JUDGED_EVENTS_MIN = 1000
 """Events from which drift and quality are judged (contract, section 4)."""
@@ -262,19 +262,16 @@ class Fleet:
     def close(self, watermark: float, *, silence: bool = True) -> Closed:
         """Close and judge every tick that ended at ``watermark`` or before, in the order of their ends.
 
-        Between them cohorts mature, and fall the moments at which a model is silent; not so with ``silence=False``, at
-        the end of an input.
+        Cohorts that mature and moments at which a model is silent fall between them; at the same moment behind them.
+        With ``silence=False``, at the end of an input, nobody is silent.
         """
         closed = Closed(incidents=self._ended)
         self._ended = []
         blocks = dict(self.blocks.due(watermark))
         for end in sorted(blocks.keys() | {end for end in self.groups.sums.ends() if end <= watermark}):
-            self._tell_cases(self.outcomes.mature(end, inclusive=False), closed)
-            self._watch(self.traffic.pass_time(end, through=False, silence_too=silence), closed)
+            self._pass_time(end, closed, through=False, silence=silence)
             self._end_tick(end, blocks.get(end), closed)
-        self._tell_cases(self.outcomes.mature(watermark, inclusive=True), closed)
-        if np.isfinite(watermark):
-            self._watch(self.traffic.pass_time(watermark, through=True, silence_too=silence), closed)
+        self._pass_time(watermark, closed, through=True, silence=silence)
         return closed
 
     def find_model(self, name: str) -> int | None:
@@ -316,7 +313,7 @@ class Fleet:
         Cells whose null is another one begin anew, and their incidents are resolved with the next closing: what they
         had gathered was evidence against something else. All other cells go on as they are.
         """
-        self.discovery.policy_of = policy_of
+        self.discovery.policy_of = self.ignoring.policy_of = policy_of
         changed = []
         for row, model in enumerate(self.models.items):
             policy = policy_of(model.name)
@@ -495,14 +492,13 @@ class Fleet:
             self._close_tick(end, blocks, closed)
         self._compare_groups(end, closed)
         closed.incidents += self.book.settle(end)
-        # An incident that opened, was merged and was paged in one tick changed once.
-        closed.incidents[before:] = {incident.id: incident for incident in closed.incidents[before:]}.values()
+        _changed_once(closed.incidents, before)
 
     def _close_tick(self, end: float, blocks: OpenBlocks, closed: Closed) -> None:
         sums, moments, events = self._gather(end, blocks, closed)
         self.blocks.close(blocks)
         self.judge.extend()
-        planned = self._planned(blocks.model, end)
+        planned, came = self._planned(blocks.model, end), events.copy()
         if planned.any():
             kept = ~np.isin(self.series.rows["model"][sums.rows], blocks.model[planned])
             sums, moments = TickSums(sums.rows[kept], sums.counts[kept], end, sums.seconds[kept]), moments[kept]
@@ -514,7 +510,7 @@ class Fleet:
         closed.incidents += self.book.give_back(judged.returned)
         self._learn(sums, moments)
         models = blocks.model.astype(np.int64)
-        closed.incidents += self.book.clear(self.traffic.count(models, events, end), end, "events come again")
+        closed.incidents += self.book.clear(self.traffic.count(models, came, end, planned), end, "events come again")
         self._advance(blocks.model, events, end, closed)
 
     def _compare_groups(self, end: float, closed: Closed) -> None:
@@ -532,13 +528,6 @@ class Fleet:
             windows = self.models.items[int(models[i])].policy.planned
             planned[i] = any(window.from_ < end and begin < window.until for window in windows)
         return planned
-
-    def _watch(self, passed: Iterable[Watched], closed: Closed) -> None:
-        """Take in what became due of traffic, moment by moment: other moments of the clock would be other incidents."""
-        for due in passed:
-            closed.incidents += self.book.fire(tell_traffic(alarm, self.models) for alarm in due.alarms)
-            closed.incidents += self.book.clear(due.cleared, due.time)
-            closed.incidents += self.book.settle(due.time)
 
     def _gather(
         self, end: float, blocks: OpenBlocks, closed: Closed
@@ -624,16 +613,32 @@ class Fleet:
         self.series.rows["appeared"][series] = KNOWN
         closed.incidents += self._end_cells(series, end, "joined the reference")
 
-    def _tell_cases(self, judged: JudgedCases, closed: Closed) -> None:
-        """Let what matured cases showed into the incident book, in the order in which it was seen."""
+    def _pass_time(self, until: float, closed: Closed, *, through: bool, silence: bool) -> None:
+        """Let into the incident book what fell due until then of cases and of traffic, in the order of event time."""
+        judged = self.outcomes.mature(until, inclusive=through)
         closed.n_cells += judged.n_cells
-        for moment in judged.moments:
-            firings = [told(alarm, self.models.items[alarm.model]) for alarm in moment.alarms]
-            closed.incidents += self.book.fire(firings)
-            closed.incidents += self.book.clear(moment.cleared, moment.due)
+        passed: Iterable[Watched] = ()
+        if np.isfinite(until):
+            passed = self.traffic.pass_time(until, through=through, silence_too=silence)
+        moments: list[Moment | Watched] = [*judged.moments, *passed]
+        for due in sorted(moments, key=lambda moment: moment.due):
+            before = len(closed.incidents)
+            if isinstance(due, Watched):
+                closed.incidents += self.book.fire(tell_traffic(alarm, self.models) for alarm in due.alarms)
+                closed.incidents += self.book.clear(due.cleared, due.due)
+                closed.incidents += self.book.settle(due.due)
+            else:
+                closed.incidents += self.book.fire(told(a, self.models.items[a.model]) for a in due.alarms)
+                closed.incidents += self.book.clear(due.cleared, due.due)
+            _changed_once(closed.incidents, before)
 
     def _firing(self, alarm: CellAlarm) -> Firing:
         return tell(alarm, self.models, self.series)
+
+
+def _changed_once(incidents: list[Incident], first: int) -> None:
+    """Of each incident from ``first`` on keep the last state: what opened and was paged in one moment changed once."""
+    incidents[first:] = {incident.id: incident for incident in incidents[first:]}.values()
 
 
 def _reference_path(template: str, model: str, version: str) -> Path:

@@ -20,7 +20,7 @@ class Ignoring:
 
     def __init__(self, models: Models, policy_of: Callable[[str], Policy]) -> None:
         self._models = models
-        self._policy_of = policy_of
+        self.policy_of = policy_of
 
     def ignored(self, batch: EventBatch) -> Marks:
         """Which events are not to be counted, shape ``(n,)``; a model of nothing else is never met."""
@@ -33,7 +33,7 @@ class Ignoring:
         first, inverse = np.unique(hashes[asked], return_index=True, return_inverse=True)[1:]
         for place, i in enumerate(asked[first].tolist()):
             own = asked[inverse == place]
-            for entry in self._policy_of(batch.string(batch.model, i)).ignore:
+            for entry in self.policy_of(batch.string(batch.model, i)).ignore:
                 out[own] |= _holds(entry, batch)[own]
         return out
 

@@ -374,6 +374,8 @@ class Book:
     def _relate(self, incident: Incident, changed: dict[str, Incident]) -> None:
         """Let the open incidents of one model name each other."""
         others = [held for key, held in self.open.items() if key[0] == incident.model and held.incident is not incident]
+        # In an order that does not depend on whether the book was read from a store.
+        others.sort(key=lambda held: (held.incident.fired_time, held.incident.id))
         for held in others:
             held.incident = _with_related(held.incident, incident.id)
             changed[held.incident.id] = held.incident

@@ -10,7 +10,7 @@ from monitor.incidents.book import Firing
 from monitor.incidents.incident import CellReport, Effect
 from monitor.judging import CellAlarm
 from monitor.kernels.tally import KIND_CATEGORY, KIND_NUMBER
-from monitor.traffic.watch import TrafficAlarm
+from monitor.traffic.alarm import TrafficAlarm
 
 
 def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from monitor.judging import onset_of
 from monitor.kernels.judge import FIRING, IDLE, PENDING, SUSPICIOUS
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.traffic import expectation, silence, volume
+from monitor.traffic.alarm import Known, TrafficAlarm, Watched
 from monitor.traffic.expectation import HOUR, SLOTS
 
 SHARE = "quality"
@@ -78,50 +78,6 @@ lower and upper edge, fading; ``day`` the same of the day so far, without fading
 """
 
 
-@dataclass(frozen=True, slots=True)
-class TrafficAlarm:
-    """Traffic of ``model`` that begins to fire: ``events`` came in ``seconds`` in which ``expected`` were.
-
-    ``effect`` and ``tolerance`` are in events for ``silence``, relative changes for ``volume``.
-    """
-
-    model: int
-    detector: str
-    events: float
-    expected: float
-    seconds: float
-    effect: float
-    tolerance: float
-    evidence_log10: float
-    onset_time: float
-    fired_time: float
-
-
-@dataclass(slots=True)
-class Watched:
-    """What became due at ``time``: alarms that begin to fire, and cells that no longer do."""
-
-    time: float
-    alarms: list[TrafficAlarm] = field(default_factory=list)
-    cleared: list[tuple[int, str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What there is to show of one model's traffic: ``due`` is when it would be silent at the earliest, NaN for never.
-
-    ``ratio`` is the present over what is expected, NaN before judging; ``rates`` (168,) events an hour from Monday.
-    """
-
-    retired: bool
-    judged: bool
-    silent: bool
-    firing: bool
-    due: float
-    ratio: float
-    rates: list[float]
-
-
 class Traffic:
     """Holds the traffic of all models; like judging it knows no time but what it is told."""
 
@@ -136,18 +92,21 @@ class Traffic:
         self._met: list[Indices] = []
         self._next_due = math.inf
 
-    def count(self, models: Indices, events: Indices, end: float) -> list[tuple[int, str]]:
+    def count(self, models: Indices, events: Indices, end: float, planned: NDArray[np.bool_]) -> list[tuple[int, str]]:
         """Count the closed ticks of ``models``, all of which ended at ``end``; returns cells that clear with it.
+
+        Of what is ``planned`` (k,) only that it came is noted: the hour is neither judged nor learned.
 
         What was due before ``end`` must have been taken by :meth:`pass_time`.
         """
         self._extend()
         rows = self.rows
         some = events > 0
-        models, events = models[some], events[some]
+        models, events, planned = models[some], events[some], planned[some]
         hour = int(expectation.hour_of(np.array([end]))[0])
         back = models[rows["silent"][models] > 0]
-        self._learn_gaps(models, events, end)
+        self._skip_planned(models[self.models.rows["planned"][models] > 0], end)
+        self._learn_gaps(models[~planned], events[~planned], end)
         new = models[rows["told"][models] < 0]
         rows["told"][new] = rows["since"][new] = hour + 1
         rows["events"][models] += events
@@ -156,6 +115,7 @@ class Traffic:
         fresh = models[rows["hour"][models] != hour]
         rows["hour"][fresh], rows["in_hour"][fresh] = hour, 0
         rows["in_hour"][models] += events
+        rows["told"][models[planned]] = hour + 1
         self._hour = hour
         self._met.append(models)
         rows.stir(models)
@@ -187,6 +147,8 @@ class Traffic:
         if bool(rows["retired"][model]) == retired:
             return []
         rows["retired"][model] = retired
+        if rows["judged"][model]:
+            self._count_cells(np.array([model]), -1 if retired else 1)
         rows["due"][model] = math.inf
         cleared = [(model, name) for name, fires in zip(CELLS, self._fires(model), strict=True) if fires]
         rows["silent"][model], rows["firing"][model] = 0, IDLE
@@ -225,7 +187,7 @@ class Traffic:
         rows, n = self.rows, len(self.rows)
         self._sure = np.zeros((n, SLOTS))
         self._expect(np.arange(n))
-        judged = np.flatnonzero(rows["judged"][:n])
+        judged = np.flatnonzero((rows["judged"][:n] > 0) & (rows["retired"][:n] == 0))
         self._count_cells(judged)
         self._next_due = float(rows["due"][:n].min(initial=math.inf))
         waiting = np.flatnonzero((rows["told"][:n] >= 0) & (rows["told"][:n] <= rows["hour"][:n]))
@@ -249,7 +211,7 @@ class Traffic:
     def _learn_gaps(self, models: Indices, events: Indices, end: float) -> None:
         """The gap that ends now is a usual one, unless it was a silence, or nobody knows yet what to expect."""
         rows = self.rows
-        known = (rows["silent"][models] == 0) & np.isfinite(rows["last"][models])
+        known = (rows["silent"][models] == 0) & (rows["last"][models] < end)
         known &= rows["told"][models] - rows["since"][models] >= JUDGED_HOURS_MIN
         models, events = models[known], events[known]
         last = rows["last"][models]
@@ -320,14 +282,16 @@ class Traffic:
     def _begin(self, met: Indices) -> None:
         """Begin to judge those that have brought enough for long enough."""
         rows = self.rows
-        waiting = met[(rows["judged"][met] == 0) & (rows["events"][met] >= JUDGED_EVENTS_MIN)]
+        waiting = met[
+            (rows["judged"][met] == 0) & (rows["retired"][met] == 0) & (rows["events"][met] >= JUDGED_EVENTS_MIN)
+        ]
         waiting = waiting[(rows["seen"][waiting] > 0).sum(axis=1) >= JUDGED_HOURS_MIN]
         rows["judged"][waiting] = 1
         self._count_cells(waiting)
 
-    def _count_cells(self, models: Indices) -> None:
-        self._cells[SHARE] += len(CELLS) * len(models)
-        self.models.rows["n_cells"][models, SHARES.index(SHARE)] += len(CELLS)
+    def _count_cells(self, models: Indices, sign: int = 1) -> None:
+        self._cells[SHARE] += sign * len(CELLS) * len(models)
+        self.models.rows["n_cells"][models, SHARES.index(SHARE)] += sign * len(CELLS)
 
     def _nats(self, models: Indices, seconds: Array) -> Array:
         """The budget of one cell of each model for ``seconds``, as minus its log, between 1 and 690."""
@@ -364,6 +328,7 @@ class Traffic:
     def _look_for_silence(self, now: float, out: Watched) -> None:
         rows = self.rows
         asked = np.flatnonzero(rows["due"][: len(rows)] <= now)
+        self._skip_planned(asked, now)
         at, need = self._silent_at(asked)
         gone = at <= now
         rows["due"][asked] = np.where(gone, math.inf, at)
@@ -372,6 +337,15 @@ class Traffic:
         self._next_due = float(rows["due"][: len(rows)].min(initial=math.inf))
         for model, enough in zip(asked[gone].tolist(), need[gone].tolist(), strict=True):
             out.alarms.append(self._silence_alarm(model, enough, now))
+
+    def _skip_planned(self, asked: Indices, now: float) -> None:
+        """A gap that has a part of a planned window in it begins behind that, and so do the hours to be judged."""
+        last, told = self.rows["last"], self.rows["told"]
+        for model in asked.tolist():
+            for window in self.models.items[model].policy.planned:
+                if window.from_ < now and window.until > last[model]:
+                    last[model] = window.until
+                    told[model] = max(int(told[model]), math.ceil(window.until / HOUR))
 
     def _silence_alarm(self, model: int, need: float, now: float) -> TrafficAlarm:
         one = np.array([model])

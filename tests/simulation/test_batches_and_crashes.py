@@ -34,6 +34,24 @@ NOT_IN_THE_STORY = (
 )
 
 
+def observed(model: str, day: float, rng: np.random.Generator) -> dict[str, Any]:
+    """The features of an event of ``model``, with all that befalls them."""
+    shift = 1.5 if model == "swings" and (3 < day < 3.6 or day > 4.5) else 0.0
+    features: dict[str, Any] = {
+        "x": round(rng.normal() + shift, 6),
+        "c": ["a", "b", "c"][int(rng.integers(3))],
+        "n": int(rng.integers(5)),
+        "id": f"{rng.integers(10**9)}",
+    }
+    if model == "swings" and day > 3:
+        features["late"] = round(rng.normal(), 6)
+    if model == "daily" and day > 3.5:
+        features["x"] = None
+    if model == "plain" and rng.random() < 0.02:
+        features["x"] = [float("nan"), "text", [1], True][int(rng.integers(4))]
+    return features
+
+
 def context(model: str, day: float, i: int) -> dict[str, Any]:
     """A country that takes over the traffic of one model, and heartbeats among the events of another."""
     if model == "swings":
@@ -55,19 +73,7 @@ def story(again: float = 0.05) -> list[bytes]:
             times = times[(times < START + 3.2 * DAY) | (times > START + 3.7 * DAY)]
         for i, t in enumerate(times.tolist()):
             day = (t - START) / DAY
-            shift = 1.5 if model == "swings" and (3 < day < 3.6 or day > 4.5) else 0.0
-            features: dict[str, Any] = {
-                "x": round(rng.normal() + shift, 6),
-                "c": ["a", "b", "c"][int(rng.integers(3))],
-                "n": int(rng.integers(5)),
-                "id": f"{rng.integers(10**9)}",
-            }
-            if model == "swings" and day > 3:
-                features["late"] = round(rng.normal(), 6)
-            if model == "daily" and day > 3.5:
-                features["x"] = None
-            if model == "plain" and rng.random() < 0.02:
-                features["x"] = [float("nan"), "text", [1], True][int(rng.integers(4))]
+            features = observed(model, day, rng)
             rest: dict[str, Any] = {"prediction": {"label": bool(rng.random() < 0.3), "score": round(rng.random(), 6)}}
             rest |= people(model, rng)
             if model == "versions":
@@ -189,9 +195,9 @@ def test_the_story_tells_something(undisturbed) -> None:
     assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelDisparateImpact"}
     assert "ModelUnwarrantedAssociation" in alertnames
     assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelPerformanceDegraded"}
+    assert alertnames >= {"ModelSilent", "ModelPopulationMix"}
     fates = json.loads(whole["answers.json"])["performance"]["fates"]
     assert min(fates[name] for name in FATES if name not in NOT_IN_THE_STORY) > 0
-    assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelSilent", "ModelPopulationMix"}
     assert {incident["state"] for incident in whole["incidents"]} == {"firing", "resolved"}
     assert len(whole["incidents"]) >= 6
     assert whole["summary"]["late"] > 0
