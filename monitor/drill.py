@@ -21,7 +21,7 @@ from monitor.catalog.models import Models
 from monitor.catalog.series import FIELDS as SERIES_FIELDS
 from monitor.catalog.series import JUDGED, SPACE_NAMES, Series
 from monitor.detectors import DETECTORS
-from monitor.fleet import Fleet, PastTick
+from monitor.fleet import ClosedTick, Fleet
 from monitor.judging import Judge, TickSums
 from monitor.kernels.tally import (
     BELOW,
@@ -110,7 +110,7 @@ class Drill:
     """The series' place in the model's ticks, for each copy."""
     faults: list[tuple[str, str, Fault]]
     matrices: Array
-    ticks: Sequence[PastTick]
+    ticks: Sequence[ClosedTick]
     seconds: float
 
     def run(self) -> list[Finding]:
@@ -148,7 +148,7 @@ class Drill:
 
 
 def drill_of(
-    fleet: Fleet, model: str, history: Callable[[int, float, float], Sequence[PastTick]]
+    fleet: Fleet, model: str, history: Callable[[int, float, float], Sequence[ClosedTick]]
 ) -> Callable[[], dict[str, Any]] | None:
     """A drill of ``model`` on the last two days of ``history`` (row, since, until), ready to be run on any thread.
 
@@ -162,7 +162,7 @@ def drill_of(
     return lambda: report(model, drill.run())
 
 
-def prepare(fleet: Fleet, row: int, ticks: Sequence[PastTick]) -> Drill:
+def prepare(fleet: Fleet, row: int, ticks: Sequence[ClosedTick]) -> Drill:
     """Copy what a drill of the model in ``row`` needs; ``ticks`` are those of its last two days, oldest first."""
     series, rows = fleet.series_rows(row), fleet.series.rows
     judged = [i for i, at in enumerate(series.tolist()) if rows["judging"][at] == JUDGED]
@@ -238,7 +238,7 @@ def _forget(judge: Judge, rows: NDArray[np.int64]) -> None:
         judge.series.rows[name][rows] = 0
 
 
-def _lengthened(ticks: Sequence[PastTick], length: float) -> list[NDArray[np.uint32]]:
+def _lengthened(ticks: Sequence[ClosedTick], length: float) -> list[NDArray[np.uint32]]:
     """Sums of ``ticks`` by stretches of ``length`` seconds, each (series, 40); stretches without events are there."""
     if not ticks:
         return []
@@ -256,7 +256,7 @@ def _repeated(sums: Sequence[NDArray[np.uint32]], n: int) -> Iterator[NDArray[np
         yield sums[i % len(sums)]
 
 
-def _deviations(ticks: Sequence[PastTick], n: int) -> Array:
+def _deviations(ticks: Sequence[ClosedTick], n: int) -> Array:
     """Standard deviation of each series over ``ticks``, ``(n,)``; NaN where there are no numbers."""
     count, total, square = np.zeros(n), np.zeros(n), np.zeros(n)
     for tick in ticks:

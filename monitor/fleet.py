@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import quote
 
 import numpy as np
@@ -26,8 +25,9 @@ from monitor.errors import ProfileError
 from monitor.events.columns import EventBatch, Lifecycle, Part, Space
 from monitor.groups.watch import GroupRules, Groups
 from monitor.incidents.attention import Attention
-from monitor.incidents.book import Book, Firing
+from monitor.incidents.book import Book
 from monitor.incidents.candidates import Candidates
+from monitor.incidents.firing import Firing
 from monitor.incidents.group_telling import cell_key, tell_group
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order
@@ -90,25 +90,6 @@ class Absorbed:
         self.categories_turned_away += other.categories_turned_away
         self.groups_turned_away += other.groups_turned_away
         self.ticks_turned_away += other.ticks_turned_away
-
-
-class PastTick(Protocol):
-    """The sums of one model's closed tick: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4)."""
-
-    @property
-    def end(self) -> float:
-        """Seconds since the epoch."""
-        ...
-
-    @property
-    def counts(self) -> NDArray[np.uint32]:
-        """The model's own row, then its series by their places."""
-        ...
-
-    @property
-    def moments(self) -> NDArray[np.float64]:
-        """The same rows."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +349,7 @@ class Fleet:
         self.models.items[row].reference_digest = ""
         return resolved
 
-    def accept(self, row: int, ticks: Sequence[PastTick], time: float) -> list[Incident]:
+    def accept(self, row: int, ticks: Sequence[ClosedTick], time: float) -> list[Incident]:
         """Make what ``ticks`` hold the reference of a model; returns the incidents that this resolved.
 
         Features keep their bins; cuts, ranges and nulls follow from the new counts.

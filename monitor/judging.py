@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.acknowledging import ACKED_FIELDS, Acknowledgements
 from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
@@ -26,10 +27,6 @@ BLOCK = 8192
 _RENULL_GROWTH = 1.1
 """The null is computed anew when a growing reference has grown by this factor."""
 _LN10 = math.log(10.0)
-_NEXT_TO_NOTHING = 1e-12
-"""What an acknowledged cell may spend on a tick: it goes on being judged, so that it clears and is seen to worsen."""
-_WORSE = 0.25
-"""An acknowledged effect has worsened when it has grown by this part of itself, and by its tolerance at least."""
 SEASONAL = "drift"
 """The detector whose shares have seasons."""
 
@@ -116,8 +113,7 @@ def cell_fields(asked: Question) -> dict[str, Field]:
         "effect": Field(np.float32),
         "evidence": Field(np.float32, (), -np.inf),
         "suspicion": Field(np.float32),
-        "acked_until": Field(np.float64, (), -np.inf, still=True),
-        "acked_effect": Field(np.float32, still=True),
+        **ACKED_FIELDS,
     }
 
 
@@ -136,7 +132,7 @@ class Judge:
         self.states: dict[str, Rows] = {d.name: Rows(state_fields(d)) for d in DETECTORS}
         self.seasons = Seasons()
         self.n_cells = dict.fromkeys(SHARES, 0)
-        self._acked: dict[str, IndexArray] = {}
+        self.acknowledged = Acknowledgements(self.states, self._count_cells, self._gap)
 
     def extend(self) -> None:
         """Make room for series that were added since."""
@@ -179,7 +175,7 @@ class Judge:
         self.seasons.end(rows)
         for detector in DETECTORS:
             state = self.states[detector.name]
-            self._release(detector, rows)
+            self.acknowledged.drop(detector, rows)
             self._count_cells(detector.share, rows, -state["applies"][rows].astype(np.int32))
             state.reset(rows)
 
@@ -191,37 +187,7 @@ class Judge:
         for detector in DETECTORS:
             applies = self.states[detector.name]["applies"][: len(everything)].astype(np.int32)
             self._count_cells(detector.share, everything, applies)
-            acked = np.flatnonzero(self.states[detector.name]["acked_until"][: len(everything)] > -np.inf)
-            if len(acked):
-                self._acked[detector.name] = acked
-                self._count_cells(detector.share, acked, np.full(len(acked), -1, np.int32))
-
-    def acknowledge(self, cells: Iterable[tuple[int, str]], until: float) -> None:
-        """Let ``cells`` (series row, detector) spend nothing until ``until``, unless they worsen before.
-
-        What they show now is the measure: their effect beyond chance, or that of their alarm if it was larger.
-        """
-        by_name: dict[str, list[int]] = {}
-        for row, name in cells:
-            by_name.setdefault(name, []).append(row)
-        for detector in DETECTORS:
-            rows = np.array(by_name.get(detector.name, ()), np.int64)
-            if not len(rows):
-                continue
-            state = self.states[detector.name]
-            self._release(detector, rows)
-            self._count_cells(detector.share, rows, np.full(len(rows), -1, np.int32))
-            state["acked_until"][rows] = until
-            state["acked_effect"][rows] = self._strongest(detector, rows)
-            state.touch(rows)
-            self._acked[detector.name] = np.union1d(self._acked.get(detector.name, rows), rows)
-
-    def release(self, cells: Iterable[tuple[int, str]]) -> None:
-        """Let ``cells`` spend again; those that were not acknowledged stay as they are."""
-        known = set(cells)
-        for detector in DETECTORS:
-            rows = [row for row, name in known if name == detector.name]
-            self._release(detector, np.array(sorted(rows), np.int64))
+        self.acknowledged.restored(len(everything))
 
     def judge(self, sums: TickSums) -> Judged:
         """Let every cell of ``sums`` bet on its tick; a cell without events neither bets nor spends."""
@@ -230,8 +196,7 @@ class Judge:
             part = slice(start, start + BLOCK)
             block = TickSums(sums.rows[part], sums.counts[part], sums.end, sums.seconds[part])
             self._judge_block(block, out)
-        if self._acked:
-            self._give_back(sums.end, out)
+        out.returned = self.acknowledged.give_back(sums.end, self._tolerance)
         return out
 
     def suspicious(self, rows: IndexArray) -> NDArray[np.bool_]:
@@ -299,7 +264,7 @@ class Judge:
             place = np.flatnonzero((state["applies"][rows] > 0) & (asked.n > 0))
             if not len(place):
                 continue
-            allowance, log_budget = self._quietened(detector, rows, *allowances[share])
+            allowance, log_budget = self.acknowledged.quieten(detector, rows, *allowances[share])
             self.budget.spend(share, allowance[place])
             held = detector.shares(now, view)
             if detector.name == SEASONAL:
@@ -334,47 +299,11 @@ class Judge:
         allowance = self.budget.allowance(share, self.n_cells[share], n_model, seconds)
         return allowance, np.log(np.maximum(allowance, 1e-300))
 
-    def _quietened(
-        self, detector: Detector, rows: IndexArray, allowance: NDArray[np.float64], log_budget: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The same allowances, next to nothing for cells that are acknowledged."""
-        if detector.name not in self._acked:
-            return allowance, log_budget
-        quiet = self.states[detector.name]["acked_until"][rows] > -np.inf
-        allowance = np.where(quiet, np.minimum(allowance, _NEXT_TO_NOTHING), allowance)
-        return allowance, np.log(np.maximum(allowance, 1e-300))
-
-    def _give_back(self, end: float, out: Judged) -> None:
-        """Acknowledged cells that worsened or whose time is over are judged as any other again."""
-        for detector in DETECTORS:
-            rows = self._acked.get(detector.name)
-            if rows is None:
-                continue
-            state = self.states[detector.name]
-            known = state["acked_effect"][rows].astype(np.float64)
-            tolerance = self.models.rows[f"tolerance_{detector.tolerance}"][self.series.rows["model"][rows]]
-            worse = state["effect"][rows] > known + np.maximum(tolerance, _WORSE * known)
-            back = rows[worse | (state["acked_until"][rows] <= end)]
-            out.returned += [(row, detector.name) for row in back.tolist()]
-            self._release(detector, back)
-
-    def _release(self, detector: Detector, rows: IndexArray) -> None:
-        state = self.states[detector.name]
-        rows = rows[state["acked_until"][rows] > -np.inf]
-        if not len(rows):
-            return
-        self._count_cells(detector.share, rows, np.ones(len(rows), np.int32))
-        state["acked_until"][rows] = -np.inf
-        state.touch(rows)
-        left = np.setdiff1d(self._acked[detector.name], rows)
-        self._acked = {**self._acked, detector.name: left} if len(left) else _without(self._acked, detector.name)
-
-    def _strongest(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:
-        """How far ``rows`` have moved by what is known of now, (k,): at least what is left beyond chance."""
+    def _gap(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:
+        """How far the furthest share of each of ``rows`` lies from its reference now, shape ``(k,)``."""
         now, before = self.effect(detector, rows)
-        gap = np.nan_to_num(np.abs(now - before)).max(axis=1)
-        strongest: NDArray[np.float64] = np.maximum(gap, self.states[detector.name]["effect"][rows])
-        return strongest
+        gap: NDArray[np.float64] = np.nan_to_num(np.abs(now - before)).max(axis=1)
+        return gap
 
     def _alarm(self, index: int, bets: Bets, j: int, evidence: float) -> CellAlarm:
         """The alarm of the cell ``bets.row[j]``: what all since suspicion says of its furthest cut."""
@@ -493,10 +422,6 @@ class Judge:
         self.n_cells[share] += int(change.sum())
         model = self.series.rows["model"][rows]
         np.add.at(self.models.rows["n_cells"][:, SHARES.index(share)], model, change)
-
-
-def _without(acked: dict[str, IndexArray], name: str) -> dict[str, IndexArray]:
-    return {other: rows for other, rows in acked.items() if other != name}
 
 
 def onset_of(clock: float, alarm: float, tick: float) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 
-from monitor.fleet import Fleet, PastTick
+from monitor.detectors import DETECTORS
+from monitor.fleet import ClosedTick, Fleet
 from monitor.incidents.incident import Acknowledged, Incident, Note
 from monitor.incidents.order import Order, Outcome
 
@@ -18,7 +19,7 @@ PRESENT_SECONDS = 7 * 86400.0
 PRESENT_EVENTS_MIN = 1000
 """Events without which the present is no reference (contract, section 4)."""
 
-History = Callable[[int, float, float], Sequence[PastTick]]
+History = Callable[[int, float, float], Sequence[ClosedTick]]
 """Closed ticks of a model's row between two moments, oldest first."""
 
 
@@ -38,7 +39,7 @@ def _ack(fleet: Fleet, order: Order, _history: History) -> Outcome:
         return Outcome(refused="the incident is resolved; it can be noted, not acknowledged")
     known = Acknowledged(order.by, order.reason, order.note, order.time, order.until, order.silence)
     changed, cells = fleet.book.acknowledge(order.subject, known)
-    fleet.judge.acknowledge(cells, order.until)
+    fleet.judge.acknowledged.add(cells, order.until)
     return Outcome(_noted(fleet, changed, order))
 
 
@@ -49,7 +50,9 @@ def _unack(fleet: Fleet, order: Order, _history: History) -> Outcome:
     if held.state != "firing" or held.acknowledged is None:
         return Outcome(refused="the incident is not acknowledged")
     changed, cells = fleet.book.acknowledge(order.subject, None)
-    fleet.judge.release(cells)
+    for detector in DETECTORS:
+        rows = sorted(row for row, name in cells if name == detector.name)
+        fleet.judge.acknowledged.drop(detector, np.array(rows, np.int64))
     return Outcome(_noted(fleet, changed, order))
 
 

@@ -6,7 +6,6 @@ called, each as often as it may be.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,11 +14,22 @@ import msgspec
 from monitor.incidents.attention import Attention, waits
 from monitor.incidents.causes import ALERTNAME as SHARED
 from monitor.incidents.causes import cause_of, shared_incident, taken_in, with_cells
-from monitor.incidents.incident import Acknowledged, CellReport, Incident
+from monitor.incidents.firing import (
+    BookKey,
+    CellKey,
+    Firing,
+    OpenIncident,
+    continues,
+    incident_id,
+    key_of,
+    new_incident,
+    with_firing,
+    with_related,
+)
+from monitor.incidents.incident import Acknowledged, Incident
 from monitor.incidents.severity import severity
 from monitor.incidents.shared import (
     MODELS_MIN,
-    ONSET_SECONDS,
     SPAN_SECONDS_MAX,
     Cause,
     Chance,
@@ -35,57 +45,7 @@ RESOLVED_KEPT = 1000
 """Resolved incidents that stay at hand for people to read; all of them stay in the store."""
 _WORDS_MAX = 10
 """Things told of in an incident's description."""
-_CELLS_MAX = 200
-"""Cells told of in one incident; an incident says how many there were."""
-
 _WEEK_SECONDS = 7 * 86400.0
-
-CellKey = tuple[int, str]
-"""A cell as the judge knows it: (series row, name of the detector)."""
-BookKey = tuple[str, str, str]
-"""What there is one open incident of: model, alertname and attribute; of a shared cause its cause stands last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """A cell that begins to fire, with what its model says of it.
-
-    ``traffic`` is the model's events a day, ``tick`` its tick in seconds; ``watched`` marks what a watch list found.
-    ``provisional``: what it saw may be a season that the model has not been seen through; nobody is called for that.
-    """
-
-    key: CellKey
-    model: str
-    version: str
-    kind: str
-    alertname: str
-    team: str
-    mode: str
-    report: CellReport
-    words: str
-    upstreams: tuple[str, ...] = ()
-    traffic: float = 0.0
-    tick: float = 60.0
-    watched: bool = False
-    people_affected: int | None = None
-    cost: float | None = None
-    provisional: bool = False
-
-
-class OpenIncident(msgspec.Struct):
-    """An open incident, and which of its cells still fire. What is stored is exactly this.
-
-    ``upstreams`` and ``tick`` (seconds) are its model's. Of a shared cause ``features`` are those that its members have
-    in common, and ``merged`` the incidents that it stands for, by model, alertname and attribute.
-    """
-
-    incident: Incident
-    firing: set[CellKey]
-    words: list[str]
-    upstreams: tuple[str, ...] = ()
-    tick: float = 60.0
-    features: tuple[str, ...] = ()
-    merged: set[BookKey] = set()
 
 
 def _everything(_cause: Cause) -> float:
@@ -117,6 +77,8 @@ class Book:
     """Opened since they were last settled."""
     _waiting: dict[BookKey, None] = field(default_factory=dict)
     """Those that would call their team, and have not."""
+    _known: dict[BookKey, float] = field(default_factory=dict)
+    """Until when those that are acknowledged are, in event time."""
     _merged: dict[BookKey, BookKey] = field(default_factory=dict)
     """Which open shared cause stands for a model's incidents."""
 
@@ -141,7 +103,7 @@ class Book:
             if len(held.words) < _WORDS_MAX and firing.words not in held.words:
                 held.words.append(firing.words)
             self._cells[firing.key] = key
-            held.incident = _taken_in(self.open[key], firing)
+            held.incident = with_firing(self.open[key], firing)
             changed[held.incident.id] = held.incident
         self.changed |= changed.keys()
         return list(changed.values())
@@ -166,6 +128,9 @@ class Book:
         if self._fresh:
             self._share_causes(now, changed)
             self._fresh.clear()
+        for key in [key for key, until in self._known.items() if until <= now]:
+            self._give_back(key)
+            changed[self.open[key].incident.id] = self.open[key].incident
         self._call(now, changed)
         self.changed |= changed.keys()
         return list(changed.values())
@@ -192,6 +157,7 @@ class Book:
             self._give_back(key)
         else:
             held.incident = msgspec.structs.replace(held.incident, acknowledged=known)
+            self._known[key] = known.until
         self.changed.add(identity)
         return held.incident, sorted(held.firing)
 
@@ -220,17 +186,20 @@ class Book:
 
     def restore(self, held: OpenIncident) -> None:
         """Take back an open incident that was stored."""
-        key = _key(held.incident)
+        key = key_of(held.incident)
         self.open[key] = held
         self._cells.update(dict.fromkeys(held.firing, key))
         self._merged.update(dict.fromkeys(held.merged, key))
         if waits(held.incident):
             self._waiting[key] = None
+        if held.incident.acknowledged is not None:
+            self._known[key] = held.incident.acknowledged.until
 
     def _resolve(self, key: BookKey, now: float, because: str | None, into: str | None = None) -> Incident:
         held = self.open.pop(key)
         self._waiting.pop(key, None)
         self._fresh.pop(key, None)
+        self._known.pop(key, None)
         for member in held.merged:
             self._merged.pop(member, None)
         done = msgspec.structs.replace(
@@ -251,12 +220,13 @@ class Book:
         paged = held.incident.paged_time if known is not None and known.silence else None
         held.incident = msgspec.structs.replace(held.incident, acknowledged=None, paged_time=paged)
         self._waiting[key] = None
+        self._known.pop(key, None)
 
     def _opened(self, firing: Firing) -> OpenIncident:
         beside = [alertname for model, alertname, _ in self.open if model == firing.model]
         grave = "info" if firing.provisional else severity(firing.alertname, beside, cost=firing.cost)
         return OpenIncident(
-            _new(firing, grave, self.code_version), set(), [], upstreams=firing.upstreams, tick=firing.tick
+            new_incident(firing, grave, self.code_version), set(), [], upstreams=firing.upstreams, tick=firing.tick
         )
 
     def _fire_shared(self, key: BookKey, firing: Firing, changed: dict[str, Incident]) -> bool:
@@ -265,7 +235,7 @@ class Book:
         if shared is None or key in self.open:
             return False
         held = self.open[shared]
-        if not _continues(held, firing):
+        if not continues(held, firing):
             return False
         held.firing.add(firing.key)
         self._cells[firing.key] = shared
@@ -316,7 +286,7 @@ class Book:
         else:
             held.incident = taken_in(held.incident, found.members)
         for member in found.members:
-            self._merge(_key(member.incident), key, now, changed)
+            self._merge(key_of(member.incident), key, now, changed)
         changed[held.incident.id] = held.incident
 
     def _join(self, keys: Sequence[BookKey], family: str, now: float, changed: dict[str, Incident]) -> None:
@@ -351,8 +321,8 @@ class Book:
         changed[done.id] = done
         for other in self.open.values():
             if other.incident.model == key[0] and shared.incident.id not in other.incident.related:
-                other.incident = _with_related(other.incident, shared.incident.id)
-                shared.incident = _with_related(shared.incident, other.incident.id)
+                other.incident = with_related(other.incident, shared.incident.id)
+                shared.incident = with_related(shared.incident, other.incident.id)
                 changed[other.incident.id] = other.incident
 
     def _call(self, now: float, changed: dict[str, Incident]) -> None:
@@ -377,125 +347,8 @@ class Book:
         # In an order that does not depend on whether the book was read from a store.
         others.sort(key=lambda held: (held.incident.fired_time, held.incident.id))
         for held in others:
-            held.incident = _with_related(held.incident, incident.id)
+            held.incident = with_related(held.incident, incident.id)
             changed[held.incident.id] = held.incident
-        own = self.open[_key(incident)]
+        own = self.open[key_of(incident)]
         for held in others:
-            own.incident = _with_related(own.incident, held.incident.id)
-
-
-def incident_id(model: str, alertname: str, attribute: str, fired_time: float) -> str:
-    """The same on every replica and in every replay."""
-    name = "\0".join((model, alertname, attribute, repr(fired_time)))
-    return "inc-" + hashlib.sha256(name.encode()).hexdigest()[:16]
-
-
-def _continues(held: OpenIncident, firing: Firing) -> bool:
-    """Whether a cell of a model that a shared cause struck goes on with it: the same features, or the same onset."""
-    report = firing.report
-    if held.features and report.feature is not None:
-        return report.feature in held.features
-    onset, began = report.onset_time, held.incident.onset_time
-    if onset is None or began is None:
-        return True
-    return abs(onset - began) <= max(ONSET_SECONDS, 2.0 * firing.tick, report.fired_time - onset)
-
-
-def _key(incident: Incident) -> BookKey:
-    if incident.alertname == SHARED:
-        return "", SHARED, f"{incident.kind}/{incident.labels.get('mode', '')} {incident.cause}"
-    return incident.model, incident.alertname, incident.attribute or ""
-
-
-def _new(firing: Firing, grave: str, code_version: str) -> Incident:
-    report = firing.report
-    return Incident(
-        id=incident_id(firing.model, firing.alertname, report.attribute or "", report.fired_time),
-        kind=firing.kind,
-        alertname=firing.alertname,
-        model=firing.model,
-        version=firing.version,
-        detector=report.detector,
-        feature=report.feature,
-        output=report.output,
-        attribute=report.attribute,
-        group=report.group,
-        severity=grave,
-        state="firing",
-        onset_time=report.onset_time,
-        fired_time=report.fired_time,
-        resolved_time=None,
-        effect=report.effect,
-        evidence_log10=report.evidence_log10,
-        summary="",
-        description="",
-        labels=_labels(firing, grave),
-        cells=(),
-        people_affected=firing.people_affected,
-        cost=firing.cost,
-        traffic=firing.traffic,
-        watched=firing.watched,
-        code_version=code_version,
-    )
-
-
-def _taken_in(held: OpenIncident, firing: Firing) -> Incident:
-    """The incident with one more cell; cells are ranked by how far they moved beyond their tolerance, then evidence."""
-    cells = sorted(_with(held.incident.cells, firing.report), key=lambda cell: cell.rank)
-    # What fired first tells when it began; of several at once, the one with most evidence.
-    first = max(cells, key=lambda cell: (-cell.fired_time, cell.evidence_log10))
-    return msgspec.structs.replace(
-        held.incident,
-        cells=tuple(cells[:_CELLS_MAX]),
-        onset_time=first.onset_time,
-        evidence_log10=max(cell.evidence_log10 for cell in cells),
-        summary=_summary(held, firing),
-        description=_description(held, firing),
-    )
-
-
-def _with(cells: Sequence[CellReport], report: CellReport) -> list[CellReport]:
-    """``cells`` and ``report``; of a cell that fires again the first firing stays, with what it shows now."""
-
-    def name(c: CellReport) -> tuple[str | None, ...]:
-        return (c.detector, c.feature, c.output, c.attribute, c.group)
-
-    for earlier in cells:
-        if name(earlier) == name(report):
-            first = {"onset_time": earlier.onset_time, "fired_time": earlier.fired_time}
-            report = msgspec.structs.replace(report, **first)
-    return [*(cell for cell in cells if name(cell) != name(report)), report]
-
-
-def _labels(firing: Firing, grave: str) -> dict[str, str]:
-    report = firing.report
-    given = {
-        "alertname": firing.alertname,
-        "severity": grave,
-        "service": "modelwatch",
-        "model": firing.model,
-        "version": firing.version,
-        "detector": report.detector,
-        "feature": report.feature,
-        "output": report.output,
-        "attribute": report.attribute,
-        "group": report.group,
-        "team": firing.team,
-        "mode": firing.mode,
-    }
-    return {name: value for name, value in given.items() if value}
-
-
-def _summary(held: OpenIncident, firing: Firing) -> str:
-    words = held.words or [firing.words]
-    more = len(held.firing) - 1
-    rest = f", and {more} more" if more > 0 else ""
-    return f"{firing.model}: {words[0]}{rest}."
-
-
-def _description(held: OpenIncident, firing: Firing) -> str:
-    return "; ".join(held.words or [firing.words]) + "."
-
-
-def _with_related(incident: Incident, other: str) -> Incident:
-    return msgspec.structs.replace(incident, related=(*incident.related, other))
+            own.incident = with_related(own.incident, held.incident.id)

@@ -8,7 +8,7 @@ from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind, Question
 from monitor.groups.ranking import strength
 from monitor.groups.shown import group_name, output_name
 from monitor.groups.watch import Groups
-from monitor.incidents.book import CellKey, Firing
+from monitor.incidents.firing import CellKey, Firing
 from monitor.incidents.incident import CellReport, Effect
 from monitor.incidents.telling import events_a_day
 

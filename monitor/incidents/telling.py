@@ -6,7 +6,7 @@ from monitor.catalog.models import Model, Models
 from monitor.catalog.series import Series
 from monitor.detectors import DETECTORS
 from monitor.events.columns import Space
-from monitor.incidents.book import Firing
+from monitor.incidents.firing import Firing
 from monitor.incidents.incident import CellReport, Effect
 from monitor.judging import CellAlarm
 from monitor.kernels.tally import KIND_CATEGORY, KIND_NUMBER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitor.catalog.models import Model
-from monitor.incidents.book import Firing
+from monitor.incidents.firing import Firing
 from monitor.incidents.incident import CellReport, Effect
 
 

@@ -12,7 +12,7 @@ from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Rows
 from monitor.events.columns import EventBatch
-from monitor.incidents.book import CellKey
+from monitor.incidents.firing import CellKey
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
 from monitor.outcomes.calibration import BETS, BINS, Calibration, Scored

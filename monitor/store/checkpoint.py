@@ -16,7 +16,8 @@ from monitor.catalog.series import RETIRED
 from monitor.errors import StoreError
 from monitor.events.raw import Partition
 from monitor.fleet import ClosedTicks, Fleet
-from monitor.incidents.book import RESOLVED_KEPT, OpenIncident
+from monitor.incidents.book import RESOLVED_KEPT
+from monitor.incidents.firing import OpenIncident
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order
 from monitor.kernels.hashing import hash64

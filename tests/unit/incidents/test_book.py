@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from monitor.incidents.book import RESOLVED_KEPT, Book, Firing, incident_id
+from monitor.incidents.book import RESOLVED_KEPT, Book
+from monitor.incidents.firing import Firing, incident_id
 from monitor.incidents.incident import CellReport, Effect, Incident
 
 T = 1_767_225_600.0

@@ -9,7 +9,8 @@ import pytest
 from unit.incidents.test_book import T, firing, only
 
 from monitor.incidents.attention import Attention
-from monitor.incidents.book import Book, Firing
+from monitor.incidents.book import Book
+from monitor.incidents.firing import Firing
 from monitor.incidents.incident import Incident
 from monitor.incidents.shared import CHANCE_WEEKS, Chance, groupable, own_movement
 

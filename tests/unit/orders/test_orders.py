@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from fleets.build import DAY, HOUR, LEARNED, START, hourly, new_fleet
+from unit.incidents.test_book import firing
 
 from monitor.fleet import Fleet
 from monitor.incidents.attention import Telling, telling
-from monitor.incidents.incident import Incident
+from monitor.incidents.book import Book
+from monitor.incidents.incident import Acknowledged, Incident
 from monitor.incidents.order import Order, Outcome
 from monitor.orders import carry_out
 from monitor.store.checkpoint import Checkpoint
@@ -70,6 +72,21 @@ def test_it_returns_when_its_time_is_over() -> None:
     hourly(fleet, numbers(0.8), range(LEARNED + 74, LEARNED + 76))
     assert fleet.book.find(incident.id).acknowledged is None
     assert fleet.judge.n_cells["drift"] == 2
+
+
+def test_what_no_bet_is_behind_returns_too() -> None:
+    """An incident of cells that the judge does not hold (traffic, outcomes) is open again when its time is over."""
+    book = Book(10)
+    book.fire([firing(1, "x", alertname="ModelSilent")])
+    [incident] = [held.incident for held in book.open.values()]
+    book.acknowledge(incident.id, Acknowledged("ada", "expected", "", START, START + 3600.0))
+    again = Book(10)
+    for held in book.open.values():
+        again.restore(held)
+    for one in (book, again):
+        assert one.settle(START + 3599.0) == []
+        [back] = one.settle(START + 3600.0)
+        assert (back.acknowledged, back.paged_time) == (None, START + 3600.0)
 
 
 def test_it_returns_when_it_worsens() -> None:
