@@ -115,7 +115,14 @@ def prepare(fleet: DemoFleet, folder: Path) -> Config:
 
 def _configuration(fleet: DemoFleet) -> str:
     """What a user of such a fleet would write: ticks that its slow models can fill, and what feeds which models."""
-    lines = ["[clock]", f'tick = "{TICK}"', "[[models]]", 'match = "*"', 'reference = "file:{model}.mwref"']
+    lines = [
+        "[clock]",
+        f'tick = "{TICK}"',
+        "[[models]]",
+        'match = "*"',
+        'reference = "file:{model}.mwref"',
+        'outcome_horizon = "0s"',
+    ]
     fed = sorted({model for fault in fleet.faults for model in fault.models if len(fault.models) > 1})
     for model in fed:
         lines += ["[[models]]", f'match = "{model}"', f'upstreams = ["{SOURCE}"]']

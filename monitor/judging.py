@@ -352,7 +352,7 @@ class Judge:
         # A file says what is right, whatever the stream does: the shape of its days is asked of all of the stream.
         from_file = self.models.rows["from_file"][self.series.rows["model"][rows]] > 0
         clean = from_file | ~self.suspicious(rows)
-        read = self.seasons.collect(rows, bets.tick_s[place], bets.tick_n[place], middle, clean)
+        read = self.seasons.collect(rows, bets.tick_s[place], bets.tick_n[place], middle, clean, ~from_file)
         if len(read):
             self.seasons.turned(rows, middle)
             self._follow_season(read)

@@ -125,11 +125,20 @@ class Seasons:
             self._give(kind, rows)
         self.links.reset(rows)
 
-    def collect(self, rows: Indices, s: Array, n: Array, middle: Array, clean: NDArray[np.bool_]) -> Indices:
+    def collect(
+        self,
+        rows: Indices,
+        s: Array,
+        n: Array,
+        middle: Array,
+        clean: NDArray[np.bool_],
+        daily: NDArray[np.bool_],
+    ) -> Indices:
         """Let a tick into the diaries of ``rows``, all of which have one.
 
-        ``s`` (k, 9) of ``n`` (k,) values came about the time ``middle`` (k,). What is not ``clean`` is kept
-        out. Returns those of ``rows`` whose diary was read, because a day of the first cycle was over, or a cycle.
+        ``s`` (k, 9) of ``n`` (k,) values came about the time ``middle`` (k,). What is not ``clean`` is kept out.
+        Returns those of ``rows`` whose diary was read, because a cycle was over, or a day of the first: that is done
+        for those that are ``daily`` only, since what such a day takes for wandering may be the drift that is sought.
         """
         slots, diary = self.links["diary"][rows].astype(np.int64), self.diaries
         hour = np.floor(middle / HOUR_SECONDS).astype(np.int64)
@@ -148,7 +157,7 @@ class Seasons:
         due = turned & (cycles > self.links["stage"][rows])
         due[due] = diary["weight"][slots[due], HOURS:].sum(axis=1) >= _EVENTS_MIN
         self._read(slots[due], np.minimum(cycles[due], _CYCLES).astype(np.uint8))
-        guessed = dawned & (self.links["stage"][rows] == UNSEEN)
+        guessed = dawned & daily & (self.links["stage"][rows] == UNSEEN)
         self._guess(slots[guessed])
         read: Indices = rows[due | guessed]
         return read

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -57,14 +56,6 @@ class CaseWrites(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Unread:
-    """What became of stored cases that were not taken into the buffer, until it is written."""
-
-    closed: list[Cases] = field(default_factory=list)
-    gone: list[Keys] = field(default_factory=list)
-
-
 class Pending:
     """Finds cases by key, and hands over those that are due.
 
@@ -89,7 +80,8 @@ class Pending:
         self._listed: dict[float, list[Keys]] = {}
         self._lists = 0
         self._finished: list[float] = []
-        self._unread = _Unread()
+        self._gone: list[Keys] = []
+        """Stored cases that were forgotten without being read, until that is written."""
 
     @property
     def crowded(self) -> bool:
@@ -164,15 +156,15 @@ class Pending:
         here = rows >= 0
         self.cases[rows[here]] = short[here]
         self._dirty[rows[here]] = True
-        if not here.all():
-            self._unread.closed.append(short[~here])
+        away = self._put(short[~here], stored=True)
+        self._dirty[away] = True
         self._list(short["key"], until)
 
     def forget(self, keys: Keys) -> None:
         """Let go of cases for good."""
         rows = self._index.find(keys).astype(np.int64)
         here = rows >= 0
-        self._unread.gone.append(keys[~here])
+        self._gone.append(keys[~here])
         rows = rows[here]
         self.cases["stage"][rows] = GONE
         self._dirty[rows] = True
@@ -184,17 +176,17 @@ class Pending:
         changed = self.cases[rows]
         alive = changed["stage"] != GONE
         # What came anew behind what was forgotten must be written behind its removal.
-        for keys in (changed["key"][~alive], *self._unread.gone):
+        for keys in (changed["key"][~alive], *self._gone):
             for key in _case_keys(keys):
                 writes.delete(key)
-        for cases in (*self._unread.closed, changed[alive]):
-            self._write(cases, writes)
+        for key, value in zip(_case_keys(changed["key"][alive]), packed(changed[alive]), strict=True):
+            writes.put(key, value)
         for due in self._finished:
             writes.delete_range(_due_key(due, 0), _due_key(due, (1 << 64) - 1))
         for due, lists in self._listed.items():
             writes.put(_due_key(due, self._lists), np.concatenate(lists).tobytes())
             self._lists += 1
-        self._unread, self._finished, self._listed = _Unread(), [], {}
+        self._gone, self._finished, self._listed = [], [], {}
         self._dirty[: self._end] = False
         self._stored[rows] = True
         self._release(rows[~alive])
@@ -206,28 +198,12 @@ class Pending:
             self._expect(moment)
             self._listed.setdefault(moment, []).append(keys[due == moment])
 
-    def _write(self, cases: Cases, writes: CaseWrites) -> None:
-        for key, value in zip(_case_keys(cases["key"]), packed(cases), strict=True):
-            writes.put(key, value)
-
     def _read(self, keys: Keys) -> tuple[Indices, Cases]:
         """Stored cases as they are now: what was due since they were written has matured or is gone."""
         assert self._store is not None
         places, cases = unpacked(keys, self._store.get_many(_case_keys(keys)))
         kept = cases["due"] > self.passed
-        waiting = self._waiting_closed()
-        if waiting is not None:
-            order = np.argsort(waiting["key"])
-            at = np.searchsorted(waiting["key"], cases["key"], sorter=order)
-            at = order[np.minimum(at, len(order) - 1)]
-            same = waiting["key"][at] == cases["key"]
-            cases[same] = waiting[at[same]]
-            kept |= same & (cases["due"] > self.passed)
         return places[kept], cases[kept]
-
-    def _waiting_closed(self) -> Cases | None:
-        """Closed cases that are neither in the buffer nor stored as such yet."""
-        return np.concatenate(self._unread.closed) if self._unread.closed else None
 
     def _due_keys(self, due: float) -> Keys:
         lists = self._listed.pop(due, [])
