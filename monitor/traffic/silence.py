@@ -79,6 +79,12 @@ def remarkable(gaps: Array, nats: Array) -> Array:
     return np.where(known, np.maximum(beyond, _BEYOND * longest), np.inf)
 
 
+def longer(gaps: Array) -> Array:
+    """The mean of the gaps that were longer than the mean, ``(m,)``; the mean where none was."""
+    n, total, n_long, excess = gaps[:, :4].T
+    return np.asarray(total / np.maximum(n, 1.0) + excess / np.maximum(n_long, 1.0))
+
+
 def evidence(gaps: Array, gap: Array) -> Array:
     """Nats against ``gap`` being one of the usual ones."""
     n, total, n_long, excess, squares, _ = gaps.T

@@ -35,6 +35,9 @@ SILENT_SECONDS_MIN = 300.0
 _PRESENT_SECONDS, _PRESENT_EVENTS = 86400.0, 100.0
 """The present fades by a factor e over this time, and with so many events that are expected."""
 _NATS_MAX = 690.0
+_LATE, _CLOCK_TICKS = 1.5, 10.0
+"""How many times what its longer gaps bring must be missed of a model that is late by the clock, and how many ticks
+these gaps must last."""
 _LN10 = math.log(10.0)
 
 Array = NDArray[np.float64]
@@ -319,8 +322,13 @@ class Traffic:
         gaps = rows["gaps"][models]
         # Where more comes than was expected, gaps look shorter than they are.
         scale = np.maximum(rows["brought"][models] / np.maximum(gaps[:, 1], 1e-300), 1.0)
+        mean = scale * silence.longer(gaps)
         need = silence.remarkable(gaps, nats) * scale
-        at = np.minimum(expectation.reached(least, last, need), last + silence.remarkable(waits, nats))
+        # What comes by the clock is late by the clock, and must be missed too; ticks, which all have one length, are no
+        # clock that anybody keeps.
+        late = np.maximum(last + silence.remarkable(waits, nats), expectation.reached(least, last, _LATE * mean))
+        late[silence.longer(waits) < _CLOCK_TICKS * tick] = math.inf
+        at = np.minimum(expectation.reached(least, last, need), late)
         at = np.maximum(at, last + np.maximum(SILENT_SECONDS_MIN, 2.0 * tick))
         # Of a tick that is still open nobody knows whether it is empty.
         return np.ceil(at / tick) * tick, need
