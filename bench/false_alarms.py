@@ -90,7 +90,7 @@ class Watched:
         bins = np.zeros((self._world.models, FEATURES, PLACES), np.int64)
         for i in range(self._world.models):
             model = fleet.find_model(f"m{i:04}")
-            for row in fleet.series_rows(model).tolist():
+            for row in fleet.lives.series_rows(model).tolist():
                 j = int(fleet.series.names[row][1:])
                 series[i, j] = row
                 if j in CATEGORIES:

@@ -120,7 +120,7 @@ def daemon(config_path: str, events: int) -> dict[str, Any]:
                 seen["result"] = measured(events, time.monotonic() - seen["began"], seen["before"])
 
     app.KafkaSource = Watched
-    running = app.Daemon(load(Path(config_path), {}), SystemClock())
+    running = app.Daemon(load(Path(config_path), {}), SystemClock(), lambda: load(Path(config_path), {}))
     running.run()
     book, stages = running.fleet.book, running.metrics.loop_seconds
     return seen["result"] | {

@@ -22,7 +22,7 @@ from monitor.config import Config
 from monitor.drill import drill_of
 from monitor.errors import ConfigError, ModelwatchError
 from monitor.events.raw import Partition, RawBatch
-from monitor.fleet import ClosedTicks, Fleet
+from monitor.fleet import Fleet
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order, Outcome
 from monitor.ingest.dead_letters import DeadLetters
@@ -38,6 +38,7 @@ from monitor.status import Check
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
 from monitor.store.ticklog import TickLog
+from monitor.tally.closed import ClosedTicks
 from monitor.tally.event_time import EventTime
 from monitor.telemetry import logs
 from monitor.telemetry.metrics import Metrics

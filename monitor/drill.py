@@ -21,7 +21,7 @@ from monitor.catalog.models import Models
 from monitor.catalog.series import FIELDS as SERIES_FIELDS
 from monitor.catalog.series import JUDGED, SPACE_NAMES, Series
 from monitor.detectors import DETECTORS
-from monitor.fleet import ClosedTick, Fleet
+from monitor.fleet import Fleet
 from monitor.judging import Judge, TickSums
 from monitor.kernels.tally import (
     BELOW,
@@ -34,6 +34,7 @@ from monitor.kernels.tally import (
     TYPE,
     UNSEEN_BIN,
 )
+from monitor.tally.closed import ClosedTick
 
 PAST_SECONDS = 2 * 86400.0
 """How much of a model's past is drilled on: as long as the tick log has every tick (store/ticklog.py)."""
@@ -164,7 +165,7 @@ def drill_of(
 
 def prepare(fleet: Fleet, row: int, ticks: Sequence[ClosedTick]) -> Drill:
     """Copy what a drill of the model in ``row`` needs; ``ticks`` are those of its last two days, oldest first."""
-    series, rows = fleet.series_rows(row), fleet.series.rows
+    series, rows = fleet.lives.series_rows(row), fleet.series.rows
     judged = [i for i, at in enumerate(series.tolist()) if rows["judging"][at] == JUDGED]
     deviations = _deviations(ticks, len(series))
     origin, faults, matrices = [], [], []

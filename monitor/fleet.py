@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.budget import Budget
 from monitor.catalog import references
-from monitor.catalog.discovery import LOCAL_MAX, Discovery
+from monitor.catalog.discovery import Discovery
 from monitor.catalog.ignoring import Ignoring
-from monitor.catalog.installing import Installer
 from monitor.catalog.models import Models, Phase
 from monitor.catalog.placing import place
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile
-from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, SPACE_NAMES, STRANGER, Series
+from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, STRANGER, Series
 from monitor.detectors import DETECTORS
-from monitor.errors import ProfileError
-from monitor.events.columns import EventBatch, Lifecycle, Part, Space
+from monitor.events.columns import EventBatch, Part, Space
 from monitor.groups.watch import GroupRules, Groups
 from monitor.incidents.attention import Attention
 from monitor.incidents.book import Book
@@ -35,6 +32,7 @@ from monitor.incidents.telling import tell, tell_traffic
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import EVENTS, PRESENT, ModelTotals, count_events, tally
+from monitor.lives import Lives
 from monitor.outcomes.alarm import told
 from monitor.outcomes.outcomes import Moment, Outcomes
 from monitor.tally.blocks import (
@@ -47,6 +45,7 @@ from monitor.tally.blocks import (
     Blocks,
     OpenBlocks,
 )
+from monitor.tally.closed import ClosedTicks
 from monitor.tally.duplicates import Duplicates
 from monitor.traffic.alarm import Watched
 from monitor.traffic.watch import Traffic
@@ -92,35 +91,6 @@ class Absorbed:
         self.ticks_turned_away += other.ticks_turned_away
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedTicks:
-    """The sums of ``k`` models whose ticks ended together at ``end``, as facts.
-
-    Those of ``models[i]`` are rows ``[starts[i], starts[i] + sizes[i])`` of ``counts`` (rows, 40) and ``moments``
-    (rows, 4): first the model's own, then its series by their places.
-    """
-
-    end: float
-    models: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    counts: NDArray[np.uint32]
-    moments: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.models)
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedTick:
-    """The sums of one model's tick, as the log keeps them: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4)."""
-
-    model: int
-    end: float
-    counts: NDArray[np.uint32]
-    moments: NDArray[np.float64]
-
-
 @dataclass(slots=True)
 class Closed:
     """What closing ticks gave: their sums, the incidents that changed, and how many cells were judged."""
@@ -158,14 +128,9 @@ class Fleet:
         self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
         self.ignoring = Ignoring(self.models, policy_of)
-        self.discovery.on_model = self._refer_to_file
-        self.discovery.on_version = self._new_version
-        self._load_reference = load_reference
+        self.lives = Lives(self.discovery, self.blocks, self.judge, self.traffic, self.book, load_reference)
         self._categories_max = categories_max
         self._touched = np.zeros(1024, bool)
-        self._series_rows: dict[int, NDArray[np.int64]] = {}
-        self._ended: list[Incident] = []
-        self._installer = Installer(self.models, self.series)
         self.audit: list[Order] = []
         """What people asked for since it was last stored."""
 
@@ -206,7 +171,7 @@ class Fleet:
     def absorb(self, batch: EventBatch, late: NDArray[np.bool_]) -> Absorbed:
         """Count the events of ``batch`` into their ticks; ``late`` marks those whose tick has closed."""
         resolved = self.discovery.resolve(batch)
-        self._begin_installed()
+        self.lives.begin_installed()
         counted = np.flatnonzero((resolved.model >= 0) & ~late)
         model, rows = resolved.model[counted], self.models.rows
         ticks = np.floor(batch.time[counted] / rows["tick"][model]).astype(np.int64)
@@ -229,7 +194,7 @@ class Fleet:
         others = 0
         if len(deferred):
             others = place(self.series, batch, resolved.entries, deferred, base, counts, moments, self._categories_max)
-        self._live(batch, counted, model)
+        self.lives.note(batch, counted, model)
         return Absorbed(
             len(counted),
             int((late & (resolved.model >= 0)).sum()),
@@ -246,8 +211,8 @@ class Fleet:
         Cohorts that mature and moments at which a model is silent fall between them; at the same moment behind them.
         With ``silence=False``, at the end of an input, nobody is silent.
         """
-        closed = Closed(incidents=self._ended)
-        self._ended = []
+        closed = Closed(incidents=self.lives.ended)
+        self.lives.ended = []
         blocks = dict(self.blocks.due(watermark))
         for end in sorted(blocks.keys() | {end for end in self.groups.sums.ends() if end <= watermark}):
             self._pass_time(end, closed, through=False, silence=silence)
@@ -289,35 +254,9 @@ class Fleet:
         return touched
 
     def reload_policies(self, policy_of: Callable[[str], Policy]) -> list[int]:
-        """Judge every model by the policy that it has from now on; returns the rows of those whose policy changed.
-
-        Cells whose null is another one begin anew, and their incidents are resolved with the next closing: what they
-        had gathered was evidence against something else. All other cells go on as they are.
-        """
+        """Judge every model by the policy that it has from now on; returns the rows of those whose policy changed."""
         self.discovery.policy_of = self.ignoring.policy_of = policy_of
-        changed = []
-        for row, model in enumerate(self.models.items):
-            policy = policy_of(model.name)
-            if policy == model.policy:
-                continue
-            before, model.policy = model.policy, policy
-            changed.append(row)
-            self._apply_policy(row)
-            if policy.reference != before.reference:
-                self._refer_to_file(row, float(self.models.rows["last_time"][row]))
-        self._begin_installed()
-        return changed
-
-    def _apply_policy(self, row: int) -> None:
-        """Take up a model's policy; cells that are now tolerant of something else than they were begin anew."""
-        model, own = self.models.items[row], self.series_rows(row)
-        before = model.tolerances
-        self.models.apply_policy(row)
-        changed = {family for family, said in model.tolerances.items() if said != before.get(family, said)}
-        if changed and len(own):
-            self.judge.restart(own, changed)
-            cells = [(series, each.name) for series in own.tolist() for each in DETECTORS if each.tolerance in changed]
-            self._ended += self.book.clear(cells, float(self.models.rows["last_time"][row]), "policy changed")
+        return self.lives.reload(policy_of)
 
     def restored(self) -> None:
         """Put in order what follows from the tables, after they and the open incidents were loaded."""
@@ -326,118 +265,12 @@ class Fleet:
         self.judge.seasons.restored()
         retired = self.series.rows["judging"] == RETIRED
         for row, model in enumerate(self.models.items):
-            self._apply_policy(row)
+            self.lives.apply_policy(row)
             model.retired = int(retired[model.series].sum())
         self.judge.recount()
         self.groups.restored()
         self.outcomes.restored()
         self.traffic.restored()
-
-    def retire(self, row: int, time: float) -> list[Incident]:
-        """End the watch of a model: its cells are gone, and spend nothing; returns the incidents that this resolved."""
-        self.models.note(row, time, "retired", "")
-        resolved = self._new_life(row, time, "retired")
-        return resolved + self.book.clear(self.traffic.retire(row, retired=True), time, "retired")
-
-    def _new_life(self, row: int, time: float, because: str) -> list[Incident]:
-        """Let go of all that a model was judged by; should it answer again, it learns anew."""
-        resolved = self._let_go(row, list(SPACE_NAMES), time, because)
-        life = {"phase": Phase.LEARNING, "from_file": 0, "learned": 0, "learn_since": time}
-        for name, value in life.items():
-            self.models.rows[name][row] = value
-        self.models.rows.touch(row)
-        self.models.items[row].reference_digest = ""
-        return resolved
-
-    def accept(self, row: int, ticks: Sequence[ClosedTick], time: float) -> list[Incident]:
-        """Make what ``ticks`` hold the reference of a model; returns the incidents that this resolved.
-
-        Features keep their bins; cuts, ranges and nulls follow from the new counts.
-        """
-        rows = self.series_rows(row)
-        at = np.flatnonzero(self.series.rows["judging"][rows] == JUDGED)
-        held = np.zeros((len(rows), self.series.rows["reference"].shape[1]), np.uint32)
-        low, high = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
-        for tick in ticks:
-            n = len(tick.counts) - 1
-            held[:n] += tick.counts[1:]
-            low[:n] = np.minimum(low[:n], tick.moments[1:, 2])
-            high[:n] = np.maximum(high[:n], tick.moments[1:, 3])
-        at = at[held[at, PRESENT] > 0]
-        own = rows[at]
-        resolved = self._end_cells(own, time, "accepted as the reference")
-        self.series.rows["reference"][own] = held[at]
-        self.series.rows["seen_low"][own], self.series.rows["seen_high"][own] = low[at], high[at]
-        references.begin_judging(self.series, own)
-        self.judge.begin(own)
-        self.models.items[row].reference_digest = ""
-        self.models.note(row, time, "the present accepted as the reference", "")
-        return resolved
-
-    def _end_cells(self, rows: NDArray[np.int64], time: float, because: str) -> list[Incident]:
-        self.judge.end(rows)
-        cells = [(row, detector.name) for row in rows.tolist() for detector in DETECTORS]
-        return self.book.clear(cells, time, because)
-
-    def series_rows(self, model: int) -> NDArray[np.int64]:
-        """Rows of the model's series, in the order of their places in its blocks."""
-        rows = self._series_rows.get(model)
-        if rows is None:
-            rows = self._series_rows[model] = np.array(self.models.items[model].series, np.int64)
-        return rows
-
-    def _refer_to_file(self, row: int, time: float) -> None:
-        """Give a model the reference file that its policy names, if it can be read; else it learns one."""
-        model = self.models.items[row]
-        kind, _, template = model.policy.reference.partition(":")
-        if kind != "file":
-            return
-        path = _reference_path(template, model.name, model.version)
-        try:
-            profile, digest = self._load_reference(path)
-        except ProfileError as error:
-            self.models.note(row, time, "reference file not used", str(error))
-            return
-        if len(model.series) + len(profile.series) > LOCAL_MAX:
-            self.models.note(row, time, "reference file not used", f"{path}: too many series in the model's life")
-            return
-        self._retire(row, profile, time)
-        self._installer.install(profile, digest, row)
-        self.discovery.grown.add(row)
-        self.models.note(row, time, "reference file", digest[:16])
-
-    def _begin_installed(self) -> None:
-        """Begin to judge what came from reference files; open ticks get rows for all series that are new."""
-        if len(installed := self._installer.begin()):
-            self.judge.begin(installed)
-        if self.discovery.grown:
-            self.blocks.ensure({row: len(self.models.items[row].series) + 1 for row in self.discovery.grown})
-        for row in self.discovery.grown:
-            self._series_rows.pop(row, None)
-        self.discovery.grown.clear()
-
-    def _retire(self, row: int, profile: Profile, time: float) -> None:
-        """Let go of the series in whose place ``profile`` comes: all of the spaces that it speaks of."""
-        spoken = {part.space for part in profile.series}
-        spaces = [space for space, name in SPACE_NAMES.items() if name in spoken]
-        self._ended += self._let_go(row, spaces, time, "another reference took over")
-
-    def _let_go(self, row: int, spaces: list[int], time: float, because: str) -> list[Incident]:
-        """End the series of a model in ``spaces``, with their cells; returns the incidents that this resolved."""
-        model, old, rows = self.models.items[row], self.series_rows(row), self.series.rows
-        old = old[(rows["judging"][old] != RETIRED) & np.isin(rows["space"][old], spaces)]
-        if not len(old):
-            return []
-        resolved = self._end_cells(old, time, because)
-        self.series.retire(old, model.name_hash)
-        model.retired += len(old)
-        model.full = False
-        return resolved
-
-    def _new_version(self, row: int, time: float) -> None:
-        """A version that has a reference file of its own is judged by that from its first event."""
-        if "{version}" in self.models.items[row].policy.reference:
-            self._refer_to_file(row, time)
 
     def _count_events(
         self, batch: EventBatch, counted: NDArray[np.int64], model: NDArray[np.int32], base: NDArray[np.int32]
@@ -448,23 +281,6 @@ class Fleet:
         totals = ModelTotals(rows["events"], rows["last_time"], self._touched)
         count_events(base, model, batch.parts[counted], batch.time[counted], _ASKED_PARTS, self.blocks.counts, totals)
         rows.touch(model)
-
-    def _live(self, batch: EventBatch, counted: NDArray[np.int64], model: NDArray[np.int32]) -> None:
-        """Note what happened in models' lives; who was retrained or retired is judged by what it did before no more.
-
-        Only behind the batch's counting, which knows the series and the blocks as they were found.
-        """
-        for i in np.flatnonzero(batch.lifecycle[counted]).tolist():
-            row, time = int(model[i]), float(batch.time[counted[i]])
-            what = Lifecycle(int(batch.lifecycle[counted[i]]))
-            self.models.note(row, time, what.name.lower(), "")
-            quiet = self.traffic.retire(row, retired=what == Lifecycle.RETIRED)
-            self._ended += self.book.clear(quiet, time, "the model retired")
-            if what in {Lifecycle.RETRAINED, Lifecycle.RETIRED}:
-                self._ended += self._new_life(row, time, what.name.lower())
-            if what == Lifecycle.RETRAINED:
-                self._refer_to_file(row, time)
-                self._begin_installed()
 
     def _end_tick(self, end: float, blocks: OpenBlocks | None, closed: Closed) -> None:
         """Judge what ended at ``end``; cases that matured may be compared between groups where no block was open."""
@@ -514,7 +330,7 @@ class Fleet:
         self, end: float, blocks: OpenBlocks, closed: Closed
     ) -> tuple[TickSums, NDArray[np.float64], NDArray[np.int64]]:
         """The sums and moments of all series of ``blocks``, and each block's as a fact of its own; their events."""
-        rows = [self.series_rows(model) for model in blocks.model.tolist()]
+        rows = [self.lives.series_rows(model) for model in blocks.model.tolist()]
         sizes = np.array([len(r) + 1 for r in rows], np.int64)
         series = np.concatenate(rows)
         starts = np.cumsum(sizes) - sizes
@@ -571,7 +387,7 @@ class Fleet:
 
     def _begin_series(self, models: NDArray[np.int64], end: float, closed: Closed) -> None:
         """Begin to judge the series of ``models`` that have a reference by now, and those that appeared late."""
-        series = np.concatenate([self.series_rows(model) for model in models.tolist()])
+        series = np.concatenate([self.lives.series_rows(model) for model in models.tolist()])
         rows = self.series.rows
         waiting = series[rows["judging"][series] == LEARNING]
         if not len(waiting):
@@ -592,7 +408,7 @@ class Fleet:
     def _join(self, series: NDArray[np.int64], end: float, closed: Closed) -> None:
         """A feature that appeared has now a reference of its own: its being new is no incident any more."""
         self.series.rows["appeared"][series] = KNOWN
-        closed.incidents += self._end_cells(series, end, "joined the reference")
+        closed.incidents += self.lives.end_cells(series, end, "joined the reference")
 
     def _pass_time(self, until: float, closed: Closed, *, through: bool, silence: bool) -> None:
         """Let into the incident book what fell due until then of cases and of traffic, in the order of event time."""
@@ -620,11 +436,3 @@ class Fleet:
 def _changed_once(incidents: list[Incident], first: int) -> None:
     """Of each incident from ``first`` on keep the last state: what opened and was paged in one moment changed once."""
     incidents[first:] = {incident.id: incident for incident in incidents[first:]}.values()
-
-
-def _reference_path(template: str, model: str, version: str) -> Path:
-    """The file a policy names; names come from events, so nothing in them may lead elsewhere."""
-    fill = {"{model}": model, "{version}": version}
-    for mark, name in fill.items():
-        template = template.replace(mark, "%2E" * len(name) if name in {".", ".."} else quote(name, safe=" "))
-    return Path(template)

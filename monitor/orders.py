@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 
 from monitor.detectors import DETECTORS
-from monitor.fleet import ClosedTick, Fleet
+from monitor.fleet import Fleet
 from monitor.incidents.incident import Acknowledged, Incident, Note
 from monitor.incidents.order import Order, Outcome
+from monitor.tally.closed import ClosedTick
 
 NOTES_MAX = 50
 """Notes kept of one incident, the newest; all of them stay in the audit trail."""
@@ -79,14 +80,14 @@ def _accept(fleet: Fleet, order: Order, history: History) -> Outcome:
     ticks = history(row, now - PRESENT_SECONDS, np.inf)
     if sum(int(tick.counts[0, 0]) for tick in ticks) < PRESENT_EVENTS_MIN:
         return Outcome(refused=f"the last seven days hold fewer than {PRESENT_EVENTS_MIN} events")
-    return Outcome(tuple(fleet.accept(row, ticks, now)))
+    return Outcome(tuple(fleet.lives.accept(row, ticks, now)))
 
 
 def _retire(fleet: Fleet, order: Order, _history: History) -> Outcome:
     row = fleet.find_model(order.subject)
     if row is None:
         return Outcome(found=False)
-    return Outcome(tuple(fleet.retire(row, float(fleet.models.rows["last_time"][row]))))
+    return Outcome(tuple(fleet.lives.retire(row, float(fleet.models.rows["last_time"][row]))))
 
 
 _DOES: dict[str, Callable[[Fleet, Order, History], Outcome]] = {

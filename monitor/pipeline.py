@@ -16,9 +16,10 @@ from monitor.clock import Clock
 from monitor.decode.decoder import Decoder
 from monitor.events.columns import EventBatch, Part, Reason, ValueType
 from monitor.events.raw import Partition, RawBatch
-from monitor.fleet import Absorbed, Closed, ClosedTicks, Fleet
+from monitor.fleet import Absorbed, Closed, Fleet
 from monitor.incidents.incident import Incident
 from monitor.ingest.source import Source
+from monitor.tally.closed import ClosedTicks
 from monitor.tally.duplicates import keys_of
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import EVENT_KINDS, Metrics

@@ -19,7 +19,7 @@ from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
 from monitor.errors import UsageError
 from monitor.events.raw import Partition, RawBatch
-from monitor.fleet import ClosedTicks, Fleet
+from monitor.fleet import Fleet
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
 from monitor.ingest.files import FilesSource
@@ -28,6 +28,7 @@ from monitor.ingest.source import Source
 from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
 from monitor.portrait import model_document, model_states
 from monitor.store.cases import TemporaryCases
+from monitor.tally.closed import ClosedTicks
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import Metrics
 

@@ -92,7 +92,7 @@ def _chance(fault: Fault, name: str, scratch: Fleet, counts: Counts, events: flo
     model = scratch.find_model(name)
     assert model is not None
     judge, series = scratch.judge, scratch.series
-    rows = scratch.series_rows(model)
+    rows = scratch.lives.series_rows(model)
     wanted = np.array([series.names[row] in fault.features for row in rows.tolist()])
     rows, told = rows[wanted], counts[wanted].astype(np.float64)
     view, tick = judge.view(rows), scratch.models.rows["tick"][np.full(len(rows), model)]

@@ -15,7 +15,7 @@ from monitor.catalog.rows import Rows
 from monitor.catalog.series import RETIRED
 from monitor.errors import StoreError
 from monitor.events.raw import Partition
-from monitor.fleet import ClosedTicks, Fleet
+from monitor.fleet import Fleet
 from monitor.incidents.book import RESOLVED_KEPT
 from monitor.incidents.firing import OpenIncident
 from monitor.incidents.incident import Incident
@@ -26,6 +26,7 @@ from monitor.kernels.tally import series_key
 from monitor.store.database import Database, Writes
 from monitor.store.sums import pack_all, unpack
 from monitor.store.ticklog import TickLog
+from monitor.tally.closed import ClosedTicks
 from monitor.tally.event_time import EventTime
 
 FORMAT = 1

@@ -10,9 +10,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.fleet import ClosedTick, ClosedTicks
 from monitor.store.database import Database, Writes
 from monitor.store.sums import merge, pack, pack_all, unpack
+from monitor.tally.closed import ClosedTick, ClosedTicks
 
 _END = struct.Struct(">Q")
 _LEVEL_MODEL = struct.Struct(">BI")

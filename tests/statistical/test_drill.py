@@ -12,7 +12,7 @@ from fleets.build import DAY, HOUR, START, event, feed, new_fleet
 
 from monitor.drill import Drill, drill_of, prepare, report
 from monitor.fleet import Fleet
-from monitor.store.ticklog import ClosedTick
+from monitor.tally.closed import ClosedTick
 
 PER_HOUR, LEARNED_HOURS, AFTER_HOURS = 60, 24 * 6, 24 * 5
 POLICY = {"tick": "10m", "learn": {"events": 2000, "for": "2d"}}

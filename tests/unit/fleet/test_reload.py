@@ -78,7 +78,7 @@ def test_a_changed_tolerance(stage, tmp_path: Path) -> None:
     one.pipeline.commit()
     assert resolved(one.told) == {("m", "ModelFeatureDrift", "policy changed")}
     assert firing(one) == BOTH - {("m", "ModelFeatureDrift")}
-    own = one.fleet.series_rows(0)
+    own = one.fleet.lives.series_rows(0)
     for name, fields in state(one).items():
         for field, values in fields.items():
             same = np.array([np.array_equal(x, y) for x, y in zip(values, before[name][field], strict=True)])

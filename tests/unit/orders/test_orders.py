@@ -19,7 +19,8 @@ from monitor.incidents.order import Order, Outcome
 from monitor.orders import carry_out
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
-from monitor.store.ticklog import ClosedTick, TickLog
+from monitor.store.ticklog import TickLog
+from monitor.tally.closed import ClosedTick
 from monitor.tally.event_time import EventTime
 
 RNG = np.random.default_rng(17)

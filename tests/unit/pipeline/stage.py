@@ -11,13 +11,14 @@ from monitor.clock import ManualClock
 from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
 from monitor.events.raw import Partition, RawBatch
-from monitor.fleet import ClosedTicks, Fleet
+from monitor.fleet import Fleet
 from monitor.incidents.incident import Incident
 from monitor.ingest.files import FilesSource
 from monitor.pipeline import Pace, Pipeline, Surroundings
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
 from monitor.store.ticklog import TickLog
+from monitor.tally.closed import ClosedTicks
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import Metrics
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from fleets.build import DAY, HOUR, START
 
-from monitor.fleet import ClosedTick, ClosedTicks
 from monitor.kernels.tally import COLUMNS
 from monitor.store.database import Database, Writes
 from monitor.store.ticklog import LEVELS, TickLog
+from monitor.tally.closed import ClosedTick, ClosedTicks
 
 RNG = np.random.default_rng(41)
 

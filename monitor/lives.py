@@ -1,0 +1,217 @@
+"""What happens in a model's life: references from files, other policies, versions, retraining, retirement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog import references
+from monitor.catalog.discovery import LOCAL_MAX, Discovery
+from monitor.catalog.installing import Installer
+from monitor.catalog.models import Models, Phase
+from monitor.catalog.policies import Policy
+from monitor.catalog.profile import Profile
+from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, Series
+from monitor.detectors import DETECTORS
+from monitor.errors import ProfileError
+from monitor.events.columns import EventBatch, Lifecycle
+from monitor.incidents.book import Book
+from monitor.incidents.incident import Incident
+from monitor.judging import Judge
+from monitor.kernels.tally import PRESENT
+from monitor.tally.blocks import Blocks
+from monitor.tally.closed import ClosedTick
+from monitor.traffic.watch import Traffic
+
+
+class Lives:
+    """Begins and ends what models are judged by. ``ended`` holds the incidents that this resolved since it was read."""
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        blocks: Blocks,
+        judge: Judge,
+        traffic: Traffic,
+        book: Book,
+        load_reference: Callable[[Path], tuple[Profile, str]],
+    ) -> None:
+        self.models: Models = judge.models
+        self.series: Series = judge.series
+        self.discovery = discovery
+        self.blocks = blocks
+        self.judge = judge
+        self.traffic = traffic
+        self.book = book
+        self.ended: list[Incident] = []
+        self._load_reference = load_reference
+        self._series_rows: dict[int, NDArray[np.int64]] = {}
+        self._installer = Installer(self.models, self.series)
+        discovery.on_model = self.refer_to_file
+        discovery.on_version = self.new_version
+
+    def series_rows(self, model: int) -> NDArray[np.int64]:
+        """Rows of the model's series, in the order of their places in its blocks."""
+        rows = self._series_rows.get(model)
+        if rows is None:
+            rows = self._series_rows[model] = np.array(self.models.items[model].series, np.int64)
+        return rows
+
+    def refer_to_file(self, row: int, time: float) -> None:
+        """Give a model the reference file that its policy names, if it can be read; else it learns one."""
+        model = self.models.items[row]
+        kind, _, template = model.policy.reference.partition(":")
+        if kind != "file":
+            return
+        path = _reference_path(template, model.name, model.version)
+        try:
+            profile, digest = self._load_reference(path)
+        except ProfileError as error:
+            self.models.note(row, time, "reference file not used", str(error))
+            return
+        if len(model.series) + len(profile.series) > LOCAL_MAX:
+            self.models.note(row, time, "reference file not used", f"{path}: too many series in the model's life")
+            return
+        self._retire(row, profile, time)
+        self._installer.install(profile, digest, row)
+        self.discovery.grown.add(row)
+        self.models.note(row, time, "reference file", digest[:16])
+
+    def new_version(self, row: int, time: float) -> None:
+        """A version that has a reference file of its own is judged by that from its first event."""
+        if "{version}" in self.models.items[row].policy.reference:
+            self.refer_to_file(row, time)
+
+    def begin_installed(self) -> None:
+        """Begin to judge what came from reference files; open ticks get rows for all series that are new."""
+        if len(installed := self._installer.begin()):
+            self.judge.begin(installed)
+        if self.discovery.grown:
+            self.blocks.ensure({row: len(self.models.items[row].series) + 1 for row in self.discovery.grown})
+        for row in self.discovery.grown:
+            self._series_rows.pop(row, None)
+        self.discovery.grown.clear()
+
+    def reload(self, policy_of: Callable[[str], Policy]) -> list[int]:
+        """Judge every model by the policy that it has from now on; returns the rows of those whose policy changed.
+
+        Cells whose null is another one begin anew, and their incidents are resolved with the next closing: what they
+        had gathered was evidence against something else. All other cells go on as they are.
+        """
+        changed = []
+        for row, model in enumerate(self.models.items):
+            policy = policy_of(model.name)
+            if policy == model.policy:
+                continue
+            before, model.policy = model.policy, policy
+            changed.append(row)
+            self.apply_policy(row)
+            if policy.reference != before.reference:
+                self.refer_to_file(row, float(self.models.rows["last_time"][row]))
+        self.begin_installed()
+        return changed
+
+    def apply_policy(self, row: int) -> None:
+        """Take up a model's policy; cells that are now tolerant of something else than they were begin anew."""
+        model, own = self.models.items[row], self.series_rows(row)
+        before = model.tolerances
+        self.models.apply_policy(row)
+        changed = {family for family, said in model.tolerances.items() if said != before.get(family, said)}
+        if changed and len(own):
+            self.judge.restart(own, changed)
+            cells = [(series, each.name) for series in own.tolist() for each in DETECTORS if each.tolerance in changed]
+            self.ended += self.book.clear(cells, float(self.models.rows["last_time"][row]), "policy changed")
+
+    def note(self, batch: EventBatch, counted: NDArray[np.int64], model: NDArray[np.int32]) -> None:
+        """Note what happened in models' lives; who was retrained or retired is judged by what it did before no more.
+
+        Only behind the batch's counting, which knows the series and the blocks as they were found.
+        """
+        for i in np.flatnonzero(batch.lifecycle[counted]).tolist():
+            row, time = int(model[i]), float(batch.time[counted[i]])
+            what = Lifecycle(int(batch.lifecycle[counted[i]]))
+            self.models.note(row, time, what.name.lower(), "")
+            quiet = self.traffic.retire(row, retired=what == Lifecycle.RETIRED)
+            self.ended += self.book.clear(quiet, time, "the model retired")
+            if what in {Lifecycle.RETRAINED, Lifecycle.RETIRED}:
+                self.ended += self._new_life(row, time, what.name.lower())
+            if what == Lifecycle.RETRAINED:
+                self.refer_to_file(row, time)
+                self.begin_installed()
+
+    def retire(self, row: int, time: float) -> list[Incident]:
+        """End the watch of a model: its cells are gone, and spend nothing; returns the incidents that this resolved."""
+        self.models.note(row, time, "retired", "")
+        resolved = self._new_life(row, time, "retired")
+        return resolved + self.book.clear(self.traffic.retire(row, retired=True), time, "retired")
+
+    def accept(self, row: int, ticks: Sequence[ClosedTick], time: float) -> list[Incident]:
+        """Make what ``ticks`` hold the reference of a model; returns the incidents that this resolved.
+
+        Features keep their bins; cuts, ranges and nulls follow from the new counts.
+        """
+        rows = self.series_rows(row)
+        at = np.flatnonzero(self.series.rows["judging"][rows] == JUDGED)
+        held = np.zeros((len(rows), self.series.rows["reference"].shape[1]), np.uint32)
+        low, high = np.full(len(rows), np.inf), np.full(len(rows), -np.inf)
+        for tick in ticks:
+            n = len(tick.counts) - 1
+            held[:n] += tick.counts[1:]
+            low[:n] = np.minimum(low[:n], tick.moments[1:, 2])
+            high[:n] = np.maximum(high[:n], tick.moments[1:, 3])
+        at = at[held[at, PRESENT] > 0]
+        own = rows[at]
+        resolved = self.end_cells(own, time, "accepted as the reference")
+        self.series.rows["reference"][own] = held[at]
+        self.series.rows["seen_low"][own], self.series.rows["seen_high"][own] = low[at], high[at]
+        references.begin_judging(self.series, own)
+        self.judge.begin(own)
+        self.models.items[row].reference_digest = ""
+        self.models.note(row, time, "the present accepted as the reference", "")
+        return resolved
+
+    def end_cells(self, rows: NDArray[np.int64], time: float, because: str) -> list[Incident]:
+        """Take the cells of series ``rows`` away; returns the incidents that this resolved."""
+        self.judge.end(rows)
+        cells = [(row, detector.name) for row in rows.tolist() for detector in DETECTORS]
+        return self.book.clear(cells, time, because)
+
+    def _new_life(self, row: int, time: float, because: str) -> list[Incident]:
+        """Let go of all that a model was judged by; should it answer again, it learns anew."""
+        resolved = self._let_go(row, list(SPACE_NAMES), time, because)
+        life = {"phase": Phase.LEARNING, "from_file": 0, "learned": 0, "learn_since": time}
+        for name, value in life.items():
+            self.models.rows[name][row] = value
+        self.models.rows.touch(row)
+        self.models.items[row].reference_digest = ""
+        return resolved
+
+    def _retire(self, row: int, profile: Profile, time: float) -> None:
+        """Let go of the series in whose place ``profile`` comes: all of the spaces that it speaks of."""
+        spoken = {part.space for part in profile.series}
+        spaces = [space for space, name in SPACE_NAMES.items() if name in spoken]
+        self.ended += self._let_go(row, spaces, time, "another reference took over")
+
+    def _let_go(self, row: int, spaces: list[int], time: float, because: str) -> list[Incident]:
+        """End the series of a model in ``spaces``, with their cells; returns the incidents that this resolved."""
+        model, old, rows = self.models.items[row], self.series_rows(row), self.series.rows
+        old = old[(rows["judging"][old] != RETIRED) & np.isin(rows["space"][old], spaces)]
+        if not len(old):
+            return []
+        resolved = self.end_cells(old, time, because)
+        self.series.retire(old, model.name_hash)
+        model.retired += len(old)
+        model.full = False
+        return resolved
+
+
+def _reference_path(template: str, model: str, version: str) -> Path:
+    """The file a policy names; names come from events, so nothing in them may lead elsewhere."""
+    fill = {"{model}": model, "{version}": version}
+    for mark, name in fill.items():
+        template = template.replace(mark, "%2E" * len(name) if name in {".", ".."} else quote(name, safe=" "))
+    return Path(template)
