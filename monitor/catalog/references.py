@@ -23,6 +23,8 @@ VALUES_MIN = 200
 """Values that a reference needs before its distribution is judged."""
 _BUFFERED_MIN = 50
 """Collected numbers that are enough to choose bins from when judging begins."""
+_CUT_AT_ONCE = 512
+"""Series whose cuts are chosen together: what that takes stays in the cache."""
 _CUT_TAIL = 0.005
 """A cut with less than this on one side shows nothing that the tolerance would let through."""
 _RANGE_MARGIN = 0.1
@@ -133,6 +135,11 @@ def recognise(series: Series, chosen: Rows) -> None:
 
 def choose_cuts(series: Series, chosen: Rows) -> None:
     """Pick at most nine cuts for each of ``chosen``: the edges nearest to the deciles, or the commonest categories."""
+    for first in range(0, len(chosen), _CUT_AT_ONCE):
+        _choose_cuts(series, chosen[first : first + _CUT_AT_ONCE])
+
+
+def _choose_cuts(series: Series, chosen: Rows) -> None:
     rows = series.rows
     bins = rows["reference"][chosen, :BINS].astype(np.float64)
     n = np.maximum(bins.sum(axis=1, keepdims=True), 1.0)

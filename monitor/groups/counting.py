@@ -84,9 +84,10 @@ class Counter:
     def choose_medians(self) -> None:
         """Fix the middle of scores that are known well enough by now; asked when ticks close."""
         rows, facts = self._series.rows, self.facts
-        for series in range(self._n_series, len(rows)):
+        new = self._n_series + np.flatnonzero(rows["space"][self._n_series : len(rows)] == Space.PREDICTION)
+        for series in new.tolist():
             name = self._series.names[series]
-            if rows["space"][series] == Space.PREDICTION and name in _NUMBERS:
+            if name in _NUMBERS:
                 self._waiting.append((series, _NUMBERS.index(name)))
         self._n_series = len(rows)
         if not self._waiting:

@@ -224,14 +224,19 @@ class Sorter:
             return
         roles = np.zeros(len(rows), np.int32)
         roles[:known] = self._of_series
-        for row in range(known, len(rows)):
-            if rows["space"][row] == Space.FEATURE and rows["key"][row]:
-                model = int(rows["model"][row])
-                policy = self._models.items[model].policy
-                name = self._series.names[row]
-                if name in (policy.sensitive or ()) or name in policy.explain_by:
-                    roles[row] = self._role_of(row, int(rows["key"][row]), model, name)
+        new = slice(known, len(rows))
+        features = known + np.flatnonzero((rows["space"][new] == Space.FEATURE) & (rows["key"][new] > 0))
+        asking = [model for model in np.unique(rows["model"][features]).tolist() if self._names_features(model)]
+        for row in features[np.isin(rows["model"][features], asking)].tolist():
+            model, name = int(rows["model"][row]), self._series.names[row]
+            policy = self._models.items[model].policy
+            if name in (policy.sensitive or ()) or name in policy.explain_by:
+                roles[row] = self._role_of(row, int(rows["key"][row]), model, name)
         self._of_series = roles
+
+    def _names_features(self, model: int) -> bool:
+        policy = self._models.items[model].policy
+        return bool(policy.sensitive or policy.explain_by)
 
     def _role_of(self, series: int, key: int, model: int, name: str) -> int:
         role = self._index.find_one(key)

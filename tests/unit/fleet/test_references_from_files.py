@@ -12,7 +12,7 @@ from fleets.build import HOUR, START, cell, cells_of, event, feed, hourly, new_f
 from monitor.catalog.models import Phase
 from monitor.catalog.profile import Profile, category_series, number_series, save
 from monitor.catalog.series import JUDGED, RETIRED
-from monitor.fleet import _reference_path
+from monitor.lives import _reference_path
 from monitor.portrait import model_document
 
 RNG = np.random.default_rng(51)
@@ -156,7 +156,7 @@ def test_unusable_file_of_a_later_version(tmp_path: Path) -> None:
 
 def test_more_versions_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """References are taken over as long as there is room for their series, and no further; nothing breaks."""
-    monkeypatch.setattr("monitor.fleet.LOCAL_MAX", 50)
+    monkeypatch.setattr("monitor.lives.LOCAL_MAX", 50)
     reference(tmp_path / "m.mwref", extra=tuple(f"f{i}" for i in range(10)), n=300)
     fleet = judged_by(tmp_path, "m.mwref-{version}")
     for version in range(8):
