@@ -100,7 +100,7 @@ def cell_fields(asked: Question) -> dict[str, Field]:
         "null_low": Field(np.float32, (c,), still=True),
         "null_high": Field(np.float32, (c,), 1.0, still=True),
         "null_n": Field(np.float64, (), -1.0, still=True),
-        "tolerance": Field(np.float32, still=True),
+        "tolerance": Field(np.float64, still=True),
         "wander": Field(np.float32, still=True),
         "s_prev": Field(np.float32, (c,)),
         "n_prev": Field(np.float32),

@@ -584,7 +584,7 @@ def test_a_hang_up_does_not_end_it(kafka: KafkaServer, references: Path, tmp_pat
         ("[clock]\ntick = '0s'\n[kafka]", 78, "clock.tick"),
         ("", 78, "kafka: is missing"),
         ("[kafka\n", 78, "config.toml"),
-        ("[kafka]\ntopics = [{ name = 'a', format = 'kserve' }]", 78, "cannot be read yet"),
+        ("[kafka]\ntopics = [{ name = 'a', format = 'soap' }]", 78, '"soap" is not one of'),
         ("[kafka.librdkafka]\n'no.such.key' = 1", 78, "no.such.key"),
         ("[kafka]\n[store]\npath = '/proc/nowhere'", 1, "/proc/nowhere: the store cannot be opened"),
         (
