@@ -34,7 +34,7 @@ def judge_of(n_series: int, events: int, *, per_week: float, rng: np.random.Gene
     policy = Policies().resolve("m")
     for i in range(n_series):
         models.add(f"m{i}", i + 1, policy, START)
-        models.rows["phase"][i] = Phase.FROZEN
+        models.rows["phase"][i], models.rows["from_file"][i] = Phase.FROZEN, 1
         row = series.add(i, 1, 0, "x", i + 1, START)
         series.rows["kind"][row] = KIND_NUMBER
         references.set_edges(series, row, np.arange(19.0))
