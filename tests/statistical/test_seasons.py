@@ -91,7 +91,7 @@ def run(
         for incident in feed(fleet, batch, until=time + HOUR).incidents:
             for cell in incident.cells:
                 if cell.detector == "drift" and incident.state == "firing":
-                    key = incident.model, cell.feature, (cell.fired_time - BEGIN) / DAY
+                    key = cell.model or incident.model, cell.feature, (cell.fired_time - BEGIN) / DAY
                     fired.setdefault(key, incident.severity)
     return fleet, [(*key, severity) for key, severity in sorted(fired.items())]
 
