@@ -303,30 +303,27 @@ PROMISED = [
 def test_prometheus_takes_every_promised_metric(story: Story) -> None:
     """A real Prometheus scrapes both addresses without an error and has the contract's names, with sane values."""
     prometheus = story.prometheus
-    prometheus.wait("count(up == 1) == 2")
-    targets = prometheus.get("/api/v1/targets")["data"]["activeTargets"]
-    assert [target["lastError"] for target in targets] == ["", ""]
-    total = sum(story.produced.values())
-    prometheus.wait(f"sum(modelwatch_events_total) == {total}")
-    prometheus.wait(f"sum(modelwatch_model_events_total) == {total}")
-    for name in PROMISED:
-        assert prometheus.query(name), name
-
-    def value(expression: str) -> float:
-        (found,) = prometheus.query(expression)
-        return float(found["value"][1])
-
-    assert value("sum(modelwatch_consumer_lag_records)") == 0
-    assert value('modelwatch_models{state="watching"}') == len(MODELS)
-    assert value("sum(modelwatch_incidents)") == 0
-    assert 0 < value("sum(modelwatch_false_alarm_budget_spent_total)") < 5 * END / (7 * 24 * 60)
-    assert value("modelwatch_store_bytes") > 10_000
-    assert value('modelwatch_alertmanager_notifications_total{result="sent"}') >= 4
-    assert value("modelwatch_event_delay_seconds_count") == total
-    assert 0 < value("modelwatch_event_delay_seconds_sum / modelwatch_event_delay_seconds_count") < (END + 5) * 60
-    assert abs(value("max(modelwatch_model_last_event_timestamp_seconds)") - (story.start + END * 60)) < SECONDS
-    assert value("max(modelwatch_model_drift_ratio)") < 3
-    assert value('scrape_samples_scraped{job="modelwatch"}') < 1000
+    total, delay = sum(story.produced.values()), "modelwatch_event_delay_seconds"
+    allowed = 5 * END / (7 * 24 * 60)
+    # Each is asked until it holds: a scrape may come late on a busy machine.
+    for expression in (
+        "count(up == 1) == 2",
+        f"sum(modelwatch_events_total) == {total}",
+        f"sum(modelwatch_model_events_total) == {total}",
+        *PROMISED,
+        "sum(modelwatch_consumer_lag_records) == 0",
+        f'modelwatch_models{{state="watching"}} == {len(MODELS)}',
+        "sum(modelwatch_incidents) == 0",
+        f"0 < sum(modelwatch_false_alarm_budget_spent_total) < {allowed}",
+        "modelwatch_store_bytes > 10000",
+        'modelwatch_alertmanager_notifications_total{result="sent"} >= 4',
+        f"{delay}_count == {total}",
+        f"0 < {delay}_sum / {delay}_count < {(END + 5) * 60}",
+        f"abs(max(modelwatch_model_last_event_timestamp_seconds) - {story.start + END * 60}) < {SECONDS}",
+        "max(modelwatch_model_drift_ratio) < 3",
+        'scrape_samples_scraped{job="modelwatch"} < 1000',
+    ):
+        prometheus.wait(expression, seconds=60.0)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/models"])
