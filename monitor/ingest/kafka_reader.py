@@ -72,6 +72,7 @@ class Reader:
         self.lost: set[Partition] = set()
         self.commits_failed = 0
         self._alive = np.zeros(0, np.bool_)
+        self._back: dict[Partition, None] = {}
         self._record_bytes = 1.0
         self._statistics = msgspec.json.Decoder(_Statistics)
         callbacks: Mapping[str, Callable[..., None]] = {
@@ -115,6 +116,7 @@ class Reader:
         IngestError
             librdkafka gave up for good.
         """
+        self._take_up_again()
         wanted = max(1, min(records_max, int(BATCH_BYTES_MAX / self._record_bytes)))
         try:
             messages = self.consumer.consume(wanted, timeout_seconds)
@@ -162,6 +164,18 @@ class Reader:
             self._record_bytes = max(1.0, sum(map(len, messages)) / len(messages))
         return self.cursors.batch(messages)
 
+    def _take_up_again(self) -> None:
+        """Ask anew for where the logs end of a broker that is back: what we knew is from before it went.
+
+        librdkafka says once only that a log ends at an offset; a partition that is placed anew is told again.
+        """
+        back = {each: None for each in self._back if self.cursors.slot(each) is not None}
+        self._back.clear()
+        if not back:
+            return
+        positions, ends = self.cursors.positions(), self.cursors.ends()
+        self.place({each: positions[each] for each in back}, {each: ends[each] for each in back})
+
     def _note(self, message: Message) -> None:
         """Take in a message that is no record but says something of its partition."""
         error = message.error()
@@ -197,7 +211,11 @@ class Reader:
             for number, log in topic.partitions.items():
                 slot = self.cursors.slot(Partition(name, number))
                 if slot is not None:
-                    self._alive[slot] = log.leader in up
+                    alive = log.leader in up
+                    if alive and not self._alive[slot]:
+                        self.cursors.at_end[slot] = False
+                        self._back[Partition(name, number)] = None
+                    self._alive[slot] = alive
                     self.cursors.high[slot] = log.hi_offset
         if not self.away:
             self.trouble = ""

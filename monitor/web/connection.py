@@ -152,6 +152,8 @@ class Connection(BaseHTTPRequestHandler):
 
     def _send(self, response: Response) -> None:
         self.connection.settimeout(self._shared.timeout)
+        # Before it is sent: who has an answer in hand finds it counted.
+        self._shared.metrics.http_requests.labels(str(response.status)).inc()
         self.send_response(response.status)
         for name, value in (*SECURITY_HEADERS, *response.headers):
             self.send_header(name, value)
@@ -162,7 +164,6 @@ class Connection(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(response.body)
-        self._shared.metrics.http_requests.labels(str(response.status)).inc()
 
 
 class _DeadlineReader(io.RawIOBase):
