@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TESTS ?= tests
+# pytest's exit code for "there was none": TESTS may name a file of one kind only.
+NONE := 5
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt check test bench soak demo lock clean
@@ -42,7 +44,8 @@ check: $(READY)
 test: $(READY)
 	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -m servers $(TESTS) || test $$? -eq $(NONE)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not servers" $(TESTS) || test $$? -eq $(NONE)
 
 bench: $(READY)
 	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
