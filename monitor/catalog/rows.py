@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -91,11 +92,15 @@ class Rows:
         )
 
     def take_dirty(self) -> Iterator[tuple[int, bytes]]:
-        """``(chunk index, bytes)`` of every chunk that changed since the last call."""
+        """``(chunk index, bytes)`` of every chunk that changed since the last call.
+
+        The bytes are a mark for each array, whether it holds anything but fill values, and the arrays that do: tables
+        have a row for many a cell that is not judged.
+        """
         for names, mark, dirty in zip(self._parts, (0, STILL), self._dirty, strict=True):
             for chunk in np.flatnonzero(dirty[: self._chunks()]).tolist() if names else ():
                 part = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, self._length))
-                yield chunk | mark, b"".join(self._arrays[name][part].tobytes() for name in names)
+                yield chunk | mark, self._bytes(names, part)
         self._dirty[:] = False
 
     def load(self, length: int, chunks: Mapping[int, bytes]) -> None:
@@ -114,13 +119,19 @@ class Rows:
                 self._fill(chunk, [self._arrays[name][part] for name in names], chunks.get(chunk | mark, b""))
         self._dirty[:] = False
 
+    def _bytes(self, names: list[str], part: slice) -> bytes:
+        arrays = [self._arrays[name][part] for name in names]
+        used = [not _holds_only(self._fields[name].fill, array) for name, array in zip(names, arrays, strict=True)]
+        return bytes(used) + b"".join(array.tobytes() for array in compress(arrays, used))
+
     @staticmethod
     def _fill(chunk: int, arrays: list[NDArray[Any]], blob: bytes) -> None:
-        expected = sum(array.nbytes for array in arrays)
+        start = len(arrays)
+        used = list(compress(arrays, blob[:start]))
+        expected = start + sum(array.nbytes for array in used)
         if expected != len(blob):
             raise StoreError(f"chunk {chunk} has {len(blob)} bytes, {expected} were expected")
-        start = 0
-        for array in arrays:
+        for array in used:
             raw = np.frombuffer(blob, array.dtype, count=array.size, offset=start)
             array[:] = raw.reshape(array.shape)
             start += array.nbytes
@@ -139,3 +150,10 @@ class Rows:
         dirty = np.zeros((2, self._capacity // CHUNK), bool)
         dirty[:, : self._dirty.shape[1]] = self._dirty
         self._dirty = dirty
+
+
+def _holds_only(fill: float, array: NDArray[Any]) -> bool:
+    first = array.flat[0]  # differs as a rule, and spares a look at the rest
+    if np.isnan(fill):
+        return bool(np.isnan(first) and np.isnan(array).all())
+    return bool(first == fill and (array == fill).all())

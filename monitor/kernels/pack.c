@@ -2,10 +2,83 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { COLUMNS = 40, MOMENTS = 4, HEAD = 13 };
+enum { COLUMNS = 40, MOMENTS = 4, HEAD = 13, ROW = COLUMNS / 8 };
 
 void mw_pack(int64_t n, const uint32_t *all_counts, const double *all_moments, const int64_t *starts,
              const int64_t *rows, uint8_t *out, int64_t *stops);
+
+/* The columns of a row that are not zero, as bits. */
+static inline uint64_t columns_of(const uint32_t *row)
+{
+    uint64_t bits = 0;
+    for (int k = 0; k < COLUMNS; k++)
+        bits |= (uint64_t)(row[k] != 0) << k;
+    return bits;
+}
+
+/* Which rows have counts, and the columns of each that has; returns where the counts begin. */
+static uint8_t *put_places(uint8_t *to, const uint32_t *counts, int64_t rows, uint32_t *places)
+{
+    uint8_t *marks = to;
+    to += (rows + 7) / 8;
+    memset(marks, 0, (size_t)(to - marks));
+    for (int64_t row = 0; row < rows; row++) {
+        uint64_t bits = columns_of(counts + row * COLUMNS);
+        if (!bits)
+            continue;
+        marks[row / 8] |= (uint8_t)(1 << row % 8);
+        memcpy(to, &bits, ROW); /* in the machine's order, which is little-endian wherever we run */
+        to += ROW;
+        *places += (uint32_t)__builtin_popcountll(bits);
+    }
+    return to;
+}
+
+/* How many bytes a count takes as a rule: one, unless that is too little for more than a quarter of them. */
+static uint8_t width_of(const uint32_t *counts, int64_t cells, uint32_t places)
+{
+    uint32_t large = 0;
+    for (int64_t k = 0; k < cells; k++)
+        large += counts[k] >= UINT8_MAX;
+    return 4 * (uint64_t)large > places ? 2 : 1;
+}
+
+/* The counts themselves, `width` bytes each, and behind them in four bytes those that are not below the largest. */
+static uint8_t *put_counts(uint8_t *to, const uint32_t *counts, int64_t cells, uint32_t places, uint8_t width)
+{
+    uint8_t *wide = to + (uint64_t)width * places;
+    uint32_t largest = width == 1 ? UINT8_MAX : UINT16_MAX;
+    for (int64_t k = 0; k < cells; k++) {
+        if (!counts[k])
+            continue;
+        uint32_t told = counts[k] < largest ? counts[k] : largest;
+        memcpy(to, &told, width);
+        to += width;
+        if (told == largest) {
+            memcpy(wide, &counts[k], sizeof *counts);
+            wide += sizeof *counts;
+        }
+    }
+    return wide;
+}
+
+/* Which rows have moments, and those. */
+static uint8_t *put_moments(uint8_t *to, const double *moments, int64_t rows, uint32_t *numbered)
+{
+    uint8_t *marks = to;
+    to += (rows + 7) / 8;
+    memset(marks, 0, (size_t)(to - marks));
+    for (int64_t row = 0; row < rows; row++) {
+        const double *own = moments + row * MOMENTS;
+        if (!(own[2] <= own[3]))
+            continue;
+        marks[row / 8] |= (uint8_t)(1 << row % 8);
+        memcpy(to, own, MOMENTS * sizeof *own);
+        to += MOMENTS * sizeof *own;
+        *numbered += 1;
+    }
+    return to;
+}
 
 /* Writes `n` of them, rows of two tables, behind one another into `out`, which has room for the worst case; `stops`
  * tells where each ends. */
@@ -15,50 +88,12 @@ void mw_pack(int64_t n, const uint32_t *all_counts, const double *all_moments, c
     uint8_t *to = out;
     for (int64_t i = 0; i < n; i++) {
         const uint32_t *counts = all_counts + starts[i] * COLUMNS;
-        const double *moments = all_moments + starts[i] * MOMENTS;
-        uint32_t places = 0, numbered = 0, highest = 0, widest = 0, before = 0, cells = (uint32_t)rows[i] * COLUMNS;
-        uint8_t *gaps = to + HEAD;
-        for (uint32_t k = 0; k < cells; k++) {
-            if (!counts[k])
-                continue;
-            uint32_t gap = k - before;
-            before = k;
-            widest = gap > widest ? gap : widest;
-            highest = counts[k] > highest ? counts[k] : highest;
-            memcpy(gaps + 4 * places++, &gap, 4);
-        }
-        uint8_t wide = widest > 65535, width = highest <= 255 ? 0 : highest <= 65535 ? 1 : 2;
-        uint8_t *values = gaps + (wide ? 4 : 2) * (uint64_t)places;
-        if (!wide)
-            for (uint32_t j = 0; j < places; j++) {
-                uint32_t gap;
-                memcpy(&gap, gaps + 4 * j, 4);
-                uint16_t narrow = (uint16_t)gap;
-                memcpy(gaps + 2 * j, &narrow, 2);
-            }
-        uint8_t *end = values;
-        for (uint32_t k = 0; k < cells; k++) {
-            if (!counts[k])
-                continue;
-            memcpy(end, &counts[k], (size_t)1 << width);
-            end += (size_t)1 << width;
-        }
-        uint8_t *numbers = end;
-        for (uint32_t row = 0; row < (uint32_t)rows[i]; row++)
-            if (moments[row * MOMENTS + 2] <= moments[row * MOMENTS + 3]) {
-                uint16_t number = (uint16_t)row;
-                memcpy(numbers + 2 * numbered++, &number, 2);
-            }
-        end = numbers + 2 * numbered;
-        for (uint32_t j = 0; j < numbered; j++) {
-            uint16_t row;
-            memcpy(&row, numbers + 2 * j, 2);
-            memcpy(end, moments + row * MOMENTS, MOMENTS * sizeof(double));
-            end += MOMENTS * sizeof(double);
-        }
-        uint32_t head[3] = {(uint32_t)rows[i], places, numbered};
+        uint32_t head[3] = {(uint32_t)rows[i], 0, 0};
+        uint8_t *end = put_places(to + HEAD, counts, rows[i], &head[1]);
+        to[HEAD - 1] = width_of(counts, rows[i] * COLUMNS, head[1]);
+        end = put_counts(end, counts, rows[i] * COLUMNS, head[1], to[HEAD - 1]);
+        end = put_moments(end, all_moments + starts[i] * MOMENTS, rows[i], &head[2]);
         memcpy(to, head, sizeof head);
-        to[12] = width | (uint8_t)(wide << 4);
         stops[i] = (to = end) - out;
     }
 }

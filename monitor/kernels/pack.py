@@ -14,8 +14,8 @@ from monitor.kernels.library import library
 from monitor.kernels.tally import COLUMNS, MOMENTS
 
 _HEAD_BYTES = 13
-_ROW_BYTES = COLUMNS * 8 + 2 + MOMENTS * 8
-"""What a row may need: each place and each value in its widest form, a number, moments."""
+_ROW_BYTES = 1 + COLUMNS // 8 + COLUMNS * 6 + 1 + MOMENTS * 8
+"""What a row may need: its marks and columns, every count in its widest form, moments."""
 _ROOM_BYTES = 4 << 20
 """Ticks are packed in groups that need at most this, or one by one."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,33 +13,37 @@ from monitor.errors import StoreError
 from monitor.kernels.pack import compiled, packed
 from monitor.kernels.tally import COLUMNS, MOMENTS
 
+_Number = TypeVar("_Number", bound=np.generic)
 _HEAD = struct.Struct("<IIIB")
-_WIDTHS: tuple[type[np.unsignedinteger], ...] = (np.uint8, np.uint16, np.uint32)
+_WIDTHS: dict[int, type[np.uint8 | np.uint16]] = {1: np.uint8, 2: np.uint16}
+_LARGE_PART = 4
+"""Counts take one byte, unless that is too little for more than one in this many."""
 _EMPTY = np.array([0.0, 0.0, np.inf, -np.inf])
 _ROWS_MAX = 1 << 16
-"""Rows are numbered in 16 bits."""
+"""More rows than any model has series: a head that speaks of more is not one."""
 
 
 def pack(counts: NDArray[np.uint32], moments: NDArray[np.float64]) -> bytes:
     """Bytes of ``counts`` (rows, 40) and ``moments`` (rows, 4).
 
-    The layout is in docs/formats/store.md: rows, places and values of what is not zero, and the moments of the rows
-    that have any.
+    The layout is in docs/formats/store.md: which rows and columns are not zero, their counts, and the moments of the
+    rows that have any.
     """
-    flat = counts.ravel()
-    places = np.flatnonzero(flat)
-    values = flat[places]
-    width = int(np.searchsorted([255, 65535], values.max(initial=0), side="left"))
-    numbered = np.flatnonzero(moments[:, 2] <= moments[:, 3])
-    gaps = np.diff(places, prepend=0)
-    wide = int(gaps.max(initial=0) > 65535)
-    head = _HEAD.pack(len(counts), len(places), len(numbered), width | wide << 4)
+    used = counts > 0
+    rows = np.logical_or.reduce(used, axis=1)
+    values = counts[used]
+    width = 2 if _LARGE_PART * int((values >= np.iinfo(np.uint8).max).sum()) > len(values) else 1
+    kind = _WIDTHS[width]
+    largest = np.iinfo(kind).max
+    numbered = moments[:, 2] <= moments[:, 3]
     return b"".join(
         (
-            head,
-            gaps.astype(np.uint32 if wide else np.uint16).tobytes(),
-            values.astype(_WIDTHS[width]).tobytes(),
-            numbered.astype(np.uint16).tobytes(),
+            _HEAD.pack(len(counts), len(values), int(numbered.sum()), width),
+            _bits(rows),
+            _bits(used[rows]),
+            np.minimum(values, largest).astype(kind).tobytes(),
+            values[values >= largest].tobytes(),
+            _bits(numbered),
             moments[numbered].tobytes(),
         )
     )
@@ -63,26 +68,25 @@ def unpack(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
         The bytes are not whole.
     """
     try:
-        rows, n_places, n_numbered, widths = _HEAD.unpack_from(blob)
-        if rows > _ROWS_MAX:
-            raise StoreError(f"the sums of a tick speak of {rows} rows")
-        at = _HEAD.size
-        gap_type = np.dtype(np.uint32 if widths >> 4 else np.uint16)
-        places = np.cumsum(np.frombuffer(blob, gap_type, n_places, at).astype(np.int64))
-        at += gap_type.itemsize * n_places
-        value_type = np.dtype(_WIDTHS[widths & 15])
-        values = np.frombuffer(blob, value_type, n_places, at)
-        at += value_type.itemsize * n_places
-        numbered = np.frombuffer(blob, np.uint16, n_numbered, at)
-        at += 2 * n_numbered
-        some = np.frombuffer(blob, np.float64, n_numbered * MOMENTS, at)
-        if at + some.nbytes != len(blob):
+        n_rows, n_places, n_numbered, width = _HEAD.unpack_from(blob)
+        if n_rows > _ROWS_MAX:
+            raise StoreError(f"the sums of a tick speak of {n_rows} rows")
+        take = _Reader(blob, _HEAD.size)
+        rows = take.bits(n_rows)
+        used = np.zeros((n_rows, COLUMNS), bool)
+        used[rows] = take.bits(int(rows.sum()) * COLUMNS).reshape(-1, COLUMNS)
+        told = take.array(_WIDTHS[width], n_places)
+        values, wide = told.astype(np.uint32), told == np.iinfo(told.dtype).max
+        values[wide] = take.array(np.uint32, int(wide.sum()))
+        numbered = take.bits(n_rows)
+        some = take.array(np.float64, n_numbered * MOMENTS)
+        if take.at != len(blob):
             raise StoreError("the sums of a tick have bytes to spare")
-        counts = np.zeros((rows, COLUMNS), np.uint32)
-        counts.ravel()[places] = values
-        moments = np.tile(_EMPTY, (rows, 1))
+        counts = np.zeros((n_rows, COLUMNS), np.uint32)
+        counts[used] = values
+        moments = np.tile(_EMPTY, (n_rows, 1))
         moments[numbered] = some.reshape(-1, MOMENTS)
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, LookupError) as error:
         raise StoreError(f"the sums of a tick cannot be read: {error}") from error
     return counts, moments
 
@@ -100,3 +104,25 @@ def merge(
     moments[:n, 2] = np.minimum(moments[:n, 2], b[1][:, 2])
     moments[:n, 3] = np.maximum(moments[:n, 3], b[1][:, 3])
     return counts, moments
+
+
+class _Reader:
+    """Takes arrays from bytes, one behind the other; a ``ValueError`` says that there are not enough."""
+
+    def __init__(self, blob: bytes, at: int) -> None:
+        self._blob = blob
+        self.at = at
+
+    def array(self, kind: type[_Number], n: int) -> NDArray[_Number]:
+        """The next ``n`` numbers."""
+        taken = np.frombuffer(self._blob, kind, n, self.at)
+        self.at += taken.nbytes
+        return taken
+
+    def bits(self, n: int) -> NDArray[np.bool_]:
+        """The next ``n`` bits, which end with a byte."""
+        return np.unpackbits(self.array(np.uint8, -(-n // 8)), count=n, bitorder="little").astype(bool)
+
+
+def _bits(marks: NDArray[np.bool_]) -> bytes:
+    return np.packbits(marks, axis=None, bitorder="little").tobytes()

@@ -57,6 +57,16 @@ def test_what_changed_is_enough(steps: list[tuple[int, int]]) -> None:
         assert np.array_equal(again[name][: len(rows)], rows[name][: len(rows)], equal_nan=name == "b")
 
 
+def test_what_is_as_new_takes_no_room() -> None:
+    """Of arrays that hold nothing but fill values a mark is stored, and no row."""
+    rows = Rows(FIELDS)
+    rows.add(CHUNK)
+    assert dict(rows.take_dirty()) == {0: bytes(3)}
+    rows["c"][7] = 1
+    rows.touch(7)
+    assert len(dict(rows.take_dirty())[0]) == 3 + CHUNK
+
+
 @pytest.mark.parametrize("damage", ["missing", "short", "long"])
 def test_damaged_chunk(damage: str) -> None:
     """A chunk that is missing or of another size is an error that names it."""
