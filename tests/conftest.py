@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from servers.fixtures import kafka, module_kafka, own_kafka, start_alertmanager, start_prometheus, webhook
+from servers.fixtures import kafka, module_kafka, own_kafka, references, start_alertmanager, start_prometheus, webhook
 from servers.need import skipped
 
-__all__ = ["kafka", "module_kafka", "own_kafka", "start_alertmanager", "start_prometheus", "webhook"]
+__all__ = ["kafka", "module_kafka", "own_kafka", "references", "start_alertmanager", "start_prometheus", "webhook"]
 
 SKIPPED = "SKIP_SERVERS=1: tests that need real servers are skipped"
 

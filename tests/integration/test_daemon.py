@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
-import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,28 +17,22 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from jsonschema import Draft202012Validator
 from servers.alertmanager import TO_WEBHOOK, AlertmanagerServer
 from servers.daemon import Daemon, modelwatch
+from servers.lenders import BROKEN, DRIFTED, FAULTY, MODELS, PARTITIONS, SECONDS, began_at, config, traffic
 from servers.need import program
 from servers.process import free_ports
 from servers.prometheus import PrometheusServer
 from servers.webhook import WebhookReceiver
 
-from monitor.catalog import profile
 from monitor.clock import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from servers.kafka import KafkaServer, Record
+    from servers.kafka import KafkaServer
 
 pytestmark = pytest.mark.servers
 
-MODELS = [f"credit/{i:02d} ü" for i in range(20)]
-DRIFTED, BROKEN = MODELS[3], MODELS[7]
-REGIONS = ("north", "south", "west")
-SECONDS = 2.0
-"""Between two events of one model."""
-PARTITIONS = 4
 SCRAPE = """
 global: {{ scrape_interval: 1s, scrape_timeout: 1s }}
 scrape_configs:
@@ -50,101 +42,6 @@ scrape_configs:
     metrics_path: /metrics/models
     static_configs: [{{ targets: ["{target}"] }}]
 """
-
-
-def began_at(minutes: float) -> float:
-    """A full minute such that ``minutes`` from it are about now."""
-    return float(time.time() // 60 * 60 - minutes * 60)
-
-
-def write_references(directory: Path) -> None:
-    """What every model was trained on, so that judging begins with the first event."""
-    directory.mkdir()
-    n, rng = 10_000, np.random.default_rng(5)
-    series = [
-        profile.number_series("income", "feature", rng.normal(40.0, 10.0, n), n),
-        profile.number_series("age", "feature", rng.integers(18, 80, n).astype(float), n),
-        profile.category_series("region", "feature", {"north": 5000, "south": 3000, "west": 2000}, 0, n),
-        profile.category_series("label", "prediction", {"approve": 6000, "reject": 4000}, 0, n),
-        profile.number_series("score", "prediction", rng.beta(3.0, 2.0, n), n),
-    ]
-    for model in MODELS:
-        made = profile.Profile(model, "3", n, "training.csv", series)
-        profile.save(made, directory / f"{quote(model, safe=' ')}.mwref")
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Some minutes of the fleet's events in their order: ``records`` by partition with value and model."""
-
-    records: Sequence[Record]
-    models: Sequence[str]
-
-    def part(self, first: int, last: int) -> Sequence[Record]:
-        return self.records[first:last]
-
-
-def traffic(start: float, minutes: tuple[float, float], *, faulty: bool = False, seed: int = 1) -> Stretch:
-    """Events from the one to the other of ``minutes`` after ``start``, each model's in any partitions.
-
-    While ``faulty`` the incomes of ``DRIFTED`` are higher, within their range, and ``BROKEN`` has lost its region.
-    """
-    rng = np.random.default_rng([seed, int(minutes[0] * 60)])
-    steps = np.arange(minutes[0] * 60.0, minutes[1] * 60.0, SECONDS)
-    records, models = list[Any](), list[str]()
-    for step in steps.tolist():
-        for i, model in enumerate(MODELS):
-            at = start + step + i * SECONDS / len(MODELS)
-            features = {
-                "income": round(float(rng.normal(55.0 if faulty and model == DRIFTED else 40.0, 10.0)), 3),
-                "age": int(rng.integers(18, 80)),
-                "region": REGIONS[int(np.searchsorted([0.5, 0.8], rng.random()))],
-            }
-            if faulty and model == BROKEN:
-                features["region"] = None
-            event = {
-                "model": model,
-                "version": "3",
-                "id": f"{i}-{step}",
-                "time": at,
-                "features": features,
-                "prediction": {
-                    "label": "approve" if rng.random() < 0.6 else "reject",
-                    "score": round(float(rng.beta(3.0, 2.0)), 4),
-                },
-            }
-            records.append((int(rng.integers(PARTITIONS)), json.dumps(event).encode(), at))
-            models.append(model)
-    return Stretch(records, models)
-
-
-def config(
-    kafka: KafkaServer, topic: str, references: Path, more: str = "", letters: str = "", idle: str = "60s"
-) -> str:
-    dead_letters = f'dead_letter_topic = "{letters}"\n' if letters else ""
-    return f"""
-{more}
-[clock]
-lateness = "30s"
-idle = "{idle}"
-[kafka]
-bootstrap_servers = "{kafka.bootstrap}"
-group_id = "watch-{topic}"
-topics = [{{ name = "{topic}" }}]
-{dead_letters}
-[[models]]
-match = "credit/*"
-team = "risk"
-keep_firing = "2m"
-reference = "file:{references}/{{model}}.mwref"
-"""
-
-
-@pytest.fixture(scope="module")
-def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("daemon") / "references"
-    write_references(directory)
-    return directory
 
 
 # --- One story, of which each test below tells a part: 20 models, two faults that begin and end ---------------------
@@ -167,6 +64,7 @@ class Story:
 
 FAULT = (30.0, 45.0)
 END = 110.0
+BROKEN_RECORDS = 3
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +100,6 @@ def story(kafka: KafkaServer, references: Path, tmp_path_factory: pytest.TempPat
         daemon.until(lambda: daemon.n_events() == sum(len(part.records) for part in parts))
         produced = {model: sum(part.models.count(model) for part in parts) for model in MODELS}
         yield Story(daemon, prometheus, alertmanager, topic, letters, start, produced, webhook.bodies, firing_metrics)
-
-
-FAULTY = {DRIFTED, BROKEN}
 
 
 def ended(alert: Mapping[str, Any]) -> bool:
@@ -398,7 +293,9 @@ def test_the_api_tells_what_happened(story: Story) -> None:
 
 def test_a_range_of_the_topic_can_be_replayed(story: Story, kafka: KafkaServer, references: Path) -> None:
     """`replay --topic` of the fault's time finds the same two incidents, and commits nothing."""
-    committed = kafka.committed(f"watch-{story.topic}")
+    group, n_records = f"watch-{story.topic}", sum(story.produced.values()) + BROKEN_RECORDS
+    story.daemon.until(lambda: sum(kafka.committed(group).values()) == n_records)
+    committed = kafka.committed(group)
     since, until = rfc3339(story.start + 20 * 60), rfc3339(story.start + FAULT[1] * 60)
     words = ["--config", story.daemon.config, "--since", since, "--until", until, "--json"]
     done = modelwatch("replay", "--topic", story.topic, *words)
@@ -410,7 +307,7 @@ def test_a_range_of_the_topic_can_be_replayed(story: Story, kafka: KafkaServer, 
     for incident in incidents:
         assert incident["alertname"] == live[incident["model"]]["alertname"]
         assert abs(seconds_of(incident["fired_time"]) - seconds_of(live[incident["model"]]["fired_time"])) <= 120
-    assert kafka.committed(f"watch-{story.topic}") == committed
+    assert kafka.committed(group) == committed
 
 
 def test_a_test_alert_arrives(story: Story) -> None:
@@ -453,124 +350,6 @@ def read_letters(kafka: KafkaServer, topic: str, n: int) -> list[dict[str, Any]]
     return letters
 
 
-# --- Ends and beginnings -------------------------------------------------------------------------------------------
-
-
-def said(daemon: Daemon) -> tuple[dict[str, int], list[Any]]:
-    """Events by model, and of each incident what must not depend on how the daemon's life went."""
-    return {name: row["events"] for name, row in daemon.models().items()}, [
-        [incident[key] for key in ("id", "alertname", "model", "state", "onset_time", "fired_time", "resolved_time")]
-        + [[(cell["detector"], cell["feature"], cell["fired_time"]) for cell in incident["cells"]]]
-        for incident in daemon.incidents()
-    ]
-
-
-def test_a_disturbed_life_ends_like_an_undisturbed_one(kafka: KafkaServer, references: Path, tmp_path: Path) -> None:
-    """Stopped, killed twice in the middle of its work and started again: the same incidents and the same counts."""
-    start, topic = began_at(60.0), kafka.new_topic(PARTITIONS)
-    parts = [
-        traffic(start, (0.0, 15.0)),
-        traffic(start, (15.0, 22.0), faulty=True),
-        traffic(start, (22.0, 30.0), faulty=True),
-        traffic(start, (30.0, 60.0)),
-    ]
-    total = sum(len(part.records) for part in parts)
-    text = config(kafka, topic, references)
-    with Daemon(tmp_path / "disturbed", text, commit="300ms") as daemon:
-        kafka.produce(topic, parts[0].records)
-        daemon.until(lambda: daemon.n_events() > 0)
-        code, seconds = daemon.stop()
-        assert (code, seconds < 10) == (0, True)
-        kafka.produce(topic, parts[1].records)
-        daemon.start()
-        for part in parts[2:]:
-            writer = threading.Thread(target=slowly, args=(kafka, topic, part.records))
-            before = daemon.n_events()
-            writer.start()
-            daemon.until(lambda before=before: daemon.n_events() > before + 2000)
-            daemon.kill()
-            writer.join()
-            daemon.start()
-        daemon.until(lambda: daemon.n_events() == total)
-        disturbed = settled(daemon)
-        assert daemon.metric("modelwatch_late_events_total") == {"": 0}
-    with Daemon(tmp_path / "undisturbed", text) as daemon:
-        daemon.until(lambda: daemon.n_events() == total)
-        undisturbed = settled(daemon)
-    assert disturbed == undisturbed
-    assert {incident[2] for incident in undisturbed[1]} == FAULTY
-
-
-def settled(daemon: Daemon) -> Any:
-    """What is said when two pictures in a row are the same."""
-    last = None
-    while (now := said(daemon)) != last:
-        last = now
-        time.sleep(1.2)
-    return now
-
-
-def slowly(kafka: KafkaServer, topic: str, records: Sequence[Record]) -> None:
-    for first in range(0, len(records), 1000):
-        kafka.produce(topic, records[first : first + 1000])
-        time.sleep(0.1)
-
-
-def test_an_outage_of_kafka_loses_nothing(own_kafka: KafkaServer, references: Path, tmp_path: Path) -> None:
-    """While the broker is away the daemon lives, says so and lets event time stand; then every event counts once."""
-    start, topic = began_at(20.0), own_kafka.new_topic(PARTITIONS)
-    parts = [traffic(start, (0.0, 10.0)), traffic(start, (10.0, 20.0))]
-    with Daemon(tmp_path, config(own_kafka, topic, references, idle="1s")) as daemon:
-        own_kafka.produce(topic, parts[0].records)
-        daemon.until(lambda: daemon.n_events() == len(parts[0].records))
-        own_kafka.stop()
-        daemon.until(lambda: daemon.status()["checks"]["kafka"]["status"] == "degraded")
-        watermark = daemon.status()["watermark"]
-        probe = daemon.get("/readyz?verbose")
-        assert (probe.status, "[!]kafka degraded" in probe.text) == (200, True)
-        assert daemon.get("/livez").status == 200
-        time.sleep(2.5)
-        assert daemon.status()["watermark"] == watermark
-        own_kafka.start()
-        own_kafka.produce(topic, parts[1].records)
-        daemon.until(lambda: daemon.n_events() == sum(len(part.records) for part in parts))
-        daemon.until(lambda: daemon.status()["checks"]["kafka"]["status"] == "ok")
-        assert daemon.get("/readyz?verbose").text.count("[+]kafka ok") == 1
-        assert daemon.metric("modelwatch_late_events_total") == {"": 0}
-
-
-def test_topics_that_are_not_there_are_waited_for(kafka: KafkaServer, references: Path, tmp_path: Path) -> None:
-    """A topic that does not exist is named by the check, and neither it nor a pattern without a match harms others."""
-    topic = kafka.new_topic()
-    kafka.produce(topic, [(0, value, at) for _, value, at in traffic(began_at(5.0), (0.0, 1.0)).records])
-    text = config(kafka, topic, references).replace(
-        f'{{ name = "{topic}" }}', f'{{ name = "{topic}" }}, {{ name = "absent-{topic}" }}, {{ name = "^nothing-.*" }}'
-    )
-    with Daemon(tmp_path, text) as daemon:
-        daemon.until(lambda: daemon.n_events() == 60 / SECONDS * len(MODELS))
-        check = daemon.status()["checks"]["kafka"]
-        assert (check["status"], check["detail"]) == ("degraded", f"no such topic yet: absent-{topic}")
-        assert daemon.get("/readyz").status == 200
-
-
-def test_a_hang_up_does_not_end_it(kafka: KafkaServer, references: Path, tmp_path: Path) -> None:
-    """SIGHUP reads the policies again, a bad file changes nothing and is named; SIGTERM ends it with 0."""
-    with Daemon(tmp_path, config(kafka, kafka.new_topic(), references)) as daemon:
-        daemon.signal(signal.SIGHUP)
-        daemon.until(lambda: "reloaded" in daemon.log.read_text())
-        good = daemon.config.read_text()
-        daemon.config.write_text(good + "[[models]]\nmatch = 1\n")
-        daemon.signal(signal.SIGHUP)
-        daemon.until(lambda: daemon.metric("modelwatch_config_last_reload_successful") == {"": 0.0})
-        assert "models[1].match" in daemon.log.read_text()
-        daemon.config.write_text(good.replace('lateness = "30s"', 'lateness = "40s"'))
-        daemon.signal(signal.SIGHUP)
-        daemon.until(lambda: daemon.metric("modelwatch_config_last_reload_successful") == {"": 1.0})
-        daemon.until(lambda: "restart_needed" in daemon.log.read_text())
-        code, seconds = daemon.stop()
-        assert (code, seconds < 10) == (0, True)
-
-
 # --- What cannot be run --------------------------------------------------------------------------------------------
 
 
@@ -603,14 +382,3 @@ def test_what_cannot_be_run_says_why(story: Story, tmp_path: Path, tables: str, 
     assert (done.returncode, done.stdout) == (code, "")
     assert words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
-
-
-def test_a_broker_that_never_answers_is_waited_for(tmp_path: Path, references: Path) -> None:
-    """Without any broker the daemon lives, is degraded and not ready, and ends within 10 s when asked."""
-    (port,) = free_ports(1)
-    config = f'[kafka]\nbootstrap_servers = "127.0.0.1:{port}"\ndead_letter_topic = "d"\n'
-    with Daemon(tmp_path, config, probe="livez") as daemon:
-        daemon.until(lambda: daemon.status()["checks"].get("kafka", {}).get("status") == "degraded")
-        assert (daemon.get("/livez").status, daemon.get("/readyz").status) == (200, 503)
-        code, seconds = daemon.stop()
-        assert (code, seconds < 10) == (0, True)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from servers.alertmanager import AlertmanagerServer
 from servers.kafka import KafkaServer
+from servers.lenders import write_references
 from servers.prometheus import PrometheusServer
 from servers.webhook import WebhookReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,14 @@ def own_kafka(module_kafka: KafkaServer) -> KafkaServer:
     if not module_kafka.running:
         module_kafka.start()
     return module_kafka
+
+
+@pytest.fixture(scope="module")
+def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the reference of each lender."""
+    directory = tmp_path_factory.mktemp("lenders") / "references"
+    write_references(directory)
+    return directory
 
 
 @pytest.fixture
