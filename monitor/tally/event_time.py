@@ -40,7 +40,7 @@ class EventTime:
 
         ``times`` are event times in the order of arrival, ``source`` indexes ``partitions``.
         """
-        present = {partitions[p]: p for p in np.unique(source).tolist()}
+        present = {partitions[p]: p for p in np.flatnonzero(np.bincount(source)).tolist()}
         self.idle -= present.keys()
         slowest = np.full(len(times), self._slowest(present.keys()))
         for partition, p in present.items():
