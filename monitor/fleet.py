@@ -20,6 +20,7 @@ from monitor.catalog.profile import Profile
 from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, STRANGER, Series
 from monitor.detectors import DETECTORS
 from monitor.events.columns import EventBatch, Part, Space
+from monitor.groups.comparing import Compared
 from monitor.groups.watch import GroupRules, Groups
 from monitor.incidents.attention import Attention
 from monitor.incidents.book import Book
@@ -34,6 +35,7 @@ from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import EVENTS, PRESENT, ModelTotals, count_events, tally
 from monitor.lives import Lives
 from monitor.outcomes.alarm import told
+from monitor.outcomes.by_group import ByGroup, GroupMoment
 from monitor.outcomes.outcomes import Moment, Outcomes
 from monitor.tally.blocks import (
     EVENTS_IN,
@@ -122,6 +124,7 @@ class Fleet:
         self.judge = Judge(self.models, self.series, budget)
         self.groups = Groups(self.models, self.series, budget, group_rules or GroupRules())
         self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
+        self.by_group = ByGroup(self.models, self.groups, self.outcomes)
         self.traffic = Traffic(self.models, budget, self.judge.n_cells)
         candidates = Candidates(self.models, self.series)
         self.book = Book(incidents_max, Attention(), budget.per_week, candidates.share, candidates.n_models)
@@ -311,7 +314,9 @@ class Fleet:
         self._advance(blocks.model, events, end, closed)
 
     def _compare_groups(self, end: float, closed: Closed) -> None:
-        compared = self.groups.close(end, self._planned)
+        self._take_compared(end, self.groups.close(end, self._planned), closed)
+
+    def _take_compared(self, end: float, compared: Compared, closed: Closed) -> None:
         closed.n_cells += compared.n_cells
         firings = [tell_group(alarm, self.groups, self.models) for alarm in compared.alarms]
         closed.incidents += self.book.fire(sorted(firings, key=lambda firing: (firing.model, firing.report.rank)))
@@ -417,13 +422,15 @@ class Fleet:
         passed: Iterable[Watched] = ()
         if np.isfinite(until):
             passed = self.traffic.pass_time(until, through=through, silence_too=silence)
-        moments: list[Moment | Watched] = [*judged.moments, *passed]
+        moments: list[Moment | GroupMoment | Watched] = [*judged.moments, *self.by_group.judge(self._planned), *passed]
         for due in sorted(moments, key=lambda moment: moment.due):
             before = len(closed.incidents)
             if isinstance(due, Watched):
                 closed.incidents += self.book.fire(tell_traffic(alarm, self.models) for alarm in due.alarms)
                 closed.incidents += self.book.clear(due.cleared, due.due)
                 closed.incidents += self.book.settle(due.due)
+            elif isinstance(due, GroupMoment):
+                self._take_compared(due.due, due.compared, closed)
             else:
                 closed.incidents += self.book.fire(told(a, self.models.items[a.model]) for a in due.alarms)
                 closed.incidents += self.book.clear(due.cleared, due.due)

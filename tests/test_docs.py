@@ -43,7 +43,7 @@ README, ARCHITECTURE, STORE = TEXTS["README.md"], TEXTS["docs/architecture.md"],
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "detectors").glob("*.md")}
 DETECTOR = {detector.name: detector for detector in DETECTORS}
-GROUP_QUESTIONS = {question.detector: question for question in QUESTIONS.values()}
+GROUP_QUESTIONS = {question.detector: question for question in QUESTIONS.values() if question.directions}
 OF_CASES = {"performance": "ModelPerformanceDegraded", "calibration": "ModelCalibrationShift"}
 """Questions that are asked of matured cases, and the alert of each."""
 OF_MODELS = {"silence": "ModelSilent", "volume": "ModelVolumeAnomaly"}

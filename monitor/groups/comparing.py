@@ -316,7 +316,7 @@ class Comparer:
             direction=direction,
             n=(float(since.na[0]), float(since.nb[0])),
             rates=(ra, rb),
-            effect=float(effect(kind, within)[0]),
+            effect=told(int(kind[0]), float(effect(kind, within)[0]), direction),
             tolerance=tolerated(int(kind[0]), float(tolerance[0]), direction),
             people_affected=_affected(int(kind[0]), float(tolerance[0]), direction, within[0], since),
             evidence_log10=evidence / _LN10,
@@ -354,7 +354,16 @@ def outside(kind: NDArray[np.uint8], tolerance: Array, within: Array) -> Array:
 
 def tolerated(kind: int, tolerance: float, direction: int) -> float:
     """The edge of what is tolerated, in the unit of the effect."""
-    return tolerance if QUESTIONS[Kind(kind)].gap or direction == LESS else 1.0 / tolerance
+    question = QUESTIONS[Kind(kind)]
+    if question.gap:
+        return tolerance * question.unit
+    return tolerance if direction == LESS else 1.0 / tolerance
+
+
+def told(kind: int, moved: float, direction: int) -> float:
+    """What :func:`effect` gives as people are told: a ratio as it is, a gap positive where it is harm, in its unit."""
+    question = QUESTIONS[Kind(kind)]
+    return question.told(moved, direction) if question.gap else moved
 
 
 def _affected(kind: int, tolerance: float, direction: int, within: Array, since: Sides) -> int:
@@ -362,8 +371,8 @@ def _affected(kind: int, tolerance: float, direction: int, within: Array, since:
     got, due, weight = (float(x) for x in within)
     edge = tolerated(kind, tolerance, direction)
     if QUESTIONS[Kind(kind)].gap:
-        short = (due - got) / max(weight, 1e-9)
-        return round(max((short if direction == LESS else -short) - edge, 0.0) * float(since.nb[0]))
+        short = told(kind, (due - got) / max(weight, 1e-9), direction)
+        return round(max(short - edge, 0.0) * float(since.nb[0]))
     nb, sb = float(since.nb[0]), float(since.sb[0])
     expected = edge * (sb * due / got if got > 0.0 else nb * float(since.sa[0]) / max(float(since.na[0]), 1.0))
     return round(max(expected - sb if direction == LESS else sb - expected, 0.0))

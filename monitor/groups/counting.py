@@ -73,13 +73,15 @@ class Counter:
         self._count_numbers(batch, model, ends, of, entries)
         self._count_tags(batch, model, ends, of, grouped)
 
-    def add(self, kind: Kind, cases: Cases, ends: NDArray[np.float64], of: Memberships) -> None:
-        """Count ``cases`` of a kind with one output among all groups of their events."""
+    def add(
+        self, kind: Kind, cases: Cases, ends: NDArray[np.float64], of: Memberships, sums: OpenTicks | None = None
+    ) -> None:
+        """Count ``cases`` of a kind with one output among all groups of their events, in open ticks or in ``sums``."""
         pair, event = _pairs(of, cases.event)
         tally = self._bases(of.member[pair], kind)
         known = tally >= 0
         s = cases.s[event][known]
-        self._sums.add(ends[of.event[pair]][known], tally[known], np.ones(len(s)), s)
+        (self._sums if sums is None else sums).add(ends[of.event[pair]][known], tally[known], np.ones(len(s)), s)
 
     def choose_medians(self) -> None:
         """Fix the middle of scores that are known well enough by now; asked when ticks close."""

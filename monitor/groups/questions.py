@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from monitor.catalog.policies import Policy, ToleranceFamily
@@ -29,6 +29,20 @@ class Kind(IntEnum):
     """A score above the reference's median."""
     VALUE = 5
     """A bare number above the reference's median."""
+    OPPORTUNITY = 6
+    """The favourable decision, of matured cases whose outcome merits it."""
+    FALSE_FAVOURABLE = 7
+    """The favourable decision, of matured cases whose outcome does not merit it."""
+    LOSS = 8
+    """A wrong answer, a large error, or the squared error of a score, of matured cases."""
+    CALIBRATION = 9
+    """What came of it less what the score said, of favourable decisions where only those have outcomes."""
+    FAVOURED = 10
+    """An outcome that merits it, of favourable decisions where only those have outcomes; shown, not judged."""
+    COVERAGE = 11
+    """An outcome within the horizon, of matured cases."""
+    DELAY = 12
+    """An outcome that came later than is usual with the model, of matured cases with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +53,8 @@ class Question:
     ``gap`` tells whether rates are compared by their difference, else by their ratio. ``tolerance`` is the family in
     ``[models.tolerance]``, ``excess`` that it says by what part more often than the rest. ``steps`` are the
     alternatives: for a ratio, parts of the tolerated one; for a gap, gaps. ``fixed`` kinds have one output, which is
-    known before any event.
+    known before any event. ``words`` say what is counted. ``unit`` and ``origin``: a mean of ``r`` stands for
+    ``origin + unit * r``, of which gaps and their tolerance are told. Without ``directions`` rates are shown alone.
     """
 
     detector: str
@@ -51,12 +66,21 @@ class Question:
     gap: bool = False
     excess: bool = False
     fixed: bool = False
+    words: str = ""
+    unit: float = 1.0
+    origin: float = 0.0
+
+    def told(self, gap: float, direction: int) -> float:
+        """A gap (group below the rest) as an alarm tells it: positive where it is harm, in the unit of the effect."""
+        return (gap if direction == LESS else -gap) * self.unit + 0.0
 
 
 _IMPACT = (0.8125, 0.5625, 0.3125)
 """Of the tolerated ratio: 0.65, 0.45 and 0.25 where that is four fifths."""
 _OFTENER = (0.625, 0.3125, 0.15625)
 """Two, four and eight times as often where 1.25 times is tolerated."""
+
+_GAPS = (0.1, 0.2, 0.35)
 
 _ASSOCIATION = Question(
     "association", "ModelUnwarrantedAssociation", "rate_ratio", "association", (LESS, MORE), _OFTENER, excess=True
@@ -71,6 +95,13 @@ _EXCEEDANCE = Question(
     fixed=True,
     excess=True,
 )
+
+
+def _gap(detector: str, tolerance: ToleranceFamily, direction: int, words: str) -> Question:
+    """A question of matured cases: the difference of two rates."""
+    alertname = "ModelLabelGap" if tolerance == "label_gap" else "ModelUnequalErrors"
+    effect = f"{detector}_gap"
+    return Question(detector, alertname, effect, tolerance, (direction,), _GAPS, gap=True, fixed=True, words=words)
 
 
 QUESTIONS: dict[Kind, Question] = {
@@ -91,6 +122,19 @@ QUESTIONS: dict[Kind, Question] = {
     ),
     Kind.SCORE: _EXCEEDANCE,
     Kind.VALUE: _EXCEEDANCE,
+    Kind.OPPORTUNITY: _gap("opportunity", "error_gap", LESS, "favourable decision among those who merit it"),
+    Kind.FALSE_FAVOURABLE: _gap(
+        "false_favourable", "error_gap", LESS, "favourable decision among those who do not merit it"
+    ),
+    Kind.LOSS: _gap("loss", "error_gap", MORE, "errors"),
+    Kind.CALIBRATION: replace(
+        _gap("group_calibration", "error_gap", MORE, "outcomes better than their scores say"), unit=2.0, origin=-1.0
+    ),
+    Kind.FAVOURED: replace(
+        _gap("outcome_rate", "error_gap", MORE, "outcomes that merit the favourable decision"), directions=()
+    ),
+    Kind.COVERAGE: _gap("label_coverage", "label_gap", LESS, "outcomes within the horizon"),
+    Kind.DELAY: _gap("label_delay", "label_gap", MORE, "outcomes later than is usual"),
 }
 """The table. A kind's number is what is stored."""
 
@@ -99,4 +143,4 @@ def edge(kind: Kind, policy: Policy) -> float:
     """What ``policy`` tolerates: the largest gap, or the least ratio of the worse-off side's rate to the other's."""
     question = QUESTIONS[kind]
     tolerance = policy.tolerance_of(question.tolerance)
-    return 1.0 / (1.0 + tolerance) if question.excess else tolerance
+    return 1.0 / (1.0 + tolerance) if question.excess else tolerance / question.unit

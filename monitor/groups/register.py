@@ -13,7 +13,7 @@ from monitor.groups.questions import QUESTIONS, Kind, edge
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix, mix_one
 
-_OTHER = "\x00other"
+OTHER = "\x00other"
 """Stands for all groups beyond the most that are told apart: part of the rest, never compared itself."""
 _ALWAYS = -np.inf
 
@@ -156,7 +156,7 @@ class Register:
         other = len(known) >= self.limits.groups
         if other:
             self.turned_away += 1
-            value, text_hash = _OTHER, hash64(_OTHER.encode())
+            value, text_hash = OTHER, hash64(OTHER.encode())
         key = mix_one(int(self.attributes["key"][attribute]), text_hash)
         row = self.index["groups"].find_one(key)
         if row < 0:
@@ -209,6 +209,10 @@ class Register:
             if self.members["base"][member, kind] >= 0:
                 self._tally(member, row, kind)
         return row
+
+    def find_output(self, model: int, kind: Kind, name: str) -> int:
+        """The row of an output; -1 where it never came up."""
+        return self.index["outputs"].find_one(output_key(self._model_key(model), kind, hash64(name.encode())))
 
     def base(self, member: int, kind: Kind) -> int:
         """The tally of all cases of ``kind`` among the people of ``member``; -1 where a limit is reached."""
@@ -306,7 +310,7 @@ class Register:
         own.n_tallies += 1
         group = int(self.members["group"][member])
         block = self._block(model, int(self.groups["attribute"][group]), int(self.members["stratum"][member]), kind)
-        judged = output >= 0 and not self.groups["other"][group]
+        judged = output >= 0 and not self.groups["other"][group] and bool(QUESTIONS[kind].directions)
         row = self._add("tallies", key, member=member, output=output, block=block)
         base = int(self.members["base"][member, kind])
         self.tallies["base"][row] = row if base < 0 else base

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.groups.comparing import effect, tolerated
-from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind
+from monitor.groups.comparing import effect, told, tolerated
+from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind, Question
 from monitor.groups.ranking import log_odds_z
 from monitor.groups.watch import Groups
 from monitor.kernels.judge import FIRING
@@ -25,6 +26,8 @@ _BLIND_AFTER_SECONDS = 30 * 86400.0
 _STEP = 0
 """The blind spots speak of the nearest alternative that is bet on."""
 _LN10 = math.log(10.0)
+_PARTS = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE)
+"""The parts into which outcomes divide the decisions on a group."""
 
 Array = NDArray[np.float64]
 
@@ -57,7 +60,9 @@ def associations(groups: Groups, model: int) -> list[dict[str, Any]]:
         for output in groups.register.of(model).outputs:
             entries += _of_output(groups, attribute, output)
         entries.sort(key=lambda entry: (entry[0], entry[1]["output"] or "", entry[1]["group"]))
-        shown += [entry for _, entry in entries[:OUTPUTS_SHOWN]]
+        places = [i for i, (_, entry) in enumerate(entries) if entry["output"] is not None]
+        left_out = set(places[OUTPUTS_SHOWN:])
+        shown += [entry for i, (_, entry) in enumerate(entries) if i not in left_out]
     return shown
 
 
@@ -124,48 +129,76 @@ def _attributes(groups: Groups, model: int) -> list[_Attribute]:
 def _counts(groups: Groups, attribute: _Attribute, output: int) -> tuple[Array, Array, list[bool]]:
     """Cases of each group and those with the output since the first event, and which groups may be shown."""
     register = groups.register
-    totals = np.array([register.totals(group, output) for group in attribute.groups]).reshape(-1, 2)
-    visible = groups.privacy.shown(totals[:, 0].tolist())
+    totals = _totals(groups, attribute, output)
+    sizes = totals[:, 0]
+    kind, model = Kind(int(register.outputs["kind"][output])), int(register.outputs["model"][output])
+    if kind in _PARTS:
+        # What all of a group got is known, and what one part did: the other part could be computed from them.
+        for part in _PARTS:
+            found = register.find_output(model, part, "")
+            other_part = _totals(groups, attribute, found)[:, 0] if found >= 0 else np.zeros(len(sizes))
+            sizes = np.minimum(sizes, other_part)
+    visible = groups.privacy.shown(sizes.tolist())
     other = register.groups["other"][attribute.groups]
     return totals[:, 0], totals[:, 1], [seen and not hidden for seen, hidden in zip(visible, other, strict=True)]
+
+
+def _totals(groups: Groups, attribute: _Attribute, output: int) -> Array:
+    """``n`` and ``s`` of each group, ``(groups, 2)``."""
+    return np.array([groups.register.totals(group, output) for group in attribute.groups]).reshape(-1, 2)
 
 
 def _of_output(groups: Groups, attribute: _Attribute, output: int) -> list[tuple[tuple[bool, float], dict[str, Any]]]:
     """The comparisons of one output, each with what it is ranked by."""
     n, s, visible = _counts(groups, attribute, output)
     kind = Kind(int(groups.register.outputs["kind"][output]))
-    rates = _rates(attribute, n, s, visible)
+    question = QUESTIONS[kind]
+    name = {"detector": question.detector, "attribute": attribute.name}
+    rates = _rates(attribute, (n, s), visible, question)
+    if not question.directions:
+        bare = {**name, "group": None, "output": None, "rates": rates, **_UNJUDGED, "state": "not judged"}
+        return [((True, 0.0), bare)] if rates else []
     entries = []
     for i in np.flatnonzero(visible).tolist():
         cell = groups.register.cell(attribute.groups[i], output)
         rest = float(n.sum() - n[i])
         if cell < 0 or rest < groups.privacy.smallest_group:
             continue
-        strength = float(log_odds_z(s[i], n[i], s.sum() - s[i], rest))
         firing = bool(groups.comparer.state["firing"][cell] == FIRING)
-        # Of an output the group is told that gets it more; of a decision all are.
-        if kind != Kind.DECISION and strength <= 0.0 and not firing:
-            continue
-        entry = {
-            "detector": QUESTIONS[kind].detector,
-            "attribute": attribute.name,
-            "group": attribute.names[i],
-            "output": output_name(kind, groups.register.output_names[output]),
-            "rates": rates,
-            **_judged(groups, cell, attribute.groups[i]),
-        }
-        entries.append(((not firing, strength if kind == Kind.DECISION else -strength), entry))
+        judged = _judged(groups, cell, attribute.groups[i])
+        place = _beyond(judged["effect"]) if question.gap else 0.0
+        if not question.gap:
+            place = strength = float(log_odds_z(s[i], n[i], s.sum() - s[i], rest))
+            # Of an output the group is told that gets it more; of a decision all are.
+            if kind != Kind.DECISION and strength <= 0.0 and not firing:
+                continue
+        said = output_name(kind, groups.register.output_names[output])
+        entry = {**name, "group": attribute.names[i], "output": said, "rates": rates, **judged}
+        entries.append(((not firing, place if kind == Kind.DECISION else -place), entry))
     return entries
 
 
-def _rates(attribute: _Attribute, n: Array, s: Array, visible: list[bool]) -> list[dict[str, Any]]:
-    low, high = anytime(s, n)
+_UNJUDGED = dict.fromkeys(("effect", "present", "interval", "snapshot_gap", "evidence_log10"))
+
+
+def _beyond(effect: Mapping[str, Any]) -> float:
+    """A gap over its tolerance: so those of one attribute are ranked, whatever they are of."""
+    return float(effect["value"] or 0.0) / max(float(effect["tolerance"]), 1e-9)
+
+
+def _rates(
+    attribute: _Attribute, counts: tuple[Array, Array], visible: list[bool], question: Question
+) -> list[dict[str, Any]]:
+    """Means of groups, in the unit of the question, with intervals; ``favourable`` is the sum."""
+    n, s = counts
+    low, high = (question.origin + question.unit * end for end in anytime(s, n))
+    total = question.origin * n + question.unit * s
     return [
         {
             "group": attribute.names[i],
             "n": int(n[i]),
-            "favourable": round(float(s[i]), 6),
-            "rate": float(s[i] / max(n[i], 1.0)),
+            "favourable": round(float(total[i]), 6),
+            "rate": float(total[i] / max(n[i], 1.0)),
             "low": float(low[i]),
             "high": float(high[i]),
         }
@@ -177,18 +210,22 @@ def _judged(groups: Groups, cell: int, group: int) -> dict[str, Any]:
     """Effect, interval, evidence and state of one cell."""
     state, at = groups.comparer.state, np.array([cell])
     kind = groups.comparer.kind(at)
+    asked, question = int(kind[0]), QUESTIONS[Kind(int(kind[0]))]
     sides = _sides(groups, cell, group)
     na, sa, nb, sb = sides
     size = np.maximum(na + nb, 1.0)
     within = np.array([[(sb * na / size).sum(), (sa * nb / size).sum(), (na * nb / size).sum()]])
     value = float(effect(kind, within)[0])
-    direction = MORE if value > 1.0 and MORE in QUESTIONS[Kind(int(kind[0]))].directions else LESS
-    edge = tolerated(int(kind[0]), float(groups.comparer.tolerance(at)[0]), direction)
+    direction = MORE if value > 1.0 and MORE in question.directions else LESS
+    if question.gap:
+        (direction,) = question.directions
+    edge = tolerated(asked, float(groups.comparer.tolerance(at)[0]), direction)
+    snapshot = wald_difference(sb.sum(), nb.sum(), sa.sum(), na.sum())
     return {
-        "effect": {"name": QUESTIONS[Kind(int(kind[0]))].effect, "value": _finite(value), "tolerance": edge},
-        "present": _finite(_present(groups, cell)),
-        "interval": _interval(sides),
-        "snapshot_gap": [float(end) for end in wald_difference(sb.sum(), nb.sum(), sa.sum(), na.sum())],
+        "effect": {"name": question.effect, "value": _finite(told(asked, value, direction)), "tolerance": edge},
+        "present": _finite(told(asked, _present(groups, cell), direction)),
+        "interval": _gap_interval(sides, question, direction) if question.gap else _interval(sides),
+        "snapshot_gap": [question.unit * float(end) for end in snapshot],
         "evidence_log10": _finite(float(state["evidence"][cell]) / _LN10),
         "state": "firing" if state["firing"][cell] == FIRING else "watching",
     }
@@ -229,6 +266,28 @@ def _interval(sides: tuple[Array, Array, Array, Array]) -> list[float | None]:
     variance = float(((na * nb * (sa + sb) - sa * sb * size) / size**2).sum()) / (got * due)
     reach = math.sqrt(max(variance, 0.0)) * float(anytime_widening(size.sum()))
     return [got / due * math.exp(-reach), got / due * math.exp(reach)]
+
+
+def _gap_interval(sides: tuple[Array, Array, Array, Array], question: Question, direction: int) -> list[float | None]:
+    """Of the difference of rates, as :func:`_interval`: exact for one stratum, asymptotic for several."""
+    na, sa, nb, sb = sides
+    if len(na) == 1:
+        (low_a, high_a), (low_b, high_b) = (anytime(s[0], n[0], 0.025) for s, n in ((sa, na), (sb, nb)))
+        ends = float(low_a - high_b), float(high_a - low_b)
+    else:
+        some = (na > 0.0) & (nb > 0.0)
+        na, sa, nb, sb = (x[some] for x in (na, sa, nb, sb))
+        weight = na * nb / np.maximum(na + nb, 1.0)
+        if not weight.sum() > 0.0:
+            return [None, None]
+        a, b = sa / na, sb / nb
+        # Greenland and Robins (1985), the rates of each stratum on their own.
+        variance = float((weight**2 * (a * (1.0 - a) / na + b * (1.0 - b) / nb)).sum()) / float(weight.sum()) ** 2
+        middle = float((weight * (a - b)).sum() / weight.sum())
+        reach = math.sqrt(variance) * float(anytime_widening((na + nb).sum()))
+        ends = middle - reach, middle + reach
+    low, high = sorted(question.told(end, direction) for end in ends)
+    return [low, high]
 
 
 def _slow(

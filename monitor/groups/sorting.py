@@ -93,6 +93,17 @@ class Sorter:
         self._meet_series()
         return bool(self._of_series.any() or (batch.space == Space.SENSITIVE).any())
 
+    def roles_of(self, hashes: NDArray[np.uint64], space: Space, names: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The role of each of ``names`` in a space of its model's events (``hashes``), shape ``(k,)``; 0 for none."""
+        keys = series_key(hashes, np.full(len(names), space, np.uint8), names)
+        return np.maximum(self._index.find(keys).astype(np.int64), 0)
+
+    def band_of(self, role: NDArray[np.int64], number: NDArray[np.float64]) -> tuple[Array, Array]:
+        """The hash of the band in which each number lies, and whether bands are known, shapes ``(k,)``."""
+        edges = self.roles["edges"][role]
+        band = (number[:, None] > edges).sum(axis=1)
+        return _BAND_HASHES[np.minimum(band, BANDS - 1)], np.isfinite(number) & ~np.isnan(edges[:, 0])
+
     def restored(self) -> None:
         """Put in order what follows from the table of roles, after it was loaded."""
         keys = self.roles["key"][: len(self.roles)].tolist()

@@ -16,6 +16,7 @@ from monitor.events.columns import EventBatch
 from monitor.groups.comparing import Compared, Comparer
 from monitor.groups.counting import Counter
 from monitor.groups.privacy import Privacy
+from monitor.groups.recalling import Recaller
 from monitor.groups.register import Limits, Register
 from monitor.groups.sorting import Sorter
 from monitor.groups.sums import OpenTicks, TallySums
@@ -37,6 +38,7 @@ class Groups:
         self.register = Register(models, rules.limits)
         self.sorter = Sorter(models, series, self.register)
         self.sums = OpenTicks()
+        self.recaller = Recaller(models, self.register, self.sorter)
         self.counter = Counter(models, series, self.register, self.sums)
         self.comparer = Comparer(models, self.register, budget, rules.privacy.smallest_group)
 
@@ -68,15 +70,20 @@ class Groups:
         """
         compared = Compared([], [], 0)
         if self.sums.is_open(end):
-            sums = self.sums.take(end)
-            models, inverse = np.unique(
-                self.register.blocks["model"][self.register.tallies["block"][sums.row]], return_inverse=True
-            )
-            kept = ~planned(models.astype(np.int64), end)[inverse]
-            compared = self.comparer.judge(end, TallySums(sums.row[kept], sums.n[kept], sums.s[kept]))
+            compared = self.compare(end, self.sums.take(end), planned)
         self.sorter.choose_bands()
         self.counter.choose_medians()
         return compared
+
+    def compare(
+        self, end: float, sums: TallySums, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]
+    ) -> Compared:
+        """Judge ``sums`` of the tick that ended at ``end``, those of models that do as planned in it apart."""
+        models, inverse = np.unique(
+            self.register.blocks["model"][self.register.tallies["block"][sums.row]], return_inverse=True
+        )
+        kept = ~planned(models.astype(np.int64), end)[inverse]
+        return self.comparer.judge(end, TallySums(sums.row[kept], sums.n[kept], sums.s[kept]))
 
     def tables(self) -> dict[str, Rows]:
         """Everything that is stored in tables, by name."""

@@ -27,6 +27,7 @@ def tell_group(alarm: GroupAlarm, groups: Groups, models: Models) -> Firing:
     attribute = register.attribute_names[attribute_row]
     model = models.items[int(register.outputs["model"][output])]
     shown = group_name(groups, group)
+    told_as = "label_gap" if question.tolerance == "label_gap" else "fairness"
     name = output_name(kind, register.output_names[output])
     report = CellReport(
         detector=question.detector,
@@ -44,9 +45,9 @@ def tell_group(alarm: GroupAlarm, groups: Groups, models: Models) -> Firing:
         key=(cell, question.detector),
         model=model.name,
         version=model.version,
-        kind="fairness",
+        kind=told_as,
         alertname=question.alertname,
-        team=model.policy.team_of("fairness"),
+        team=model.policy.team_of(told_as),
         mode="shadow" if model.policy.mode == "shadow" else "",
         report=report,
         words=_words(alarm, kind, f"{attribute} {shown}", name, model.policy.explain_by),
@@ -65,7 +66,9 @@ def _question(groups: Groups, cell: int) -> tuple[Kind, Question]:
 
 
 def _strength(alarm: GroupAlarm, groups: Groups, kind: Kind) -> float:
-    """Outputs by their log-odds with a prior, in standard errors; decisions by how far below the tolerated ratio."""
+    """Outputs by their log-odds with a prior, in standard errors; others by how far beyond what is tolerated."""
+    if QUESTIONS[kind].gap:
+        return alarm.effect / max(alarm.tolerance, 1e-9)
     if kind == Kind.DECISION:
         return alarm.tolerance / max(alarm.effect, 1e-9)
     signed = strength(groups.register, alarm.cell)
@@ -73,8 +76,13 @@ def _strength(alarm: GroupAlarm, groups: Groups, kind: Kind) -> float:
 
 
 def _words(alarm: GroupAlarm, kind: Kind, who: str, output: str | None, explain_by: tuple[str, ...]) -> str:
-    rest, group = (_percent(rate) for rate in alarm.rates)
+    question = QUESTIONS[kind]
+    rest, group = (_percent(question.origin + question.unit * rate) for rate in alarm.rates)
     within = f", within {' and '.join(explain_by)}" if explain_by else ""
+    if question.gap:
+        worse = "fewer" if alarm.direction == LESS else "more"
+        much = f"{100 * alarm.effect:.3g} points {worse} than the rest, {100 * alarm.tolerance:.3g} are tolerated"
+        return f"{who}: {question.words}: {group} of its matured cases, {rest} of the rest ({much}{within})"
     what = {Kind.DECISION: "favourable decision", Kind.WATCHED: f"a tag of the watch list {output}"}.get(
         kind, f"{output}"
     )

@@ -21,6 +21,7 @@ _FIELDS = {
     "above": Field(bool),
     "says_favourable": Field(bool),
     "says_merits": Field(bool),
+    "own_words": Field(bool),
     "says_positive": Field(bool),
     "says_scored": Field(bool),
     "missing": Field(np.uint64),
@@ -87,6 +88,7 @@ class Asked:
         scored = policy.favourable_outcomes or positive
         rows["says_favourable"][row] = bool(policy.favourable)
         rows["says_merits"][row] = bool(policy.favourable_outcomes)
+        rows["own_words"][row] = bool(policy.favourable) and set(policy.favourable_outcomes) != set(policy.favourable)
         rows["says_positive"][row] = bool(positive)
         rows["says_scored"][row] = bool(scored)
         meanings = (

@@ -15,13 +15,10 @@ from monitor.outcomes.joining import FATES
 from monitor.outcomes.measures import MEASURES
 from monitor.outcomes.outcomes import Outcomes
 from monitor.outcomes.performance import Performance, cell_name, firing
+from monitor.outcomes.selective import declared, detected
 from monitor.outcomes.totals import SCORE_BINS, Totals
 from monitor.stats.bounds import wilson
 
-SELECTIVE_MIN = 100
-"""Cases of each decision from which it can be seen that only favourable ones have outcomes."""
-SELECTIVE_SHARE = 0.01
-"""Share of unfavourable decisions with an outcome below which outcomes are taken to be selective."""
 _Z = 1.959964
 _LN10 = math.log(10.0)
 _NOT_IDENTIFIED = "not identified: only favourable decisions have outcomes"
@@ -61,11 +58,10 @@ def performance_document(outcomes: Outcomes, models: Models, row: int) -> dict[s
 def selective_labels(outcomes: Outcomes, row: int) -> dict[str, Any]:
     """Whether only those who got the favourable decision have outcomes: declared, or seen in the matured cases."""
     (unfavourable, known), (favourable, good) = outcomes.totals.rows["observed"][row].tolist()
-    enough = min(unfavourable, favourable) >= SELECTIVE_MIN
-    seen = enough and known <= SELECTIVE_SHARE * unfavourable and good > 10 * SELECTIVE_SHARE * favourable
+    at = np.array([row], np.int32)
     return {
-        "declared": bool(outcomes.asked.rows["favourable_only"][row]),
-        "detected": bool(seen),
+        "declared": bool(declared(outcomes.asked, at)[0]),
+        "detected": bool(detected(outcomes.totals, at)[0]),
         "unfavourable": _rate(known, unfavourable),
         "favourable": _rate(good, favourable),
     }

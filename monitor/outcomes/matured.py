@@ -87,7 +87,7 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
         entity=cases["entity"],
         money=cases["money"],
         labelled=known,
-        wrong=_wrong(cases["predicted"], outcome, favourable, merits),
+        wrong=_wrong(cases["predicted"], outcome, favourable, merits, rows["own_words"][model]),
         score=score,
         y=y,
         error=np.abs(value - number),
@@ -172,10 +172,20 @@ def _positive(bits: NDArray[np.int32], there: NDArray[np.bool_], says: NDArray[n
     return np.where(says & there, (bits & POSITIVE) > 0, -1).astype(np.int8)
 
 
-def _wrong(predicted: NDArray[np.uint64], outcome: NDArray[np.uint64], favourable: Answer, merits: Answer) -> Floats:
-    """Of classes, whether they differ; of a decision by threshold, whether it was not merited or withheld."""
-    classes = (predicted > 0) & (outcome > 0)
-    decisions = (predicted == 0) & (favourable >= 0) & (merits >= 0)
+def _wrong(
+    predicted: NDArray[np.uint64],
+    outcome: NDArray[np.uint64],
+    favourable: Answer,
+    merits: Answer,
+    own_words: NDArray[np.bool_],
+) -> Floats:
+    """Of classes, whether they differ; of a decision, whether it was not merited or withheld.
+
+    A decision is what a threshold makes, and a class where outcomes are called otherwise (``own_words``).
+    """
+    judgeable = (favourable >= 0) & (merits >= 0)
+    classes = (predicted > 0) & (outcome > 0) & ~own_words
+    decisions = judgeable & ((predicted == 0) | own_words)
     wrong = np.where(classes, predicted != outcome, favourable != merits)
     return np.where(classes | decisions, wrong.astype(np.float64), np.nan)
 

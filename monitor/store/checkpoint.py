@@ -324,6 +324,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         **{f"cells.{name}": state for name, state in fleet.judge.states.items()},
         **{f"groups.{name}": table for name, table in fleet.groups.tables().items()},
         **fleet.outcomes.tables(),
+        "outcomes.by_group": fleet.by_group.rows,
     }
 
 

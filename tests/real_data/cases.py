@@ -71,6 +71,20 @@ def ma_employment() -> Iterator[Event]:
         yield when + timedelta(days=1), case | {"outcome": "employed" if row["employed"] else "not"}
 
 
+def compas() -> Iterator[Event]:
+    """Scores of defendants in Broward County, and who was arrested again within two years."""
+    people = _table("compas/two_years.csv.gz")
+    for i, who in enumerate(sorted(people, key=lambda who: who["compas_screening_date"])):
+        day = datetime.fromisoformat(who["compas_screening_date"][:10]).replace(tzinfo=UTC)
+        when, case = day + timedelta(seconds=i * 37 % 80_000), {"model": "compas", "id": f"c{who['id']}"}
+        decile = int(who["decile_score"])
+        answer = {"label": "high" if decile >= 5 else "low", "score": 1 - decile / 10}
+        features = {"age": int(who["age"]), "priors_count": int(who["priors_count"])}
+        group = {"race": who["race"], "sex": who["sex"]}
+        yield when, case | {"features": features, "prediction": answer, "sensitive": group}
+        yield when + timedelta(days=730), case | {"outcome": "reoffended" if who["two_year_recid"] == "1" else "none"}
+
+
 def _berkeley(model: str) -> Iterator[Event]:
     people = _table("berkeley/fairtest_rows.csv.gz")
     order = list(range(len(people)))
@@ -119,7 +133,10 @@ def _table(path: str) -> list[dict[str, str]]:
 
 CASES = {
     make.__name__: make
-    for make in (elec2, sea, car_loan, ma_employment, berkeley, berkeley_explained, tagger_caffe, tagger_overfeat)
+    for make in (
+        *(elec2, sea, car_loan, ma_employment, compas),
+        *(berkeley, berkeley_explained, tagger_caffe, tagger_overfeat),
+    )
 }
 PRIMATES = (
     *("gorilla", "chimpanzee", "orangutan", "gibbon", "siamang", "baboon", "macaque", "guenon", "langur", "colobus"),
@@ -134,6 +151,10 @@ POLICIES = {
     "sea": 'outcome_horizon = "1m"\n',
     "car_loan": 'tick = "1d"\nfavourable = ["repaid"]\n',
     "ma_employment": 'tick = "1h"\nsensitive = ["sex"]\nfavourable = ["employed"]\noutcome_horizon = "2d"\n',
+    "compas": (
+        'include_group_values = true\nsensitive = ["race", "sex"]\nfavourable = ["low"]\n'
+        'favourable_outcomes = ["none"]\noutcome_horizon = "731d"\ntick = "1d"\n'
+    ),
     "berkeley": _BERKELEY,
     "berkeley_explained": f'{_BERKELEY}explain_by = ["department"]\n',
     "tagger_caffe": _TAGGER,

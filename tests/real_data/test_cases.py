@@ -86,6 +86,33 @@ def test_sea(tmp_path: Path) -> None:
     assert not names & {"ModelFeatureDrift", "ModelPredictionDrift", "ModelDataQuality"}
 
 
+def test_compas(tmp_path: Path) -> None:
+    """V16: that African-American defendants fare worse is told once cohorts mature; the rates are those published."""
+    replayed = Replayed("compas", tmp_path)
+    found = [it for it in replayed.incidents if it["alertname"] == "ModelUnequalErrors"]
+    assert {(it["attribute"], it["group"]) for it in found} == {("race", "African-American")}
+    first = time_of(found[0]["fired_time"])
+    matured = datetime(2013, 1, 2, tzinfo=UTC) + timedelta(days=731)
+    assert matured < first <= matured + timedelta(days=42)
+    assert time_of(found[0]["onset_time"]) <= first - timedelta(days=731)
+    assert found[0]["people_affected"] > 0
+    rates = {
+        entry["detector"]: {rate["group"]: rate for rate in entry["rates"]}
+        for entry in replayed.document["associations"]
+        if entry["attribute"] == "race"
+    }
+    published = {
+        "opportunity": {"African-American": 55.15, "Caucasian": 76.55},
+        "false_favourable": {"African-American": 27.99, "Caucasian": 47.72},
+    }
+    for detector, by_group in published.items():
+        told = rates[detector]
+        assert {group: round(100 * told[group]["rate"], 2) for group in by_group} == by_group
+        assert all(rate["low"] < rate["rate"] < rate["high"] for rate in told.values())
+    assert rates["opportunity"]["African-American"]["n"] == 1_795
+    assert rates["opportunity"]["Caucasian"]["n"] == 1_488
+
+
 def test_berkeley(tmp_path: Path) -> None:
     """Women are found to be refused more often, by event 3,819 of 4,425; the rates are the published ones."""
     replayed = Replayed("berkeley", tmp_path)

@@ -1,0 +1,105 @@
+"""Which groups do cases belong to whose outcomes came later? Told from the attributes that were kept of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models
+from monitor.events.columns import Space, ValueType
+from monitor.groups.register import OTHER, Register
+from monitor.groups.sorting import Memberships, Sorter
+from monitor.kernels.hashing import hash64
+from monitor.kernels.table import mix
+
+_SPACES = (Space.SENSITIVE, Space.FEATURE, Space.SEGMENT)
+_OTHER = np.uint64(hash64(OTHER.encode()))
+
+Hashes = NDArray[np.uint64]
+Rows64 = NDArray[np.int64]
+
+
+class Recaller:
+    """Finds groups and strata that were met in events by the hashes of names and values alone."""
+
+    def __init__(self, models: Models, register: Register, sorter: Sorter) -> None:
+        self._models = models
+        self._register = register
+        self._sorter = sorter
+
+    def recall(self, model: NDArray[np.int32], names: Hashes, texts: Hashes, kinds: NDArray[np.uint8]) -> Memberships:
+        """The groups of ``n`` cases of ``model`` (n,).
+
+        ``names``, ``texts`` and ``kinds``, shape ``(n, slots)``, are hashes of the names and values of attributes, 0
+        for none; of a number (``kinds`` is ``ValueType.NUMBER``) the bits of the float64. A value that no event in time
+        named belongs to no group, but where a limit keeps new groups out: then to that of all others.
+        """
+        n, slots = names.shape
+        case = np.repeat(np.arange(n, dtype=np.int64), slots)
+        name, text, kind = names.ravel(), texts.ravel(), kinds.ravel()
+        told = np.flatnonzero(name > 0) if len(self._sorter.roles) else np.zeros(0, np.int64)
+        case, name, text, kind = case[told], name[told], text[told], kind[told]
+        attribute, explains, value, known = self._roles(model[case], name, text, kind)
+        strata = self._strata(model, case, explains, value, known)
+        own = np.flatnonzero((attribute >= 0) & known & (strata[case] >= 0))
+        group = self._groups(attribute[own], value[own])
+        own, group = own[group >= 0], group[group >= 0]
+        member = self._members(group, strata[case[own]])
+        event = case[own]
+        return Memberships(event, member, np.searchsorted(event, np.arange(n + 1)))
+
+    def _roles(
+        self, model: NDArray[np.int32], name: Hashes, text: Hashes, kind: NDArray[np.uint8]
+    ) -> tuple[Rows64, Hashes, Hashes, NDArray[np.bool_]]:
+        """Of each value: its attribute (-1: none), the reason it is (0: none), its hash, and whether that is known."""
+        hashes = self._model_keys(model)
+        roles = self._sorter.roles
+        attribute, explains = np.full(len(name), -1, np.int64), np.zeros(len(name), np.uint64)
+        value, known = text.copy(), kind != ValueType.NUMBER
+        for space in _SPACES:
+            role = self._sorter.roles_of(hashes, space, name)
+            attribute = np.maximum(attribute, np.where(role > 0, roles["attribute"][role], -1))
+            explains = np.maximum(explains, np.where(role > 0, roles["explains"][role], np.uint64(0)))
+            if space == Space.FEATURE:
+                numbers = np.flatnonzero((kind == ValueType.NUMBER) & (role > 0))
+                value[numbers], known[numbers] = self._sorter.band_of(role[numbers], text[numbers].view(np.float64))
+        return attribute, explains, value, known
+
+    def _strata(
+        self, model: NDArray[np.int32], case: Rows64, explains: Hashes, value: Hashes, known: NDArray[np.bool_]
+    ) -> Rows64:
+        """The stratum of each case, shape ``(n,)``; -1 where a limit keeps it out, or it has no attribute at all."""
+        values = np.zeros(len(model), np.uint64)
+        own = np.flatnonzero((explains > 0) & known)
+        np.add.at(values, case[own], mix(explains[own], value[own]))
+        strata = np.full(len(model), -1, np.int64)
+        cases = np.unique(case)
+        pairs = mix(model[cases].astype(np.uint64) + np.uint64(1), values[cases])
+        first, inverse = np.unique(pairs, return_index=True, return_inverse=True)[1:]
+        rows = np.empty(len(first), np.int64)
+        for j in np.argsort(first).tolist():
+            at = int(cases[first[j]])
+            rows[j] = self._register.stratum(int(model[at]), int(values[at]))
+        strata[cases] = rows[inverse]
+        return strata
+
+    def _groups(self, attribute: Rows64, value: Hashes) -> Rows64:
+        keys = self._register.attributes["key"][attribute]
+        groups = self._register.index["groups"]
+        found = groups.find(mix(keys, value)).astype(np.int64)
+        unknown = np.flatnonzero(found < 0)
+        found[unknown] = groups.find(mix(keys[unknown], np.full(len(unknown), _OTHER))).astype(np.int64)
+        return found
+
+    def _members(self, group: Rows64, stratum: Rows64) -> Rows64:
+        register = self._register
+        keys = mix(register.groups["key"][group], register.strata["key"][stratum])
+        members = register.index["members"]
+        unknown = np.flatnonzero(members.find(keys) < 0)
+        for j in np.sort(unknown[np.unique(keys[unknown], return_index=True)[1]]).tolist():
+            register.member(int(group[j]), int(stratum[j]))
+        return members.find(keys).astype(np.int64)
+
+    def _model_keys(self, rows: NDArray[np.int32]) -> Hashes:
+        unique, inverse = np.unique(rows, return_inverse=True)
+        return np.array([self._models.items[row].name_hash for row in unique.tolist()], np.uint64)[inverse]

@@ -1,0 +1,148 @@
+"""What do matured cases say of groups? Decisions by merit, losses, and who has an outcome when, by cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models
+from monitor.catalog.rows import Field, Rows
+from monitor.groups.comparing import Compared
+from monitor.groups.counting import Cases
+from monitor.groups.questions import QUESTIONS, Kind
+from monitor.groups.sums import OpenTicks, exact
+from monitor.groups.watch import Groups
+from monitor.outcomes.matured import Matured
+from monitor.outcomes.outcomes import Outcomes
+from monitor.outcomes.selective import selective
+
+DELAY_BINS = 128
+"""Bins of the delay, four to each power of 2 from a second on."""
+DELAYS_MIN = 200
+"""Delays after which it is fixed what is late."""
+_LATE = (0.05, 0.95)
+"""Within this the share of late outcomes must lie, else all come alike and none is late."""
+
+Floats = NDArray[np.float64]
+
+FIELDS = {
+    "gaps": Field(np.uint8, still=True),
+    "late": Field(np.float64, (), np.nan, still=True),
+    "delays": Field(np.uint32, (DELAY_BINS,), still=True),
+}
+"""By model row: whether some cases have outcomes and some have not, the delay (seconds) beyond which an outcome is
+late, and by bin the delays that this is taken from."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMoment:
+    """What the cohorts that were ``due`` at one moment gave."""
+
+    due: float
+    compared: Compared
+
+
+class ByGroup:
+    """Counts matured cases among the groups of their people, and has them compared cohort by cohort."""
+
+    def __init__(self, models: Models, groups: Groups, outcomes: Outcomes) -> None:
+        self.rows = Rows(FIELDS)
+        self._models, self._groups, self._outcomes = models, groups, outcomes
+        self._sums: dict[float, OpenTicks] = {}
+        """Cohorts that matured and are not compared yet, by the moment; empty between closings."""
+        outcomes.takers.append(self.take)
+
+    def take(self, cases: Matured) -> None:
+        """Count cases that matured at one moment."""
+        self._extend()
+        of = self._groups.recaller.recall(cases.model, cases.names, cases.texts, cases.kinds)
+        if not len(of.event):
+            return
+        sums = self._sums.setdefault(cases.due, OpenTicks())
+        grouped = of.first[1:] > of.first[:-1]
+        for kind, chosen, s in self._asked(cases):
+            event = np.flatnonzero(chosen & grouped)
+            if len(event):
+                self._groups.counter.add(kind, Cases(event, exact(s[event])), cases.end, of, sums)
+        self._learn(cases)
+
+    def judge(self, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]) -> list[GroupMoment]:
+        """Compare the cohorts that matured since, in order; what fires does so when its cohort matured.
+
+        ``planned`` says which models (k,) do as planned in the tick that ended then: they are not judged by it.
+        """
+        moments = []
+        for due, sums in sorted(self._sums.items()):
+            for end in sums.ends():
+                compared = self._groups.compare(end, sums.take(end), planned)
+                alarms = [replace(alarm, fired_time=due) for alarm in compared.alarms]
+                moments.append(GroupMoment(due, Compared(alarms, compared.cleared, compared.n_cells)))
+        if self._sums:
+            self._sums = {}
+            self._settle()
+        return moments
+
+    def _asked(self, cases: Matured) -> Iterator[tuple[Kind, NDArray[np.bool_], Floats]]:
+        """Each question: the cases that answer it (n,), and how (n,)."""
+        model, decided = cases.model, cases.favourable >= 0
+        favoured = cases.favourable == 1
+        hidden = selective(self._outcomes.asked, self._outcomes.totals, model)
+        yield Kind.OPPORTUNITY, ~hidden & decided & (cases.merits == 1), favoured.astype(np.float64)
+        yield Kind.FALSE_FAVOURABLE, ~hidden & decided & (cases.merits == 0), favoured.astype(np.float64)
+        loss = self._loss(cases)
+        yield Kind.LOSS, ~hidden & ~np.isnan(loss), loss
+        residual = (1.0 + cases.y - cases.score) / QUESTIONS[Kind.CALIBRATION].unit
+        yield Kind.CALIBRATION, hidden & favoured & ~np.isnan(residual), residual
+        merited = (cases.merits == 1).astype(np.float64)
+        yield Kind.FAVOURED, hidden & favoured & (cases.merits >= 0), merited
+        # Who was refused has no outcome where only the favoured have: that is no gap in what arrives.
+        wanted = (self.rows["gaps"][model] > 0) & (~hidden | favoured)
+        yield Kind.COVERAGE, wanted, cases.labelled.astype(np.float64)
+        late = self.rows["late"][model]
+        yield Kind.DELAY, ~np.isnan(cases.delay) & ~np.isnan(late), (cases.delay > late).astype(np.float64)
+
+    def _loss(self, cases: Matured) -> Floats:
+        """A wrong class or decision; of a regression an error beyond nine tenths of the first; of a score Brier's."""
+        large = self._outcomes.performance.rows["large"][cases.model]
+        error = np.where(np.isnan(large) | np.isnan(cases.error), np.nan, cases.error > large)
+        loss = np.where(np.isnan(cases.wrong), error, cases.wrong)
+        return np.where(np.isnan(loss), (cases.y - cases.score) ** 2, loss)
+
+    def _learn(self, cases: Matured) -> None:
+        """Let the delays of models into their bins of which it is not known yet what is late."""
+        some = np.flatnonzero(~np.isnan(cases.delay) & np.isnan(self.rows["late"][cases.model]))
+        np.add.at(self.rows["delays"], (cases.model[some], _delay_bin(cases.delay[some])), 1)
+        self.rows.touch(cases.model)
+
+    def _settle(self) -> None:
+        """Fix, behind a moment, what the cases of the next ones are asked: so no case decides whether it is asked."""
+        rows, n = self.rows, len(self.rows)
+        totals = self._outcomes.totals.rows
+        cases, labelled = totals["cases"][:n], totals["labelled"][:n]
+        unmeant = self._outcomes.asked.rows["missing"][:n] == 0
+        gaps = unmeant & (labelled > 0) & (labelled < cases) & (rows["gaps"][:n] == 0)
+        rows["gaps"][:n][gaps] = 1
+        rows.touch(np.flatnonzero(gaps))
+        unknown = np.flatnonzero(np.isnan(rows["late"][:n]))
+        counts = rows["delays"][unknown].astype(np.float64)
+        total = counts.sum(axis=1)
+        beyond = 1.0 - counts.cumsum(axis=1) / np.maximum(total, 1.0)[:, None]
+        middle = np.abs(beyond - 0.5).argmin(axis=1)
+        share = beyond[np.arange(len(unknown)), middle]
+        known = (total >= DELAYS_MIN) & (share > _LATE[0]) & (share < _LATE[1])
+        rows["late"][unknown[known]] = 2.0 ** ((middle[known] + 1) / 4.0)
+        rows.touch(unknown[known])
+
+    def _extend(self) -> None:
+        if len(self._models) > len(self.rows):
+            self.rows.add(len(self._models) - len(self.rows))
+
+
+def _delay_bin(delay: Floats) -> NDArray[np.int64]:
+    """The bin whose upper edge, ``2 ** ((bin + 1) / 4)`` seconds, is the first that ``delay`` does not exceed."""
+    place = np.ceil(4.0 * np.log2(np.maximum(delay, 1.0))) - 1.0
+    bins: NDArray[np.int64] = np.clip(place, 0, DELAY_BINS - 1).astype(np.int64)
+    return bins
