@@ -66,10 +66,12 @@ def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
         "reference": {"digest": model.reference_digest or None, "source": _source(model.reference_digest)},
         "traffic": _traffic(fleet, row),
         "features": features,
-        "associations": associations(fleet.groups, row),
+        "associations": associations(fleet.groups, row, fleet.by_group.unidentified(row)),
         "performance": performance_document(fleet.outcomes, fleet.models, row),
         "blind_spots": _blind_spots(fleet, row, series)
-        + blind_spots(fleet.groups, row, float(rows["last_time"][row] - rows["first_time"][row])),
+        + blind_spots(
+            fleet.groups, row, float(rows["last_time"][row] - rows["first_time"][row]), fleet.by_group.unseen(row)
+        ),
     }
 
 

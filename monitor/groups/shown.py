@@ -17,7 +17,7 @@ from monitor.groups.watch import Groups
 from monitor.kernels.judge import FIRING
 from monitor.stats.bounds import anytime, anytime_widening, wald_difference
 from monitor.stats.dispersion import tempering
-from monitor.stats.evidence import project_ratio
+from monitor.stats.evidence import project_difference, project_ratio
 from monitor.stats.power import ticks_to_alarm_two_sample
 
 OUTPUTS_SHOWN = 50
@@ -26,6 +26,8 @@ _BLIND_AFTER_SECONDS = 30 * 86400.0
 _STEP = 0
 """The blind spots speak of the nearest alternative that is bet on."""
 _LN10 = math.log(10.0)
+_BY_MERIT = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE, Kind.LOSS)
+"""What can be told only where outcomes are known of refused people too."""
 _PARTS = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE)
 """The parts into which outcomes divide the decisions on a group."""
 
@@ -50,35 +52,46 @@ def output_name(kind: Kind, name: str) -> str | None:
     return name or None
 
 
-def associations(groups: Groups, model: int) -> list[dict[str, Any]]:
-    """Every comparison of the model's groups that may be shown, in JSON types, by attribute, the strongest first."""
+def associations(groups: Groups, model: int, unidentified: str = "") -> list[dict[str, Any]]:
+    """Every comparison of the model's groups that may be shown, in JSON types, by attribute, the strongest first.
+
+    ``unidentified`` says why decisions cannot be told by merit, where they cannot.
+    """
     if model not in groups.register.of_model:
         return []
     shown: list[dict[str, Any]] = []
     for attribute in _attributes(groups, model):
         entries: list[tuple[tuple[bool, float], dict[str, Any]]] = []
         for output in groups.register.of(model).outputs:
-            entries += _of_output(groups, attribute, output)
-        entries.sort(key=lambda entry: (entry[0], entry[1]["output"] or "", entry[1]["group"]))
+            if not (unidentified and groups.register.outputs["kind"][output] in _BY_MERIT):
+                entries += _of_output(groups, attribute, output)
+        entries.sort(key=lambda entry: (entry[0], entry[1]["output"] or "", entry[1]["group"] or ""))
         places = [i for i, (_, entry) in enumerate(entries) if entry["output"] is not None]
         left_out = set(places[OUTPUTS_SHOWN:])
         shown += [entry for i, (_, entry) in enumerate(entries) if i not in left_out]
+        shown += [_not_identified(attribute, kind, unidentified) for kind in _BY_MERIT if unidentified]
     return shown
 
 
-def blind_spots(groups: Groups, model: int, seconds: float) -> list[dict[str, Any]]:
-    """Groups too small to be shown, or to have a gap seen within thirty days; ``seconds`` is the model's age."""
+def blind_spots(groups: Groups, model: int, seconds: float, unseen: str = "") -> list[dict[str, Any]]:
+    """Groups too small to be shown, or to have a gap seen within thirty days; ``seconds`` is the model's age.
+
+    ``unseen`` says why decisions cannot be told by merit, where they cannot.
+    """
     if model not in groups.register.of_model:
         return []
     spots: list[dict[str, Any]] = []
     for attribute in _attributes(groups, model):
         for output in groups.register.of(model).outputs:
             kind = Kind(int(groups.register.outputs["kind"][output]))
-            if kind == Kind.DECISION:
-                n, s, visible = _counts(groups, attribute, output)
-                if not all(visible):
-                    spots.append(_hidden(attribute.name, QUESTIONS[kind].detector, visible.count(False)))
-                spots += _slow(groups, attribute, output, (n, s, visible), seconds)
+            question = QUESTIONS[kind]
+            if not question.directions or not (question.gap or kind == Kind.DECISION) or (unseen and kind in _BY_MERIT):
+                continue
+            n, s, visible = _counts(groups, attribute, output)
+            if not all(visible):
+                spots.append(_hidden(attribute.name, question.detector, visible.count(False)))
+            spots += _slow(groups, attribute, output, (n, s, visible), seconds)
+        spots += [_blind(attribute.name, QUESTIONS[kind].detector, None, unseen) for kind in _BY_MERIT if unseen]
     return spots
 
 
@@ -293,34 +306,36 @@ def _gap_interval(sides: tuple[Array, Array, Array, Array], question: Question, 
 def _slow(
     groups: Groups, attribute: _Attribute, output: int, counts: tuple[Array, Array, list[bool]], seconds: float
 ) -> list[dict[str, Any]]:
-    """Groups of which a ratio at the nearest alternative would not be seen within thirty days."""
+    """Groups of which the nearest alternative would not be seen within thirty days."""
     n, s, visible = counts
     register, comparer = groups.register, groups.comparer
+    kind, model = Kind(int(register.outputs["kind"][output])), int(register.outputs["model"][output])
+    question = QUESTIONS[kind]
+    if question.gap:
+        seconds -= float(register.models.rows["outcome_horizon"][model])
+    tick = float(register.models.rows["tick"][model])
+    seconds = max(seconds, tick) if question.gap else seconds
     spots: list[dict[str, Any]] = []
     for i in np.flatnonzero(visible).tolist():
         cell = register.cell(attribute.groups[i], output)
         if cell < 0 or not seconds > 0.0:
             continue
         at = np.array([cell])
-        tau, tick = float(comparer.tolerance(at)[0]), float(register.models.rows["tick"][comparer.model(at)[0]])
-        ratio = tau * QUESTIONS[Kind.DECISION].steps[_STEP]
-        level = float(np.clip(s.sum() / max(n.sum(), 1.0), 1e-4, 0.95))
         nb, na = float(n[i]) / seconds * tick, float(n.sum() - n[i]) / seconds * tick
-        share = nb / max(na + nb, 1e-12)
-        a1 = min(level / (1.0 - share + share * ratio), 0.97)
-        a0, b0 = project_ratio(a1, ratio * a1, na, nb, tau)
+        bets, change = _nearest(kind, float(comparer.tolerance(at)[0]), float(s.sum() / max(n.sum(), 1.0)), na, nb)
         state = comparer.state
         eta = tempering(state["scatter"][at], state["scatter_weight"][at], state["scatter_ticks"][at])
         log_budget = np.log(np.maximum(comparer.allowance(at), 1e-300))
-        ticks = float(ticks_to_alarm_two_sample(na, nb, a1, ratio * a1, a0, b0, log_budget, eta)[0])
+        ticks = float(ticks_to_alarm_two_sample(na, nb, *bets, log_budget, eta)[0])
         if ticks * tick > _BLIND_AFTER_SECONDS:
             spots.append(
                 {
-                    "feature": None,
-                    "detector": "impact",
-                    "attribute": attribute.name,
-                    "group": attribute.names[i],
-                    "why": f"too few cases to see a ratio of {ratio:.2g} within 30 days",
+                    **_blind(
+                        attribute.name,
+                        question.detector,
+                        attribute.names[i],
+                        f"too few cases to see {change} within 30 days",
+                    ),
                     "days": _finite(ticks * tick / 86400.0),
                     "cases_needed": math.ceil(ticks * nb) if math.isfinite(ticks) else None,
                 }
@@ -328,14 +343,40 @@ def _slow(
     return spots
 
 
+def _nearest(
+    kind: Kind, tolerance: float, level: float, na: float, nb: float
+) -> tuple[tuple[float, float, float, float], str]:
+    """Rates of the nearest alternative about the pooled ``level``, their projections on the null, and it in words."""
+    question, share = QUESTIONS[kind], nb / max(na + nb, 1e-12)
+    level = float(np.clip(level, 1e-4, 0.95))
+    if question.gap:
+        gap = max(tolerance + 0.05, question.steps[_STEP])
+        if MORE in question.directions:
+            na, nb, share = nb, na, 1.0 - share
+        a1 = min(max(level + share * gap, gap), 0.985)
+        b1 = max(a1 - gap, 0.015)
+        a0, b0 = project_difference(a1, b1, na, nb, tolerance)
+        found, words = (a1, b1, float(a0), float(b0)), f"a gap of {gap * question.unit:.2g}"
+        return (found if MORE not in question.directions else (b1, a1, float(b0), float(a0))), words
+    ratio = tolerance * question.steps[_STEP]
+    a1 = min(level / (1.0 - share + share * ratio), 0.97)
+    a0, b0 = project_ratio(a1, ratio * a1, na, nb, tolerance)
+    return (a1, ratio * a1, float(a0), float(b0)), f"a ratio of {ratio:.2g}"
+
+
+def _not_identified(attribute: _Attribute, kind: Kind, why: str) -> dict[str, Any]:
+    name = {"detector": QUESTIONS[kind].detector, "attribute": attribute.name, "group": None, "output": None}
+    return {**name, "rates": [], **_UNJUDGED, "state": "not identified", "why": why}
+
+
+def _blind(attribute: str, detector: str, group: str | None, why: str) -> dict[str, Any]:
+    return {"feature": None, "detector": detector, "attribute": attribute, "group": group, "why": why}
+
+
 def _hidden(attribute: str, detector: str, n: int) -> dict[str, Any]:
-    return {
-        "feature": None,
-        "detector": detector,
-        "attribute": attribute,
-        "group": None,
-        "why": f"{n} groups are too small to be shown, or could be computed from those that are",
-    }
+    return _blind(
+        attribute, detector, None, f"{n} groups are too small to be shown, or could be computed from those that are"
+    )
 
 
 def _present(groups: Groups, cell: int) -> float:

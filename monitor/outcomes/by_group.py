@@ -17,12 +17,13 @@ from monitor.groups.sums import OpenTicks, exact
 from monitor.groups.watch import Groups
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.outcomes import Outcomes
-from monitor.outcomes.selective import selective
+from monitor.outcomes.selective import NOT_IDENTIFIED, selective
 
 DELAY_BINS = 128
 """Bins of the delay, four to each power of 2 from a second on."""
 DELAYS_MIN = 200
 """Delays after which it is fixed what is late."""
+_NO_OUTCOME = "no case with an outcome has matured"
 _LATE = (0.05, 0.95)
 """Within this the share of late outcomes must lie, else all come alike and none is late."""
 
@@ -84,6 +85,21 @@ class ByGroup:
             self._sums = {}
             self._settle()
         return moments
+
+    def unidentified(self, row: int) -> str:
+        """Why decisions on the people of a model cannot be told by merit, whatever its outcomes are; else nothing."""
+        if row >= len(self._outcomes.totals.rows):
+            return ""
+        hidden = selective(self._outcomes.asked, self._outcomes.totals, np.array([row], np.int32))[0]
+        return NOT_IDENTIFIED if hidden else ""
+
+    def unseen(self, row: int) -> str:
+        """Why they cannot be told so now; empty where they can, or where the model decides nothing on people."""
+        why, policy = self.unidentified(row), self._models.items[row].policy
+        decides = bool(policy.favourable) or policy.decision_threshold is not None
+        if why or not decides or row >= len(self._outcomes.totals.rows):
+            return why
+        return "" if self._outcomes.totals.rows["labelled"][row] else _NO_OUTCOME
 
     def _asked(self, cases: Matured) -> Iterator[tuple[Kind, NDArray[np.bool_], Floats]]:
         """Each question: the cases that answer it (n,), and how (n,)."""

@@ -15,13 +15,12 @@ from monitor.outcomes.joining import FATES
 from monitor.outcomes.measures import MEASURES
 from monitor.outcomes.outcomes import Outcomes
 from monitor.outcomes.performance import Performance, cell_name, firing
-from monitor.outcomes.selective import declared, detected
+from monitor.outcomes.selective import NOT_IDENTIFIED, declared, detected
 from monitor.outcomes.totals import SCORE_BINS, Totals
 from monitor.stats.bounds import wilson
 
 _Z = 1.959964
 _LN10 = math.log(10.0)
-_NOT_IDENTIFIED = "not identified: only favourable decisions have outcomes"
 
 
 def performance_document(outcomes: Outcomes, models: Models, row: int) -> dict[str, Any] | None:
@@ -74,7 +73,7 @@ def _figures(totals: Totals, row: int, *, selective: bool) -> dict[str, Any]:
     figures = {
         "error_rate": _rate(int(wrong), int(n)),
         "precision": _rate(tp, tp + fp),
-        "recall": {"value": None, "why": _NOT_IDENTIFIED} if selective else _rate(tp, tp + fn),
+        "recall": {"value": None, "why": NOT_IDENTIFIED} if selective else _rate(tp, tp + fn),
         "brier": _mean(*totals.sum("brier", row)),
         "log_loss": _mean(*totals.sum("log_loss", row)),
         "auc": _auc(totals.rows["scores"][row]),

@@ -12,6 +12,8 @@ SELECTIVE_MIN = 100
 """Cases of each decision from which it can be seen that only favourable ones have outcomes."""
 SELECTIVE_SHARE = 0.01
 """Share of unfavourable decisions with an outcome below which outcomes are taken to be selective."""
+NOT_IDENTIFIED = "not identified: only favourable decisions have outcomes"
+"""What is said of figures that need the outcomes of those who were refused."""
 
 
 def declared(asked: Asked, models: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -1,0 +1,277 @@
+"""Are groups compared by merit, by what mature cases say and by nothing else; and is what cannot be known said so?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets.build import DAY, HOUR, START, event
+from fleets.decisions import Town, came, decision, detectors
+
+from monitor.portrait import model_document
+
+Person = dict[str, Any]
+
+
+def lender(rates: dict[str, tuple[float, float]], merit: float = 0.5, **more: Any) -> Any:
+    """Decides by group: favourably on those who merit it, and those who do not, at ``rates``."""
+
+    def person(rng: np.random.Generator, group: str) -> Person:
+        merits = rng.random() < merit
+        favourable = bool(rng.random() < rates[group][0 if merits else 1])
+        return {"event": decision(favourable), "outcome": came(merits), **more}
+
+    return person
+
+
+def entries(town: Town, detector: str) -> dict[str | None, dict[str, Any]]:
+    document = model_document(town.fleet, 0, 1)
+    return {entry["group"]: entry for entry in document["associations"] if entry["detector"] == detector}
+
+
+def test_unequal_opportunity_is_told_once_cohorts_mature() -> None:
+    """A group that gets what it merits less often is named, not before its first cohort has matured."""
+    town = Town()
+    town.live(44, lender({"A": (0.4, 0.2), "B": (0.9, 0.2)}))
+    (found,) = town.named("ModelUnequalErrors")
+    assert (found.detector, found.attribute, found.group) == ("opportunity", "race", "A")
+    assert found.fired_time >= START + HOUR + DAY
+    assert found.onset_time is not None
+    assert found.onset_time <= found.fired_time - DAY
+    assert found.effect.name == "opportunity_gap"
+    assert found.effect.value == pytest.approx(0.5, abs=0.2)
+    assert found.effect.tolerance == 0.05
+    assert found.people_affected
+    assert "favourable decision among those who merit it" in found.summary
+
+
+def test_false_favours_and_losses() -> None:
+    """Who is not given the benefit of the doubt, and about whom the model errs more, is told by cells of their own."""
+    town = Town()
+    town.live(48, lender({"A": (0.9, 0.1), "B": (0.9, 0.8)}))
+    # Group B errs more: it is given what it does not merit; group A gets less of that.
+    assert {("false_favourable", "A"), ("loss", "B")} <= detectors(town.named("ModelUnequalErrors"))
+    assert ("opportunity", "A") not in detectors(town.named("ModelUnequalErrors"))
+    loss = entries(town, "loss")["B"]
+    assert loss["effect"]["value"] == pytest.approx(0.35, abs=0.1)
+    assert loss["interval"][0] < 0.35 < loss["interval"][1]
+
+
+def test_equal_errors_are_silent() -> None:
+    """Groups of different merit that are treated alike given what they merit are no incident."""
+
+    def person(rng: np.random.Generator, group: str) -> Person:
+        merits = rng.random() < {"A": 0.45, "B": 0.55}[group]
+        return {"event": decision(rng.random() < (0.8 if merits else 0.3)), "outcome": came(merits)}
+
+    town = Town()
+    town.live(48, person)
+    assert town.named("ModelUnequalErrors") == []
+    assert entries(town, "opportunity")["A"]["state"] == "watching"
+
+
+def test_the_attribute_may_come_in_a_record_of_its_own() -> None:
+    """What is sensitive may come later than the prediction, from a topic with its own permissions."""
+    town = Town()
+    town.live(44, lender({"A": (0.4, 0.2), "B": (0.9, 0.2)}, sensitive_after=3))
+    (found,) = town.named("ModelUnequalErrors")
+    assert (found.detector, found.group) == ("opportunity", "A")
+
+
+def test_every_rate_is_what_the_formula_gives() -> None:
+    """The rates of the document are the true positive, false positive and error rates of the same rows by group."""
+    town, rows = Town(per_hour=60), []
+    rates = {"A": (0.7, 0.3), "B": (0.75, 0.35)}
+
+    def person(rng: np.random.Generator, group: str) -> Person:
+        merits = rng.random() < 0.6
+        favourable = bool(rng.random() < rates[group][0 if merits else 1])
+        rows.append((group, merits, favourable))
+        return {"event": decision(favourable), "outcome": came(merits)}
+
+    town.live(10, person)
+    town.end()
+    group, y, yhat = (np.array(column) for column in zip(*rows, strict=True))
+    for g in "AB":
+        own = group == g
+        expected = {
+            "impact": yhat[own].mean(),
+            "opportunity": (yhat & y)[own].sum() / y[own].sum(),
+            "false_favourable": (yhat & ~y)[own].sum() / (~y)[own].sum(),
+            "loss": (yhat != y)[own].mean(),
+        }
+        for detector, value in expected.items():
+            (rate,) = (r for r in entries(town, detector)["A"]["rates"] if r["group"] == g)
+            assert rate["rate"] == pytest.approx(value, abs=1e-12), detector
+        for detector in ("opportunity", "false_favourable"):
+            rates_of = [r["rate"] for r in entries(town, detector)["A"]["rates"]]
+            assert entries(town, detector)["A"]["effect"]["value"] == pytest.approx(rates_of[1] - rates_of[0])
+
+
+def test_losses_of_numbers_and_scores() -> None:
+    """Of a regression large errors count, of a score without a decision the squared distance from the outcome."""
+
+    def number(rng: np.random.Generator, group: str) -> Person:
+        error = rng.exponential(1.0 if group == "A" else 4.0)
+        return {"event": {"prediction": 10.0}, "outcome": 10.0 + error}
+
+    town = Town(favourable=(), favourable_outcomes=(), learn={"events_min": 200})
+    town.live(70, number)
+    assert ("loss", "B") in detectors(town.named("ModelUnequalErrors"))
+
+    def scored(rng: np.random.Generator, group: str) -> Person:
+        y = rng.random() < 0.5
+        told = 0.9 if y == (rng.random() < (0.9 if group == "A" else 0.4)) else 0.1
+        return {"event": {"prediction": {"score": told}}, "outcome": str(int(y))}
+
+    town = Town(favourable=(), favourable_outcomes=())
+    town.live(50, scored)
+    assert ("loss", "B") in detectors(town.named("ModelUnequalErrors"))
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_selective_outcomes_are_not_identified(says: bool) -> None:
+    """Where only the favoured have outcomes nothing by merit reads healthy; calibration by group takes its place."""
+
+    def person(rng: np.random.Generator, group: str) -> Person:
+        score = round(rng.uniform(0.2, 0.9), 3)
+        favourable = bool(score > 0.5)
+        # Group A is underrated: more comes of it than its scores say.
+        merits = rng.random() < min(score + (0.25 if group == "A" else 0.0), 1.0)
+        return {"event": decision(favourable, score=score), "outcome": came(merits) if favourable else None}
+
+    town = Town(per_hour=60, **({"outcomes_observed": "favourable"} if says else {}))
+    town.live(110, person)
+    document = model_document(town.fleet, 0, 1)
+    for detector in ("opportunity", "false_favourable", "loss"):
+        (entry,) = (e for e in document["associations"] if e["detector"] == detector)
+        assert (entry["state"], entry["group"], entry["effect"]) == ("not identified", None, None)
+        (spot,) = (s for s in document["blind_spots"] if s["detector"] == detector)
+        assert spot["why"].startswith("not identified")
+    assert document["performance"]["selective_labels"]["declared"] == says
+    assert document["performance"]["selective_labels"]["detected"]
+    assert detectors(town.named("ModelUnequalErrors")) == {("group_calibration", "A")}
+    (found,) = town.named("ModelUnequalErrors")
+    assert found.effect.value == pytest.approx(0.25, abs=0.15)
+    (favoured,) = (e for e in document["associations"] if e["detector"] == "outcome_rate")
+    assert favoured["state"] == "not judged"
+    assert {rate["group"] for rate in favoured["rates"]} == {"A", "B"}
+    # That refused people have no outcome is no gap between groups.
+    assert town.named("ModelLabelGap") == []
+
+
+def test_a_delay_that_differs_by_group_fakes_nothing() -> None:
+    """V18: outcomes of one group come later; by cohorts no rate differs, and the delay itself is told."""
+
+    def person(rng: np.random.Generator, group: str) -> Person:
+        merits = rng.random() < 0.5
+        delay = float(rng.exponential(2.0 if group == "A" else 6.0)) + 1.0
+        late = delay < 22.0
+        return {
+            "event": decision(rng.random() < (0.8 if merits else 0.2)),
+            "outcome": came(merits) if late else None,
+            "delay": delay,
+        }
+
+    town = Town()
+    town.live(60, person)
+    assert town.named("ModelUnequalErrors") == []
+    assert detectors(town.named("ModelLabelGap")) == {("label_delay", "B")}
+    (found,) = town.named("ModelLabelGap")
+    assert (found.kind, found.attribute) == ("label_gap", "race")
+
+
+def test_outcomes_that_come_less_often_for_a_group() -> None:
+    """Whose outcomes are missing is told; a model of which all are known, or none, is not asked."""
+
+    def person(rng: np.random.Generator, group: str) -> Person:
+        merits = rng.random() < 0.5
+        known = rng.random() < (0.95 if group == "A" else 0.6)
+        return {"event": decision(merits), "outcome": came(merits) if known else None}
+
+    town = Town()
+    town.live(48, person)
+    assert detectors(town.named("ModelLabelGap")) == {("label_coverage", "B")}
+    assert entries(town, "label_coverage")["B"]["effect"]["value"] == pytest.approx(0.35, abs=0.1)
+    for known in (True, False):
+        town = Town()
+        town.live(
+            30, lambda rng, _, k=known: {"event": decision(rng.random() < 0.5), "outcome": came(k) if k else None}
+        )
+        assert entries(town, "label_coverage") == {}
+    assert {s["why"] for s in model_document(town.fleet, 0, 1)["blind_spots"] if s["detector"] == "opportunity"} == {
+        "no case with an outcome has matured"
+    }
+
+
+def test_strata_explain_a_gap_or_do_not() -> None:
+    """A gap that a legitimate reason explains is silent within its strata."""
+
+    def person(rng: np.random.Generator, group: str) -> Person:
+        product = "XY"[int(rng.random() < (0.8 if group == "A" else 0.2))]
+        merits = rng.random() < 0.7
+        favourable = rng.random() < {"X": 0.9, "Y": 0.4}[product]
+        return {"event": decision(favourable, features={"product": product}), "outcome": came(merits)}
+
+    plain, explained = Town(), Town(explain_by=("product",))
+    for town in (plain, explained):
+        town.live(60, person)
+    assert ("opportunity", "A") in detectors(plain.named("ModelUnequalErrors"))
+    assert explained.named("ModelUnequalErrors") == []
+    entry = entries(explained, "opportunity")["A"]
+    assert entry["interval"][0] < 0.0 < entry["interval"][1]
+    assert abs(entry["effect"]["value"]) < 0.1
+
+
+def test_bands_of_a_feature_are_groups_of_cases() -> None:
+    """An attribute that is a number among the features has its quarters compared by merit too."""
+
+    def person(rng: np.random.Generator, group: str) -> Person:
+        age, merits = float(rng.integers(20, 60)), rng.random() < 0.5
+        favourable = merits and (age >= 30 or rng.random() < 0.2)
+        return {"event": decision(bool(favourable), features={"age": age}), "outcome": came(bool(merits))}
+
+    town = Town(sensitive=("age",), per_hour=60)
+    town.live(72, person)
+    assert ("opportunity", "lowest quarter") in detectors(town.named("ModelUnequalErrors"))
+
+
+def test_small_parts_of_groups_are_not_shown() -> None:
+    """Of a group with too few who do not merit the decision neither part is shown: one would give the other."""
+    town = Town(per_hour=20)
+    town.live(10, lender({"A": (0.8, 0.5), "B": (0.8, 0.5)}, merit=0.93))
+    town.end()
+    shown = model_document(town.fleet, 0, 1)["associations"]
+    assert {entry["detector"] for entry in shown} == {"impact", "loss"}
+    hidden = {s["detector"] for s in model_document(town.fleet, 0, 1)["blind_spots"] if "too small" in s["why"]}
+    assert hidden == {"opportunity", "false_favourable"}
+
+
+def test_too_few_cases_are_a_blind_spot() -> None:
+    """Of groups with too few matured cases the document says which gap could not be seen, and what that would take."""
+    town = Town(per_hour=2, tolerance={"error_gap": 0.09})
+    town.live(60, lender({"A": (0.8, 0.5), "B": (0.8, 0.5)}))
+    town.end()
+    spots = [s for s in model_document(town.fleet, 0, 1)["blind_spots"] if s["detector"] == "opportunity"]
+    assert {spot["group"] for spot in spots} == {"A", "B"}
+    assert all(spot["days"] > 30 and spot["cases_needed"] > 100 for spot in spots)
+    assert all("a gap of 0.14" in spot["why"] for spot in spots)
+
+
+def test_what_is_planned_is_not_compared() -> None:
+    """Cases that were predicted in a planned window speak against nobody."""
+    window = {"from": "2026-01-01T00:00:00Z", "until": "2026-01-01T20:00:00Z", "note": "trial"}
+    town = Town(planned=(window,))
+    town.live(20, lender({"A": (0.2, 0.2), "B": (0.9, 0.2)}))
+    town.end()
+    assert town.named("ModelUnequalErrors") == []
+
+
+def test_a_person_of_an_unknown_group_is_nobody() -> None:
+    """A value that only a late record named is told apart from nobody, and nothing fails."""
+    town = Town()
+    town.live(2, lender({"A": (0.5, 0.5), "B": (0.5, 0.5)}))
+    town.tell([event(START, id="late", sensitive={"race": "C"}, prediction={"label": "yes"})])
+    town.end()
+    assert "C" not in town.fleet.groups.register.group_names
