@@ -27,21 +27,30 @@ class Recaller:
         self._register = register
         self._sorter = sorter
 
-    def recall(self, model: NDArray[np.int32], names: Hashes, texts: Hashes, kinds: NDArray[np.uint8]) -> Memberships:
+    def recall(
+        self,
+        model: NDArray[np.int32],
+        names: Hashes,
+        texts: Hashes,
+        kinds: NDArray[np.uint8],
+        asked: NDArray[np.bool_] | None = None,
+    ) -> Memberships:
         """The groups of ``n`` cases of ``model`` (n,).
 
         ``names``, ``texts`` and ``kinds``, shape ``(n, slots)``, are hashes of the names and values of attributes, 0
         for none; of a number (``kinds`` is ``ValueType.NUMBER``) the bits of the float64. A value that no event in time
-        named belongs to no group, but where a limit keeps new groups out: then to that of all others.
+        named belongs to no group, but where a limit keeps new groups out: then to that of all others. Only groups of
+        the attributes that are ``asked`` for, shape ``(n, slots)``, are given, of all if none is said.
         """
         n, slots = names.shape
         case = np.repeat(np.arange(n, dtype=np.int64), slots)
         name, text, kind = names.ravel(), texts.ravel(), kinds.ravel()
         told = np.flatnonzero(name > 0) if len(self._sorter.roles) else np.zeros(0, np.int64)
         case, name, text, kind = case[told], name[told], text[told], kind[told]
+        wanted = np.ones(len(told), bool) if asked is None else asked.ravel()[told]
         attribute, explains, value, known = self._roles(model[case], name, text, kind)
         strata = self._strata(model, case, explains, value, known)
-        own = np.flatnonzero((attribute >= 0) & known & (strata[case] >= 0))
+        own = np.flatnonzero(wanted & (attribute >= 0) & known & (strata[case] >= 0))
         group = self._groups(attribute[own], value[own])
         own, group = own[group >= 0], group[group >= 0]
         member = self._members(group, strata[case[own]])

@@ -18,8 +18,8 @@ def cell_key(groups: Groups, cell: int) -> CellKey:
     return cell, _question(groups, cell)[1].detector
 
 
-def tell_group(alarm: GroupAlarm, groups: Groups, models: Models) -> Firing:
-    """The alarm as the incident book takes it in."""
+def tell_group(alarm: GroupAlarm, groups: Groups, models: Models, cost: float | None = None) -> Firing:
+    """The alarm as the incident book takes it in; ``cost`` in the model's currency, where it is known."""
     register, cell = groups.register, alarm.cell
     kind, question = _question(groups, cell)
     output, group = int(register.cells["output"][cell]), int(register.cells["group"][cell])
@@ -56,6 +56,7 @@ def tell_group(alarm: GroupAlarm, groups: Groups, models: Models) -> Firing:
         tick=model.policy.tick,
         watched=kind == Kind.WATCHED,
         people_affected=alarm.people_affected,
+        cost=cost,
     )
 
 

@@ -13,7 +13,9 @@ from monitor.incidents.incident import CellReport, Effect
 class CaseAlarm:
     """A cell of ``model`` (its row) that fires; ``cell`` is its name among the model's, ``words`` what happened.
 
-    ``onset_time`` is when the first predictions were made that are behind it, ``fired_time`` when they had matured.
+    ``people_affected`` and ``cost`` (in the model's currency) are those of the cases since suspicion began, beyond what
+    the reference or the contract lets expect. ``onset_time`` is when the first predictions were made that are behind
+    it, ``fired_time`` when they had matured.
     """
 
     model: int
@@ -25,6 +27,8 @@ class CaseAlarm:
     onset_time: float
     fired_time: float
     words: str
+    people_affected: int | None = None
+    cost: float | None = None
 
 
 def told(alarm: CaseAlarm, model: Model) -> Firing:
@@ -50,4 +54,6 @@ def told(alarm: CaseAlarm, model: Model) -> Firing:
         mode="shadow" if model.policy.mode == "shadow" else "",
         report=report,
         words=alarm.words,
+        people_affected=alarm.people_affected,
+        cost=alarm.cost,
     )

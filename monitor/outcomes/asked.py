@@ -22,6 +22,7 @@ _FIELDS = {
     "says_favourable": Field(bool),
     "says_merits": Field(bool),
     "own_words": Field(bool),
+    "positive_merits": Field(bool),
     "says_positive": Field(bool),
     "says_scored": Field(bool),
     "missing": Field(np.uint64),
@@ -89,6 +90,7 @@ class Asked:
         rows["says_favourable"][row] = bool(policy.favourable)
         rows["says_merits"][row] = bool(policy.favourable_outcomes)
         rows["own_words"][row] = bool(policy.favourable) and set(policy.favourable_outcomes) != set(policy.favourable)
+        rows["positive_merits"][row] = policy.positive in policy.favourable_outcomes
         rows["says_positive"][row] = bool(positive)
         rows["says_scored"][row] = bool(scored)
         meanings = (

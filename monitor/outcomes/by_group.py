@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
-from monitor.groups.comparing import Compared
+from monitor.groups.comparing import Compared, GroupAlarm
 from monitor.groups.counting import Cases
 from monitor.groups.questions import QUESTIONS, Kind
 from monitor.groups.sums import OpenTicks, exact
@@ -68,6 +68,7 @@ class ByGroup:
             event = np.flatnonzero(chosen & grouped)
             if len(event):
                 self._groups.counter.add(kind, Cases(event, exact(s[event])), cases.end, of, sums)
+        self._take_apart(cases, sums)
         self._learn(cases)
 
     def judge(self, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]) -> list[GroupMoment]:
@@ -101,6 +102,20 @@ class ByGroup:
             return why
         return "" if self._outcomes.totals.rows["labelled"][row] else _NO_OUTCOME
 
+    def cost(self, alarm: GroupAlarm) -> float | None:
+        """What the people hit cost, in the model's currency; ``None`` where nobody said what an error costs."""
+        output = int(self._groups.register.cells["output"][alarm.cell])
+        kind, row = (int(self._groups.register.outputs[name][output]) for name in ("kind", "model"))
+        policy, totals = self._models.items[row].policy, self._outcomes.totals
+        costs = policy.costs
+        if not costs.false_positive + costs.false_negative > 0.0:
+            return None
+        if kind == Kind.OPPORTUNITY:
+            expected = policy.positive is None or policy.positive in policy.favourable_outcomes
+            return alarm.people_affected * (costs.false_negative if expected else costs.false_positive)
+        wrong, paid = totals.sum("wrong", row)[1], totals.sum("cost", row)[1]
+        return alarm.people_affected * paid / wrong if kind == Kind.LOSS and wrong else None
+
     def _asked(self, cases: Matured) -> Iterator[tuple[Kind, NDArray[np.bool_], Floats]]:
         """Each question: the cases that answer it (n,), and how (n,)."""
         model, decided = cases.model, cases.favourable >= 0
@@ -119,6 +134,16 @@ class ByGroup:
         yield Kind.COVERAGE, wanted, cases.labelled.astype(np.float64)
         late = self.rows["late"][model]
         yield Kind.DELAY, ~np.isnan(cases.delay) & ~np.isnan(late), (cases.delay > late).astype(np.float64)
+
+    def _take_apart(self, cases: Matured, sums: OpenTicks) -> None:
+        """Count decisions for groups that were not known when they were made: the attribute came in another record."""
+        decided = cases.favourable >= 0
+        asked = cases.apart & decided[:, None]
+        if asked.any():
+            of = self._groups.recaller.recall(cases.model, cases.names, cases.texts, cases.kinds, asked)
+            event = np.flatnonzero(decided & (of.first[1:] > of.first[:-1]))
+            favoured = (cases.favourable[event] == 1).astype(np.float64)
+            self._groups.counter.add(Kind.DECISION, Cases(event, favoured), cases.end, of, sums)
 
     def _loss(self, cases: Matured) -> Floats:
         """A wrong class or decision; of a regression an error beyond nine tenths of the first; of a score Brier's."""

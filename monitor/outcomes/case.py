@@ -14,6 +14,8 @@ OPEN, CLOSED, GONE = range(3)
 
 HAS_PREDICTION, HAS_OUTCOME = np.uint8(1), np.uint8(2)
 """Which parts of a case have come."""
+TOLD_WITH = np.uint8(4) << np.arange(SLOTS, dtype=np.uint8)
+"""Bits of the same byte, by slot: the prediction's own event told this attribute, and was counted for its group."""
 
 CASE = np.dtype(
     [

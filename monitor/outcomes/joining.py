@@ -11,7 +11,7 @@ from monitor.events.columns import EventBatch, Part, Space, ValueType
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import mix
 from monitor.outcomes.asked import SCORED, Asked
-from monitor.outcomes.case import CLOSED, HAS_OUTCOME, HAS_PREDICTION, OPEN, blank
+from monitor.outcomes.case import CLOSED, HAS_OUTCOME, HAS_PREDICTION, OPEN, TOLD_WITH, blank
 from monitor.outcomes.pending import Pending
 
 FATES = (
@@ -287,3 +287,6 @@ def _attributes(pending: Pending, b: Brought, rows: Indices, events: Indices, fa
         put = np.flatnonzero(~known & ~full)
         at = (row[put], free[put])
         names[at], texts[at], kinds[at] = b.name[entry[put]], b.text[entry[put]], b.kind[entry[put]]
+        predicts = np.flatnonzero(((b.parts[b.of[entry]] & Part.PREDICTION) > 0) & ~full)
+        slot = (names[row] == b.name[entry][:, None]).argmax(axis=1)
+        pending.cases["has"][row[predicts]] |= TOLD_WITH[slot[predicts]]

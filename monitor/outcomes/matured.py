@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.outcomes.asked import FALSE, FAVOURABLE, MERITS, POSITIVE, SCORED, Asked
-from monitor.outcomes.case import HAS_OUTCOME, Cases
+from monitor.outcomes.case import HAS_OUTCOME, TOLD_WITH, Cases
 
 Floats = NDArray[np.float64]
 Answer = NDArray[np.int8]
@@ -26,7 +26,7 @@ class Matured:
     is 1; ``error`` the absolute error of a regression; ``cost`` what the decision cost; all NaN where they do not
     apply. ``favourable`` decision, outcome that ``merits`` it, and predicted and actual ``positive`` are answers.
     ``names``, ``texts`` and ``kinds``, shape ``(n, SLOTS)``, are the attributes: hashes of name and value; of a number
-    (``kinds`` is ``ValueType.NUMBER``) the bits of the float64.
+    (``kinds`` is ``ValueType.NUMBER``) the bits of the float64. ``apart`` are those that came in a record of their own.
     """
 
     model: NDArray[np.int32]
@@ -53,6 +53,7 @@ class Matured:
     names: NDArray[np.uint64]
     texts: NDArray[np.uint64]
     kinds: NDArray[np.uint8]
+    apart: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.model)
@@ -73,7 +74,11 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     of_value = np.where(np.isnan(value), np.nan, number)
     merits = _merits(turned_out, known & (outcome > 0), y, of_value, asked, model)
     chosen = rows["says_positive"][model]
-    bad, worse = _positive(decided, cases["predicted"] > 0, chosen), _positive(turned_out, outcome > 0, chosen)
+    named = _positive(decided, cases["predicted"] > 0, chosen)
+    # Where outcomes have words of their own, a decision stands for the outcome that it expects.
+    expects = chosen & rows["own_words"][model] & (favourable >= 0)
+    bad = np.where(expects, (favourable == 1) == rows["positive_merits"][model], named).astype(np.int8)
+    worse = _positive(turned_out, outcome > 0, chosen)
     return Matured(
         model=model,
         end=(np.floor(cases["time"] / tick[model]) + 1) * tick[model],
@@ -99,6 +104,7 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
         names=cases["names"],
         texts=cases["texts"],
         kinds=cases["kinds"],
+        apart=(cases["names"] > 0) & ((cases["has"][:, None] & TOLD_WITH) == 0),
     )
 
 

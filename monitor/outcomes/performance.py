@@ -17,7 +17,7 @@ from monitor.kernels.judge import DISPERSION_MAX, FIRING, HELD, IDLE, OFF, OVER,
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
 from monitor.outcomes.matured import Matured
-from monitor.outcomes.measures import ABSOLUTE_ERROR, LOG_LOSS, MEASURES, Scale, scales, values
+from monitor.outcomes.measures import ABSOLUTE_ERROR, COST, ERROR_RATE, LOG_LOSS, MEASURES, Scale, scales, values
 from monitor.stats.bounds import null_edge
 from monitor.stats.dispersion import dispersion, successive_difference
 
@@ -223,8 +223,19 @@ class Performance:
             evidence_log10=evidence / _LN10,
             onset_time=_onset(float(state["onset"][model]), end, float(self._models.rows["tick"][model])),
             fired_time=math.nan,
+            people_affected=round(max(now - before, 0.0) * n) if measure in (ERROR_RATE, ABSOLUTE_ERROR) else None,
+            cost=self._excess_cost(model),
             words=f"{told.words} {now * unit:.3g} of {n:.0f} matured cases, {against} {before * unit:.3g}",
         )
+
+    def _excess_cost(self, model: int) -> float | None:
+        """What the cases since suspicion began cost more than as many of the reference, or of the contract."""
+        (s, n), (s_before, n_before) = self.rows["pending"][model, COST], self.rows["reference"][model, COST]
+        limit = self.limit(COST, model)
+        if not n or (math.isnan(limit) and not n_before):
+            return None
+        before = s_before / n_before if math.isnan(limit) else limit
+        return float(max(s - n * before, 0.0)) * self.unit(COST, model)
 
     def _tolerance(self, measure: int, models: Indices) -> Floats:
         """What may rise, in the sums' unit: a log loss by so many nats, all others by such a part of their range."""

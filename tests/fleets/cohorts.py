@@ -39,6 +39,7 @@ def matured(model: NDArray[Any], tick: int, **columns: NDArray[Any]) -> Matured:
         "names": np.zeros((n, SLOTS), np.uint64),
         "texts": np.zeros((n, SLOTS), np.uint64),
         "kinds": np.zeros((n, SLOTS), np.uint8),
+        "apart": np.zeros((n, SLOTS), bool),
         "labelled": np.ones(n, bool),
     }
     end = START + HOUR * (tick + 1)

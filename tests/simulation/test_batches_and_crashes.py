@@ -108,17 +108,22 @@ def people(model: str, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def answers(rng: np.random.Generator) -> list[tuple[float, bytes]]:
-    """A model that gets outcomes, of all kinds and in every order, and is more often wrong from the fourth day on."""
+    """A model that gets outcomes, of all kinds and in every order, and is more often wrong from the fourth day on.
+
+    Until then it is wrong about women above all.
+    """
     lines: list[tuple[float, bytes]] = []
     for i, t in enumerate(np.sort(rng.uniform(START, START + DAYS * DAY, ANSWERS)).tolist()):
         label, score = bool(rng.random() < 0.4), round(rng.random(), 3)
-        wrong = rng.random() < (0.5 if t > START + 3 * DAY else 0.1)
+        wrong = rng.random() < (0.5 if t > START + 3 * DAY else 0.25 if i % 2 == 0 else 0.02)
         delay = float(rng.exponential(2.5 * HOUR)) if i % 23 else -600.0
         truth = label != wrong
         known = {"id": f"a{i}", "model": "answers"}
         lines.append((t, event(round(t, 3), {"x": i % 7}, prediction={"label": label, "score": score}, **known)))
         if i % 3 == 0:
             lines.append((t + rng.uniform(-900, 900), event(t, sensitive={"sex": "FM"[i % 2]}, **known)))
+        elif i % 7:
+            lines.append((t + 60.0, event(t, sensitive={"sex": "FM"[i % 2]}, **known)))
         if i % 11:
             lines.append((t + delay, event(round(t + delay, 3), outcome=truth, value=float(i % 5), **known)))
         if i % 13 == 0:
@@ -195,7 +200,7 @@ def test_the_story_tells_something(undisturbed) -> None:
     assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelDisparateImpact"}
     assert "ModelUnwarrantedAssociation" in alertnames
     assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelPerformanceDegraded"}
-    assert alertnames >= {"ModelSilent", "ModelPopulationMix"}
+    assert alertnames >= {"ModelSilent", "ModelPopulationMix", "ModelUnequalErrors"}
     fates = json.loads(whole["answers.json"])["performance"]["fates"]
     assert min(fates[name] for name in FATES if name not in NOT_IN_THE_STORY) > 0
     assert {incident["state"] for incident in whole["incidents"]} == {"firing", "resolved"}

@@ -275,3 +275,64 @@ def test_a_person_of_an_unknown_group_is_nobody() -> None:
     town.tell([event(START, id="late", sensitive={"race": "C"}, prediction={"label": "yes"})])
     town.end()
     assert "C" not in town.fleet.groups.register.group_names
+
+
+def test_a_decision_is_counted_for_who_is_known_later() -> None:
+    """Whose attribute comes in a record of its own is compared by impact too, once, when the case matures."""
+    apart, together = Town(), Town()
+    for town, after in ((apart, 3), (together, 0)):
+        town.live(44, lender({"A": (0.4, 0.1), "B": (0.9, 0.5)}, sensitive_after=after))
+        (found,) = town.named("ModelDisparateImpact")
+        assert (found.attribute, found.group) == ("race", "A")
+        assert (found.fired_time > START + DAY) == (town is apart)
+        town.end()
+    for town in (apart, together):
+        assert [rate["n"] for rate in entries(town, "impact")["A"]["rates"]] == [44 * 20, 44 * 20]
+
+
+def test_unequal_errors_have_their_people_and_cost() -> None:
+    """An incident says how many of the group are hit beyond what is tolerated, and what that costs."""
+    costs = {"currency": "EUR", "false_negative": 100.0, "false_positive": 10.0}
+    for positive, unit in ((None, 100.0), ("repaid", 100.0), ("default", 10.0)):
+        said = {} if positive is None else {"positive": positive}
+        town = Town(costs=costs, tolerance={"performance": 0.5}, **said)
+        town.live(44, lender({"A": (0.4, 0.2), "B": (0.9, 0.2)}))
+        (found,) = town.named("ModelUnequalErrors")
+        assert (found.detector, found.cost) == ("opportunity", found.people_affected * unit)
+        assert found.people_affected > 10
+    document = model_document(town.fleet, 0, 1)["performance"]["figures"]
+    # Half of A's good borrowers are refused: three in five of them and a tenth of B's, none for being bad ones.
+    assert document["error_rate"]["value"] == pytest.approx(0.275, abs=0.08)
+    assert document["recall"]["value"] == pytest.approx(0.8, abs=0.08)
+
+
+def test_a_worse_model_has_its_people_and_cost() -> None:
+    """What errors beyond those of the reference cost, and how many they are, stands in the incident."""
+    town = Town(costs={"currency": "EUR", "false_negative": 100.0, "false_positive": 100.0})
+    town.live(40, lender({"A": (0.9, 0.1), "B": (0.9, 0.1)}))
+    town.live(20, lender({"A": (0.5, 0.5), "B": (0.5, 0.5)}))
+    town.end()
+    found = [i for i in town.named("ModelPerformanceDegraded") if i.detector == "performance"]
+    assert found
+    assert found[0].people_affected is None or found[0].people_affected > 10
+    assert found[0].cost is not None
+    assert found[0].cost > 1_000
+
+
+def test_of_a_biased_and_a_mitigated_model_the_biased_one_is_told() -> None:
+    """One model with a common threshold, one whose thresholds equalise opportunity, on the same people and outcomes."""
+
+    def person(threshold: dict[str, float]) -> Any:
+        def one(rng: np.random.Generator, group: str) -> Person:
+            merits = rng.random() < 0.5
+            # The same people score lower in group A, whatever they merit.
+            score = rng.normal(0.8 if merits else -0.8) - (1.0 if group == "A" else 0.0)
+            return {"event": decision(bool(score > threshold[group])), "outcome": came(merits)}
+
+        return one
+
+    biased, mitigated = Town(), Town()
+    biased.live(60, person({"A": 0.0, "B": 0.0}))
+    mitigated.live(60, person({"A": -1.0, "B": 0.0}))
+    assert ("opportunity", "A") in detectors(biased.named("ModelUnequalErrors"))
+    assert mitigated.named("ModelUnequalErrors") == mitigated.named("ModelDisparateImpact") == []
