@@ -173,6 +173,11 @@ def _file_or_nothing(text: str) -> str:
     return text
 
 
+def _one_or_several(value: object) -> object:
+    """A class alone stands for a list of one."""
+    return (value,) if isinstance(value, str | int | float) else value
+
+
 def _owned_kinds(owners: Mapping[str, str]) -> Mapping[str, str]:
     for kind in owners:
         if kind not in OWNED_KINDS:
@@ -201,7 +206,7 @@ class Policy(Settings):
     favourable_outcomes: tuple[ClassName, ...] = ()
     decision_threshold: float | None = None
     favourable_when: Literal["above", "below"] = "above"
-    positive: ClassName | None = None
+    positive: Annotated[tuple[ClassName, ...], BeforeValidator(_one_or_several)] = ()
     explain_by: tuple[Text, ...] = ()
     season: tuple[PositiveSeconds, ...] = ()
     limits: Limits = Limits()
@@ -220,7 +225,15 @@ class Policy(Settings):
     watch_tags: tuple[WatchList, ...] = ()
 
     @field_validator(
-        "sensitive", "favourable", "favourable_outcomes", "explain_by", "season", "split_by", "upstreams", mode="after"
+        "sensitive",
+        "favourable",
+        "favourable_outcomes",
+        "positive",
+        "explain_by",
+        "season",
+        "split_by",
+        "upstreams",
+        mode="after",
     )
     @classmethod
     def _no_doubles(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:

@@ -85,18 +85,17 @@ class Asked:
         rows["joins"][row] = policy.outcome_horizon > 0.0
         for name, limit in (("error_rate", limits.error_rate), ("loss", limits.loss), ("cost", limits.cost)):
             rows[f"limit_{name}"][row] = np.nan if limit is None else limit
-        positive = () if policy.positive is None else (policy.positive,)
-        scored = policy.favourable_outcomes or positive
+        scored = policy.favourable_outcomes or policy.positive
         rows["says_favourable"][row] = bool(policy.favourable)
         rows["says_merits"][row] = bool(policy.favourable_outcomes)
         rows["own_words"][row] = bool(policy.favourable) and set(policy.favourable_outcomes) != set(policy.favourable)
-        rows["positive_merits"][row] = policy.positive in policy.favourable_outcomes
-        rows["says_positive"][row] = bool(positive)
+        rows["positive_merits"][row] = not set(policy.positive).isdisjoint(policy.favourable_outcomes)
+        rows["says_positive"][row] = bool(policy.positive)
         rows["says_scored"][row] = bool(scored)
         meanings = (
             (FAVOURABLE, policy.favourable),
             (MERITS, policy.favourable_outcomes),
-            (POSITIVE, positive),
+            (POSITIVE, policy.positive),
             (SCORED, scored or ("1",)),
             (FALSE, ("0",)),
         )

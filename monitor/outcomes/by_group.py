@@ -111,7 +111,7 @@ class ByGroup:
         if not costs.false_positive + costs.false_negative > 0.0:
             return None
         if kind == Kind.OPPORTUNITY:
-            expected = policy.positive is None or policy.positive in policy.favourable_outcomes
+            expected = not policy.positive or not set(policy.positive).isdisjoint(policy.favourable_outcomes)
             return alarm.people_affected * (costs.false_negative if expected else costs.false_positive)
         wrong, paid = totals.sum("wrong", row)[1], totals.sum("cost", row)[1]
         return alarm.people_affected * paid / wrong if kind == Kind.LOSS and wrong else None

@@ -294,7 +294,7 @@ def test_unequal_errors_have_their_people_and_cost() -> None:
     """An incident says how many of the group are hit beyond what is tolerated, and what that costs."""
     costs = {"currency": "EUR", "false_negative": 100.0, "false_positive": 10.0}
     for positive, unit in ((None, 100.0), ("repaid", 100.0), ("default", 10.0)):
-        said = {} if positive is None else {"positive": positive}
+        said = {} if positive is None else {"positive": (positive,)}
         town = Town(costs=costs, tolerance={"performance": 0.5}, **said)
         town.live(44, lender({"A": (0.4, 0.2), "B": (0.9, 0.2)}))
         (found,) = town.named("ModelUnequalErrors")
