@@ -54,6 +54,8 @@ class ByGroup:
         self._models, self._groups, self._outcomes = models, groups, outcomes
         self._sums: dict[float, OpenTicks] = {}
         """Cohorts that matured and are not compared yet, by the moment; empty between closings."""
+        self._met: list[NDArray[np.int32]] = []
+        """Whose cases they are."""
         outcomes.takers.append(self.take)
 
     def take(self, cases: Matured) -> None:
@@ -62,6 +64,7 @@ class ByGroup:
         of = self._groups.recaller.recall(cases.model, cases.names, cases.texts, cases.kinds)
         if not len(of.event):
             return
+        self._met.append(np.unique(cases.model))
         sums = self._sums.setdefault(cases.due, OpenTicks())
         grouped = of.first[1:] > of.first[:-1]
         for kind, chosen, s in self._asked(cases):
@@ -83,8 +86,8 @@ class ByGroup:
                 alarms = [replace(alarm, fired_time=due) for alarm in compared.alarms]
                 moments.append(GroupMoment(due, Compared(alarms, compared.cleared, compared.n_cells)))
         if self._sums:
-            self._sums = {}
-            self._settle()
+            self._settle(np.unique(np.concatenate(self._met)))
+            self._sums, self._met = {}, []
         return moments
 
     def unidentified(self, row: int) -> str:
@@ -156,18 +159,16 @@ class ByGroup:
         """Let the delays of models into their bins of which it is not known yet what is late."""
         some = np.flatnonzero(~np.isnan(cases.delay) & np.isnan(self.rows["late"][cases.model]))
         np.add.at(self.rows["delays"], (cases.model[some], _delay_bin(cases.delay[some])), 1)
-        self.rows.touch(cases.model)
+        self.rows.touch(cases.model[some])
 
-    def _settle(self) -> None:
+    def _settle(self, models: NDArray[np.int32]) -> None:
         """Fix, behind a moment, what the cases of the next ones are asked: so no case decides whether it is asked."""
-        rows, n = self.rows, len(self.rows)
-        totals = self._outcomes.totals.rows
-        cases, labelled = totals["cases"][:n], totals["labelled"][:n]
-        unmeant = self._outcomes.asked.rows["missing"][:n] == 0
-        gaps = unmeant & (labelled > 0) & (labelled < cases) & (rows["gaps"][:n] == 0)
-        rows["gaps"][:n][gaps] = 1
-        rows.touch(np.flatnonzero(gaps))
-        unknown = np.flatnonzero(np.isnan(rows["late"][:n]))
+        rows, totals = self.rows, self._outcomes.totals.rows
+        labelled, unmeant = totals["labelled"][models], self._outcomes.asked.rows["missing"][models] == 0
+        gaps = models[unmeant & (labelled > 0) & (labelled < totals["cases"][models]) & (rows["gaps"][models] == 0)]
+        rows["gaps"][gaps] = 1
+        rows.touch(gaps)
+        unknown = models[np.isnan(rows["late"][models])]
         counts = rows["delays"][unknown].astype(np.float64)
         total = counts.sum(axis=1)
         beyond = 1.0 - counts.cumsum(axis=1) / np.maximum(total, 1.0)[:, None]

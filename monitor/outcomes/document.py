@@ -49,7 +49,7 @@ def performance_document(outcomes: Outcomes, models: Models, row: int) -> dict[s
             *_calibration_cells(outcomes.calibration, models, row),
         ],
         "reliability": _reliability(outcomes.calibration, row),
-        "early": _early(totals, row),
+        "early": None if outcomes.asked.rows["own_words"][row] else _early(totals, row),
         "currency": models.items[row].policy.costs.currency or None,
     }
 
@@ -145,7 +145,10 @@ def _reliability(calibration: Calibration, row: int) -> list[dict[str, Any]]:
 
 
 def _early(totals: Totals, row: int) -> dict[str, Any] | None:
-    """Outcomes of cases that have not matured: an estimate, for what comes early is not like what comes late."""
+    """Outcomes of cases that have not matured: an estimate, for what comes early is not like what comes late.
+
+    Not of models whose outcomes have other words than their decisions: the two are compared as they stand.
+    """
     n, wrong = totals.rows["early"][row].tolist()
     return {"estimate": True, "error_rate": _rate(wrong, n)} if n > 0 else None
 
