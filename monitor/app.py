@@ -19,7 +19,8 @@ import numpy as np
 from monitor.clock import Clock
 from monitor.compose import make_decoders, make_fleet, program_version
 from monitor.config import Config
-from monitor.drill import drill_of
+from monitor.drill.drill import drill_of
+from monitor.drill.past import Past
 from monitor.errors import ConfigError, ModelwatchError
 from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import Fleet
@@ -34,9 +35,12 @@ from monitor.notify.silences import Silence, SilenceWatch, orders
 from monitor.orders import carry_out
 from monitor.pipeline import Pace, Pipeline, Surroundings
 from monitor.publish import LoopDesk, Painter
+from monitor.rounds import Rounds
 from monitor.status import Check
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
+from monitor.store.drills import DrillLog
+from monitor.store.grouplog import GroupLog
 from monitor.store.ticklog import TickLog
 from monitor.tally.closed import ClosedTicks
 from monitor.tally.event_time import EventTime
@@ -188,6 +192,7 @@ class Daemon:
         checkpoint = Checkpoint(database, log, config.privacy.retention.incidents)
         event_time = EventTime(config.clock.lateness, config.clock.leap)
         positions = checkpoint.load(self.fleet, event_time)
+        self._rounds = self._start_rounds(database)
         web = WebServer(config.http, self.desk, self.metrics, clock)
         web.start()
         self._cleanups.callback(web.stop)
@@ -219,6 +224,16 @@ class Daemon:
             ),
             Pace(live=True, idle=config.clock.idle, commit=config.store.commit, future=config.clock.future),
         )
+
+    def _start_rounds(self, database: Database) -> Rounds:
+        log = DrillLog(database)
+        self._past = Past(self._log.read, GroupLog(database).read)
+        rounds = Rounds(self._config.drill, self._past, log.keep, self._clock, self.metrics)
+        rounds.restore(log.load())
+        self._painter.drilled = rounds.drilled
+        rounds.start()
+        self._cleanups.callback(rounds.stop)
+        return rounds
 
     def _start_notifications(self) -> Notifications:
         config = self._config
@@ -265,6 +280,7 @@ class Daemon:
             self._ready = self._ready or bool(self._source.positions())
             self._watch_source(pipeline)
             self._heed_silences(pipeline)
+            self._rounds.turn(self.fleet)
             self._publish(pipeline)
             self._manager.turning(f"{len(self.fleet.models)} models, {len(self.fleet.book.open)} open incidents")
             self._published_at = now
@@ -283,7 +299,7 @@ class Daemon:
         return outcomes
 
     def _drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
-        return drill_of(self.fleet, model, self._log.read)
+        return drill_of(self.fleet, model, self._past, self._clock.now())
 
     def _heed_silences(self, pipeline: Pipeline) -> None:
         """Acknowledge what an Alertmanager silences, and open again what it no longer does."""

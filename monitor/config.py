@@ -23,6 +23,7 @@ from monitor.catalog.fleet_settings import (
     ClockSettings,
     ClusterSettings,
     DedupeSettings,
+    DrillSettings,
     LimitSettings,
     PrivacySettings,
 )
@@ -62,6 +63,7 @@ class Tables(IncludedTables):
     cluster: ClusterSettings = ClusterSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     limits: LimitSettings = LimitSettings()
+    drill: DrillSettings = DrillSettings()
     log: LogSettings = LogSettings()
 
 
@@ -84,6 +86,7 @@ class Config:
     cluster: ClusterSettings
     alertmanager: AlertmanagerSettings
     limits: LimitSettings
+    drill: DrillSettings
     log: LogSettings
     policies: Policies
     digest: str

@@ -12,6 +12,7 @@ from monitor.catalog.models import Phase
 from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, UNJUDGED
 from monitor.clock import rfc3339
 from monitor.detectors import DETECTORS
+from monitor.drill.findings import Findings, document, names_of, told
 from monitor.fleet import Fleet
 from monitor.groups.shown import associations, blind_spots
 from monitor.kernels.judge import FIRING
@@ -47,11 +48,12 @@ def model_states(fleet: Fleet) -> NDArray[np.uint8]:
     return states
 
 
-def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
-    """The document of the model in ``row``; ``state`` indexes ``MODEL_STATES``."""
+def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = None) -> dict[str, Any]:
+    """The document of the model in ``row``; ``state`` indexes ``MODEL_STATES``, ``found`` is of its last fire drill."""
     model, rows = fleet.models.items[row], fleet.models.rows
     series = [r for r in model.series if fleet.series.rows["judging"][r] != RETIRED]
     features = [_feature(fleet, r) for r in series]
+    drilled = _drilled(fleet, row, found)
     return {
         "model": model.name,
         "version": model.version,
@@ -71,8 +73,20 @@ def model_document(fleet: Fleet, row: int, state: int) -> dict[str, Any]:
         "blind_spots": _blind_spots(fleet, row, series)
         + blind_spots(
             fleet.groups, row, float(rows["last_time"][row] - rows["first_time"][row]), fleet.by_group.unseen(row)
-        ),
+        )
+        + drilled["blind_spots"],
+        "drill": drilled if found else None,
     }
+
+
+def _drilled(fleet: Fleet, row: int, found: Findings | None) -> dict[str, Any]:
+    """What the last fire drill said; its blind spots say why in the drill's own words."""
+    if found is None:
+        return {"blind_spots": []}
+    drill = document(fleet.models.items[row].name, found, told(names_of(fleet, row), found))
+    for spot in drill["blind_spots"]:
+        spot["why"] = spot["words"]
+    return drill
 
 
 def _traffic(fleet: Fleet, row: int) -> dict[str, Any]:

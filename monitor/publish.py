@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from monitor.clock import Clock
 from monitor.compose import program_version
 from monitor.config import Config
+from monitor.drill.findings import Drilled
 from monitor.fleet import Fleet
 from monitor.groups.shown import impact_ratios
 from monitor.incidents.order import Order, Outcome
 from monitor.portrait import model_document, model_states
-from monitor.status import Check, DriftingFeature, ImpactRatio, Status
+from monitor.status import Check, DriftingFeature, DrilledModel, ImpactRatio, Status
 from monitor.status import Fleet as FleetColumns
 
 _ANSWER_SECONDS = 5.0
@@ -123,6 +124,9 @@ class Painter:
         self._mode = mode
         self._clock = clock
         self._started_at = clock.now()
+        self.drilled = Drilled()
+        """What fire drills found; nothing where none are done."""
+        self._drilled: tuple[int, tuple[DrilledModel, ...]] = (0, ())
         self._known: tuple[int, ...] | None = None
         self._order: NDArray[np.int64] = np.zeros(0, np.int64)
         self._names: list[str] = []
@@ -156,12 +160,15 @@ class Painter:
             config_loaded_at=self._started_at,
             drifting=self._drifting(),
             impact=self._impact(),
+            drilled=self._of_drills(),
         )
 
     def detail(self, name: str) -> dict[str, Any] | None:
         """The document of a model by its name."""
         row = self._fleet.find_model(name)
-        return None if row is None else model_document(self._fleet, row, int(model_states(self._fleet)[row]))
+        if row is None:
+            return None
+        return model_document(self._fleet, row, int(model_states(self._fleet)[row]), self.drilled.of(row))
 
     def _columns(self) -> FleetColumns:
         models = self._fleet.models
@@ -204,3 +211,11 @@ class Painter:
             ImpactRatio(items[model].name, attribute, group, ratio)
             for model, attribute, group, ratio in impact_ratios(self._fleet.groups)
         )
+
+    def _of_drills(self) -> tuple[DrilledModel, ...]:
+        """What was found, made anew only when there was another drill."""
+        drilled, items = self.drilled, self._fleet.models.items
+        if drilled.n != self._drilled[0]:
+            found = [DrilledModel(items[row].name, days, drilled.blind[row]) for row, days in drilled.slowest.items()]
+            self._drilled = (drilled.n, tuple(found))
+        return self._drilled[1]

@@ -125,6 +125,18 @@ class Seasons:
             self._give(kind, rows)
         self.links.reset(rows)
 
+    def take_over(self, other: Seasons, rows: Indices) -> None:
+        """Know of row ``i`` what ``other`` knows of ``rows[i]``, its diary apart: for copies that never learn."""
+        self.extend(len(rows))
+        for name in ("stage", "dispersion", "spread"):
+            self.links[name][: len(rows)] = other.links[name][rows]
+        known = other.links["profile"][rows].astype(np.int64)
+        has = np.flatnonzero(known >= 0)
+        if len(has):
+            slots = self._take("profile", has)
+            for name in PROFILE.keys() - {"series"}:
+                self.profiles[name][slots] = other.profiles[name][known[has]]
+
     def collect(
         self,
         rows: Indices,

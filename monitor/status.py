@@ -65,6 +65,19 @@ class ImpactRatio:
 
 
 @dataclass(frozen=True, slots=True)
+class DrilledModel:
+    """What the last fire drill of a model found.
+
+    ``days`` is by standard fault how long nobody would know where that takes longest, ``blind`` how many faults nobody
+    would know of within the drill's horizon.
+    """
+
+    model: str
+    days: Mapping[str, float]
+    blind: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything the web shows, as of ``published_at`` (wall time). Immutable; a new one replaces it whole."""
 
@@ -85,6 +98,7 @@ class Status:
     config_loaded_at: float = 0.0
     drifting: Sequence[DriftingFeature] = field(default=())
     impact: Sequence[ImpactRatio] = field(default=())
+    drilled: Sequence[DrilledModel] = field(default=())
 
 
 class Desk(Protocol):

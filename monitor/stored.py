@@ -8,10 +8,12 @@ from typing import Any
 
 from monitor.compose import make_fleet
 from monitor.config import Config
-from monitor.drill import drill_of
+from monitor.drill.drill import drill_of
+from monitor.drill.past import Past
 from monitor.errors import StoreError, UsageError
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
+from monitor.store.grouplog import GroupLog
 from monitor.store.ticklog import TickLog
 from monitor.tally.event_time import EventTime
 
@@ -32,7 +34,7 @@ def drill(config: Config, path: Path, model: str) -> dict[str, Any]:
         log = TickLog(database, math.inf)
         fleet = make_fleet(config)
         Checkpoint(database, log).load(fleet, EventTime(config.clock.lateness))
-        run = drill_of(fleet, model, log.read)
+        run = drill_of(fleet, model, Past(log.read, GroupLog(database).read))
         if run is None:
             raise UsageError(f"drill: {path} holds no model {model!r}")
         return run()

@@ -88,6 +88,13 @@ class ClusterSettings(Settings):
     enabled: bool = False
 
 
+class DrillSettings(Settings):
+    """``[drill]``: how often the daemon asks of each model what it would see, and how much work that may be."""
+
+    every: Seconds = 7 * 86400.0
+    cpu: float = Field(default=0.05, gt=0, le=1)
+
+
 class LimitSettings(Settings):
     """``[limits]``: how much of each there may be; what goes beyond is turned away and counted."""
 

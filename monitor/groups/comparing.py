@@ -97,6 +97,8 @@ class Comparer:
         self.smallest_group = smallest_group
         self.state = Rows(STATE)
         self.n_cells = 0
+        self.decay: Array | None = None
+        """By what the present of each cell fades with a batch, where that is not ``DECAY``: of copies of cells."""
         self.n_of_model: NDArray[np.int64] = np.zeros(0, np.int64)
         self._watched: dict[WatchList, int] = {}
         self._n_seen = 0
@@ -173,6 +175,10 @@ class Comparer:
         self.extend()
         return self._allowance(cells)
 
+    def aside(self) -> float:
+        """The part of the weekly budget that watch lists take."""
+        return math.fsum(watch_list.budget_share for watch_list in self._watched)
+
     def _pool(self, end: float, sums: TallySums) -> Rows64:
         """Let the tick into the pools of all comparisons of the blocks that it touched; their rows."""
         register, tallies = self.register, self.register.tallies
@@ -205,8 +211,7 @@ class Comparer:
     def _allowance(self, cells: Rows64) -> Array:
         model = self.model(cells)
         seconds = self.models.rows["tick"][model]
-        aside = math.fsum(watch_list.budget_share for watch_list in self._watched)
-        allowance = self.budget.allowance(SHARE, self.n_cells, self.n_of_model[model], seconds, aside)
+        allowance = self.budget.allowance(SHARE, self.n_cells, self.n_of_model[model], seconds, self.aside())
         for i in np.flatnonzero(self.kind(cells) == Kind.WATCHED).tolist():
             watch_list = self.watch_list(int(self.register.cells["output"][cells[i]]))
             part = watch_list.budget_share / self._watched[watch_list]
@@ -273,7 +278,8 @@ class Comparer:
         seen[batch.at[last.na > 0.0]] = True
         state["scatter_ticks"][cells] += seen
         pooled = tallies["pool"][batch.row]
-        tallies["recent"][batch.row] = DECAY * tallies["recent"][batch.row] + pooled
+        decay = np.full((len(cells), 1), DECAY) if self.decay is None else self.decay[cells, None]
+        tallies["recent"][batch.row] = decay[batch.at] * tallies["recent"][batch.row] + pooled
         tallies["last"][batch.row] = pooled
         tallies["pool"][batch.row] = 0.0
         size = sides.na + sides.nb
@@ -281,7 +287,7 @@ class Comparer:
         for name, added in (("", pooled), ("_within", within)):
             whole = np.zeros((len(cells), added.shape[1]))
             np.add.at(whole, batch.at, added)
-            state[f"recent{name}"][cells] = DECAY * state[f"recent{name}"][cells] + whole
+            state[f"recent{name}"][cells] = decay * state[f"recent{name}"][cells] + whole
             state[f"since{name}"][cells] += whole
 
     def _decide(

@@ -274,6 +274,11 @@ class Register:
             self._blocks[row] = block
         return block
 
+    def models_of_tallies(self) -> NDArray[np.int32]:
+        """The model of each tally, by row."""
+        models: NDArray[np.int32] = self.blocks["model"][self.tallies["block"][: len(self.tallies)]]
+        return models
+
     def restored(self) -> None:
         """Put in order what follows from the tables, after they were loaded."""
         for name, table in self.tables().items():

@@ -129,6 +129,26 @@ def group_name(groups: Groups, group: int) -> str:
     return groups.privacy.code(register.attribute_names[attribute], value)
 
 
+@dataclass(slots=True)
+class Shown:
+    """The groups of one attribute as they stand by one output: rows, names, cases, and which may be spoken of."""
+
+    attribute: str
+    groups: list[int]
+    names: list[str]
+    n: Array
+    visible: list[bool]
+
+
+def groups_shown(groups: Groups, model: int, output: int) -> list[Shown]:
+    """Who may be spoken of by ``output``, an attribute at a time."""
+    found = []
+    for of in _attributes(groups, model):
+        n, _, visible = _counts(groups, of, output)
+        found.append(Shown(of.name, of.groups, of.names, n, visible))
+    return found
+
+
 def _attributes(groups: Groups, model: int) -> list[_Attribute]:
     register = groups.register
     found = []

@@ -15,6 +15,7 @@ from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch
 from monitor.groups.comparing import Compared, Comparer
 from monitor.groups.counting import Counter
+from monitor.groups.hours import Hours
 from monitor.groups.privacy import Privacy
 from monitor.groups.recalling import Recaller
 from monitor.groups.register import Limits, Register
@@ -39,6 +40,7 @@ class Groups:
         self.sorter = Sorter(models, series, self.register)
         self.sums = OpenTicks()
         self.recaller = Recaller(models, self.register, self.sorter)
+        self.hours = Hours()
         self.counter = Counter(models, series, self.register, self.sums)
         self.comparer = Comparer(models, self.register, budget, rules.privacy.smallest_group)
 
@@ -70,7 +72,9 @@ class Groups:
         """
         compared = Compared([], [], 0)
         if self.sums.is_open(end):
-            compared = self.compare(end, self.sums.take(end), planned)
+            sums = self._unplanned(end, self.sums.take(end), planned)
+            self.hours.add(end, sums)
+            compared = self.comparer.judge(end, sums)
         self.sorter.choose_bands()
         self.counter.choose_medians()
         return compared
@@ -79,11 +83,16 @@ class Groups:
         self, end: float, sums: TallySums, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]
     ) -> Compared:
         """Judge ``sums`` of the tick that ended at ``end``, those of models that do as planned in it apart."""
+        return self.comparer.judge(end, self._unplanned(end, sums, planned))
+
+    def _unplanned(
+        self, end: float, sums: TallySums, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]
+    ) -> TallySums:
         models, inverse = np.unique(
             self.register.blocks["model"][self.register.tallies["block"][sums.row]], return_inverse=True
         )
         kept = ~planned(models.astype(np.int64), end)[inverse]
-        return self.comparer.judge(end, TallySums(sums.row[kept], sums.n[kept], sums.s[kept]))
+        return TallySums(sums.row[kept], sums.n[kept], sums.s[kept])
 
     def tables(self) -> dict[str, Rows]:
         """Everything that is stored in tables, by name."""

@@ -24,6 +24,7 @@ from monitor.kernels.hashing import hash64
 from monitor.kernels.table import mix
 from monitor.kernels.tally import series_key
 from monitor.store.database import Database, Writes
+from monitor.store.grouplog import GroupLog
 from monitor.store.sums import pack_all, unpack
 from monitor.store.ticklog import TickLog
 from monitor.tally.closed import ClosedTicks
@@ -96,6 +97,7 @@ class Checkpoint:
     def __init__(self, database: Database, log: TickLog, incident_retention: float = float("inf")) -> None:
         self._database = database
         self._log = log
+        self._group_log = GroupLog(database)
         self._retention = incident_retention
         self._blocks: set[bytes] = set()
         self._parts: dict[int, int] = {}
@@ -123,6 +125,8 @@ class Checkpoint:
         self._save_duplicates(fleet, writes)
         self._save_audit(fleet, writes)
         self._log.append(ticks, writes)
+        if hours := fleet.groups.hours.take(time.watermark):
+            self._group_log.append(hours, fleet.groups.register.models_of_tallies(), writes)
         fleet.outcomes.pending.save(writes)
         writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions, self.topic_ids)))
         self._database.commit(writes)
@@ -136,6 +140,7 @@ class Checkpoint:
             The store was written in another format, or is damaged; the message says what is wrong.
         """
         fleet.outcomes.pending.attach(self._database)
+        fleet.groups.hours.wanted = True
         raw = self._database.get(_HEAD)
         if raw is None:
             if any(key != _OWNER for key, _ in self._database.scan(b"", b"\xff")):

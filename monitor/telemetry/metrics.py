@@ -45,6 +45,7 @@ STAGES = ("poll", "decode", "duplicates", "outcomes", "tally", "commit", "judge"
 SHARES = ("drift", "quality", "performance", "fairness")
 SEVERITIES = ("critical", "warning", "info")
 LEVELS = ("debug", "info", "warning", "error", "critical")
+DRILL_RESULTS = ("done", "failed")
 RESULTS = ("sent", "failed", "dropped", "rejected")
 ALERTNAMES = (
     "ModelFeatureDrift",
@@ -157,6 +158,9 @@ class Metrics:
             "ticks_closed_early_total", "Ends of ticks that were not waited for, because too many ticks were open."
         )
         self.judged_cells = self._counter("judged_cells_total", "Cells that got a verdict, over all closed ticks.")
+        self.drills = self._counter("drills_total", "Fire drills that the daemon did by itself.", "result")
+        _start_at_zero(self.drills, DRILL_RESULTS)
+        self.drill_seconds = self._counter("drill_seconds_total", "Time that fire drills worked, beside the loop.")
         self.watermark = self._gauge("watermark_timestamp_seconds", "Event time that the loop has reached.")
         self.models = self._table(
             Entry("models", "gauge", ("state",), "Models by state."), known=[(state,) for state in MODEL_STATES]

@@ -39,11 +39,23 @@ IMPACT_RATIO = Entry(
     ("model", "attribute", "group"),
     "Favourable decisions of a group over those of the rest, as they are now.",
 )
+DRILL_DAYS = Entry(
+    "modelwatch_model_drill_days",
+    "gauge",
+    ("model", "fault"),
+    "Days until a fault would be known, where that takes longest, by the last drill; 30 is the horizon.",
+)
+DRILL_BLIND = Entry(
+    "modelwatch_model_drill_blind_spots",
+    "gauge",
+    ("model",),
+    "Faults of the last drill that nobody would know of within 30 days.",
+)
 DROPPED = Entry(
     "modelwatch_model_series_dropped", "gauge", (), "Feature and group series that the cap kept out of this scrape."
 )
 
-CATALOGUE = (STATE, EVENTS, LAST_EVENT, DRIFT, INFO, FEATURE_DRIFT, IMPACT_RATIO, DROPPED)
+CATALOGUE = (STATE, EVENTS, LAST_EVENT, DRIFT, INFO, FEATURE_DRIFT, IMPACT_RATIO, DRILL_DAYS, DRILL_BLIND, DROPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +111,12 @@ class FleetMetrics:
         rows = selection.rows(status.fleet)
         lines: list[str] = []
         _model_lines(lines, status.fleet, labels, rows)
-        drifting, impact = status.drifting, status.impact
+        drifting, impact, drilled = status.drifting, status.impact, status.drilled
         if not selection.everything():
             selected = {status.fleet.names[i] for i in rows.tolist()}
             drifting = [feature for feature in drifting if feature.model in selected]
             impact = [group for group in impact if group.model in selected]
+            drilled = [model for model in drilled if model.model in selected]
         # A series given twice would cost the whole scrape: the last one of a label set stands.
         features: dict[tuple[str, ...], float] = {
             (it.model, it.feature, it.detector): it.ratio for it in drifting if math.isfinite(it.ratio)
@@ -113,6 +126,10 @@ class FleetMetrics:
         }
         dropped = self._capped_lines(lines, FEATURE_DRIFT, features, largest=True)
         dropped += self._capped_lines(lines, IMPACT_RATIO, groups, largest=False)
+        days: dict[tuple[str, ...], float] = {(it.model, fault): d for it in drilled for fault, d in it.days.items()}
+        dropped += self._capped_lines(lines, DRILL_DAYS, days, largest=True)
+        blind: dict[tuple[str, ...], float] = {(it.model,): float(it.blind) for it in drilled}
+        dropped += self._capped_lines(lines, DRILL_BLIND, blind, largest=True)
         lines.append(f"{_head(DROPPED)}{DROPPED.name} {dropped}\n")
         return "".join(lines).encode("utf-8", "replace")
 

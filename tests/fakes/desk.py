@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.incidents.incident import CellReport, Effect, Incident
 from monitor.incidents.order import Order, Outcome
-from monitor.status import MODEL_STATES, Check, DriftingFeature, Fleet, ImpactRatio, Status
+from monitor.status import MODEL_STATES, Check, DriftingFeature, DrilledModel, Fleet, ImpactRatio, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,6 +104,9 @@ def made_status(names: Sequence[str] = HOSTILE_NAMES, *, incidents: int = 8) -> 
         drifting=[
             DriftingFeature(name, f"feature-{i}\n", "drift", 1.0 + i / 10) for i, name in enumerate(fleet.names[:5])
         ],
+        drilled=[
+            DrilledModel(name, {"shift_0.5": 1.5, "group_0.75": 30.0}, i) for i, name in enumerate(fleet.names[:4])
+        ],
         impact=[ImpactRatio(name, "sex", f'g-"{i}', 0.5 + i / 10) for i, name in enumerate(fleet.names[:3])],
     )
 
@@ -169,8 +172,10 @@ class FakeDesk:
         if self.busy:
             raise TimeoutError
         found = {"feature": "x", "space": "feature", "fault": "shift_1", "words": "if x moved"}
+        found |= {"attribute": None, "group": None, "asked": None}
         seen, unseen = {**found, "detector": "drift", "days": 0.5}, {**found, "detector": None, "days": None}
-        document = {"model": model, "horizon_days": 30.0, "faults": [seen, unseen], "blind_spots": [unseen]}
+        when = {"time": "2026-03-01T09:30:00.250Z", "measured_until": None, "measured_days": 7.0}
+        document = {"model": model, **when, "horizon_days": 30.0, "faults": [seen, unseen], "blind_spots": [unseen]}
         return (lambda: document) if model in self.published.fleet.names else None
 
     def order(self, order: Order) -> Outcome:

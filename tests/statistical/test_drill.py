@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from fleets.build import DAY, HOUR, START, event, feed, new_fleet
 
-from monitor.drill import Drill, drill_of, prepare, report
+from monitor.drill.drill import Drill, drill_of, prepare
+from monitor.drill.findings import document, names_of, told
+from monitor.drill.past import Past
 from monitor.fleet import Fleet
 from monitor.tally.closed import ClosedTick
 
@@ -84,17 +86,22 @@ def stream(fleet: Fleet, hours: range, strike: Any, ticks: list[ClosedTick]) -> 
     return None
 
 
+def past(ticks: list[ClosedTick]) -> Past:
+    return Past(lambda _row, since, until: [tick for tick in ticks if since < tick.end <= until])
+
+
 def learned() -> tuple[Fleet, list[ClosedTick]]:
     fleet, ticks = new_fleet(POLICY, per_week=5.0, per_model=5.0), list[ClosedTick]()
     assert stream(fleet, range(LEARNED_HOURS), None, ticks) is None
-    return fleet, [tick for tick in ticks if tick.end > START + LEARNED_HOURS * HOUR - 2 * DAY]
+    return fleet, ticks
 
 
 @pytest.fixture(scope="module")
 def drilled() -> tuple[Drill, dict[tuple[str, str], float | None]]:
     fleet, ticks = learned()
-    drill = prepare(fleet, 0, ticks)
-    return drill, {(found.feature, found.fault): found.days for found in drill.run()}
+    drill = prepare(fleet, 0)
+    found = told(names_of(fleet, 0), drill.run(past(ticks)))
+    return drill, {(fault["feature"], fault["fault"]): fault["days"] for fault in found}
 
 
 @pytest.mark.parametrize("fault", PLANTED, ids="-".join)
@@ -106,7 +113,7 @@ def test_foretold_and_measured(drilled: Any, fault: tuple[str, str]) -> None:
     their ratio has sqrt(4 / L), of which three are allowed, and a tick of the drill's and one of the stream's besides.
     """
     drill, foretold = drilled
-    cells = max(drill.judge.n_cells.values())
+    cells = max(drill.series.judge.n_cells.values())
     budget = 5.0 * 0.1 / cells * 600.0 / (7 * DAY)
     spread = 3.0 * math.sqrt(4.0 / -math.log(budget))
     fleet, _ = learned()
@@ -132,21 +139,22 @@ def test_a_drill_changes_nothing(drilled: Any) -> None:
     fleet, ticks = learned()
     before = {name: [blob for _, blob in state.take_dirty()] for name, state in fleet.judge.states.items()}
     recent, spent = fleet.series.rows["recent"].copy(), dict(fleet.judge.budget.spent)
-    run = drill_of(fleet, "m", lambda *_: ticks)
+    run = drill_of(fleet, "m", past(ticks))
     assert run is not None
     first = run()
     assert [len(list(state.take_dirty())) for state in fleet.judge.states.values()] == [0] * len(before)
     assert np.array_equal(recent, fleet.series.rows["recent"])
     assert spent == fleet.judge.budget.spent
-    again = drill_of(fleet, "m", lambda *_: ticks)
+    again = drill_of(fleet, "m", past(ticks))
     assert again is not None
     assert again() == first
     assert first["blind_spots"] == [fault for fault in first["faults"] if fault["days"] is None]
-    assert drill_of(fleet, "absent", lambda *_: ticks) is None
+    assert drill_of(fleet, "absent", past(ticks)) is None
 
 
 def test_without_traffic_everything_is_a_blind_spot() -> None:
     """A model whose log is empty would show nothing."""
     fleet, _ = learned()
-    document = report("m", prepare(fleet, 0, []).run())
-    assert document["faults"] == document["blind_spots"] != []
+    found = prepare(fleet, 0).run(past([]))
+    said = document("m", found, told(names_of(fleet, 0), found))
+    assert said["faults"] == said["blind_spots"] != []

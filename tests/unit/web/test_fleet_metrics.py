@@ -54,6 +54,10 @@ def slow_reference(status: Status) -> dict[tuple[str, frozenset[tuple[str, str]]
         families["modelwatch_model_feature_drift_ratio"].add_metric((it.model, it.feature, it.detector), it.ratio)
     for of in status.impact:
         families["modelwatch_model_impact_ratio"].add_metric((of.model, of.attribute, of.group), of.ratio)
+    for drilled in status.drilled:
+        for fault, days in drilled.days.items():
+            families["modelwatch_model_drill_days"].add_metric((drilled.model, fault), days)
+        families["modelwatch_model_drill_blind_spots"].add_metric((drilled.model,), float(drilled.blind))
     families["modelwatch_model_series_dropped"].add_metric((), 0)
     samples: list[Sample] = [sample for family in families.values() for sample in family.samples]
     return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
@@ -102,7 +106,7 @@ def test_a_glob_selects_models_and_their_features() -> None:
 def test_the_cap_keeps_the_strongest_and_counts_what_it_drops() -> None:
     """Beyond the cap, the largest ratios are exported, and the number of the others."""
     drifting = [DriftingFeature("m", f"f{i}", "drift", float(i)) for i in range(10)]
-    found = parsed(FleetMetrics(series_max=3).render(replace(STATUS, drifting=drifting), Selection()))
+    found = parsed(FleetMetrics(series_max=3).render(replace(STATUS, drifting=drifting, drilled=()), Selection()))
     ratios = [value for (name, _), value in found.items() if name == "modelwatch_model_feature_drift_ratio"]
     assert sorted(ratios) == [7, 8, 9]
     assert found["modelwatch_model_series_dropped", frozenset()] == 7
