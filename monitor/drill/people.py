@@ -18,7 +18,6 @@ from monitor.groups.comparing import DECAY, POOL_EVENTS, SHARE, Comparer
 from monitor.groups.hours import HOUR_SECONDS
 from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind
 from monitor.groups.register import Limits, Register
-from monitor.groups.shown import groups_shown
 from monitor.groups.sums import TallySums
 from monitor.kernels.hashing import hash64
 
@@ -64,16 +63,15 @@ GROUP_FAULTS = (
 class Compared:
     """One comparison that is drilled: a group of an attribute, with the tallies of all groups of that attribute.
 
-    ``row`` (m,) are the tallies, ``base`` (m,) those whose cases they are part of; ``group`` and ``stratum`` (m,) of
-    each, as running numbers, ``target`` the number of the group; ``recent`` (m, 4) and ``state`` are the present of the
-    real comparison, ``batches`` how many it bets on in a tick.
+    ``row`` (m,) are the tallies; ``group`` and ``stratum`` (m,) of each, as running numbers, ``target`` the number of
+    the group; ``recent`` (m, 4) and ``state`` are the present of the real comparison, ``batches`` how many it bets on
+    in a tick.
     """
 
     cell: int
     kind: Kind
     target: int
     row: Indices
-    base: Indices
     group: Indices
     stratum: Indices
     recent: Array
@@ -229,14 +227,13 @@ class _Sides:
     def __init__(self, copies: list[_Copy], hours: _Hours) -> None:
         self._rng = np.random.default_rng(_SEED)
         self._row = np.concatenate([copy.rows for copy in copies])
-        self._base = hours.columns(np.concatenate([copy.of.base for copy in copies]))
         self._own = hours.columns(np.concatenate([copy.of.row for copy in copies]))
         part = [_lost_or_gained(copy, hours) for copy in copies]
         self._lost, self._gained = (np.concatenate([p[i] for p in part]) for i in range(2))
 
     def struck(self, n: Array, s: Array) -> TallySums:
         """The sums of all copies in a stretch in which ``n`` cases and ``s`` were counted, by column of the hours."""
-        cases, yes = n[self._base].astype(np.int64), s[self._own].astype(np.int64)
+        cases, yes = n[self._own].astype(np.int64), s[self._own].astype(np.int64)
         yes = np.minimum(yes, cases)
         lost = self._rng.binomial(yes, self._lost)
         gained = self._rng.binomial(cases - yes, self._gained)
@@ -253,8 +250,7 @@ def _lost_or_gained(copy: _Copy, hours: _Hours) -> tuple[Array, Array]:
     if copy.fault == _NOTHING:
         return lost, gained
     fault, own = GROUP_FAULTS[copy.fault], of.group == of.target
-    n = np.append(hours.n.sum(axis=0), 0.0)[hours.columns(of.base)]
-    s = np.append(hours.s.sum(axis=0), 0.0)[hours.columns(of.row)]
+    n, s = (np.append(x.sum(axis=0), 0.0)[hours.columns(of.row)] for x in (hours.n, hours.s))
     strata = int(of.stratum.max()) + 1
     rest_n, rest_s = (np.bincount(of.stratum[~own], weights=x[~own], minlength=strata) for x in (n, s))
     rest = (rest_s / np.maximum(rest_n, 1.0))[of.stratum[own]]
@@ -295,60 +291,71 @@ def group_drill(fleet: Fleet, row: int) -> GroupDrill:
     )
 
 
+@dataclass(slots=True)
+class _Tallies:
+    """The tallies of one kind of one model that are compared, ``(m,)`` each: groups and strata are rows of theirs."""
+
+    row: Indices
+    group: Indices
+    stratum: Indices
+    attribute: Indices
+    n: Array
+
+    def some(self, at: Indices) -> _Tallies:
+        """Those at ``at``."""
+        return _Tallies(self.row[at], self.group[at], self.stratum[at], self.attribute[at], self.n[at])
+
+
 def _compared(fleet: Fleet, row: int) -> list[Compared]:
     """The comparisons of the model in ``row`` that may be spoken of, those with the most people first."""
     register, rows = fleet.groups.register, fleet.models.rows
     age = max(float(rows["last_time"][row] - rows["first_time"][row]), float(rows["tick"][row]))
-    found: list[tuple[float, Compared]] = []
+    found: list[tuple[float, int, float, Kind, _Tallies]] = []
     for output in register.of(row).outputs if row in register.of_model else ():
         kind = Kind(int(register.outputs["kind"][output]))
         if kind not in KINDS:
             continue
-        for shown in groups_shown(fleet.groups, row, output):
-            whole = _attribute(fleet, shown.groups, output)
-            for number in np.flatnonzero(shown.visible).tolist():
-                cell = register.cell(shown.groups[number], output)
-                n, own = float(shown.n.sum()), float(shown.n[number])
-                if cell < 0 or n - own < fleet.groups.privacy.smallest_group or not (whole[2] == number).any():
-                    continue
-                a_tick = float(rows["tick"][row]) / age
-                batches = min(1.0, n * a_tick / POOL_EVENTS, own * a_tick)
-                found.append((own, _one(fleet, cell, kind, number, whole, batches)))
-    found.sort(key=lambda pair: (-pair[0], pair[1].cell))
-    kept, tallies = [], 0
-    for _, compared in found[:CELLS_MAX]:
-        tallies += len(compared.row)
-        if tallies > TALLIES_MAX:
-            break
-        kept.append(compared)
+        whole = _tallies(fleet, output)
+        for attribute in np.unique(whole.attribute).tolist():
+            own = whole.some(np.flatnonzero(whole.attribute == attribute))
+            sizes = {g: float(own.n[own.group == g].sum()) for g in register.groups_of(attribute)}
+            n = sum(sizes.values())
+            for group, seen in zip(sizes, fleet.groups.privacy.shown(list(sizes.values())), strict=True):
+                if seen and n - sizes[group] >= fleet.groups.privacy.smallest_group:
+                    found.append((sizes[group], group, n * float(rows["tick"][row]) / age, kind, own))
+    found.sort(key=lambda of: (-of[0], of[1], of[3]))
+    kept: list[Compared] = []
+    for size, group, a_tick, kind, own in found[:CELLS_MAX]:
+        cell = int(register.tallies["cell"][own.row[own.group == group][0]])
+        batches = min(1.0, a_tick / POOL_EVENTS, size * float(rows["tick"][row]) / age)
+        if cell >= 0:
+            kept.append(_one(fleet, cell, kind, group, own, batches))
+        if sum(len(of.row) for of in kept) > TALLIES_MAX:
+            return kept[:-1]
     return kept
 
 
-def _attribute(fleet: Fleet, groups: list[int], output: int) -> tuple[Indices, Indices, Indices, Indices]:
-    """All tallies of an attribute's ``groups`` with ``output``: rows, bases, numbers of groups and of strata."""
+def _tallies(fleet: Fleet, output: int) -> _Tallies:
+    """All tallies of ``output``; such kinds count their cases in the same tallies."""
     register = fleet.groups.register
-    of_groups = [register.tallies_of(group, output) for group in groups]
-    row = np.concatenate(of_groups).astype(np.int64)
-    number = np.repeat(np.arange(len(groups)), [len(rows) for rows in of_groups])
+    row = np.flatnonzero(register.tallies["output"][: len(register.tallies)] == output)
     member = register.tallies["member"][row]
-    stratum = np.unique(register.members["stratum"][member], return_inverse=True)[1]
-    return row, register.tallies["base"][row].astype(np.int64), number, stratum.astype(np.int64)
+    group = register.members["group"][member].astype(np.int64)
+    attribute = register.groups["attribute"][group].astype(np.int64)
+    stratum = register.members["stratum"][member].astype(np.int64)
+    return _Tallies(row, group, stratum, attribute, register.tallies["total"][row, 0])
 
 
-def _one(
-    fleet: Fleet, cell: int, kind: Kind, target: int, whole: tuple[Indices, Indices, Indices, Indices], batches: float
-) -> Compared:
-    row, base, group, stratum = whole
-    state = fleet.groups.comparer.state
+def _one(fleet: Fleet, cell: int, kind: Kind, group: int, own: _Tallies, batches: float) -> Compared:
+    state, numbers = fleet.groups.comparer.state, np.unique(own.group)
     return Compared(
         cell=cell,
         kind=kind,
-        target=target,
-        row=row,
-        base=base,
-        group=group,
-        stratum=stratum,
-        recent=fleet.groups.register.tallies["recent"][row].copy(),
+        target=int(np.searchsorted(numbers, group)),
+        row=own.row,
+        group=np.searchsorted(numbers, own.group),
+        stratum=np.unique(own.stratum, return_inverse=True)[1].astype(np.int64),
+        recent=fleet.groups.register.tallies["recent"][own.row].copy(),
         state={name: state[name][cell].copy() for name in _CELL},
         batches=batches,
     )
