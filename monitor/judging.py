@@ -16,7 +16,20 @@ from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED, Series
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Counts, Detector, SeriesView, Shares
-from monitor.kernels.judge import HELD, IDLE, OFF, OVER, SUSPICIOUS, Bets, Question, bet, costs, excess, present
+from monitor.kernels.judge import (
+    HELD,
+    IDLE,
+    OFF,
+    OVER,
+    SUSPICIOUS,
+    Bets,
+    Question,
+    bet,
+    costs,
+    excess,
+    onset_of,
+    present,
+)
 from monitor.kernels.tally import EVENTS, OTHER_BIN
 from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, usual_edges
 from monitor.stats.bounds import null_edge_once
@@ -422,17 +435,6 @@ class Judge:
         self.n_cells[share] += int(change.sum())
         model = self.series.rows["model"][rows]
         np.add.at(self.models.rows["n_cells"][:, SHARES.index(share)], model, change)
-
-
-def onset_of(clock: float, alarm: float, tick: float) -> float:
-    """When evidence began to grow, if it grew evenly, between suspicion and alarm.
-
-    ``clock`` is the end of the last tick that was not suspicious, ``alarm`` that of the one that alarmed. On average
-    the threshold was passed half a tick after ``clock``, and overshot by half a tick at ``alarm``.
-    """
-    ticks = (alarm - clock) / tick
-    back = (ticks - 1.0) * SUSPICIOUS / (1.0 - SUSPICIOUS) - 0.5
-    return clock - tick * max(back, 0.0)
 
 
 def _rates(shares: Shares) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from monitor.groups.betting import COMPONENTS, OFF, Sides, log_e
 from monitor.groups.questions import DIRECTIONS, LESS, MORE, QUESTIONS, Kind
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
-from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, HELD, IDLE, OVER, SUSPICIOUS, decide
+from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.dispersion import successive_difference, tempering
 
@@ -316,7 +316,8 @@ class Comparer:
         since, within = Sides.of(state["since"][at]), state["since_within"][at]
         kind, tolerance = self.kind(at), self.tolerance(at)
         ra, rb = (float(s[0] / max(n[0], 1.0)) for s, n in ((since.sa, since.na), (since.sb, since.nb)))
-        onset = float(state["onset"][cell])
+        model = int(self.model(at)[0])
+        onset = onset_of(float(state["onset"][cell]), end, float(self.models.rows["tick"][model]))
         return GroupAlarm(
             cell=cell,
             direction=direction,
@@ -326,7 +327,7 @@ class Comparer:
             tolerance=tolerated(int(kind[0]), float(tolerance[0]), direction),
             people_affected=_affected(int(kind[0]), float(tolerance[0]), direction, within[0], since),
             evidence_log10=evidence / _LN10,
-            onset_time=min(onset, end),
+            onset_time=min(max(onset, float(self.models.rows["first_time"][model])), end),
             fired_time=end,
         )
 

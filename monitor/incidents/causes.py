@@ -41,6 +41,7 @@ def shared_incident(found: Found, family: str, identity: str, now: float) -> Inc
         severity=severity,
         state="firing",
         onset_time=began(found.members),
+        onset_interval=_began_between(incidents, began(found.members)),
         fired_time=now,
         resolved_time=None,
         effect=_common_effect(incidents, strongest),
@@ -100,6 +101,15 @@ def _common_effect(incidents: Sequence[Incident], strongest: Incident) -> Effect
     alike = [i.effect for i in incidents if i.effect.name == strongest.effect.name]
     values, tolerances = [effect.value for effect in alike], [effect.tolerance for effect in alike]
     return Effect(strongest.effect.name, float(np.median(values)), float(np.median(tolerances)))
+
+
+def _began_between(incidents: Sequence[Incident], onset: float) -> tuple[float, float] | None:
+    """Between when and when a cause began about ``onset``: the median of what its members say of both ends."""
+    known = np.array([incident.onset_interval for incident in incidents if incident.onset_interval is not None])
+    if not len(known):
+        return None
+    low, high = np.median(known, axis=0).tolist()
+    return min(low, onset), max(high, onset)
 
 
 def _labels(cause: Cause, strongest: Incident, severity: str, incidents: Sequence[Incident]) -> dict[str, str]:

@@ -28,6 +28,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "severity": incident.severity,
         "state": incident.state,
         "onset_time": _time(incident.onset_time),
+        "onset_interval": _interval(incident.onset_interval),
         "fired_time": _time(incident.fired_time),
         "resolved_time": _time(incident.resolved_time),
         "effect": _effect(incident.effect),
@@ -62,6 +63,7 @@ def _cell(cell: CellReport) -> dict[str, Any]:
         "effect": _effect(cell.effect),
         "evidence_log10": _number(cell.evidence_log10),
         "onset_time": _time(cell.onset_time),
+        "onset_interval": _interval(cell.onset_interval),
         "fired_time": _time(cell.fired_time),
         "model": cell.model or None,
     }
@@ -78,6 +80,10 @@ def _acknowledged(known: Acknowledged | None) -> dict[str, Any] | None:
         "until": _time(known.until),
         "silence": known.silence or None,
     }
+
+
+def _interval(between: tuple[float, float] | None) -> list[str | None] | None:
+    return None if between is None else [_time(moment) for moment in between]
 
 
 def _effect(effect: Effect) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import msgspec
 
 from monitor.incidents.causes import ALERTNAME as SHARED
 from monitor.incidents.incident import CellReport, Incident
+from monitor.incidents.onset import onset_interval
 from monitor.incidents.shared import ONSET_SECONDS
 
 _CELLS_MAX = 200
@@ -26,6 +27,7 @@ class Firing:
     """A cell that begins to fire, with what its model says of it.
 
     ``traffic`` is the model's events a day, ``tick`` its tick in seconds; ``watched`` marks what a watch list found.
+    ``horizon`` is how long after the newest prediction behind it the alarm comes, seconds: cases mature.
     ``provisional``: what it saw may be a season that the model has not been seen through; nobody is called for that.
     """
 
@@ -45,6 +47,7 @@ class Firing:
     people_affected: int | None = None
     cost: float | None = None
     provisional: bool = False
+    horizon: float = 0.0
 
 
 class OpenIncident(msgspec.Struct):
@@ -122,17 +125,27 @@ def new_incident(firing: Firing, grave: str, code_version: str) -> Incident:
 
 def with_firing(held: OpenIncident, firing: Firing) -> Incident:
     """The incident with one more cell; cells are ranked by how far they moved beyond their tolerance, then evidence."""
-    cells = sorted(_with(held.incident.cells, firing.report), key=lambda cell: cell.rank)
+    cells = sorted(_with(held.incident.cells, _with_interval(firing)), key=lambda cell: cell.rank)
     # What fired first tells when it began; of several at once, the one with most evidence.
     first = max(cells, key=lambda cell: (-cell.fired_time, cell.evidence_log10))
     return msgspec.structs.replace(
         held.incident,
         cells=tuple(cells[:_CELLS_MAX]),
         onset_time=first.onset_time,
+        onset_interval=first.onset_interval,
         evidence_log10=max(cell.evidence_log10 for cell in cells),
         summary=_summary(held, firing),
         description=_description(held, firing),
     )
+
+
+def _with_interval(firing: Firing) -> CellReport:
+    """The firing cell with how sure its onset is; of silence it is known: the newest event."""
+    report = firing.report
+    if report.onset_time is None or report.detector == "silence":
+        return report
+    between = onset_interval(report.onset_time, report.fired_time - firing.horizon, firing.tick)
+    return msgspec.structs.replace(report, onset_interval=between)
 
 
 def _with(cells: Sequence[CellReport], report: CellReport) -> list[CellReport]:
@@ -143,8 +156,12 @@ def _with(cells: Sequence[CellReport], report: CellReport) -> list[CellReport]:
 
     for earlier in cells:
         if name(earlier) == name(report):
-            first = {"onset_time": earlier.onset_time, "fired_time": earlier.fired_time}
-            report = msgspec.structs.replace(report, **first)
+            report = msgspec.structs.replace(
+                report,
+                onset_time=earlier.onset_time,
+                onset_interval=earlier.onset_interval,
+                fired_time=earlier.fired_time,
+            )
     return [*(cell for cell in cells if name(cell) != name(report)), report]
 
 

@@ -31,6 +31,8 @@ class CellReport(msgspec.Struct, frozen=True):
     model: str = ""
     strength: float | None = None
     """How it ranks among the cells of its incident, where its effect over its tolerance does not say."""
+    onset_interval: tuple[float, float] | None = None
+    """Between when and when it began, in nine of ten cases."""
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -72,6 +74,7 @@ class Incident(msgspec.Struct, frozen=True):
     Of a shared cause ``model`` is empty, ``models`` are those it struck, and ``cause`` says what they have in common.
     ``traffic`` is the events a day that flowed through its models when it fired. ``watched`` incidents come from a
     watch list and wait for nobody; ``paged_time`` is when the team was called, ``None`` if it was not.
+    ``onset_interval`` is between when and when it began in nine of ten cases.
     """
 
     id: str
@@ -108,3 +111,4 @@ class Incident(msgspec.Struct, frozen=True):
     acknowledged: Acknowledged | None = None
     notes: tuple[Note, ...] = ()
     code_version: str = ""
+    onset_interval: tuple[float, float] | None = None

@@ -308,6 +308,17 @@ def decide(
     return flags
 
 
+def onset_of(clock: float, alarm: float, tick: float) -> float:
+    """When evidence began to grow, if it grew evenly, between suspicion and alarm.
+
+    ``clock`` is the end of the last tick that was not suspicious, ``alarm`` that of the one that alarmed. On average
+    the threshold was passed half a tick after ``clock``, and overshot by half a tick at ``alarm``.
+    """
+    ticks = (alarm - clock) / tick
+    back = (ticks - 1.0) * SUSPICIOUS / (1.0 - SUSPICIOUS) - 0.5
+    return clock - tick * max(back, 0.0)
+
+
 def _at(array: NDArray[Any]) -> int:
     assert array.flags.c_contiguous
     return int(array.__array_interface__["data"][0])

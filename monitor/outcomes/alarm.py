@@ -56,4 +56,6 @@ def told(alarm: CaseAlarm, model: Model) -> Firing:
         words=alarm.words,
         people_affected=alarm.people_affected,
         cost=alarm.cost,
+        tick=model.policy.tick,
+        horizon=model.policy.outcome_horizon,
     )

@@ -13,7 +13,19 @@ from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.incidents.incident import Effect
 from monitor.judging import cell_fields
-from monitor.kernels.judge import DISPERSION_MAX, FIRING, HELD, IDLE, OFF, OVER, SUSPICIOUS, Bets, Question, bet
+from monitor.kernels.judge import (
+    DISPERSION_MAX,
+    FIRING,
+    HELD,
+    IDLE,
+    OFF,
+    OVER,
+    SUSPICIOUS,
+    Bets,
+    Question,
+    bet,
+    onset_of,
+)
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
 from monitor.outcomes.matured import Matured
@@ -221,7 +233,7 @@ class Performance:
             alertname=_ALERTNAME,
             effect=Effect(told.effect, (now - before) * unit, tolerance * unit),
             evidence_log10=evidence / _LN10,
-            onset_time=_onset(float(state["onset"][model]), end, float(self._models.rows["tick"][model])),
+            onset_time=onset_of(float(state["onset"][model]), end, float(self._models.rows["tick"][model])),
             fired_time=math.nan,
             people_affected=round(max(now - before, 0.0) * n) if measure in (ERROR_RATE, ABSOLUTE_ERROR) else None,
             cost=self._excess_cost(model),
@@ -288,12 +300,6 @@ def cell_name(measure: int) -> str:
 def firing(performance: Performance, measure: int, model: int) -> bool:
     """Whether a cell fires."""
     return bool(performance.states[measure]["firing"][model] == FIRING)
-
-
-def _onset(clock: float, alarm: float, tick: float) -> float:
-    """When evidence began to grow, if it grew evenly: as for the cells of series."""
-    back = ((alarm - clock) / tick - 1.0) * SUSPICIOUS / (1.0 - SUSPICIOUS) - 0.5
-    return clock - tick * max(back, 0.0)
 
 
 def _error_bin(error: Floats) -> Indices:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
-from monitor.judging import onset_of
-from monitor.kernels.judge import FIRING, IDLE, PENDING, SUSPICIOUS
+from monitor.kernels.judge import FIRING, IDLE, PENDING, SUSPICIOUS, onset_of
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.traffic import expectation, silence, volume
 from monitor.traffic.alarm import Known, TrafficAlarm, Watched

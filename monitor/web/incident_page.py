@@ -42,10 +42,19 @@ def _whose(frame: Frame, incident: Incident) -> str:
     return f"{len(incident.models)} models: {shown}" + (f" and {more} more" if more > 0 else "")
 
 
+def _since(document: Mapping[str, Any]) -> str:
+    """When it began, and between when and when that was in nine of ten cases."""
+    if not document["onset_time"]:
+        return html.text(None)
+    between = document["onset_interval"]
+    sure = f", between {html.moment(between[0])} and {html.moment(between[1])}" if between else ""
+    return f"{html.moment(document['onset_time'])} (estimated{sure})"
+
+
 def _facts(document: Mapping[str, Any]) -> str:
     effect = document["effect"]
     facts = [
-        ("Since", html.moment(document["onset_time"]) + " (estimated)" if document["onset_time"] else html.text(None)),
+        ("Since", _since(document)),
         ("Fired", html.moment(document["fired_time"])),
         ("How sure", escape(odds.strength(document["evidence_log10"]))),
         ("How far", _effect(effect)),
