@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.detectors import DETECTORS
 from monitor.fleet import Fleet
+from monitor.groups.comparing import effect, noise_of
+from monitor.groups.questions import QUESTIONS, Kind
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
+from monitor.kernels.judge import IDLE
+from monitor.outcomes.measures import LOG_LOSS
+
+_FAMILIES: dict[str, str] = {
+    **{detector.name: detector.tolerance for detector in DETECTORS},
+    **{question.detector: question.tolerance for question in QUESTIONS.values()},
+    "performance": "performance",
+}
+"""By detector, the tolerance that its cells are held to."""
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +69,92 @@ class TolerancePrice:
 
 
 def prices(fleet: Fleet, incidents: Iterable[Incident]) -> list[TolerancePrice]:
-    """What each tolerance cost, by its name."""
-    fired: dict[str, set[tuple[str, str | None, str | None]]] = {}
-    family = {detector.name: detector.tolerance for detector in DETECTORS}
-    for incident in incidents:
-        for cell in incident.cells if incident.model else ():
-            if cell.detector in family:
-                names = fired.setdefault(family[cell.detector], set())
-                names.add((incident.model, cell.detector, cell.feature))
-    return [_price(fleet, name, len(fired.get(name, ()))) for name in sorted(set(family.values()))]
+    """What each tolerance cost, by its name: of the cells of series, of groups, and of matured cases."""
+    told = [(incident, cell) for incident in incidents if incident.model for cell in incident.cells]
+    fired: dict[str, set[tuple[str | None, ...]]] = {}
+    for incident, cell in told:
+        if cell.detector in _FAMILIES:
+            name = (incident.model, cell.detector, cell.feature, cell.output, cell.attribute, cell.group)
+            fired.setdefault(_FAMILIES[cell.detector], set()).add(name if cell.attribute else name[:3])
+    found = [*_of_series(fleet), *_of_groups(fleet), *_of_cases(fleet)]
+    names = sorted({cells.name for cells in found})
+    return [_price(name, [c for c in found if c.name == name], len(fired.get(name, ()))) for name in names]
 
 
-def _price(fleet: Fleet, name: str, fired: int) -> TolerancePrice:
-    values, effects, tolerances = [], [], []
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Cells that are held to the tolerance ``name``, as it is written in a policy, ``(k,)`` each.
+
+    ``effect`` is how far each moved beyond chance, in the unit of ``tolerance``; 0 where it did not, or fires.
+    """
+
+    name: str
+    tolerance: Floats
+    edge: Floats
+    effect: Floats
+
+
+def _of_series(fleet: Fleet) -> Iterator[_Cells]:
     n = len(fleet.series.rows)
     for detector in DETECTORS:
-        if detector.tolerance != name:
-            continue
         state = fleet.judge.states[detector.name]
-        at = np.flatnonzero((state["applies"][:n] > 0) & (state["firing"][:n] == 0))
-        tolerances.append(fleet.models.rows[f"tolerance_{name}"][fleet.series.rows["model"][at]])
-        effects.append(state["effect"][at].astype(np.float64))
-        values.append(int((state["applies"][:n] > 0).sum()))
-    effect, tolerance = np.concatenate(effects), np.concatenate(tolerances)
-    swallowed = effect[(effect > 0.0) & (effect <= tolerance)]
-    known = fleet.models.rows[f"tolerance_{name}"][: len(fleet.models)]
+        at = np.flatnonzero(state["applies"][:n] > 0)
+        tolerance = state["tolerance"][at].astype(np.float64)
+        effect = np.where(state["firing"][at] == IDLE, state["effect"][at].astype(np.float64), 0.0)
+        yield _Cells(detector.tolerance, tolerance, tolerance, effect)
+
+
+def _of_groups(fleet: Fleet) -> Iterator[_Cells]:
+    """Ratios as the part by which the worse-off side's rate falls short of the other's; gaps as they are."""
+    comparer = fleet.groups.comparer
+    comparer.extend()
+    cells = np.arange(len(comparer.register.cells))
+    kind = comparer.kind(cells)
+    for asked in np.unique(kind).tolist():
+        question, at = QUESTIONS[Kind(asked)], cells[kind == asked]
+        state = comparer.state
+        at = at[state["recent_within"][at, 2] > 0.0]
+        if not len(at):
+            continue
+        told = comparer.tolerance(at)
+        value, noise = (
+            effect(comparer.kind(at), state["recent_within"][at]),
+            noise_of(comparer.kind(at), state["recent"][at]),
+        )
+        # 0 is equality; towards where there is no harm nothing is let pass.
+        log_ratio = np.log(np.clip(value, 1e-9, 1e9))
+        moved = np.stack([value if question.gap else -log_ratio, -value if question.gap else log_ratio])
+        moved = moved[list(question.directions)].max(axis=0)
+        beyond = np.maximum(moved - 2.0 * noise, 0.0)
+        if not question.gap:
+            beyond = 1.0 - np.exp(-beyond)
+        edge = told if question.gap else 1.0 - told
+        written = 1.0 / told - 1.0 if question.excess else told
+        yield _Cells(question.tolerance, written, edge, np.where(state["firing"][at] == IDLE, beyond, 0.0))
+
+
+def _of_cases(fleet: Fleet) -> Iterator[_Cells]:
+    """Measures that are held to a learned reference; a contract knows no tolerance."""
+    performance, rows = fleet.outcomes.performance, fleet.models.rows
+    n = min(len(performance.rows), len(fleet.models))
+    for measure, state in enumerate(performance.states):
+        limited = np.array([not math.isnan(performance.limit(measure, row)) for row in range(n)], bool)
+        at = np.flatnonzero(performance.rows["judged"][:n, measure] & ~limited)
+        told = rows["tolerance_performance"][at].astype(np.float64)
+        nats = [performance.unit(measure, row) if measure == LOG_LOSS else 1.0 for row in at.tolist()]
+        moved = np.where(state["firing"][at] == IDLE, state["effect"][at].astype(np.float64), 0.0)
+        yield _Cells("performance", told, told / np.array(nats), moved)
+
+
+def _price(name: str, of: list[_Cells], fired: int) -> TolerancePrice:
+    """What the cells ``of`` one tolerance say of it."""
+    told, edge, moved = (np.concatenate([getattr(c, field) for c in of]) for field in ("tolerance", "edge", "effect"))
+    swallowed = moved[(moved > 0.0) & (moved <= edge)]
     return TolerancePrice(
         name=name,
-        low=float(known.min(initial=np.inf)) if len(known) else 0.0,
-        high=float(known.max(initial=0.0)) if len(known) else 0.0,
-        cells=sum(values),
+        low=round(float(told.min(initial=np.inf)), 9) if len(told) else 0.0,
+        high=round(float(told.max(initial=0.0)), 9),
+        cells=len(told),
         fired=fired,
         swallowed=len(swallowed),
         largest=float(swallowed.max(initial=0.0)),

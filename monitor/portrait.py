@@ -13,6 +13,7 @@ from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, UNJUDGED
 from monitor.clock import rfc3339
 from monitor.detectors import DETECTORS
 from monitor.drill.findings import Findings, document, names_of, told
+from monitor.drill.planner import slow_cells
 from monitor.fleet import Fleet
 from monitor.groups.shown import associations, blind_spots
 from monitor.kernels.judge import FIRING
@@ -27,11 +28,9 @@ from monitor.kernels.tally import (
 )
 from monitor.outcomes.document import performance_document
 from monitor.stats.distances import debiased_psi, wasserstein
-from monitor.stats.power import ticks_to_alarm_one_sample
 from monitor.status import MODEL_STATES
 
 _KINDS = ("unknown", "number", "category")
-_BLIND_AFTER_SECONDS = 30 * 86400.0
 _LN10 = math.log(10.0)
 
 
@@ -200,37 +199,7 @@ def _blind_spots(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, 
             reason = "reference is still being learned"
         if reason:
             spots.append({"feature": fleet.series.names[row], "detector": "drift", "why": reason})
-    return spots + _slow_cells(fleet, model, series)
-
-
-def _slow_cells(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, Any]]:
-    """Drift cells that would need more than thirty days to see a share move by twice what is tolerated."""
-    detector = DETECTORS[0]
-    state, rows = fleet.judge.states[detector.name], fleet.models.rows
-    judged = [row for row in series if state["applies"][row]]
-    age = float(rows["last_time"][model] - rows["first_time"][model])
-    if not judged or not age > 0:
-        return []
-    tick = float(rows["tick"][model])
-    n = float(rows["events"][model]) / age * tick
-    at = np.array(judged)
-    high = state["null_high"][at, 0].astype(np.float64)
-    tolerance = state["tolerance"][at].astype(np.float64)
-    changed = np.minimum(high + tolerance, 0.999)
-    n_model = rows["n_cells"][np.full(len(at), model), 0]
-    allowance = fleet.judge.budget.allowance(detector.share, fleet.judge.n_cells["drift"], n_model, np.array([tick]))
-    low = state["null_low"][at, 0].astype(np.float64)
-    ticks = ticks_to_alarm_one_sample(n, changed, low, high, np.log(np.maximum(allowance, 1e-300)))
-    return [
-        {
-            "feature": fleet.series.names[row],
-            "detector": detector.name,
-            "why": f"too little traffic to see a share move by {2 * wide:.3g} within 30 days",
-            "days": _finite(float(t) * tick / 86400.0),
-        }
-        for row, t, wide in zip(judged, ticks.tolist(), tolerance.tolist(), strict=True)
-        if t * tick > _BLIND_AFTER_SECONDS
-    ]
+    return spots + slow_cells(fleet, model, series)
 
 
 def _source(digest: str) -> str:

@@ -385,6 +385,11 @@ def _affected(kind: int, tolerance: float, direction: int, within: Array, since:
     return round(max(expected - sb if direction == LESS else sb - expected, 0.0))
 
 
+def noise_of(kind: NDArray[np.uint8], recent: Array) -> Array:
+    """The standard error of a comparison's present, of the logarithm of its ratio or of its gap; ``recent`` (k, 4)."""
+    return _noise(kind, Sides.of(recent))
+
+
 def _noise(kind: NDArray[np.uint8], recent: Sides) -> Array:
     """The standard error of what :func:`outside` gives, from the present."""
     # What fades evenly weighs nearly twice as much as its sum says.

@@ -43,6 +43,31 @@ def test_what_a_tolerance_cost(files: tuple[str, str, str], capsys: pytest.Captu
     assert "1 moved beyond chance and stayed within it" in capsys.readouterr().out
 
 
+def test_every_tolerance_has_its_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of groups, errors and quality as of drift: a gap between groups that is let pass is named with its size."""
+    rng = np.random.default_rng(8)
+    lines = []
+    for i, t in enumerate(np.sort(rng.uniform(START, START + 6 * DAY, 6000)).tolist()):
+        sex = "FM"[int(rng.integers(2))]
+        label = "approve" if rng.uniform() < (0.5 if sex == "F" else 0.7) else "deny"
+        about = {"sensitive": {"sex": sex}, "prediction": {"label": label}, "id": str(i)}
+        lines += [event(t, {"x": float(rng.normal())}, **about), event(t + 60, id=str(i), outcome=label)]
+    config = tmp_path / "config.toml"
+    said = 'sensitive = ["sex"]\nfavourable = ["approve"]\ntick = "1h"\noutcome_horizon = "1h"\n'
+    config.write_text(f'[[models]]\nmatch = "*"\n{said}[models.tolerance]\nimpact_ratio = 0.5\n')
+    events = str(write_lines(tmp_path / "events.jsonl", lines))
+    out = tmp_path / "out"
+    assert main(["replay", events, "--config", str(config), "--json", "--out", str(out)]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    told = {price["tolerance"]: price for price in summary["tolerances"]}
+    assert told.keys() >= {"drift", "quality", "performance", "impact_ratio"}
+    impact = told["impact_ratio"]
+    assert (impact["low"], impact["fired"], impact["swallowed"]) == (0.5, 0, 1)
+    assert 0.1 < impact["largest_swallowed"] < 0.35
+    assert told["performance"]["cells"] > 0
+    assert (out / "models" / "m.json").exists()
+
+
 def test_two_configurations(files: tuple[str, str, str], capsys: pytest.CaptureFixture[str]) -> None:
     """What only the first says has a minus, what only the second a plus."""
     events, fine, coarse = files
