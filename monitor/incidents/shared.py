@@ -29,6 +29,8 @@ ONSET_SECONDS = 3600.0
 """By how much the onsets of a cause and of its consequences may differ at least: they are estimates."""
 _OWN_FACTOR, _OWN_DEVIATIONS = 2.0, 5.0
 """A model's movement is its own where it is so many times the common one, and so many robust deviations beyond it."""
+_WIDER = 1.5
+"""A source is named in place of a feature where it struck so many times the models, half the feature's among them."""
 _MAD = 1.4826
 _WEEK_SECONDS = 7 * 86400.0
 _KINDS = 3
@@ -118,13 +120,15 @@ def find(newest: Sequence[Member], recent: Sequence[Member], chance: Chance) -> 
     """The strongest cause of which one of ``newest`` is a part, or ``None``.
 
     ``recent`` are all members of the same family (:func:`groupable`) that fired within :data:`SPAN_SECONDS_MAX`,
-    ``newest`` among them. A feature goes before a source, and that before a moment.
+    ``newest`` among them. A feature goes before a source, unless the source struck far more models; both go before a
+    moment.
     """
-    for cause in (*_features(newest, recent), *_upstreams(newest), ("moment", "")):
-        found = _founded(cause, recent, chance)
-        if found is not None:
-            return found
-    return None
+    feature = _first(_features(newest, recent), recent, chance)
+    sources = (_founded(cause, recent, chance) for cause in _upstreams(newest))
+    source = max((found for found in sources if found), key=_n_struck, default=None)
+    if feature is not None and source is not None and _wider(source, feature):
+        return source
+    return feature or source or _founded(("moment", ""), recent, chance)
 
 
 def joins(found_cause: Cause, features: Iterable[str], began: float, models: frozenset[str], member: Member) -> bool:
@@ -164,6 +168,22 @@ def _features(newest: Sequence[Member], recent: Sequence[Member]) -> list[Cause]
 
 def _upstreams(newest: Sequence[Member]) -> list[Cause]:
     return [("upstream", name) for name in sorted({name for member in newest for name in member.upstreams})]
+
+
+def _first(causes: Sequence[Cause], recent: Sequence[Member], chance: Chance) -> Found | None:
+    return next((found for cause in causes if (found := _founded(cause, recent, chance)) is not None), None)
+
+
+def _wider(source: Found, feature: Found) -> bool:
+    """Whether a source names what ``feature`` is a part of: others of it moved at the same time, in other features."""
+    when = began(feature.members)
+    with_it = {m.incident.model for m in source.members if abs(m.began - when) <= _onset_slack(m)}
+    struck = {member.incident.model for member in feature.members}
+    return 2 * len(struck & with_it) >= len(struck) and len(with_it) >= _WIDER * len(struck)
+
+
+def _n_struck(found: Found) -> int:
+    return len({member.incident.model for member in found.members})
 
 
 def _founded(cause: Cause, recent: Sequence[Member], chance: Chance) -> Found | None:

@@ -105,6 +105,18 @@ def test_upstreams_name_the_source() -> None:
     assert (cause.cause, cause.feature, cause.labels["upstream"]) == ("upstream bureau-x", None, "bureau-x")
 
 
+@pytest.mark.parametrize(("elsewhere", "cause"), [(20, "upstream bureau-x"), (5, "feature bureau")])
+def test_a_source_that_struck_far_more_is_named(elsewhere: int, cause: str) -> None:
+    """A source that moves two features at one moment is one incident, by its name; a few others change nothing."""
+    it = book(share=0.02)
+    it.fire([drift(n, upstreams=("bureau-x",)) for n in range(20)])
+    it.fire([drift(n, "score", upstreams=("bureau-x",)) for n in range(20, 20 + elsewhere)])
+    it.settle(T)
+    found = sorted(shared(it), key=lambda incident: -len(incident.models))
+    assert found[0].cause == cause
+    assert len(found[0].models) == (40 if elsewhere == 20 else 20)
+
+
 def test_a_moment_needs_a_part_of_the_fleet() -> None:
     """A fleet that moves at once is one incident; nine of a thousand models at one moment are nine."""
     it = book()
