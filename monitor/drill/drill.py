@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from monitor.drill.findings import Findings, document, findings, names_of, told
-from monitor.drill.past import PAST_SECONDS, Past, lasted
+from monitor.drill.past import DAY_SECONDS, PAST_SECONDS, Past, lasted
 from monitor.drill.people import GroupDrill, group_drill
 from monitor.drill.series import Breathe, SeriesDrill, series_drill
 from monitor.fleet import Fleet
@@ -32,10 +32,12 @@ class Drill:
 
     def run(self, past: Past, made: float = np.nan, breathe: Breathe = lambda: None) -> Findings:
         """Judge all faults on ``past``; ``made`` is the wall time, ``breathe`` is called every few milliseconds."""
-        since = self.until - PAST_SECONDS
-        ticks = past.ticks(self.row, since, np.inf)
+        known = np.isfinite(self.until)
+        # The newest tick, and the newest hour, may end somewhat behind the newest event.
+        since, until = self.until - PAST_SECONDS, self.until + max(self.series.tick, DAY_SECONDS)
+        ticks = past.ticks(self.row, since, until) if known else ()
         breathe()
-        hours = past.groups(self.row, since, np.inf)
+        hours = past.groups(self.row, since, until) if known else ()
         seen = lasted(ticks, self.series.tick)
         of_series, of_groups = self.series.run(ticks, breathe), self.groups.run(hours, breathe)
         return findings(of_series, self.series.rows, of_groups, made=made, until=self.until, lasted=seen)

@@ -42,7 +42,7 @@ class GroupLog:
 
     def read(self, model: int, since: float, until: float) -> list[tuple[float, TallySums]]:
         """The hours of ``model`` that ended after ``since``, at ``until`` at the latest, oldest first."""
-        first, last = self._key(model, max(since, -1e12) + 0.001), self._key(model, min(until, 1e12) + 0.001)
+        first, last = self._key(model, since + 0.001), self._key(model, until + 0.001)
         return [
             ((_KEY.unpack(key[len(_PREFIX) :])[1] - _EPOCH) / 1000.0, _unpacked(value))
             for key, value in self._database.scan(first, last)

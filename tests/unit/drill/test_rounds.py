@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from fleets.build import DAY, HOUR, START, event, feed, new_fleet
 
 from monitor.catalog.fleet_settings import DrillSettings
+from monitor.cli import main
 from monitor.clock import ManualClock, SystemClock
+from monitor.compose import make_fleet
 from monitor.config import load
 from monitor.drill.drill import prepare
 from monitor.drill.findings import (
@@ -244,8 +247,8 @@ def test_hours_of_groups_are_kept_for_a_week(tmp_path: Path) -> None:
                 assert held.row.tolist() == [0, 2]
                 assert held.n.tolist() == [5.0, 5.0]
                 assert held.s.tolist() == [2.0, 5.0]
-        assert [end for end, _ in log.read(0, -np.inf, np.inf)] == [START + KEPT_SECONDS]
-        assert [sums.n.tolist() for _, sums in log.read(1, START, np.inf)] == [[7.0]]
+        assert [end for end, _ in log.read(0, START - 9 * DAY, START + 9 * DAY)] == [START + KEPT_SECONDS]
+        assert [sums.n.tolist() for _, sums in log.read(1, START, START + 9 * DAY)] == [[7.0]]
     fleet = new_fleet(POLICY)
     feed(fleet, [event(START, sensitive={"sex": "F"}, prediction={"label": "approve"})])
     assert fleet.groups.hours.take(np.inf) == []
@@ -265,10 +268,36 @@ def test_a_store_takes_the_hours_of_its_fleet(tmp_path: Path) -> None:
         passed.run_on(0.0)
         passed.watermark = START + HOUR
         checkpoint.save(fleet, passed, {}, closed.ticks, closed.incidents)
-        ((end, sums),) = GroupLog(database).read(0, START, np.inf)
+        ((end, sums),) = GroupLog(database).read(0, START, START + DAY)
         assert end == START + HOUR
         assert sums.n.tolist() == [20.0, 20.0]
         assert Drilled().of(0) is None
+
+
+def test_a_store_can_be_drilled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command finds groups and features in a store of a daemon that does not run, and says sentences."""
+    settings = tmp_path / "config.toml"
+    said = 'tick = "6h"\nsensitive = ["sex"]\nfavourable = ["approve"]\nlearn = { events = 1000, for = "1d" }\n'
+    settings.write_text(f'[[models]]\nmatch = "*"\n{said}')
+    with Database(tmp_path / "store") as database:
+        fleet, passed = make_fleet(load(settings, {})), EventTime(0.0)
+        checkpoint = Checkpoint(database, TickLog(database, np.inf))
+        checkpoint.load(fleet, passed)
+        for hour in range(0, HOURS, 6):
+            end, rng = START + (hour + 6) * HOUR, np.random.default_rng(hour)
+            people = [("FM"[int(rng.integers(2))], "xy"[int(rng.integers(2))]) for _ in range(200)]
+            events = [
+                event(end - (i + 1) * 100, {"c": c}, sensitive={"sex": sex}, prediction={"label": "approve"})
+                for i, (sex, c) in enumerate(people)
+            ]
+            closed, passed.watermark = feed(fleet, events, until=end), end
+            checkpoint.save(fleet, passed, {}, closed.ticks, closed.incidents)
+    order = ["drill", "--model", "m", "--store", str(tmp_path / "store"), "--config", str(settings)]
+    assert main([*order, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["measured_days"] > 2.0
+    assert {fault["fault"] for fault in document["faults"] if fault["group"]} == {"group_0.75", "group_0.5"}
+    assert any(fault["feature"] == "c" and fault["days"] is not None for fault in document["faults"])
 
 
 def _put(key: bytes, value: bytes) -> Writes:
