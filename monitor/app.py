@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor.catalog.outputs import with_outputs
 from monitor.clock import Clock
 from monitor.compose import make_decoders, make_fleet, program_version
 from monitor.config import Config
@@ -316,11 +317,12 @@ class Daemon:
         """Take up the policies of the configuration as it is now; one with a fault changes nothing."""
         try:
             config = self._read_config()
+            policies = with_outputs(config.policies)
         except ConfigError as error:
             self.metrics.config_last_reload_successful.set(0)
             _log.error("not_reloaded", error=str(error), detail="the configuration before stays in use")
             return
-        changed = pipeline.reload(config.policies.resolve)
+        changed = pipeline.reload(policies.resolve)
         self.metrics.config_last_reload_successful.set(1)
         self.metrics.config_last_reload_success.set(self._clock.now())
         _log.info("reloaded", models_changed=changed, digest=config.digest)

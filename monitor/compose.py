@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from monitor.budget import Budget
 from monitor.catalog import profile
+from monitor.catalog.outputs import with_outputs
 from monitor.config import Config
 from monitor.decode.decoder import Decoder, make_decoder
 from monitor.decode.limits import DecodeLimits
@@ -33,7 +34,7 @@ def make_fleet(config: Config) -> Fleet:
     shares = {name: getattr(budget.shares, name) for name in ("drift", "quality", "performance", "fairness")}
     fleet = Fleet(
         Budget(budget.false_alarms_per_week, budget.per_model_per_week, shares),
-        config.policies.resolve,
+        with_outputs(config.policies).resolve,
         profile.load,
         models_max=limits.models,
         series_per_model_max=limits.features_per_model,

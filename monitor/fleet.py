@@ -18,6 +18,7 @@ from monitor.catalog.placing import place
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile
 from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, STRANGER, Series
+from monitor.conduct.watch import Conduct, Ticks
 from monitor.detectors import DETECTORS
 from monitor.events.columns import EventBatch, Part, Space
 from monitor.groups.comparing import Compared
@@ -29,15 +30,16 @@ from monitor.incidents.firing import Firing
 from monitor.incidents.group_telling import cell_key, tell_group
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order
-from monitor.incidents.telling import tell, tell_traffic
+from monitor.incidents.telling import tell, tell_conduct, tell_traffic
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
-from monitor.kernels.tally import EVENTS, PRESENT, ModelTotals, count_events, tally
+from monitor.kernels.tally import EVENTS, KIND_NUMBER, PRESENT, ModelTotals, count_events, tally
 from monitor.lives import Lives
 from monitor.outcomes.alarm import told
 from monitor.outcomes.by_group import ByGroup, GroupMoment
 from monitor.outcomes.outcomes import Moment, Outcomes
 from monitor.tally.blocks import (
+    EMPTY_MOMENTS,
     EVENTS_IN,
     WITH_FEATURES,
     WITH_METRICS,
@@ -126,12 +128,14 @@ class Fleet:
         self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
         self.by_group = ByGroup(self.models, self.groups, self.outcomes)
         self.traffic = Traffic(self.models, budget, self.judge.n_cells)
+        self.conduct = Conduct(self.models, self.series, budget, self.judge.n_cells)
         candidates = Candidates(self.models, self.series)
         self.book = Book(incidents_max, Attention(), budget.per_week, candidates.share, candidates.n_models)
         self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
         self.ignoring = Ignoring(self.models, policy_of)
-        self.lives = Lives(self.discovery, self.blocks, self.judge, self.traffic, self.book, load_reference)
+        rooms = (self.judge, self.traffic, self.conduct, self.book)
+        self.lives = Lives(self.discovery, self.blocks, *rooms, load_reference)
         self._categories_max = categories_max
         self._touched = np.zeros(1024, bool)
         self.audit: list[Order] = []
@@ -186,7 +190,8 @@ class Fleet:
         self._count_events(batch, counted, model, base[counted])
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
-        deferred = tally(resolved.entries, base, columns, codes, counts, moments)
+        deferred, prints = tally(resolved.entries, base, columns, codes, counts, moments)
+        self.conduct.note(batch, prints, resolved.model, base, counts)
         seconds = rows["tick"][model]
         ends = np.zeros(len(batch))
         ends[counted] = (np.floor(batch.time[counted] / seconds) + 1) * seconds
@@ -274,6 +279,7 @@ class Fleet:
         self.groups.restored()
         self.outcomes.restored()
         self.traffic.restored()
+        self.conduct.restored()
 
     def _count_events(
         self, batch: EventBatch, counted: NDArray[np.int64], model: NDArray[np.int32], base: NDArray[np.int32]
@@ -295,18 +301,25 @@ class Fleet:
         _changed_once(closed.incidents, before)
 
     def _close_tick(self, end: float, blocks: OpenBlocks, closed: Closed) -> None:
-        sums, moments, events = self._gather(end, blocks, closed)
+        sums, moments, heads = self._gather(end, blocks, closed)
+        events = heads[:, EVENTS_IN].astype(np.int64)
         self.blocks.close(blocks)
         self.judge.extend()
         planned, came = self._planned(blocks.model, end), events.copy()
+        ticks = Ticks(end, blocks.model, heads, sums.rows, sums.counts, moments, sums.seconds)
         if planned.any():
             kept = ~np.isin(self.series.rows["model"][sums.rows], blocks.model[planned])
+            ticks = ticks.without(planned, ~kept)
             sums, moments = TickSums(sums.rows[kept], sums.counts[kept], end, sums.seconds[kept]), moments[kept]
             events[planned] = 0
         judged = self.judge.judge(sums)
         closed.n_cells += judged.n_cells
+        conducted = self.conduct.close(ticks)
+        closed.n_cells += conducted.n_cells
         closed.incidents += self.book.fire(self._firing(alarm) for alarm in judged.alarms)
-        closed.incidents += self.book.clear(judged.cleared, end)
+        told_of = (tell_conduct(alarm, self.models, self.series) for alarm in conducted.alarms)
+        closed.incidents += self.book.fire(told_of)
+        closed.incidents += self.book.clear(judged.cleared + conducted.cleared, end)
         closed.incidents += self.book.give_back(judged.returned)
         self._learn(sums, moments)
         models = blocks.model.astype(np.int64)
@@ -333,8 +346,8 @@ class Fleet:
 
     def _gather(
         self, end: float, blocks: OpenBlocks, closed: Closed
-    ) -> tuple[TickSums, NDArray[np.float64], NDArray[np.int64]]:
-        """The sums and moments of all series of ``blocks``, and each block's as a fact of its own; their events."""
+    ) -> tuple[TickSums, NDArray[np.float64], NDArray[np.uint32]]:
+        """The sums and moments of all series of ``blocks``, and each block's as a fact of its own; their first rows."""
         rows = [self.lives.series_rows(model) for model in blocks.model.tolist()]
         sizes = np.array([len(r) + 1 for r in rows], np.int64)
         series = np.concatenate(rows)
@@ -346,10 +359,15 @@ class Fleet:
         heads = counts[np.repeat(starts, sizes)[of_series]]
         places = np.arange(len(series))
         counts[of_series, EVENTS] = heads[places, _DENOMINATOR[self.series.rows["space"][series]]]
+        own = moments[of_series]
+        # The log has no use for the hashes of categories, which do not compress.
+        of_numbers = of_series.copy()
+        of_numbers[of_series] = self.series.rows["kind"][series] == KIND_NUMBER
+        moments[~of_numbers] = EMPTY_MOMENTS
         closed.ticks.append(ClosedTicks(end, blocks.model, starts, sizes, counts, moments))
         seconds = self.models.rows["tick"][self.series.rows["model"][series]]
         sums = TickSums(series, counts[of_series], end, seconds)
-        return sums, moments[of_series], counts[starts, EVENTS_IN].astype(np.int64)
+        return sums, own, counts[starts]
 
     def _learn(self, sums: TickSums, moments: NDArray[np.float64]) -> None:
         """Let the tick into the references that are still made: at once before judging, else when it is no suspect."""

@@ -16,6 +16,7 @@ from monitor.catalog.models import Models, Phase
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile
 from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, Series
+from monitor.conduct.watch import Conduct
 from monitor.detectors import DETECTORS
 from monitor.errors import ProfileError
 from monitor.events.columns import EventBatch, Lifecycle
@@ -37,6 +38,7 @@ class Lives:
         blocks: Blocks,
         judge: Judge,
         traffic: Traffic,
+        conduct: Conduct,
         book: Book,
         load_reference: Callable[[Path], tuple[Profile, str]],
     ) -> None:
@@ -46,6 +48,7 @@ class Lives:
         self.blocks = blocks
         self.judge = judge
         self.traffic = traffic
+        self.conduct = conduct
         self.book = book
         self.ended: list[Incident] = []
         self._load_reference = load_reference
@@ -110,6 +113,9 @@ class Lives:
             before, model.policy = model.policy, policy
             changed.append(row)
             self.apply_policy(row)
+            if policy.outputs != before.outputs:
+                time = float(self.models.rows["last_time"][row])
+                self.ended += self.book.clear(self.conduct.end_outputs(row), time, "policy changed")
             if policy.reference != before.reference:
                 self.refer_to_file(row, float(self.models.rows["last_time"][row]))
         self.begin_installed()
@@ -178,11 +184,13 @@ class Lives:
         """Take the cells of series ``rows`` away; returns the incidents that this resolved."""
         self.judge.end(rows)
         cells = [(row, detector.name) for row in rows.tolist() for detector in DETECTORS]
+        cells += self.conduct.end_series(rows)
         return self.book.clear(cells, time, because)
 
     def _new_life(self, row: int, time: float, because: str) -> list[Incident]:
         """Let go of all that a model was judged by; should it answer again, it learns anew."""
         resolved = self._let_go(row, list(SPACE_NAMES), time, because)
+        resolved += self.book.clear(self.conduct.end_model(row), time, because)
         life = {"phase": Phase.LEARNING, "from_file": 0, "learned": 0, "learn_since": time}
         for name, value in life.items():
             self.models.rows[name][row] = value

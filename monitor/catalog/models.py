@@ -63,6 +63,8 @@ class Model:
     full: bool = False
     tolerances: dict[str, float] = field(default_factory=dict)
     """By family, as its policy said when cells were last given their nulls; -1 is ``auto``."""
+    outside: dict[str, int] = field(default_factory=dict)
+    """Outputs that its policy does not allow, and how often each was given since they are under suspicion."""
     retired: int = 0
     """How many of ``series`` are retired: they do not count against the limit."""
 
@@ -96,6 +98,7 @@ FIELDS = {
     "from_file": Field(np.uint8),
     "firing": Field(np.int32),
     "ignores": Field(np.uint8),
+    "catalogued": Field(np.uint8),
 }
 
 
@@ -154,6 +157,7 @@ class Models:
         self.rows["cycle"][row] = policy.cycle
         self.rows["planned"][row] = len(policy.planned) > 0
         self.rows["ignores"][row] = bool(policy.ignore)
+        self.rows["catalogued"][row] = policy.outputs is not None
         for family in TOLERANCES:
             self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
         self.rows.touch(row)

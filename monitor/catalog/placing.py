@@ -17,6 +17,7 @@ from monitor.kernels.tally import (
     Entries,
     add,
     count_numbers,
+    note_texts,
 )
 
 Counts = NDArray[np.uint32]
@@ -47,6 +48,7 @@ def place(
     if numbers.any():
         _collect(series, rows[numbers], entries.number[deferred[numbers]], at[numbers], counts, moments)
     texts = ~is_number & ~wrong
+    note_texts(entries.text[deferred[texts]], at[texts], moments)
     most = min(categories_max, OTHER_BIN)
     full = texts & (series.rows["n_categories"][rows] >= most)
     add(counts, at[full], OTHER_BIN)

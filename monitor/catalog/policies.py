@@ -8,9 +8,10 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from monitor.catalog.durations import Instant, PositiveSeconds, Seconds
 from monitor.catalog.tables import (
@@ -22,9 +23,13 @@ from monitor.catalog.tables import (
     Share,
     Text,
     TextMap,
+    class_name,
     did_you_mean,
     overlay,
 )
+
+if TYPE_CHECKING:
+    from monitor.catalog.outputs import AllowedOutputs
 
 ToleranceFamily = Literal[
     "drift",
@@ -167,10 +172,14 @@ def _reference(text: str) -> str:
     return text
 
 
-def _file_or_nothing(text: str) -> str:
-    if text and (not text.startswith("file:") or text == "file:"):
-        raise ValueError('is not "file:PATH"')
-    return text
+def _file_or_list(value: object) -> object:
+    if isinstance(value, tuple):
+        if not value or not all(isinstance(each, str | int | float) and each != "" for each in value):
+            raise ValueError("is no list of at least one class, tag or item")
+        return tuple(str(class_name(each)) for each in value)
+    if value != "" and not (isinstance(value, str) and value.startswith("file:") and value != "file:"):
+        raise ValueError('is neither "file:PATH" nor a list')
+    return value
 
 
 def _one_or_several(value: object) -> object:
@@ -215,7 +224,7 @@ class Policy(Settings):
     split_by: tuple[Text, ...] = ()
     outcomes_observed: Literal["all", "favourable"] = "all"
     upstreams: tuple[Text, ...] = ()
-    allowed_outputs: Annotated[str, PathAfter("file:"), AfterValidator(_file_or_nothing)] = ""
+    allowed_outputs: Annotated[str | tuple[str, ...], PathAfter("file:"), BeforeValidator(_file_or_list)] = ""
     mode: Literal["live", "shadow"] = "live"
     include_group_values: bool = False
     costs: Costs = Costs()
@@ -223,6 +232,16 @@ class Policy(Settings):
     planned: tuple[Planned, ...] = ()
     tolerance: Tolerance = Tolerance()
     watch_tags: tuple[WatchList, ...] = ()
+    _outputs: AllowedOutputs | None = PrivateAttr(None)
+
+    @property
+    def outputs(self) -> AllowedOutputs | None:
+        """What ``allowed_outputs`` names; ``None`` where every output is allowed, or the list was not read."""
+        return self._outputs
+
+    def allow(self, outputs: AllowedOutputs | None) -> None:
+        """Note the list that ``allowed_outputs`` names; only who puts a policy together may."""
+        self._outputs = outputs
 
     @field_validator(
         "sensitive",
@@ -305,10 +324,19 @@ class Clause:
 class Policies:
     """Which policy a model has. Matching is by glob, case counts; all that match apply in order, later keys win."""
 
-    def __init__(self, clauses: Sequence[Clause] = (), tick: float = 60.0) -> None:
-        """``clauses`` must each be valid as :class:`PolicyEntry`; ``tick`` (seconds) is the tick of who names none."""
+    def __init__(
+        self,
+        clauses: Sequence[Clause] = (),
+        tick: float = 60.0,
+        outputs: Mapping[str | tuple[str, ...], AllowedOutputs] = MappingProxyType({}),
+    ) -> None:
+        """``clauses`` must each be valid as :class:`PolicyEntry`; ``tick`` (seconds) is the tick of who names none.
+
+        ``outputs`` are the lists that were read, by what ``allowed_outputs`` says.
+        """
         self.clauses = tuple(clauses)
-        self._tick = tick
+        self.tick = tick
+        self._outputs = outputs
         self._patterns = [re.compile(fnmatch.translate(clause.match)) for clause in self.clauses]
         # Two caches, since thousands of models share few combinations of clauses, and names are chosen by strangers.
         self._of_model = lru_cache(maxsize=RESOLVED_MAX)(self._find)
@@ -343,7 +371,10 @@ class Policies:
             merged = overlay(merged, keys)
         merged.setdefault("favourable_outcomes", merged.get("favourable", ()))
         policy = Policy.model_validate(merged | {"learn": _consistent(merged.get("learn", {}))})
-        return policy if "tick" in merged else policy.model_copy(update={"tick": self._tick})
+        if "tick" not in merged:
+            policy = policy.model_copy(update={"tick": self.tick})
+        policy.allow(self._outputs.get(policy.allowed_outputs))
+        return policy
 
 
 def _consistent(learn: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,8 @@ def http_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _class_name(value: object) -> object:
+def class_name(value: object) -> object:
+    """A class as decoding writes it, where ``value`` may be one."""
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, int) and abs(value) < 10**18:
@@ -105,7 +106,7 @@ Text = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
 FilePath = Annotated[str, PathAfter(), AfterValidator(_printable)]
 """The path of a file; empty where there is none."""
 
-ClassName = Annotated[Text, BeforeValidator(_class_name)]
+ClassName = Annotated[Text, BeforeValidator(class_name)]
 """A class as decoding writes it: ``1``, ``1.0``, ``true`` and ``"1"`` are the same one."""
 
 HttpUrl = Annotated[str, AfterValidator(http_url)]

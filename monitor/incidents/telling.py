@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from monitor.catalog.models import Model, Models
 from monitor.catalog.series import Series
+from monitor.conduct.alarm import ConductAlarm
 from monitor.detectors import DETECTORS
+from monitor.detectors.cell import percent
 from monitor.events.columns import Space
 from monitor.incidents.firing import Firing
 from monitor.incidents.incident import CellReport, Effect
@@ -90,6 +92,56 @@ def tell_traffic(alarm: TrafficAlarm, models: Models) -> Firing:
         traffic=events_a_day(models, alarm.model),
         tick=model.policy.tick,
     )
+
+
+def tell_conduct(alarm: ConductAlarm, models: Models, series: Series) -> Firing:
+    """An alarm about how a model is used, or what it answers, as the incident book takes it in."""
+    model = models.items[alarm.model]
+    of_series = alarm.series >= 0
+    name = series.names[alarm.series] if of_series else None
+    predicted = "predicted " if of_series and series.rows["space"][alarm.series] == Space.PREDICTION else ""
+    seconds = alarm.detector in {"stuck", "stale"}
+    report = CellReport(
+        detector=alarm.detector,
+        feature=name,
+        output=alarm.output,
+        attribute=None,
+        group=None,
+        effect=Effect("seconds" if seconds else "rate", alarm.effect, alarm.tolerance),
+        evidence_log10=alarm.evidence_log10,
+        onset_time=alarm.onset_time,
+        fired_time=alarm.fired_time,
+    )
+    subject = f"{predicted}{name}: " if of_series else ""
+    return Firing(
+        key=(alarm.series if of_series else alarm.model, alarm.detector),
+        model=model.name,
+        version=model.version,
+        kind="quality",
+        alertname="ModelDataQuality",
+        team=model.policy.team_of("quality"),
+        mode="shadow" if model.policy.mode == "shadow" else "",
+        report=report,
+        words=subject + _conduct_words(alarm),
+        upstreams=model.policy.upstreams,
+        traffic=events_a_day(models, alarm.model),
+        tick=model.policy.tick,
+    )
+
+
+def _conduct_words(alarm: ConductAlarm) -> str:
+    before, now = percent(alarm.before), percent(alarm.now)
+    if alarm.detector == "stuck":
+        usual = f"at most {span(alarm.before)}" if alarm.before >= 1.0 else "never through a whole tick"
+        return f"the same value for {span(alarm.now)} and {alarm.events:.0f} events, {usual} before"
+    if alarm.detector == "stale":
+        return f"its newest time is {span(alarm.now)} old, at most {span(alarm.before)} before"
+    if alarm.detector == "repeated":
+        return f"the inputs of {now} of the events were there just before, {before} usually: near-identical queries"
+    if alarm.detector == "far_outside":
+        return f"several features at once outside their reference range in {now} of the events, {before} before"
+    named = f", most often {alarm.output}" if alarm.output else ""
+    return f"outputs that allowed_outputs does not name in {now} of the events{named}"
 
 
 def _silence_words(alarm: TrafficAlarm) -> str:

@@ -4,11 +4,14 @@
  */
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { COLUMNS = 40, BINS = 32, EDGES = 31, MOMENTS = 4 };
 enum { AHEAD = 16 }; /* entries whose memory is asked for before it is needed: a fleet is larger than a cache */
 enum { NULLS = 32, INVALID = 33, TYPE = 34, DROPPED = 35, BELOW = 36, ABOVE = 37, PRESENT = 39 };
 enum { UNSEEN_BIN = 31 };
+enum { WITH_INPUTS = 6, REPEATED_INPUTS = 7, FAR_INPUTS = 8 }; /* columns of a block's first row */
+enum { FEATURE = 0, FAR_MIN = 2, RECENT = 32 };
 enum { T_NULL = 0, T_NUMBER = 1, T_TEXT = 2, T_BOOL = 3, T_DROPPED = 4 };
 enum { K_UNKNOWN = 0, K_NUMBER = 1, K_CATEGORY = 2 };
 
@@ -98,8 +101,23 @@ void mw_count_events(int64_t n, const int32_t *base, const int32_t *model, const
     }
 }
 
+/* Takes note of inputs in the order they came: is each among the last that its model had at its place of `recent`? */
+void mw_repeats(int64_t n, const uint64_t *print, const int32_t *base, const int32_t *model, uint32_t *recent,
+                uint32_t *counts)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (base[i] < 0 || print[i] == 0)
+            continue;
+        uint32_t *row = counts + (int64_t)base[i] * COLUMNS, mark = (uint32_t)(print[i] >> 32) | 1;
+        uint32_t *place = recent + (int64_t)model[i] * RECENT + (print[i] & (RECENT - 1));
+        row[WITH_INPUTS]++;
+        row[REPEATED_INPUTS] += *place == mark;
+        *place = mark;
+    }
+}
+
 typedef struct {
-    const uint8_t *type;
+    const uint8_t *type, *space;
     const int32_t *series;
     const double *number;
     const uint64_t *text;
@@ -132,6 +150,7 @@ static inline void ask_for(const tally_call *c, int64_t i, int32_t base)
         __builtin_prefetch(c->moments + at * MOMENTS, 1);
     } else {
         uint64_t slot = mix((uint64_t)r, c->text[i]) & c->mask;
+        __builtin_prefetch(c->moments + at * MOMENTS, 1);
         __builtin_prefetch(c->keys + slot);
         __builtin_prefetch(c->values + slot);
     }
@@ -146,6 +165,17 @@ static inline void ask_for_columns(const tally_call *c, int64_t first, int64_t l
         __builtin_prefetch(c->number + i);
         __builtin_prefetch(c->text + i);
     }
+}
+
+/* What value `i` of an event adds to the print of its inputs: numbers that differ by less than a part in 128 are alike. */
+static inline uint64_t print_of(const tally_call *c, int64_t i)
+{
+    uint64_t bits;
+    if (c->type[i] != T_NUMBER)
+        return mix((uint64_t)c->series[i] + 1, c->text[i]);
+    double x = c->number[i] + 0.0; /* -0 is 0 */
+    memcpy(&bits, &x, sizeof bits);
+    return mix((uint64_t)c->series[i] + 1, (bits + (1ULL << 44)) >> 45);
 }
 
 /* Counts entry `i` of an event whose block begins at row `base`; true where only Python can place it. */
@@ -192,21 +222,24 @@ static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
             if (code < 0 && c->open[r])
                 return 1;
             row[code < 0 ? UNSEEN_BIN : code]++;
+            double h = (double)(c->text[i] >> 11), *m = c->moments + at * MOMENTS;
+            if (h < m[2]) m[2] = h;
+            if (h > m[3]) m[3] = h;
         }
     }
     return 0;
 }
 
 /* Counts the entries of `n` events into the rows of their ticks, event `order[k]` with entries from `start` on to the
- * next event's. What needs Python is listed in `deferred`, its number returned. Where an order puts events of one block
- * behind one another, their rows and edges come from memory once. */
+ * next event's, with the print of its inputs in `print`. What needs Python is listed in `deferred`, its number returned.
+ * Where an order puts events of one block behind one another, their rows and edges come from memory once. */
 int64_t mw_tally(int64_t n, const int32_t *order, const int64_t *start, const int32_t *event_base, const uint8_t *type,
-                 const int32_t *series, const double *number, const uint64_t *text, const int16_t *local,
+                 const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const int16_t *local,
                  const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
-                 uint32_t *counts, double *moments, int64_t *deferred)
+                 uint32_t *counts, double *moments, int64_t *deferred, uint64_t *print)
 {
-    tally_call c = {type, series, number, text, local, kind, open, n_edges, edges, low, high,
+    tally_call c = {type, space, series, number, text, local, kind, open, n_edges, edges, low, high,
                     keys, values, mask, counts, moments};
     int64_t n_deferred = 0;
     for (int64_t k = 0; k < n; k++) {
@@ -219,15 +252,26 @@ int64_t mw_tally(int64_t n, const int32_t *order, const int64_t *start, const in
         }
         if (k + 2 < n)
             ask_for_columns(&c, start[order[k + 2]], start[order[k + 2] + 1]);
+        uint64_t prints = 0;
+        uint32_t far = 0;
         for (int64_t i = first; i < last; i++) {
             int64_t ahead = i + AHEAD;
             if (ahead < last)
                 ask_for(&c, ahead, base);
             else if (ahead + behind < end)
                 ask_for(&c, ahead + behind, next);
-            if (base >= 0 && count_entry(&c, i, base))
+            if (base < 0)
+                continue;
+            if (count_entry(&c, i, base))
                 deferred[n_deferred++] = i;
+            if (space[i] == FEATURE && series[i] >= 0 && type[i] != T_NULL && type[i] != T_DROPPED) {
+                prints += print_of(&c, i);
+                far += type[i] == T_NUMBER && (number[i] < low[series[i]] || number[i] > high[series[i]]);
+            }
         }
+        print[order[k]] = prints;
+        if (base >= 0)
+            counts[(int64_t)base * COLUMNS + FAR_INPUTS] += far >= FAR_MIN;
     }
     return n_deferred;
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.events.columns import ValueType
+from monitor.events.columns import Space, ValueType
 from monitor.kernels.table import Table, compiled, mix
 
 COLUMNS = 40
@@ -25,7 +25,17 @@ EVENTS = 38
 PRESENT = 39
 """Entries of any type."""
 MOMENTS = 4
-"""Sum and sum of squares about the middle edge, smallest, largest."""
+"""Sum and sum of squares about the middle edge, smallest, largest; of a category the least and the greatest hash."""
+WITH_INPUTS, REPEATED_INPUTS, FAR_INPUTS = range(6, 9)
+"""Columns of a block's first row: events with inputs, those whose inputs came before, those far outside."""
+FAR_MIN = 2
+"""Features of one event that must lie outside their ranges at once."""
+RECENT = 32
+"""Marks of recent inputs that are kept of each model."""
+_HASH_SHIFT = np.uint64(11)
+"""What a float64 cannot hold of a hash."""
+_NEAR_SHIFT, _NEAR_HALF = np.uint64(45), np.uint64(1 << 44)
+"""Bits of a number that are left out of its print: seven of its fraction stay."""
 
 KIND_UNKNOWN, KIND_NUMBER, KIND_CATEGORY = range(3)
 
@@ -36,6 +46,7 @@ class Entries:
 
     event: NDArray[np.int32]
     type: NDArray[np.uint8]
+    space: NDArray[np.uint8]
     series: NDArray[np.int32]
     number: NDArray[np.float64]
     text: NDArray[np.uint64]
@@ -61,18 +72,20 @@ def tally(
     categories: Table,
     counts: NDArray[np.uint32],
     moments: NDArray[np.float64],
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Count ``entries`` into ``counts`` (rows, 40) and ``moments`` (rows, 4).
 
     ``event_base`` gives each event the first row of its tick's block, or -1 for an event that is not counted.
     Returns the indices of the entries that only the catalogue can place: numbers without bins yet, categories that
-    were never met. They are counted as present and nothing else.
+    were never met. They are counted as present and nothing else. Beside them, by event, a print of its inputs: alike
+    where all features are, numbers to a part in 128; 0 where there are none.
     """
     kernels = compiled()
     if kernels is None:
         return tally_twin(entries, event_base, series, categories, counts, moments)
     deferred = np.empty(len(entries.event) + 1, np.int64)
     n_events = len(event_base)
+    prints = np.zeros(n_events, np.uint64)
     # Events of one block in a row: a fleet is larger than a cache. The order within a block stays, so sums do too.
     order = np.argsort(event_base, kind="stable").astype(np.int32)
     start = np.zeros(n_events + 1, np.int64)
@@ -80,15 +93,16 @@ def tally(
     n = kernels.mw_tally(
         n_events,
         *(_pointer(a) for a in (order, start, event_base)),
-        *(_pointer(a) for a in (entries.type, entries.series, entries.number, entries.text)),
+        *(_pointer(a) for a in (entries.type, entries.space, entries.series, entries.number, entries.text)),
         *(_pointer(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
         *(_pointer(a) for a in (series.low, series.high, categories.keys, categories.values)),
         categories.mask,
         _pointer(counts),
         _pointer(moments),
         _pointer(deferred),
+        _pointer(prints),
     )
-    return np.sort(deferred[:n])
+    return np.sort(deferred[:n]), prints
 
 
 def tally_twin(
@@ -98,7 +112,7 @@ def tally_twin(
     categories: Table,
     counts: NDArray[np.uint32],
     moments: NDArray[np.float64],
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """What :func:`tally` does, in numpy."""
     i = np.flatnonzero((event_base[entries.event] >= 0) & (entries.series >= 0))
     rows = entries.series[i]
@@ -123,12 +137,86 @@ def tally_twin(
     code[known] = categories.find(mix(rows[looked_up][known].astype(np.uint64), entries.text[i[looked_up]][known]))
     code[(code < 0) & (series.open[rows[looked_up]] == 0)] = UNSEEN_BIN
     column[looked_up] = code
+    met = looked_up[code >= 0]
+    note_texts(entries.text[i[met]], at[met], moments)
 
     add(counts, at, PRESENT)
     placed = column >= 0
     add(counts, at[placed], column[placed])
     left: NDArray[np.int64] = i[~placed & ~binned]
-    return left
+    return left, _inputs_twin(entries, i, event_base, series, counts)
+
+
+def note_texts(texts: NDArray[np.uint64], at: NDArray[np.int64], moments: NDArray[np.float64]) -> None:
+    """Let the hashes ``texts`` (n,) of categories into the extremes of the rows ``at``: alike where all values are."""
+    hashes = (texts >> _HASH_SHIFT).astype(np.float64)
+    np.minimum.at(moments.reshape(-1), at * MOMENTS + 2, hashes)
+    np.maximum.at(moments.reshape(-1), at * MOMENTS + 3, hashes)
+
+
+def _inputs_twin(
+    entries: Entries,
+    i: NDArray[np.int64],
+    event_base: NDArray[np.int32],
+    series: SeriesColumns,
+    counts: NDArray[np.uint32],
+) -> NDArray[np.uint64]:
+    """The prints of the inputs among entries ``i``, and how many events are far outside, into ``counts``."""
+    given = (entries.type[i] != ValueType.NULL) & (entries.type[i] != ValueType.DROPPED)
+    i = i[given & (entries.space[i] == Space.FEATURE)]
+    rows, x = entries.series[i], entries.number[i]
+    is_number = entries.type[i] == ValueType.NUMBER
+    near = ((x + 0.0).view(np.uint64) + _NEAR_HALF) >> _NEAR_SHIFT
+    prints = np.zeros(len(event_base), np.uint64)
+    parts = mix(rows.astype(np.uint64) + np.uint64(1), np.where(is_number, near, entries.text[i]))
+    np.add.at(prints, entries.event[i], parts)
+    outside = is_number & ((x < series.low[rows]) | (x > series.high[rows]))
+    far = np.flatnonzero(np.bincount(entries.event[i[outside]], minlength=len(event_base)) >= FAR_MIN)
+    add(counts, event_base[far], FAR_INPUTS)
+    return prints
+
+
+def count_repeats(
+    prints: NDArray[np.uint64],
+    base: NDArray[np.int32],
+    model: NDArray[np.int32],
+    recent: NDArray[np.uint32],
+    counts: NDArray[np.uint32],
+) -> None:
+    """Count events with inputs, and those whose inputs came before, into the rows ``base`` of ``counts``.
+
+    Events, ``(n,)`` each, stand in the order they came; ``base`` is -1 for one that is not counted, ``prints`` 0 for
+    one without inputs. ``recent`` (models, 32) holds marks of the last inputs of each model, and takes these in: a
+    print has one place in it, so what came within about 32 others is known again, and one in 4e9 mistaken.
+    """
+    kernels = compiled()
+    if kernels is None:
+        count_repeats_twin(prints, base, model, recent, counts)
+        return
+    kernels.mw_repeats(len(prints), *(_pointer(a) for a in (prints, base, model, recent, counts)))
+
+
+def count_repeats_twin(
+    prints: NDArray[np.uint64],
+    base: NDArray[np.int32],
+    model: NDArray[np.int32],
+    recent: NDArray[np.uint32],
+    counts: NDArray[np.uint32],
+) -> None:
+    """What :func:`count_repeats` does, in numpy: each event meets the one before it at its place."""
+    i = np.flatnonzero((base >= 0) & (prints > 0))
+    places = model[i].astype(np.int64) * RECENT + (prints[i] & np.uint64(RECENT - 1)).astype(np.int64)
+    marks = (prints[i] >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+    order = np.argsort(places, kind="stable")
+    ordered, own = places[order], marks[order]
+    before = np.empty_like(own)
+    before[1:] = own[:-1]
+    first = np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)]
+    before[first] = recent.reshape(-1)[ordered[first]]
+    last = np.r_[ordered[1:] != ordered[:-1], True][: len(ordered)]
+    recent.reshape(-1)[ordered[last]] = own[last]
+    add(counts, base[i], WITH_INPUTS)
+    add(counts, base[i[order[before == own]]], REPEATED_INPUTS)
 
 
 def add(counts: NDArray[Any], rows: NDArray[np.integer[Any]], columns: Any, by: Any = 1) -> None:

@@ -81,6 +81,7 @@ class ModelRecord(msgspec.Struct):
     reference_digest: str
     full: bool
     tolerances: dict[str, float]
+    outside: dict[str, int]
 
 
 class GroupRecord(msgspec.Struct, array_like=True):
@@ -326,6 +327,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         "diaries": fleet.judge.seasons.diaries,
         "profiles": fleet.judge.seasons.profiles,
         "traffic": fleet.traffic.rows,
+        **fleet.conduct.tables(),
         **{f"cells.{name}": state for name, state in fleet.judge.states.items()},
         **{f"groups.{name}": table for name, table in fleet.groups.tables().items()},
         **fleet.outcomes.tables(),
@@ -374,6 +376,7 @@ def _record(fleet: Fleet, model: Model) -> ModelRecord:
         reference_digest=model.reference_digest,
         full=model.full,
         tolerances=model.tolerances,
+        outside=model.outside,
     )
 
 
@@ -385,7 +388,7 @@ def _restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
     name_hash = hash64(record.name.encode())
     model = Model(record.name, name_hash, fleet.discovery.policy_of(record.name), record.versions, record.facts)
     model.reference_digest, model.full = record.reference_digest, record.full
-    model.tolerances = record.tolerances
+    model.tolerances, model.outside = record.tolerances, record.outside
     models.items.append(model)
     models.index.insert(name_hash or 1, row)
     _restore_versions(models, row)

@@ -12,6 +12,8 @@ from monitor.kernels.tally import COLUMNS
 
 EVENTS_IN, WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME, WITH_SEGMENT = range(6)
 """Columns of a block's first row, which belongs to the model itself."""
+WITH_OUTPUTS, OUTSIDE_OUTPUTS = range(9, 11)
+"""Further ones, behind those of its inputs in ``kernels/tally.py``: of models whose outputs are listed."""
 OPEN_MAX = 200_000
 """Blocks that may be open at a time, if nothing else is said."""
 _SLACK = 4
@@ -19,7 +21,7 @@ _SLACK = 4
 _RING = 32
 """Open ticks of one model that are found without Python."""
 _NO_TICK = np.iinfo(np.int64).min
-_EMPTY_MOMENTS = (0.0, 0.0, np.inf, -np.inf)
+EMPTY_MOMENTS = (0.0, 0.0, np.inf, -np.inf)
 
 Ints = NDArray[np.int64]
 
@@ -53,7 +55,7 @@ class Blocks:
     def __init__(self, open_max: int = OPEN_MAX) -> None:
         self.open_max = open_max
         self.counts: NDArray[np.uint32] = np.zeros((1024, COLUMNS), np.uint32)
-        self.moments: NDArray[np.float64] = np.tile(_EMPTY_MOMENTS, (1024, 1))
+        self.moments: NDArray[np.float64] = np.tile(EMPTY_MOMENTS, (1024, 1))
         self._end = 0
         self._free: dict[int, list[int]] = {}
         self._table: dict[str, NDArray[Any]] = {
@@ -205,14 +207,14 @@ class Blocks:
     def _give(self, bases: Ints, sizes: Ints) -> None:
         at = _rows_of(bases, sizes)
         self.counts[at] = 0
-        self.moments[at] = _EMPTY_MOMENTS
+        self.moments[at] = EMPTY_MOMENTS
         for size in np.unique(sizes).tolist():
             self._free.setdefault(size, []).extend(bases[sizes == size].tolist())
 
     def _grow(self) -> None:
         rows = max(self._end, len(self.counts) + len(self.counts) // 2)
         counts = np.zeros((rows, COLUMNS), np.uint32)
-        moments = np.tile(_EMPTY_MOMENTS, (rows, 1))
+        moments = np.tile(EMPTY_MOMENTS, (rows, 1))
         counts[: len(self.counts)] = self.counts
         moments[: len(self.moments)] = self.moments
         self.counts, self.moments = counts, moments

@@ -19,9 +19,12 @@ from monitor.kernels.tally import (
     KIND_NUMBER,
     KIND_UNKNOWN,
     PRESENT,
+    RECENT,
     TYPE,
     Entries,
     SeriesColumns,
+    count_repeats,
+    count_repeats_twin,
     series_key,
     series_of,
     tally,
@@ -64,6 +67,7 @@ def worlds(draw: st.DrawFn) -> tuple[Entries, NDArray[np.int32], SeriesColumns, 
     entries = Entries(
         event=np.sort(rng.integers(0, EVENTS, m)).astype(np.int32),
         type=rng.integers(0, len(ValueType), m).astype(np.uint8),
+        space=rng.integers(0, 2, m).astype(np.uint8),
         series=rng.integers(-1, SERIES, m).astype(np.int32),
         number=np.array(draw(st.lists(NUMBERS, min_size=m, max_size=m)), np.float64),
         text=rng.choice(texts, m),
@@ -73,7 +77,7 @@ def worlds(draw: st.DrawFn) -> tuple[Entries, NDArray[np.int32], SeriesColumns, 
 
 
 def part(entries: Entries, first: int, last: int) -> Entries:
-    columns = (entries.event, entries.type, entries.series, entries.number, entries.text)
+    columns = (entries.event, entries.type, entries.space, entries.series, entries.number, entries.text)
     return Entries(*(column[first:last] for column in columns))
 
 
@@ -89,9 +93,10 @@ def test_compiled_is_twin(world: tuple) -> None:
     """Counts, moments and what is left to the catalogue are the same, bit for bit."""
     entries, base, series, categories = world
     ours, twins = arena(), arena()
-    left = tally(entries, base, series, categories, *ours)
-    left_twin = tally_twin(entries, base, series, categories, *twins)
+    left, prints = tally(entries, base, series, categories, *ours)
+    left_twin, prints_twin = tally_twin(entries, base, series, categories, *twins)
     assert left.tolist() == left_twin.tolist()
+    assert prints.tolist() == prints_twin.tolist()
     assert np.array_equal(ours[0], twins[0])
     assert np.array_equal(ours[1], twins[1], equal_nan=True)
 
@@ -121,7 +126,8 @@ def test_every_entry_has_one_place(world: tuple) -> None:
     entries, base, series, categories = world
     counts, moments = arena()
     with np.errstate(all="ignore"):
-        left = tally(entries, base, series, categories, counts, moments)
+        left, _ = tally(entries, base, series, categories, counts, moments)
+    counts[:: SERIES + 1] = 0  # the first row of a block counts events
     counting = int(((base[entries.event] >= 0) & (entries.series >= 0)).sum())
     assert int(counts[:, PRESENT].sum()) == counting
     assert int(counts[:, :BINS].sum() + counts[:, BINS : TYPE + 2].sum()) + len(left) == counting
@@ -198,3 +204,23 @@ def test_series_of_is_its_key(seed: int) -> None:
 def test_mix_one_is_mix(a: int, b: int) -> None:
     """The key of two plain integers is that of two arrays."""
     assert table_module.mix_one(a, b) == int(mix(np.array([a], np.uint64), np.array([b], np.uint64))[0])
+
+
+@needs_kernels
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(0, 60))
+def test_repeats_are_the_twin_and_know_no_batches(seed: int, n: int, cut: int) -> None:
+    """Repeated inputs are counted alike compiled, in numpy, and in two batches instead of one."""
+    rng = np.random.default_rng(seed)
+    prints = rng.choice(rng.integers(0, 2**64, 12, dtype=np.uint64) & np.uint64(0xFFFFFFFF00000003), n)
+    base, model = rng.choice([-1, 0, 1, 2], n).astype(np.int32), rng.integers(0, 3, n).astype(np.int32)
+    ways = []
+    for count in (count_repeats, count_repeats_twin):
+        for parts in ([slice(0, n)], [slice(0, cut), slice(cut, n)]):
+            counts, recent = np.zeros((3, COLUMNS), np.uint32), np.zeros((3, RECENT), np.uint32)
+            for own in parts:
+                count(prints[own].copy(), base[own].copy(), model[own].copy(), recent, counts)
+            ways.append((counts, recent))
+    for counts, recent in ways[1:]:
+        assert np.array_equal(counts, ways[0][0])
+        assert np.array_equal(recent, ways[0][1])

@@ -7,6 +7,7 @@ import pytest
 from fleets.build import HOUR, LEARNED, SHARES, START, cell, event, feed, hourly, new_fleet
 
 from monitor.budget import WEEK_SECONDS, Budget
+from monitor.conduct.watch import FAR, REPEATED
 from monitor.kernels.judge import FIRING, IDLE, PENDING
 from monitor.kernels.tally import NULLS, PRESENT
 from monitor.traffic.watch import CELLS as TRAFFIC_CELLS
@@ -49,8 +50,10 @@ def test_spent_is_within_the_promise() -> None:
         hourly(one, lambda i: healthy(i) | {"y": float(NORMAL[-i - 1])}, range(LEARNED + 3 * 168))
     judged = START + (LEARNED + 3 * 168) * HOUR - fleet.models.items[0].facts[0].time
     for share in ("drift", "quality"):
-        assert fleet.judge.budget.spent[share] == pytest.approx(judged / WEEK_SECONDS * 1.0 * SHARES[share])
-        assert lonely.judge.budget.spent[share] == pytest.approx(judged / WEEK_SECONDS * 5.0 * SHARES[share])
+        # A little less where cells begin at the end of a tick, before the hour's traffic is judged among more of them.
+        for one, per_week in ((fleet, 1.0), (lonely, 5.0)):
+            part = one.judge.budget.spent[share] / (judged / WEEK_SECONDS * per_week * SHARES[share])
+            assert 0.999 < part <= 1.0 + 1e-6
     assert fleet.judge.budget.spent["fairness"] == 0.0
 
 
@@ -73,9 +76,15 @@ def test_restored_counts_of_cells() -> None:
     counted, by_model = dict(fleet.judge.n_cells), fleet.models.rows["n_cells"][0].copy()
     fleet.judge.recount()
     fleet.traffic.restored()
+    fleet.conduct.restored()
     assert fleet.judge.n_cells == counted
     assert fleet.models.rows["n_cells"][0].tolist() == by_model.tolist()
-    assert counted == {"drift": 1, "quality": 5 + len(TRAFFIC_CELLS), "performance": 0, "fairness": 0}
+    assert counted == {
+        "drift": 1,
+        "quality": 5 + len(TRAFFIC_CELLS) + len((REPEATED, FAR)),
+        "performance": 0,
+        "fairness": 0,
+    }
 
 
 def test_effect_is_needed_too() -> None:

@@ -1,0 +1,42 @@
+"""What is told of a model's conduct: alarms that begin to fire, and cells that no longer do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ConductAlarm:
+    """A cell of ``model`` that begins to fire; ``series`` is the row of the series that it is about, -1 for none.
+
+    ``before`` and ``now`` are seconds for ``stuck`` and ``stale``, shares of the events for the others; ``events`` came
+    in the stretch that ``stuck`` saw; ``output`` is the commonest that is not allowed.
+    """
+
+    model: int
+    series: int
+    detector: str
+    before: float
+    now: float
+    effect: float
+    tolerance: float
+    evidence_log10: float
+    onset_time: float
+    fired_time: float
+    events: float = 0.0
+    output: str | None = None
+
+
+@dataclass(slots=True)
+class Conducted:
+    """What a tick gave: alarms, cells (row, detector) that stopped, and how many cells bet."""
+
+    alarms: list[ConductAlarm] = field(default_factory=list)
+    cleared: list[tuple[int, str]] = field(default_factory=list)
+    n_cells: int = 0
+
+    def add(self, other: Conducted) -> None:
+        """Add what other cells gave."""
+        self.alarms += other.alarms
+        self.cleared += other.cleared
+        self.n_cells += other.n_cells
