@@ -21,6 +21,7 @@ from monitor.catalog.fleet_settings import PrivacySettings, RetentionSettings
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile, SeriesProfile, number_series, save
 from monitor.catalog.tables import keys_of
+from monitor.conduct.watch import NAMES as CONDUCT
 from monitor.config import Tables, load
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector
@@ -46,8 +47,8 @@ DETECTOR = {detector.name: detector for detector in DETECTORS}
 GROUP_QUESTIONS = {question.detector: question for question in QUESTIONS.values() if question.directions}
 OF_CASES = {"performance": "ModelPerformanceDegraded", "calibration": "ModelCalibrationShift"}
 """Questions that are asked of matured cases, and the alert of each."""
-OF_MODELS = {"silence": "ModelSilent", "volume": "ModelVolumeAnomaly"}
-"""Detectors whose cells are of models, not of series, and the alert under which each is told."""
+OF_MODELS = {"silence": "ModelSilent", "volume": "ModelVolumeAnomaly"} | dict.fromkeys(CONDUCT, "ModelDataQuality")
+"""Detectors whose cells are of models, or of how they are used, and the alert under which each is told."""
 SECTIONS = ("Question", "Formula", "Null and tolerance", "Effect", "What it cannot see", "When it fires")
 TOLERANCE = 0.02
 NATS = 20.0

@@ -15,7 +15,7 @@ from monitor.errors import ConfigError
 from monitor.kernels.hashing import hash64
 
 BYTES_MAX = 64 << 20
-OUTPUTS_MAX = 1_000_000
+OUTPUTS_MAX = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ def with_outputs(policies: Policies) -> Policies:
     lists: dict[str | tuple[str, ...], AllowedOutputs] = {}
     faults = []
     for clause in policies.clauses:
-        said = PolicyEntry.model_validate({"match": clause.match, **clause.keys}).allowed_outputs
+        policy = PolicyEntry.model_validate({"match": clause.match, **clause.keys})
+        said = policy.allowed_outputs
         if not said or said in lists:
             continue
         try:
