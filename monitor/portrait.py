@@ -66,6 +66,7 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "facts": [{"time": rfc3339(f.time), "what": f.what, "subject": f.subject} for f in model.facts],
         "reference": {"digest": model.reference_digest or None, "source": _source(model.reference_digest)},
         "traffic": _traffic(fleet, row),
+        "conduct": _conduct(fleet, row),
         "features": features,
         "associations": associations(fleet.groups, row, fleet.by_group.unidentified(row)),
         "performance": performance_document(fleet.outcomes, fleet.models, row),
@@ -101,12 +102,44 @@ def _traffic(fleet: Fleet, row: int) -> dict[str, Any]:
     }
 
 
+def _conduct(fleet: Fleet, row: int) -> list[dict[str, Any]]:
+    """How the model is used and what it answers: shares of its events, in the reference and now."""
+    return [
+        {
+            "detector": known.detector,
+            "state": "firing" if known.firing else "watching",
+            "before": _finite(known.before),
+            "now": _finite(known.now),
+            "effect": {"name": "rate", "value": known.effect, "tolerance": known.tolerance},
+            "evidence_log10": _finite(known.evidence / _LN10),
+        }
+        for known in fleet.conduct.known(row)
+    ]
+
+
+def _still(fleet: Fleet, row: int) -> list[dict[str, Any]]:
+    """The cell that tells whether a series stands still, or is stale; none where that is not judged."""
+    known = fleet.conduct.stretches.known(row)
+    if known is None:
+        return []
+    return [
+        {
+            "detector": known.detector,
+            "state": "firing" if known.firing else "watching",
+            "effect": {"name": "seconds", "value": known.seconds, "tolerance": known.limit},
+            "ratio": known.seconds / known.limit if known.firing else 0.0,
+            "evidence_log10": _finite(known.evidence / _LN10),
+        }
+    ]
+
+
 def _feature(fleet: Fleet, row: int) -> dict[str, Any]:
     rows = fleet.series.rows
     at = np.array([row])
     reference, recent = rows["reference"][row].astype(np.float64), rows["recent"][row].astype(np.float64)
     reason = UNJUDGED[int(rows["unjudged"][row])]
     cells = [_cell(fleet, i, at) for i, d in enumerate(DETECTORS) if fleet.judge.states[d.name]["applies"][row]]
+    cells += _still(fleet, row)
     worst = max(cells, key=lambda c: (c["state"] == "firing", c["ratio"] or 0.0), default=None)
     return {
         "name": fleet.series.names[row],

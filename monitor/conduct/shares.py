@@ -13,7 +13,7 @@ from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.conduct.alarm import ConductAlarm, Conducted
 from monitor.judging import cell_fields, onset_of
-from monitor.kernels.judge import HELD, IDLE, OVER, SUSPICIOUS, Bets, Question, bet, costs
+from monitor.kernels.judge import FIRING, HELD, IDLE, OVER, SUSPICIOUS, Bets, Question, bet, costs
 from monitor.stats.bounds import null_edge_once
 
 SHARE = "quality"
@@ -51,6 +51,19 @@ def fields(asked: Asked) -> dict[str, Field]:
     return {**cell_fields(asked.question), **own, "first": Field(np.float64, (), np.nan)}
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What there is to show of one cell: the share of the reference, and of now (NaN before it is judged)."""
+
+    detector: str
+    firing: bool
+    before: float
+    now: float
+    effect: float
+    tolerance: float
+    evidence: float
+
+
 class ModelShares:
     """The cells of one question, by model row."""
 
@@ -63,6 +76,22 @@ class ModelShares:
         self._budget = budget
         self._cells = cells
         self._ready: list[Indices] = []
+
+    def known(self, model: int) -> Share | None:
+        """What there is to show of the cell of one model; ``None`` where it is not judged."""
+        state = self.rows
+        if model >= len(self.rows) or not state["applies"][model]:
+            return None
+        recent = float(state["recent_n"][model])
+        return Share(
+            self.asked.name,
+            bool(state["firing"][model] == FIRING),
+            float(state["reference_share"][model, 0]),
+            min(float(state["recent_s"][model]) / recent, 1.0) if recent else math.nan,
+            float(state["effect"][model]),
+            float(state["tolerance"][model]),
+            float(state["evidence"][model]),
+        )
 
     def end(self, models: Indices) -> list[tuple[int, str]]:
         """Forget the cells of ``models``; returns those that may have fired."""

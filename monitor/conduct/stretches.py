@@ -6,6 +6,7 @@ A series that tells the time is asked instead whether it is stale: docs/detector
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,17 @@ value. ``changes`` counts ticks with another value than before, ``events`` value
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What there is to show of one cell: how long its value stands, or how old it is, beside what is usual at most."""
+
+    detector: str
+    firing: bool
+    seconds: float
+    limit: float
+    evidence: float
+
+
 class Stretches:
     """The cells ``stuck`` and ``stale`` of all series: one each, by its row."""
 
@@ -92,6 +104,22 @@ class Stretches:
         fired = rows[self.rows["firing"][rows] != IDLE]
         self.rows.reset(rows)
         return [(row, name) for row in fired.tolist() for name in (STUCK, STALE)]
+
+    def known(self, row: int) -> Stretch | None:
+        """What there is to show of the cell of a series; ``None`` where it is not judged."""
+        state, one = self.rows, np.array([row])
+        if row >= len(self.rows) or not state["applies"][row]:
+            return None
+        is_clock = bool(self.series.rows["unjudged"][row] == _TIMESTAMP)
+        tick = self.models.rows["tick"][self.series.rows["model"][one]]
+        limit = self.limit(one, float(state["seen"][row])) if is_clock else self._longest(one, tick)[1]
+        return Stretch(
+            STALE if is_clock else STUCK,
+            bool(state["firing"][row] == FIRING),
+            float(state["run_seconds"][row]),
+            float(limit[0]),
+            float(state["evidence"][row]),
+        )
 
     def restored(self) -> None:
         """Count the cells, after the tables were loaded and all others were counted."""

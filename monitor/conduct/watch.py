@@ -13,7 +13,7 @@ from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import Series
 from monitor.conduct.alarm import Conducted
 from monitor.conduct.outputs import note_outputs
-from monitor.conduct.shares import Asked, ModelShares
+from monitor.conduct.shares import Asked, ModelShares, Share
 from monitor.conduct.stretches import STALE, STUCK, Stretches
 from monitor.events.columns import EventBatch
 from monitor.kernels.judge import IDLE, SUSPICIOUS
@@ -113,6 +113,10 @@ class Conduct:
         """Another list of outputs is allowed of ``model``; returns the cell if it may have fired."""
         self.models.items[model].outside.clear()
         return self.shares[NOT_ALLOWED.name].end(np.array([model]))
+
+    def known(self, model: int) -> list[Share]:
+        """What there is to show of the cells of one model that are judged."""
+        return [known for share in self.shares.values() if (known := share.known(model)) is not None]
 
     def restored(self) -> None:
         """Count the cells, after the tables were loaded and all others were counted."""

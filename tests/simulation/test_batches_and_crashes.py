@@ -90,6 +90,7 @@ def story(again: float = 0.05) -> list[bytes]:
                 lines.append((came + retry.choice([0.0, 40.0, 30_000.0]), line))
         lines += [(START + DAY * (m + 0.5), b"{broken")]
     lines += answers(rng)
+    lines += misused(np.random.default_rng(74))
     return [line for _, line in sorted(lines)]
 
 
@@ -133,6 +134,24 @@ def answers(rng: np.random.Generator) -> list[tuple[float, bytes]]:
     return lines
 
 
+def misused(rng: np.random.Generator) -> list[tuple[float, bytes]]:
+    """A model that is asked nearly the same, then far outside, that stands still and answers what it may not."""
+    lines: list[tuple[float, bytes]] = []
+    for i, t in enumerate(np.sort(rng.uniform(START, START + DAYS * DAY, 4000)).tolist()):
+        day = (t - START) / DAY
+        features = {name: round(rng.normal(), 6) for name in ("a", "b", "c")}
+        features["seen_at"] = round(t - rng.uniform(60, 600) if day < 4 else START + 4 * DAY, 3)
+        features["note"] = f"{rng.integers(10**9)}" if day < 3 else "out of order"
+        if 2 < day < 2.5 and i % 2:
+            features = {"a": 1.25 + 1e-5 * i % 3, "b": 0.5, "c": -0.3, "seen_at": START + DAY, "note": "probe"}
+        if 2.6 < day < 3 and i % 4 == 0:
+            features |= {"a": 50.0 + i, "b": -70.0}
+        label = f"new{i % 3}" if 3.5 < day < 4 and i % 5 == 0 else "yn"[i % 2]
+        came = t + float(rng.uniform(0, 150))
+        lines.append((came, event(round(t, 3), features, model="misused", id=f"q{i}", prediction=label)))
+    return lines
+
+
 def config(directory: Path) -> str:
     rng = np.random.default_rng(72)
     for version in "12":
@@ -170,6 +189,9 @@ match = "answers"
 outcome_horizon = "6h"
 favourable = ["1"]
 positive = "1"
+[[models]]
+match = "misused"
+allowed_outputs = ["y", "n"]
 """
 
 
@@ -201,6 +223,8 @@ def test_the_story_tells_something(undisturbed) -> None:
     assert "ModelUnwarrantedAssociation" in alertnames
     assert alertnames >= {"ModelFeatureDrift", "ModelDataQuality", "ModelPerformanceDegraded"}
     assert alertnames >= {"ModelSilent", "ModelPopulationMix", "ModelUnequalErrors"}
+    detectors = {cell["detector"] for incident in whole["incidents"] for cell in incident["cells"]}
+    assert detectors >= {"stuck", "stale", "repeated", "far_outside", "not_allowed"}
     fates = json.loads(whole["answers.json"])["performance"]["fates"]
     assert min(fates[name] for name in FATES if name not in NOT_IN_THE_STORY) > 0
     assert {incident["state"] for incident in whole["incidents"]} == {"firing", "resolved"}

@@ -1,7 +1,7 @@
 """Does what stands still stay within the budget, where it rightly does so for a while; and is it found where not?
 
-With a budget of B false alarms for all questions of quality, the alarms of one of them in a run that nothing is wrong in
-are at most ``B + 4 sqrt(B)`` but for once in 30,000 runs; cells of one series alarm at most together.
+With a budget of B false alarms for all questions of quality, the alarms of one of them where nothing is wrong are at
+most ``B + 4 sqrt(B)`` but for once in 30,000 runs; cells of one series alarm at most together.
 """
 
 from __future__ import annotations
