@@ -271,6 +271,7 @@ class Fleet:
         self.series.restore_buffers()
         self.judge.extend()
         self.judge.seasons.restored()
+        self.lives.versions.restored()
         retired = self.series.rows["judging"] == RETIRED
         for row, model in enumerate(self.models.items):
             self.lives.apply_policy(row)
@@ -312,6 +313,7 @@ class Fleet:
             ticks = ticks.without(planned, ~kept)
             sums, moments = TickSums(sums.rows[kept], sums.counts[kept], end, sums.seconds[kept]), moments[kept]
             events[planned] = 0
+        self._succeed(blocks.model, end, closed)
         judged = self.judge.judge(sums)
         closed.n_cells += judged.n_cells
         conducted = self.conduct.close(ticks)
@@ -384,6 +386,7 @@ class Fleet:
         growing = cleared[self.models.rows["phase"][rows["model"][cleared]] == Phase.GROWING]
         references.merge_pending(self.series, growing)
         self.judge.renull(growing)
+        self.lives.versions.keep(cleared, sums.end)
         rows["pending"][cleared] = 0
         rows["pending"][sums.rows[self.judge.firing(sums.rows)]] = 0
         rows.stir(sums.rows)
@@ -407,6 +410,15 @@ class Fleet:
             rows["phase"][model] = Phase.FROZEN
             self.models.note(model, end, "reference complete", "")
         rows.touch(models)
+
+    def _succeed(self, models: NDArray[np.int64], end: float, closed: Closed) -> None:
+        """Let versions that began in this tick be judged by what those before them showed."""
+        rows = self.models.rows
+        for model in self.lives.versions.due(models, end):
+            if rows["phase"][model] == Phase.LEARNING and rows["learned"][model] >= JUDGED_EVENTS_MIN:
+                rows["phase"][model] = Phase.FROZEN
+                self._begin_series(np.array([model]), end, closed)
+            self.lives.versions.succeed(model, self.lives.series_rows(model), end)
 
     def _begin_series(self, models: NDArray[np.int64], end: float, closed: Closed) -> None:
         """Begin to judge the series of ``models`` that have a reference by now, and those that appeared late."""

@@ -130,6 +130,8 @@ def cell_fields(asked: Question) -> dict[str, Field]:
     }
 
 
+_GATHERED = ("log_r", "s_prev", "n_prev", "onset", "alarmed", "last_bad", "effect", "evidence", "suspicion")
+"""What a cell has gathered for or against its null, and nothing else of its state."""
 _DRIFT = next(detector for detector in DETECTORS if detector.name == SEASONAL)
 _QUESTIONS = tuple(question(detector) for detector in DETECTORS)
 _SHARES_ASKED = tuple(dict.fromkeys(detector.share for detector in DETECTORS))
@@ -181,6 +183,18 @@ class Judge:
             state.reset(rows[own])
             state["applies"][rows[own]] = 1
             self._set_null(detector, rows[own], reference[own])
+
+    def anew(self, rows: IndexArray) -> None:
+        """Let the cells of ``rows`` be judged by references that were changed in place.
+
+        Those that do not fire begin without evidence; how events clump and what a season does is still known.
+        """
+        reference = self._reference(rows, self.view(rows))
+        for detector in DETECTORS:
+            state = self.states[detector.name]
+            applies = state["applies"][rows] > 0
+            state.reset(rows[applies & (state["firing"][rows] == IDLE)], _GATHERED)
+            self._set_null(detector, rows[applies], reference[applies])
 
     def end(self, rows: IndexArray) -> None:
         """Take the cells of ``rows`` away; what they had gathered is forgotten."""
@@ -255,6 +269,12 @@ class Judge:
         state = self.states[detector.name]
         return _rates(recent), state["reference_share"][rows].astype(np.float64)
 
+    def reference_shares(self, rows: IndexArray) -> NDArray[np.float64]:
+        """What the references of ``rows`` say of the shares that have seasons, ``(k, 9)``; 0 without events."""
+        view = self.view(rows)
+        shares: NDArray[np.float64] = np.nan_to_num(_rates(_DRIFT.shares(self._reference(rows, view), view)))
+        return shares
+
     def _reference(self, rows: IndexArray, view: SeriesView) -> NDArray[np.float64]:
         """What ``rows`` are judged against, counts of shape ``(k, 40)``."""
         reference = self.series.rows["reference"][rows].astype(np.float64)
@@ -322,7 +342,7 @@ class Judge:
         """The alarm of the cell ``bets.row[j]``: what all since suspicion says of its furthest cut."""
         detector, at = DETECTORS[index], bets.row[j : j + 1]
         row, place = int(at[0]), bets.place[j : j + 1]
-        state, series = self.states[detector.name], self.series.rows
+        state, series, models = self.states[detector.name], self.series.rows, self.models.rows
         now = np.nan_to_num(_rates(Shares(bets.now_s[place], bets.now_n[place])))
         cut = int(np.argmax(excess(_QUESTIONS[index], state, at, now)[0]))
         since = _rates(detector.shares(series["pending"][at].astype(np.float64), self.view(at)))
@@ -342,6 +362,7 @@ class Judge:
             onset_time=max(
                 onset_of(float(state["onset"][row]), bets.end, float(bets.seconds[place[0]])),
                 float(series["first_time"][row]),
+                float(models["version_since"][series["model"][row]]),
             ),
             fired_time=bets.end,
             provisional=detector.name == SEASONAL and bool(self._unseen(at)[0]),

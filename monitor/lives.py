@@ -27,6 +27,7 @@ from monitor.kernels.tally import PRESENT
 from monitor.tally.blocks import Blocks
 from monitor.tally.closed import ClosedTick
 from monitor.traffic.watch import Traffic
+from monitor.versions import Versions
 
 
 class Lives:
@@ -54,6 +55,7 @@ class Lives:
         self._load_reference = load_reference
         self._series_rows: dict[int, NDArray[np.int64]] = {}
         self._installer = Installer(self.models, self.series)
+        self.versions = Versions(self.models, self.series, judge)
         discovery.on_model = self.refer_to_file
         discovery.on_version = self.new_version
 
@@ -85,7 +87,9 @@ class Lives:
         self.models.note(row, time, "reference file", digest[:16])
 
     def new_version(self, row: int, time: float) -> None:
-        """A version that has a reference file of its own is judged by that from its first event."""
+        """A version is judged by a reference file of its own, or by the version before, from its first event."""
+        *_, before, _ = ["", *self.models.items[row].versions]
+        self.versions.came(row, time, before)
         if "{version}" in self.models.items[row].policy.reference:
             self.refer_to_file(row, time)
 
@@ -143,6 +147,9 @@ class Lives:
             self.models.note(row, time, what.name.lower(), "")
             quiet = self.traffic.retire(row, retired=what == Lifecycle.RETIRED)
             self.ended += self.book.clear(quiet, time, "the model retired")
+            if what == Lifecycle.RETRAINED and self.models.rows["follows"][row]:
+                self.versions.came(row, time, self.models.items[row].version)
+                continue
             if what in {Lifecycle.RETRAINED, Lifecycle.RETIRED}:
                 self.ended += self._new_life(row, time, what.name.lower())
             if what == Lifecycle.RETRAINED:
@@ -176,13 +183,14 @@ class Lives:
         self.series.rows["seen_low"][own], self.series.rows["seen_high"][own] = low[at], high[at]
         references.begin_judging(self.series, own)
         self.judge.begin(own)
-        self.models.items[row].reference_digest = ""
+        self._forget_origin(row)
         self.models.note(row, time, "the present accepted as the reference", "")
         return resolved
 
     def end_cells(self, rows: NDArray[np.int64], time: float, because: str) -> list[Incident]:
         """Take the cells of series ``rows`` away; returns the incidents that this resolved."""
         self.judge.end(rows)
+        self.versions.let_go(rows)
         cells = [(row, detector.name) for row in rows.tolist() for detector in DETECTORS]
         cells += self.conduct.end_series(rows)
         return self.book.clear(cells, time, because)
@@ -195,8 +203,12 @@ class Lives:
         for name, value in life.items():
             self.models.rows[name][row] = value
         self.models.rows.touch(row)
-        self.models.items[row].reference_digest = ""
+        self._forget_origin(row)
         return resolved
+
+    def _forget_origin(self, row: int) -> None:
+        """The model's reference is no file's, nor another version's."""
+        self.models.items[row].reference_digest = self.models.items[row].reference_version = ""
 
     def _retire(self, row: int, profile: Profile, time: float) -> None:
         """Let go of the series in whose place ``profile`` comes: all of the spaces that it speaks of."""

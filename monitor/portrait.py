@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.models import Phase
+from monitor.catalog.models import PREVIOUS_VERSION, Model, Phase
 from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, UNJUDGED
 from monitor.clock import rfc3339
 from monitor.detectors import DETECTORS
@@ -64,7 +64,11 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "last_event_time": _time(rows["last_time"][row]),
         "versions": list(model.versions),
         "facts": [{"time": rfc3339(f.time), "what": f.what, "subject": f.subject} for f in model.facts],
-        "reference": {"digest": model.reference_digest or None, "source": _source(model.reference_digest)},
+        "reference": {
+            "digest": model.reference_digest or None,
+            "source": _source(model),
+            "version": model.reference_version or None,
+        },
         "traffic": _traffic(fleet, row),
         "conduct": _conduct(fleet, row),
         "features": features,
@@ -235,8 +239,10 @@ def _blind_spots(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, 
     return spots + slow_cells(fleet, model, series)
 
 
-def _source(digest: str) -> str:
-    return "file" if digest else "learned"
+def _source(model: Model) -> str:
+    if model.reference_version:
+        return PREVIOUS_VERSION
+    return "file" if model.reference_digest else "learned"
 
 
 def _time(seconds: float) -> str | None:

@@ -185,6 +185,23 @@ class Seasons:
         has[has] = moved
         return has
 
+    def move(self, rows: Indices, by: Array) -> None:
+        """The references of ``rows`` moved ``by`` (k, 9): no wandering, so what diaries hold moves with them.
+
+        Their presents begin anew: so does what was usual of them.
+        """
+        slots, diary = self.links["diary"][rows].astype(np.int64), self.diaries
+        by, slots = by[slots >= 0], slots[slots >= 0]
+        share = diary["share"][slots] / _SHARE_UNIT + by[:, None, :] * (diary["weight"][slots] > 0)[:, :, None]
+        diary["share"][slots] = np.round(np.clip(share, 0.0, 1.0) * _SHARE_UNIT)
+        n = diary["n"][slots][:, None]
+        diary["s"][slots] = np.clip(diary["s"][slots] + by * n, 0.0, n)
+        diary.touch(slots)
+        slots = self.links["profile"][rows].astype(np.int64)
+        slots = slots[slots >= 0]
+        self.profiles["usual"][slots] = np.nan
+        self.profiles.stir(slots)
+
     def seasonal(self, rows: Indices) -> NDArray[np.bool_]:
         """Which of ``rows`` have a profile."""
         has: NDArray[np.bool_] = self.links["profile"][rows] >= 0

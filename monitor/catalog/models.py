@@ -21,6 +21,8 @@ TOLERANCES: tuple[Literal["drift", "quality", "performance", "calibration", "vol
     *("performance", "calibration", "volume"),
 )
 """Families of detectors that have a tolerance of their own in a policy."""
+PREVIOUS_VERSION = "previous-version"
+"""The ``reference`` of a model whose versions are each judged by the one before."""
 FACTS_MAX = 200
 """Facts kept of one model's life; the oldest go first."""
 _KEEP_FIRING_TICKS = 2
@@ -60,6 +62,10 @@ class Model:
     series: list[int] = field(default_factory=list)
     reference_digest: str = ""
     """Of the file that the reference came from; empty where it was learned."""
+    reference_version: str = ""
+    """The version whose answers the reference is, where a version is judged by the one before it; else empty."""
+    awaited_version: str = ""
+    """The version that becomes :attr:`reference_version` when the tick closes in which the next one began."""
     full: bool = False
     tolerances: dict[str, float] = field(default_factory=dict)
     """By family, as its policy said when cells were last given their nulls; -1 is ``auto``."""
@@ -99,6 +105,9 @@ FIELDS = {
     "firing": Field(np.int32),
     "ignores": Field(np.uint8),
     "catalogued": Field(np.uint8),
+    "follows": Field(np.uint8),
+    "succession": Field(np.float64, (), np.nan),
+    "version_since": Field(np.float64, (), -np.inf),
 }
 
 
@@ -158,6 +167,7 @@ class Models:
         self.rows["planned"][row] = len(policy.planned) > 0
         self.rows["ignores"][row] = bool(policy.ignore)
         self.rows["catalogued"][row] = policy.outputs is not None
+        self.rows["follows"][row] = policy.reference == PREVIOUS_VERSION
         for family in TOLERANCES:
             self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
         self.rows.touch(row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -74,10 +74,10 @@ class Rows:
         """As :meth:`touch`, where none of the still arrays changed."""
         self._dirty[0, rows // CHUNK] = True
 
-    def reset(self, rows: NDArray[np.integer[Any]] | int) -> None:
-        """Give ``rows`` their fill values again."""
-        for name, field in self._fields.items():
-            self._arrays[name][rows] = field.fill
+    def reset(self, rows: NDArray[np.integer[Any]] | int, names: Iterable[str] | None = None) -> None:
+        """Give ``rows`` their fill values again, in the arrays of ``names`` or in all."""
+        for name in self._fields if names is None else names:
+            self._arrays[name][rows] = self._fields[name].fill
         self.touch(rows)
 
     def nbytes(self) -> int:

@@ -19,6 +19,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "alertname": incident.alertname,
         "model": incident.model or None,
         "version": incident.version,
+        "reference_version": incident.reference_version or None,
         "models": list(incident.models),
         "detector": incident.detector,
         "feature": incident.feature,

@@ -28,6 +28,7 @@ class Firing:
 
     ``traffic`` is the model's events a day, ``tick`` its tick in seconds; ``watched`` marks what a watch list found.
     ``horizon`` is how long after the newest prediction behind it the alarm comes, seconds: cases mature.
+    ``reference_version`` is what its version is judged by, where that is another version.
     ``provisional``: what it saw may be a season that the model has not been seen through; nobody is called for that.
     """
 
@@ -48,6 +49,7 @@ class Firing:
     cost: float | None = None
     provisional: bool = False
     horizon: float = 0.0
+    reference_version: str = ""
 
 
 class OpenIncident(msgspec.Struct):
@@ -120,6 +122,7 @@ def new_incident(firing: Firing, grave: str, code_version: str) -> Incident:
         traffic=firing.traffic,
         watched=firing.watched,
         code_version=code_version,
+        reference_version=firing.reference_version,
     )
 
 
@@ -188,7 +191,9 @@ def _summary(held: OpenIncident, firing: Firing) -> str:
     words = held.words or [firing.words]
     more = len(held.firing) - 1
     rest = f", and {more} more" if more > 0 else ""
-    return f"{firing.model}: {words[0]}{rest}."
+    version, before = firing.version, firing.reference_version
+    versions = f" version {version} against version {before}" if before else ""
+    return f"{firing.model}{versions}: {words[0]}{rest}."
 
 
 def _description(held: OpenIncident, firing: Firing) -> str:

@@ -73,7 +73,8 @@ class Incident(msgspec.Struct, frozen=True):
     Times in seconds since the epoch. ``labels`` are the alert's own, frozen at firing, without ``external_labels``.
     Of a shared cause ``model`` is empty, ``models`` are those it struck, and ``cause`` says what they have in common.
     ``traffic`` is the events a day that flowed through its models when it fired. ``watched`` incidents come from a
-    watch list and wait for nobody; ``paged_time`` is when the team was called, ``None`` if it was not.
+    watch list and wait for nobody; ``reference_version`` is the one that ``version`` is judged by, where it is one;
+    ``paged_time`` is when the team was called, ``None`` if it was not.
     ``onset_interval`` is between when and when it began in nine of ten cases.
     """
 
@@ -112,3 +113,4 @@ class Incident(msgspec.Struct, frozen=True):
     notes: tuple[Note, ...] = ()
     code_version: str = ""
     onset_interval: tuple[float, float] | None = None
+    reference_version: str = ""

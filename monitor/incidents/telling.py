@@ -54,6 +54,7 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
         traffic=events_a_day(models, int(series.rows["model"][row])),
         tick=model.policy.tick,
         provisional=alarm.provisional,
+        reference_version=model.reference_version,
     )
 
 

@@ -82,6 +82,8 @@ class ModelRecord(msgspec.Struct):
     full: bool
     tolerances: dict[str, float]
     outside: dict[str, int]
+    reference_version: str
+    awaited_version: str
 
 
 class GroupRecord(msgspec.Struct, array_like=True):
@@ -326,6 +328,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         "seasons": fleet.judge.seasons.links,
         "diaries": fleet.judge.seasons.diaries,
         "profiles": fleet.judge.seasons.profiles,
+        "versions": fleet.lives.versions.held,
         "traffic": fleet.traffic.rows,
         **fleet.conduct.tables(),
         **{f"cells.{name}": state for name, state in fleet.judge.states.items()},
@@ -377,6 +380,8 @@ def _record(fleet: Fleet, model: Model) -> ModelRecord:
         full=model.full,
         tolerances=model.tolerances,
         outside=model.outside,
+        reference_version=model.reference_version,
+        awaited_version=model.awaited_version,
     )
 
 
@@ -389,6 +394,7 @@ def _restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
     model = Model(record.name, name_hash, fleet.discovery.policy_of(record.name), record.versions, record.facts)
     model.reference_digest, model.full = record.reference_digest, record.full
     model.tolerances, model.outside = record.tolerances, record.outside
+    model.reference_version, model.awaited_version = record.reference_version, record.awaited_version
     models.items.append(model)
     models.index.insert(name_hash or 1, row)
     _restore_versions(models, row)

@@ -118,7 +118,7 @@ def _facts(document: Mapping[str, Any]) -> str:
     facts["events"] = f"{document['events']:,}"
     reference = document.get("reference")
     if isinstance(reference, Mapping):
-        said = ", ".join(str(value) for value in (reference.get("source"), reference.get("digest")) if value)
+        said = ", ".join(str(value) for value in map(reference.get, ("source", "version", "digest")) if value)
         facts["reference"] = html.text(said)
     pairs = "".join(f"<dt>{escape(html.words(name))}</dt><dd>{value}</dd>" for name, value in facts.items())
     return f"<dl>{pairs}</dl>"

@@ -22,7 +22,7 @@ from monitor.outcomes.joining import FATES
 from monitor.portrait import model_document
 from monitor.replay import Replayed, write_documents
 
-MODELS = ("plain", "swings", "versions", "rare", "daily")
+MODELS = ("plain", "swings", "versions", "rare", "daily", "follows")
 ANSWERS = 1600
 DAYS = 5
 NOT_IN_THE_STORY = (
@@ -67,7 +67,7 @@ def story(again: float = 0.05) -> list[bytes]:
     rng, shuffle, retry = np.random.default_rng(71), random.Random(71), random.Random(73)
     lines: list[tuple[float, bytes]] = []
     for m, model in enumerate(MODELS):
-        n = 250 if model == "rare" else 1700
+        n = {"rare": 250, "follows": 4000}.get(model, 1700)
         times = np.sort(rng.uniform(START, START + DAYS * DAY, n))
         if model == "plain":
             times = times[(times < START + 3.2 * DAY) | (times > START + 3.7 * DAY)]
@@ -78,6 +78,8 @@ def story(again: float = 0.05) -> list[bytes]:
             rest |= people(model, rng)
             if model == "versions":
                 rest["version"] = "1" if day < 2 or rng.random() < 0.1 else "2"
+            if model == "follows":
+                rest |= {"version": str(int(day / 1.3)), "prediction": {"score": round(rng.random() + (day > 2.6), 6)}}
             if model == "plain" and i % 500 == 0:
                 rest["lifecycle"] = "retrained"
             if model != "rare":
@@ -159,7 +161,7 @@ def config(directory: Path) -> str:
         save(Profile("versions", version, 3000, "training", [part]), directory / f"versions-{version}.mwref")
     return f"""
 [budget]
-false_alarms_per_week = 50.0
+false_alarms_per_week = 100.0
 per_model_per_week = 20.0
 [[models]]
 match = "*"
@@ -172,6 +174,9 @@ ignore = [{{ id_prefix = "heartbeat-" }}]
 [[models]]
 match = "versions"
 reference = "file:{directory}/{{model}}-{{version}}.mwref"
+[[models]]
+match = "follows"
+reference = "previous-version"
 [[models]]
 match = "daily"
 tick = "1d"
@@ -225,6 +230,7 @@ def test_the_story_tells_something(undisturbed) -> None:
     assert alertnames >= {"ModelSilent", "ModelPopulationMix", "ModelUnequalErrors"}
     detectors = {cell["detector"] for incident in whole["incidents"] for cell in incident["cells"]}
     assert detectors >= {"stuck", "stale", "repeated", "far_outside", "not_allowed"}
+    assert {incident["reference_version"] for incident in whole["incidents"]} >= {None, "1"}
     fates = json.loads(whole["answers.json"])["performance"]["fates"]
     assert min(fates[name] for name in FATES if name not in NOT_IN_THE_STORY) > 0
     assert {incident["state"] for incident in whole["incidents"]} == {"firing", "resolved"}
