@@ -46,6 +46,7 @@ def make_fleet(config: Config) -> Fleet:
     fleet.book.code_version = program_version()
     fleet.book.attention.per_day = config.attention.pages_per_team_per_day
     fleet.blocks.open_max = limits.open_ticks
+    fleet.splits.values_max = limits.segment_values
     fleet.outcomes.allow(limits.pending_predictions)
     return fleet
 

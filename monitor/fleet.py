@@ -18,6 +18,7 @@ from monitor.catalog.placing import place
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile
 from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, STRANGER, Series
+from monitor.catalog.splits import Splits
 from monitor.conduct.watch import Conduct, Ticks
 from monitor.detectors import DETECTORS
 from monitor.events.columns import EventBatch, Part, Space
@@ -82,6 +83,7 @@ class Absorbed:
     values_turned_away: int = 0
     categories_turned_away: int = 0
     groups_turned_away: int = 0
+    segments_turned_away: int = 0
     ticks_turned_away: int = 0
 
     def add(self, other: Absorbed) -> None:
@@ -92,6 +94,7 @@ class Absorbed:
         self.values_turned_away += other.values_turned_away
         self.categories_turned_away += other.categories_turned_away
         self.groups_turned_away += other.groups_turned_away
+        self.segments_turned_away += other.segments_turned_away
         self.ticks_turned_away += other.ticks_turned_away
 
 
@@ -136,6 +139,7 @@ class Fleet:
         self.ignoring = Ignoring(self.models, policy_of)
         rooms = (self.judge, self.traffic, self.conduct, self.book)
         self.lives = Lives(self.discovery, self.blocks, *rooms, load_reference)
+        self.splits = Splits(self.models)
         self._categories_max = categories_max
         self._touched = np.zeros(1024, bool)
         self.audit: list[Order] = []
@@ -177,6 +181,21 @@ class Fleet:
 
     def absorb(self, batch: EventBatch, late: NDArray[np.bool_]) -> Absorbed:
         """Count the events of ``batch`` into their ticks; ``late`` marks those whose tick has closed."""
+        absorbed, model = self._count(batch, late)
+        for copies in self.splits.copies(batch, model):
+            within = self._count(copies.batch, late[copies.at])[0]
+            absorbed.values_turned_away += within.values_turned_away
+            absorbed.ticks_turned_away += within.ticks_turned_away
+            absorbed.segments_turned_away += copies.in_rest
+        counted = np.flatnonzero(model >= 0)
+        self.lives.note(batch, counted, model[counted])
+        return absorbed
+
+    def _count(self, batch: EventBatch, late: NDArray[np.bool_]) -> tuple[Absorbed, NDArray[np.int32]]:
+        """Count events into their ticks; returns what became of them, and by event the row of its model, -1 for none.
+
+        Groups are compared within whole models alone: events of models within another have nothing to compare.
+        """
         resolved = self.discovery.resolve(batch)
         self.lives.begin_installed()
         counted = np.flatnonzero((resolved.model >= 0) & ~late)
@@ -195,23 +214,24 @@ class Fleet:
         seconds = rows["tick"][model]
         ends = np.zeros(len(batch))
         ends[counted] = (np.floor(batch.time[counted] / seconds) + 1) * seconds
-        grouped = np.full(len(batch), -1, np.int32)
-        grouped[counted] = model
+        own = np.full(len(batch), -1, np.int32)
+        own[counted] = model
         hashes = np.maximum(batch.model.hash, np.uint64(1))
-        groups_turned_away = self.groups.count(batch, hashes, grouped, resolved.entries.series, ends)
+        whole = np.where(rows["root"][own] == own, own, -1)
+        groups_turned_away = self.groups.count(batch, hashes, whole, resolved.entries.series, ends)
         others = 0
         if len(deferred):
             others = place(self.series, batch, resolved.entries, deferred, base, counts, moments, self._categories_max)
-        self.lives.note(batch, counted, model)
-        return Absorbed(
-            len(counted),
-            int((late & (resolved.model >= 0)).sum()),
-            resolved.models_turned_away,
-            resolved.series_turned_away,
-            others,
-            groups_turned_away,
-            crowded_out,
+        absorbed = Absorbed(
+            events=len(counted),
+            late=int((late & (resolved.model >= 0)).sum()),
+            models_turned_away=resolved.models_turned_away,
+            values_turned_away=resolved.series_turned_away,
+            categories_turned_away=others,
+            groups_turned_away=groups_turned_away,
+            ticks_turned_away=crowded_out,
         )
+        return absorbed, own
 
     def close(self, watermark: float, *, silence: bool = True) -> Closed:
         """Close and judge every tick that ended at ``watermark`` or before, in the order of their ends.
@@ -244,7 +264,7 @@ class Fleet:
             applies = np.flatnonzero(state["applies"][:n])
             tolerance = state["tolerance"][applies]
             ratio = state["effect"][applies] / np.maximum(tolerance, 1e-9)
-            np.fmax.at(ratios, model[applies], ratio)
+            np.fmax.at(ratios, self.models.rows["root"][model[applies]], ratio)
         return ratios
 
     def take_changed_models(self) -> list[int]:
@@ -263,6 +283,7 @@ class Fleet:
 
     def reload_policies(self, policy_of: Callable[[str], Policy]) -> list[int]:
         """Judge every model by the policy that it has from now on; returns the rows of those whose policy changed."""
+        self.splits.restored()
         self.discovery.policy_of = self.ignoring.policy_of = policy_of
         return self.lives.reload(policy_of)
 
@@ -272,6 +293,7 @@ class Fleet:
         self.judge.extend()
         self.judge.seasons.restored()
         self.lives.versions.restored()
+        self.splits.restored()
         retired = self.series.rows["judging"] == RETIRED
         for row, model in enumerate(self.models.items):
             self.lives.apply_policy(row)
@@ -308,9 +330,12 @@ class Fleet:
         self.judge.extend()
         planned, came = self._planned(blocks.model, end), events.copy()
         ticks = Ticks(end, blocks.model, heads, sums.rows, sums.counts, moments, sums.seconds)
+        # What a model does as a whole is not asked of its parts again.
+        left_out = planned | (self.models.rows["root"][blocks.model] != blocks.model)
+        if left_out.any():
+            ticks = ticks.without(left_out, self._of_models(sums.rows, blocks.model[left_out]))
         if planned.any():
-            kept = ~np.isin(self.series.rows["model"][sums.rows], blocks.model[planned])
-            ticks = ticks.without(planned, ~kept)
+            kept = ~self._of_models(sums.rows, blocks.model[planned])
             sums, moments = TickSums(sums.rows[kept], sums.counts[kept], end, sums.seconds[kept]), moments[kept]
             events[planned] = 0
         self._succeed(blocks.model, end, closed)
@@ -318,15 +343,28 @@ class Fleet:
         closed.n_cells += judged.n_cells
         conducted = self.conduct.close(ticks)
         closed.n_cells += conducted.n_cells
-        closed.incidents += self.book.fire(self._firing(alarm) for alarm in judged.alarms)
+        closed.incidents += self.book.fire(self._firing(alarm) for alarm in self._in_order(judged.alarms))
         told_of = (tell_conduct(alarm, self.models, self.series) for alarm in conducted.alarms)
         closed.incidents += self.book.fire(told_of)
         closed.incidents += self.book.clear(judged.cleared + conducted.cleared, end)
         closed.incidents += self.book.give_back(judged.returned)
         self._learn(sums, moments)
         models = blocks.model.astype(np.int64)
-        closed.incidents += self.book.clear(self.traffic.count(models, came, end, planned), end, "events come again")
+        own = self.models.rows["root"][models] == models
+        again = self.traffic.count(models[own], came[own], end, planned[own])
+        closed.incidents += self.book.clear(again, end, "events come again")
         self._advance(blocks.model, events, end, closed)
+
+    def _of_models(self, rows: NDArray[np.int64], models: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which series ``rows`` are of one of ``models``."""
+        return np.isin(self.series.rows["model"][rows], models)
+
+    def _in_order(self, alarms: list[CellAlarm]) -> list[CellAlarm]:
+        """Alarms as they come, but of models within behind their own model's: its row says when it was met."""
+        if not self.models.within:
+            return alarms
+        root, model = self.models.rows["root"], self.series.rows["model"]
+        return sorted(alarms, key=lambda alarm: (root[model[alarm.row]], model[alarm.row], alarm.detector, alarm.row))
 
     def _compare_groups(self, end: float, closed: Closed) -> None:
         self._take_compared(end, self.groups.close(end, self._planned), closed)

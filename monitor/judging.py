@@ -328,7 +328,7 @@ class Judge:
         self, share: str, model: NDArray[np.int32], seconds: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What each series' cells of a share may spend on a tick, and its logarithm, shapes ``(k,)``."""
-        n_model = self.models.rows["n_cells"][model, SHARES.index(share)]
+        n_model = self.models.rows["n_cells"][self.models.rows["root"][model], SHARES.index(share)]
         allowance = self.budget.allowance(share, self.n_cells[share], n_model, seconds)
         return allowance, np.log(np.maximum(allowance, 1e-300))
 
@@ -454,7 +454,7 @@ class Judge:
 
     def _count_cells(self, share: str, rows: IndexArray, change: NDArray[np.int32]) -> None:
         self.n_cells[share] += int(change.sum())
-        model = self.series.rows["model"][rows]
+        model = self.models.rows["root"][self.series.rows["model"][rows]]
         np.add.at(self.models.rows["n_cells"][:, SHARES.index(share)], model, change)
 
 

@@ -70,7 +70,7 @@ class Lives:
         """Give a model the reference file that its policy names, if it can be read; else it learns one."""
         model = self.models.items[row]
         kind, _, template = model.policy.reference.partition(":")
-        if kind != "file":
+        if kind != "file" or model.split is not None:  # a file knows nothing of a segment
             return
         path = _reference_path(template, model.name, model.version)
         try:
@@ -116,6 +116,8 @@ class Lives:
                 continue
             before, model.policy = model.policy, policy
             changed.append(row)
+            if model.split is not None and model.split.segment not in policy.split_by:
+                self.ended += self._new_life(row, float(self.models.rows["last_time"][row]), "no longer split")
             self.apply_policy(row)
             if policy.outputs != before.outputs:
                 time = float(self.models.rows["last_time"][row])
@@ -142,24 +144,27 @@ class Lives:
         Only behind the batch's counting, which knows the series and the blocks as they were found.
         """
         for i in np.flatnonzero(batch.lifecycle[counted]).tolist():
-            row, time = int(model[i]), float(batch.time[counted[i]])
-            what = Lifecycle(int(batch.lifecycle[counted[i]]))
-            self.models.note(row, time, what.name.lower(), "")
-            quiet = self.traffic.retire(row, retired=what == Lifecycle.RETIRED)
+            time, what = float(batch.time[counted[i]]), Lifecycle(int(batch.lifecycle[counted[i]]))
+            quiet = self.traffic.retire(int(model[i]), retired=what == Lifecycle.RETIRED)
             self.ended += self.book.clear(quiet, time, "the model retired")
-            if what == Lifecycle.RETRAINED and self.models.rows["follows"][row]:
-                self.versions.came(row, time, self.models.items[row].version)
-                continue
-            if what in {Lifecycle.RETRAINED, Lifecycle.RETIRED}:
-                self.ended += self._new_life(row, time, what.name.lower())
-            if what == Lifecycle.RETRAINED:
-                self.refer_to_file(row, time)
-                self.begin_installed()
+            for row in self.models.family(int(model[i])):
+                self._note(row, time, what)
+
+    def _note(self, row: int, time: float, what: Lifecycle) -> None:
+        self.models.note(row, time, what.name.lower(), "")
+        if what == Lifecycle.RETRAINED and self.models.rows["follows"][row]:
+            self.versions.came(row, time, self.models.items[row].version)
+            return
+        if what in {Lifecycle.RETRAINED, Lifecycle.RETIRED}:
+            self.ended += self._new_life(row, time, what.name.lower())
+        if what == Lifecycle.RETRAINED:
+            self.refer_to_file(row, time)
+            self.begin_installed()
 
     def retire(self, row: int, time: float) -> list[Incident]:
         """End the watch of a model: its cells are gone, and spend nothing; returns the incidents that this resolved."""
         self.models.note(row, time, "retired", "")
-        resolved = self._new_life(row, time, "retired")
+        resolved = [done for one in self.models.family(row) for done in self._new_life(one, time, "retired")]
         return resolved + self.book.clear(self.traffic.retire(row, retired=True), time, "retired")
 
     def accept(self, row: int, ticks: Sequence[ClosedTick], time: float) -> list[Incident]:

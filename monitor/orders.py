@@ -80,7 +80,12 @@ def _accept(fleet: Fleet, order: Order, history: History) -> Outcome:
     ticks = history(row, now - PRESENT_SECONDS, np.inf)
     if sum(int(tick.counts[0, 0]) for tick in ticks) < PRESENT_EVENTS_MIN:
         return Outcome(refused=f"the last seven days hold fewer than {PRESENT_EVENTS_MIN} events")
-    return Outcome(tuple(fleet.lives.accept(row, ticks, now)))
+    resolved = fleet.lives.accept(row, ticks, now)
+    for within in fleet.models.within.get(row, ()):
+        own = history(within, now - PRESENT_SECONDS, np.inf)
+        if sum(int(tick.counts[0, 0]) for tick in own) >= PRESENT_EVENTS_MIN:
+            resolved += fleet.lives.accept(within, own, now)
+    return Outcome(tuple({incident.id: incident for incident in resolved}.values()))
 
 
 def _retire(fleet: Fleet, order: Order, _history: History) -> Outcome:

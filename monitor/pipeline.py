@@ -361,6 +361,7 @@ class Pipeline:
         self._metrics.limits_turned_away.labels("open_ticks").inc(absorbed.ticks_turned_away)
         self._metrics.limits_turned_away.labels("categories").inc(absorbed.categories_turned_away)
         self._metrics.limits_turned_away.labels("groups").inc(absorbed.groups_turned_away)
+        self._metrics.limits_turned_away.labels("segment_values").inc(absorbed.segments_turned_away)
 
     def _count_fates(self, fates: Mapping[str, int]) -> None:
         for fate, n in fates.items():

@@ -72,6 +72,7 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "traffic": _traffic(fleet, row),
         "conduct": _conduct(fleet, row),
         "features": features,
+        "splits": [_split(fleet, within) for within in fleet.models.within.get(row, ())],
         "associations": associations(fleet.groups, row, fleet.by_group.unidentified(row)),
         "performance": performance_document(fleet.outcomes, fleet.models, row),
         "blind_spots": _blind_spots(fleet, row, series)
@@ -91,6 +92,22 @@ def _drilled(fleet: Fleet, row: int, found: Findings | None) -> dict[str, Any]:
     for spot in drill["blind_spots"]:
         spot["why"] = spot["words"]
     return drill
+
+
+def _split(fleet: Fleet, row: int) -> dict[str, Any]:
+    """What is known of the events with one value of a segment."""
+    model, rows = fleet.models.items[row], fleet.models.rows
+    features = [_feature(fleet, r) for r in model.series if fleet.series.rows["judging"][r] != RETIRED]
+    firing = any(feature["state"] == "firing" for feature in features)
+    learning = rows["phase"][row] == Phase.LEARNING
+    return {
+        "segment": model.split.shown(model.policy) if model.split else None,
+        "version": model.version,
+        "state": "firing" if firing else "learning" if learning else "watching",
+        "events": int(rows["events"][row]),
+        "last_event_time": _time(rows["last_time"][row]),
+        "features": features,
+    }
 
 
 def _traffic(fleet: Fleet, row: int) -> dict[str, Any]:

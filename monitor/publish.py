@@ -175,7 +175,7 @@ class Painter:
         known = tuple(len(model.versions) for model in models.items)
         if known != self._known:
             # The web caches by identity of these lists: they are made anew only when they say something else.
-            self._order = np.array(sorted(range(len(models)), key=lambda i: models.items[i].name), np.int64)
+            self._order = np.array(sorted(models.listed(), key=lambda i: models.items[i].name), np.int64)
             items = [models.items[i] for i in self._order.tolist()]
             self._names = [model.name for model in items]
             self._versions = [model.version for model in items]
@@ -196,7 +196,7 @@ class Painter:
         return tuple(
             DriftingFeature(
                 held.incident.model,
-                cell.feature or f"prediction {cell.output}",
+                (cell.feature or f"prediction {cell.output}") + (f" ({cell.segment})" if cell.segment else ""),
                 cell.detector,
                 cell.effect.value / max(cell.effect.tolerance, 1e-9),
             )

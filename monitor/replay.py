@@ -141,7 +141,7 @@ def replay(
         rejected=pipeline.rejected + totals.models_turned_away,
         late=totals.late,
         duplicates=pipeline.duplicates,
-        models=len(fleet.models),
+        models=len(fleet.models.listed()),
         ticks=pipeline.ticks_closed,
         seconds=clock.monotonic() - began,
         fleet=fleet,
@@ -197,7 +197,8 @@ def write_documents(replayed: Replayed, directory: Path) -> None:
     models = directory / "models"
     models.mkdir(parents=True, exist_ok=True)
     states = model_states(replayed.fleet).tolist()
-    for row, model in enumerate(replayed.fleet.models.items):
+    for row in replayed.fleet.models.listed():
+        model = replayed.fleet.models.items[row]
         document = model_document(replayed.fleet, row, states[row])
         text = json.dumps(document, indent=2, sort_keys=True)
         (models / f"{quote(model.name, safe=' ')}.json").write_text(text + "\n")

@@ -101,6 +101,7 @@ class LimitSettings(Settings):
     models: Count = 20_000
     features_per_model: Count = 1_000
     categories_per_feature: Count = 30
+    segment_values: Count = 32
     attributes_per_model: Count = 16
     groups_per_attribute: Count = 32
     strata_per_model: Count = 128

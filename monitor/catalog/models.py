@@ -27,6 +27,8 @@ FACTS_MAX = 200
 """Facts kept of one model's life; the oldest go first."""
 _KEEP_FIRING_TICKS = 2
 """Ticks for which a cell goes on firing at least: one good tick among bad ones is no end."""
+_WORD_MAX = 64
+"""Characters of a segment's name or value that are shown."""
 VERSIONS_MAX = 200
 """Versions remembered of one model; the oldest go first."""
 
@@ -50,6 +52,25 @@ class Fact(msgspec.Struct, frozen=True):
     subject: str
 
 
+class Split(msgspec.Struct, frozen=True, array_like=True):
+    """What a model within is: ``value`` of ``segment`` in the model of row ``within``; ``key`` finds it again."""
+
+    within: int
+    segment: str
+    value: str
+    key: int
+
+    @property
+    def words(self) -> str:
+        """``country=SE``, without control characters and of bounded length, as incidents and labels say it."""
+        return f"{_shown(self.segment)}={_shown(self.value)}"
+
+    def shown(self, policy: Policy) -> str:
+        """:attr:`words`, without the value where that is a group of people and the policy keeps it inside."""
+        hidden = self.segment in (policy.sensitive or ()) and not policy.include_group_values
+        return f"{_shown(self.segment)}=(protected)" if hidden else self.words
+
+
 @dataclass(slots=True)
 class Model:
     """What is known of one model besides the numbers."""
@@ -66,6 +87,8 @@ class Model:
     """The version whose answers the reference is, where a version is judged by the one before it; else empty."""
     awaited_version: str = ""
     """The version that becomes :attr:`reference_version` when the tick closes in which the next one began."""
+    split: Split | None = None
+    """What it is within another model; ``None`` for a model of its own."""
     full: bool = False
     tolerances: dict[str, float] = field(default_factory=dict)
     """By family, as its policy said when cells were last given their nulls; -1 is ``auto``."""
@@ -107,8 +130,15 @@ FIELDS = {
     "catalogued": Field(np.uint8),
     "follows": Field(np.uint8),
     "succession": Field(np.float64, (), np.nan),
+    "root": Field(np.int32, (), -1),
+    "splits": Field(np.uint8),
     "version_since": Field(np.float64, (), -np.inf),
 }
+
+
+def _shown(text: str) -> str:
+    plain = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return plain if len(plain) <= _WORD_MAX else plain[: _WORD_MAX - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 class Models:
@@ -125,6 +155,8 @@ class Models:
         self.versions = Table()
         self.changed: set[int] = set()
         """Rows whose names, versions or facts changed since the store last asked."""
+        self.within: dict[int, list[int]] = {}
+        """Rows of the models within a model, by its row."""
         self._models_max = models_max
 
     def __len__(self) -> int:
@@ -140,10 +172,28 @@ class Models:
         row = self.rows.add()
         self.items.append(Model(name, name_hash, policy))
         self.rows["first_time"][row] = self.rows["learn_since"][row] = first_time
+        self.rows["root"][row] = row
         self.index.insert(name_hash or 1, row)
         self.changed.add(row)
         self.apply_policy(row)
         return row
+
+    def add_within(self, split: Split, first_time: float) -> int:
+        """A new model within another, by whose name and policy it goes; returns its row."""
+        root = self.items[split.within]
+        row = self.add(root.name, split.key, root.policy, first_time)
+        self.items[row].split = split
+        self.rows["root"][row], self.rows["splits"][row] = split.within, 0
+        self.within.setdefault(split.within, []).append(row)
+        return row
+
+    def family(self, row: int) -> list[int]:
+        """A model's row, then those of the models within it."""
+        return [row, *self.within.get(row, ())]
+
+    def listed(self) -> list[int]:
+        """Rows of the models that are within no other."""
+        return [row for row, model in enumerate(self.items) if model.split is None]
 
     def apply_policy(self, row: int) -> None:
         """Write what the model's policy says into its row."""
@@ -167,6 +217,7 @@ class Models:
         self.rows["planned"][row] = len(policy.planned) > 0
         self.rows["ignores"][row] = bool(policy.ignore)
         self.rows["catalogued"][row] = policy.outputs is not None
+        self.rows["splits"][row] = len(policy.split_by) if self.items[row].split is None else 0
         self.rows["follows"][row] = policy.reference == PREVIOUS_VERSION
         for family in TOLERANCES:
             self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)

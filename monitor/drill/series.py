@@ -167,7 +167,7 @@ def copied(source: Judge, model: int, rows: Indices) -> Judge:
     models.rows.add()
     for name in MODEL_FIELDS:
         models.rows[name][0] = source.models.rows[name][model]
-    models.rows["hold"][0] = 0.0
+    models.rows["hold"][0], models.rows["root"][0] = 0.0, 0
     models.rows["n_cells"][0] = np.maximum(models.rows["n_cells"][0], 1)
     if n:
         series.rows.add(n)

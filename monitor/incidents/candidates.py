@@ -22,7 +22,7 @@ class Candidates:
 
     def n_models(self) -> int:
         """Models of the fleet."""
-        return len(self.models)
+        return len(self.models) - sum(map(len, self.models.within.values()))
 
     def share(self, cause: tuple[str, str]) -> float:
         """The part of all alarms that would fall on a cause's candidates if alarms fell evenly, 0 to 1.

@@ -106,6 +106,7 @@ def new_incident(firing: Firing, grave: str, code_version: str) -> Incident:
         output=report.output,
         attribute=report.attribute,
         group=report.group,
+        segment=report.segment,
         severity=grave,
         state="firing",
         onset_time=report.onset_time,
@@ -155,7 +156,7 @@ def _with(cells: Sequence[CellReport], report: CellReport) -> list[CellReport]:
     """``cells`` and ``report``; of a cell that fires again the first firing stays, with what it shows now."""
 
     def name(c: CellReport) -> tuple[str | None, ...]:
-        return (c.detector, c.feature, c.output, c.attribute, c.group)
+        return (c.detector, c.feature, c.output, c.attribute, c.group, c.segment)
 
     for earlier in cells:
         if name(earlier) == name(report):
@@ -181,6 +182,7 @@ def _labels(firing: Firing, grave: str) -> dict[str, str]:
         "output": report.output,
         "attribute": report.attribute,
         "group": report.group,
+        "segment": report.segment,
         "team": firing.team,
         "mode": firing.mode,
     }

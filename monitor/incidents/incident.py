@@ -16,6 +16,7 @@ class Effect(msgspec.Struct, frozen=True):
 class CellReport(msgspec.Struct, frozen=True):
     """One cell of an incident, as it stood when it fired. Times in seconds since the epoch; unknown is ``None``.
 
+    ``segment`` is the part of the events that it speaks of (``country=SE``), ``None`` for all of them.
     ``model`` is whose cell it is; empty where that is the incident's own model.
     """
 
@@ -29,6 +30,7 @@ class CellReport(msgspec.Struct, frozen=True):
     onset_time: float | None
     fired_time: float
     model: str = ""
+    segment: str | None = None
     strength: float | None = None
     """How it ranks among the cells of its incident, where its effect over its tolerance does not say."""
     onset_interval: tuple[float, float] | None = None
@@ -113,4 +115,5 @@ class Incident(msgspec.Struct, frozen=True):
     notes: tuple[Note, ...] = ()
     code_version: str = ""
     onset_interval: tuple[float, float] | None = None
+    segment: str | None = None
     reference_version: str = ""

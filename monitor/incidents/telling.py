@@ -26,6 +26,7 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
     what = _what(alarm, model, series) if detector.name in {"drift", "mix"} else ""
     if series.rows["appeared"][row]:
         what = "appeared"
+    segment = model.split.shown(model.policy) if model.split else None
     words = detector.words(alarm.before, alarm.now, what)
     report = CellReport(
         detector=detector.name,
@@ -37,8 +38,10 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
         evidence_log10=alarm.evidence_log10,
         onset_time=alarm.onset_time,
         fired_time=alarm.fired_time,
+        segment=segment,
     )
     subject = f"predicted {name}" if is_prediction else name
+    subject += f" where {segment}" if segment else ""
     kind = "mix" if alertname == "ModelPopulationMix" else detector.share
     return Firing(
         key=(row, detector.name),

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from monitor.catalog.models import Fact, Model, Models
+from monitor.catalog.models import Fact, Model, Models, Split
 from monitor.catalog.rows import Rows
 from monitor.catalog.series import RETIRED
 from monitor.errors import StoreError
@@ -84,6 +84,7 @@ class ModelRecord(msgspec.Struct):
     outside: dict[str, int]
     reference_version: str
     awaited_version: str
+    split: Split | None = None
 
 
 class GroupRecord(msgspec.Struct, array_like=True):
@@ -382,6 +383,7 @@ def _record(fleet: Fleet, model: Model) -> ModelRecord:
         outside=model.outside,
         reference_version=model.reference_version,
         awaited_version=model.awaited_version,
+        split=model.split,
     )
 
 
@@ -390,12 +392,16 @@ def _restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
     models, series = fleet.models, fleet.series
     if row != len(models.items):
         raise StoreError(f"model {len(models.items)} is missing, the next one is {row}")
-    name_hash = hash64(record.name.encode())
+    split = record.split
+    name_hash = hash64(record.name.encode()) if split is None else split.key
     model = Model(record.name, name_hash, fleet.discovery.policy_of(record.name), record.versions, record.facts)
     model.reference_digest, model.full = record.reference_digest, record.full
     model.tolerances, model.outside = record.tolerances, record.outside
     model.reference_version, model.awaited_version = record.reference_version, record.awaited_version
     models.items.append(model)
+    if split is not None:
+        model.split = split
+        models.within.setdefault(split.within, []).append(row)
     models.index.insert(name_hash or 1, row)
     _restore_versions(models, row)
     series.names.extend([""] * (len(series.rows) - len(series.names)))

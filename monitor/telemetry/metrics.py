@@ -34,6 +34,7 @@ LIMITS = (
     "features",
     "categories",
     "groups",
+    "segment_values",
     "tags",
     "pending_predictions",
     "open_incidents",

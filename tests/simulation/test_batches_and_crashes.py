@@ -79,6 +79,7 @@ def story(again: float = 0.05) -> list[bytes]:
             if model == "versions":
                 rest["version"] = "1" if day < 2 or rng.random() < 0.1 else "2"
             if model == "follows":
+                rest["segment"] = {"country": ["SE", "DE"][i % 2], "arm": i % 40}
                 rest |= {"version": str(int(day / 1.3)), "prediction": {"score": round(rng.random() + (day > 2.6), 6)}}
             if model == "plain" and i % 500 == 0:
                 rest["lifecycle"] = "retrained"
@@ -177,6 +178,7 @@ reference = "file:{directory}/{{model}}-{{version}}.mwref"
 [[models]]
 match = "follows"
 reference = "previous-version"
+split_by = ["country", "arm"]
 [[models]]
 match = "daily"
 tick = "1d"
@@ -237,7 +239,7 @@ def test_the_story_tells_something(undisturbed) -> None:
     assert len(whole["incidents"]) >= 6
     assert whole["summary"]["late"] > 0
     assert whole["summary"]["rejected"] == len(MODELS)
-    assert 250 < whole["summary"]["duplicates"] < 450
+    assert 350 < whole["summary"]["duplicates"] < 650
 
 
 def test_duplicates_change_nothing(undisturbed, tmp_path: Path) -> None:
