@@ -17,7 +17,7 @@ FIELDS = {
 }
 CELL_FIELDS = {
     *("detector", "feature", "output", "attribute", "group"),
-    *("effect", "evidence_log10", "onset_time", "onset_interval", "fired_time", "model"),
+    *("effect", "evidence_log10", "onset_time", "onset_interval", "fired_time", "model", "segment"),
 }
 
 
