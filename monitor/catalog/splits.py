@@ -62,27 +62,32 @@ class Splits:
         entries, asked = entries[known], asked[known]
         if not len(entries):
             return
+        keys, in_rest = self._found(batch, model, entries, asked)
         rank = _rank(batch.event[entries])
         for turn in range(int(rank.max()) + 1):
-            own = rank == turn
-            yield self._copied(batch, model, entries[own], asked[own])
+            own = (rank == turn) & (self._models.index.find(keys) >= 0)
+            at = batch.event[entries[own]].astype(np.int64)
+            yield Copies(at, _within(batch.chosen(at), keys[own]), int(in_rest[rank == turn].sum()))
 
     def restored(self) -> None:
         """After loading, or when policies changed: what is split is looked up anew."""
         self._asked = Table()
         self._read.clear()
 
-    def _copied(self, batch: EventBatch, model: NDArray[np.int32], entries: Indices, asked: Keys) -> Copies:
+    def _found(
+        self, batch: EventBatch, model: NDArray[np.int32], entries: Indices, asked: Keys
+    ) -> tuple[Keys, NDArray[np.bool_]]:
+        """The key of the model within that each entry names, and whether that is the rest; lets in what is new.
+
+        In the order of the entries, whatever segment they are of: rows are the same for batches of any size.
+        """
         keys = mix(asked, batch.text.hash[entries])
         unknown = np.flatnonzero(self._models.index.find(keys) < 0)
         for i in unknown[np.sort(np.unique(keys[unknown], return_index=True)[1])].tolist():
             self._let_in(batch, model, int(entries[i]), int(asked[i]), int(keys[i]))
         beyond = self._models.index.find(keys) < 0
         keys[beyond] = mix(asked[beyond], np.full(int(beyond.sum()), hash64(REST.encode()), np.uint64))
-        at = batch.event[entries].astype(np.int64)
-        place = self._models.index.find(keys) >= 0
-        at, keys = at[place], keys[place]
-        return Copies(at, _within(batch.chosen(at), keys), int(beyond.sum()))
+        return keys, beyond
 
     def _let_in(self, batch: EventBatch, model: NDArray[np.int32], entry: int, asked: int, key: int) -> None:
         """A value that was never met: a model of its own, or one with all others where there are too many."""

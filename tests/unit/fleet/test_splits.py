@@ -113,3 +113,12 @@ def test_lives_end_together() -> None:
 def parts(fleet: Fleet) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = model_document(fleet, 0, 0)["splits"]
     return found
+
+
+def test_no_room_for_parts() -> None:
+    """Where the fleet may have no further model, the whole is watched as ever, and what has no part is counted."""
+    fleet = new_fleet({"split_by": ("country",)}, models_max=1)
+    events = [event(START + i, {"x": 1.0}, segment={"country": "SE"}) for i in range(5)]
+    absorbed = fleet.absorb(decoded(events), np.zeros(5, bool))
+    assert (absorbed.events, absorbed.segments_turned_away) == (5, 5)
+    assert parts(fleet) == []
