@@ -328,14 +328,15 @@ class Fleet:
         events = heads[:, EVENTS_IN].astype(np.int64)
         self.blocks.close(blocks)
         self.judge.extend()
-        planned, came = self._planned(blocks.model, end), events.copy()
+        planned, came = self.models.planned(blocks.model, end), events.copy()
         ticks = Ticks(end, blocks.model, heads, sums.rows, sums.counts, moments, sums.seconds)
         # What a model does as a whole is not asked of its parts again.
+        of = self.series.rows["model"][sums.rows]
         left_out = planned | (self.models.rows["root"][blocks.model] != blocks.model)
         if left_out.any():
-            ticks = ticks.without(left_out, self._of_models(sums.rows, blocks.model[left_out]))
+            ticks = ticks.without(left_out, np.isin(of, blocks.model[left_out]))
         if planned.any():
-            kept = ~self._of_models(sums.rows, blocks.model[planned])
+            kept = ~np.isin(of, blocks.model[planned])
             sums, moments = TickSums(sums.rows[kept], sums.counts[kept], end, sums.seconds[kept]), moments[kept]
             events[planned] = 0
         self._succeed(blocks.model, end, closed)
@@ -355,10 +356,6 @@ class Fleet:
         closed.incidents += self.book.clear(again, end, "events come again")
         self._advance(blocks.model, events, end, closed)
 
-    def _of_models(self, rows: NDArray[np.int64], models: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Which series ``rows`` are of one of ``models``."""
-        return np.isin(self.series.rows["model"][rows], models)
-
     def _in_order(self, alarms: list[CellAlarm]) -> list[CellAlarm]:
         """Alarms as they come, but of models within behind their own model's: its row says when it was met."""
         if not self.models.within:
@@ -367,22 +364,13 @@ class Fleet:
         return sorted(alarms, key=lambda alarm: (root[model[alarm.row]], model[alarm.row], alarm.detector, alarm.row))
 
     def _compare_groups(self, end: float, closed: Closed) -> None:
-        self._take_compared(end, self.groups.close(end, self._planned), closed)
+        self._take_compared(end, self.groups.close(end, self.models.planned), closed)
 
     def _take_compared(self, end: float, compared: Compared, closed: Closed) -> None:
         closed.n_cells += compared.n_cells
         firings = [tell_group(a, self.groups, self.models, self.by_group.cost(a)) for a in compared.alarms]
         closed.incidents += self.book.fire(sorted(firings, key=lambda firing: (firing.model, firing.report.rank)))
         closed.incidents += self.book.clear([cell_key(self.groups, cell) for cell in compared.cleared], end)
-
-    def _planned(self, models: NDArray[np.int64], end: float) -> NDArray[np.bool_]:
-        """Which of ``models`` do as planned in the tick that ended at ``end``: it is neither judged nor learned."""
-        rows, planned = self.models.rows, self.models.rows["planned"][models] > 0
-        for i in np.flatnonzero(planned).tolist():
-            begin = end - float(rows["tick"][models[i]])
-            windows = self.models.items[int(models[i])].policy.planned
-            planned[i] = any(window.from_ < end and begin < window.until for window in windows)
-        return planned
 
     def _gather(
         self, end: float, blocks: OpenBlocks, closed: Closed
@@ -490,7 +478,11 @@ class Fleet:
         passed: Iterable[Watched] = ()
         if np.isfinite(until):
             passed = self.traffic.pass_time(until, through=through, silence_too=silence)
-        moments: list[Moment | GroupMoment | Watched] = [*judged.moments, *self.by_group.judge(self._planned), *passed]
+        moments: list[Moment | GroupMoment | Watched] = [
+            *judged.moments,
+            *self.by_group.judge(self.models.planned),
+            *passed,
+        ]
         for due in sorted(moments, key=lambda moment: moment.due):
             before = len(closed.incidents)
             if isinstance(due, Watched):

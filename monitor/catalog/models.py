@@ -195,6 +195,15 @@ class Models:
         """Rows of the models that are within no other."""
         return [row for row, model in enumerate(self.items) if model.split is None]
 
+    def planned(self, rows: NDArray[np.int64], end: float) -> NDArray[np.bool_]:
+        """Which of models ``rows`` do as planned in the tick that ended at ``end``: it is neither judged nor learned."""
+        planned: NDArray[np.bool_] = self.rows["planned"][rows] > 0
+        for i in np.flatnonzero(planned).tolist():
+            begin = end - float(self.rows["tick"][rows[i]])
+            windows = self.items[int(rows[i])].policy.planned
+            planned[i] = any(window.from_ < end and begin < window.until for window in windows)
+        return planned
+
     def apply_policy(self, row: int) -> None:
         """Write what the model's policy says into its row."""
         policy = self.items[row].policy

@@ -62,13 +62,13 @@ def _cell(cell: CellReport) -> dict[str, Any]:
         "output": cell.output,
         "attribute": cell.attribute,
         "group": cell.group,
-        "segment": cell.segment,
         "effect": _effect(cell.effect),
         "evidence_log10": _number(cell.evidence_log10),
         "onset_time": _time(cell.onset_time),
         "onset_interval": _interval(cell.onset_interval),
         "fired_time": _time(cell.fired_time),
         "model": cell.model or None,
+        "segment": cell.segment,
     }
 
 

@@ -17,7 +17,7 @@ FIELDS = {
 }
 CELL_FIELDS = [
     *("detector", "feature", "output", "attribute", "group"),
-    *("effect", "evidence_log10", "onset_time", "onset_interval", "fired_time", "model"),
+    *("effect", "evidence_log10", "onset_time", "onset_interval", "fired_time", "model", "segment"),
 ]
 
 CELL = CellReport("drift", "x", None, None, None, Effect("share_gap", math.inf, 0.02), math.nan, None, 1767225600.25)
