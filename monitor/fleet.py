@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -88,14 +88,8 @@ class Absorbed:
 
     def add(self, other: Absorbed) -> None:
         """Add the counts of another stretch."""
-        self.events += other.events
-        self.late += other.late
-        self.models_turned_away += other.models_turned_away
-        self.values_turned_away += other.values_turned_away
-        self.categories_turned_away += other.categories_turned_away
-        self.groups_turned_away += other.groups_turned_away
-        self.segments_turned_away += other.segments_turned_away
-        self.ticks_turned_away += other.ticks_turned_away
+        for part in fields(self):
+            setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.catalog.policies import Policy
 from monitor.catalog.rows import Field, Rows
@@ -196,7 +197,7 @@ class Models:
         return [row for row, model in enumerate(self.items) if model.split is None]
 
     def planned(self, rows: NDArray[np.int64], end: float) -> NDArray[np.bool_]:
-        """Which of models ``rows`` do as planned in the tick that ended at ``end``: it is neither judged nor learned."""
+        """Which of ``rows`` do as planned in the tick that ended at ``end``: it is neither judged nor learned."""
         planned: NDArray[np.bool_] = self.rows["planned"][rows] > 0
         for i in np.flatnonzero(planned).tolist():
             begin = end - float(self.rows["tick"][rows[i]])
