@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,7 +120,10 @@ class Pipeline:
         self.fleet = fleet
         self.event_time = event_time
         self.totals = Absorbed()
-        self.rejected = 0
+        self.rejected: Counter[str] = Counter()
+        """Records that became no event, by the reasons of docs/events.md."""
+        self.unknown_fields = 0
+        self.dropped_values = 0
         self.duplicates = 0
         self.ignored = 0
         self.ticks_closed = 0
@@ -198,8 +202,9 @@ class Pipeline:
             batch = decoder.decode(raw.values, raw.timestamps, future_limit, raw.keys, raw.headers)
             self._count(raw, batch)
         if len(batch.rejected):
-            self.rejected += len(batch.rejected)
-            self._dead_letters.add(raw, batch.rejected.tolist(), [Reason(r).name.lower() for r in batch.reasons])
+            reasons = [Reason(r).name.lower() for r in batch.reasons]
+            self.rejected.update(reasons)
+            self._dead_letters.add(raw, batch.rejected.tolist(), reasons)
         if not len(batch):
             return
         before = self.event_time.watermark
@@ -348,20 +353,31 @@ class Pipeline:
             metrics.events.labels(topics[topic], EVENT_KINDS[kind]).inc(int(counts[place]))
         for reason, n in zip(*np.unique(batch.reasons, return_counts=True), strict=True):
             metrics.dead_letters.labels(Reason(int(reason)).name.lower()).inc(int(n))
+        dropped = int(np.count_nonzero(batch.type == ValueType.DROPPED))
+        self.unknown_fields += batch.unknown_fields
+        self.dropped_values += dropped
         metrics.unknown_fields.inc(batch.unknown_fields)
-        metrics.dropped_values.inc(int(np.count_nonzero(batch.type == ValueType.DROPPED)))
+        metrics.dropped_values.inc(dropped)
         if self._pace.live and len(batch):
             metrics.event_delay.observe_many(self._clock.now() - batch.time)
 
     def _count_absorbed(self, absorbed: Absorbed) -> None:
         self.totals.add(absorbed)
         self._metrics.late_events.inc(absorbed.late)
-        self._metrics.limits_turned_away.labels("models").inc(absorbed.models_turned_away)
+        self._count_strangers(absorbed.models_turned_away)
         self._metrics.limits_turned_away.labels("features").inc(absorbed.values_turned_away)
         self._metrics.limits_turned_away.labels("open_ticks").inc(absorbed.ticks_turned_away)
         self._metrics.limits_turned_away.labels("categories").inc(absorbed.categories_turned_away)
         self._metrics.limits_turned_away.labels("groups").inc(absorbed.groups_turned_away)
         self._metrics.limits_turned_away.labels("segment_values").inc(absorbed.segments_turned_away)
+
+    def _count_strangers(self, n: int) -> None:
+        """Count events of models that the limit kept out: dead letters, but not sent on, for they may be a flood."""
+        if n:
+            reason = Reason.TOO_MANY_MODELS.name.lower()
+            self.rejected[reason] += n
+            self._metrics.dead_letters.labels(reason).inc(n)
+            self._metrics.limits_turned_away.labels("models").inc(n)
 
     def _count_fates(self, fates: Mapping[str, int]) -> None:
         for fate, n in fates.items():

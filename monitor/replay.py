@@ -44,9 +44,13 @@ class Replayed:
 
     incidents: list[Incident]
     events: int
-    rejected: int
+    rejected: dict[str, int]
+    """Dead letters by reason, docs/events.md."""
     late: int
     duplicates: int
+    ignored: int
+    unknown_fields: int
+    dropped_values: int
     models: int
     ticks: int
     seconds: float
@@ -57,9 +61,13 @@ class Replayed:
         return {
             "type": "summary",
             "events": self.events,
-            "rejected": self.rejected,
+            "rejected": sum(self.rejected.values()),
+            "rejected_by_reason": self.rejected,
             "late": self.late,
             "duplicates": self.duplicates,
+            "ignored": self.ignored,
+            "unknown_fields": self.unknown_fields,
+            "dropped_values": self.dropped_values,
             "models": self.models,
             "ticks": self.ticks,
             "incidents": len(self.incidents),
@@ -138,9 +146,12 @@ def replay(
     return Replayed(
         incidents=incidents,
         events=totals.events + totals.late,
-        rejected=pipeline.rejected + totals.models_turned_away,
+        rejected=dict(sorted(pipeline.rejected.items())),
         late=totals.late,
         duplicates=pipeline.duplicates,
+        ignored=pipeline.ignored,
+        unknown_fields=pipeline.unknown_fields,
+        dropped_values=pipeline.dropped_values,
         models=len(fleet.models.listed()),
         ticks=pipeline.ticks_closed,
         seconds=clock.monotonic() - began,
@@ -162,10 +173,12 @@ def write_text(replayed: Replayed, out: TextIO) -> None:
         onset = f", since {rfc3339(i.onset_time)}" if i.onset_time is not None else ""
         out.write(f"{rfc3339(i.fired_time)}  {i.severity:8}  {i.alertname:22}  {i.summary}  [{ended}{onset}{called}]\n")
     s = replayed.summary()
-    again = f", {s['duplicates']} duplicates" if s["duplicates"] else ""
+    why = ", ".join(f"{reason} {n}" for reason, n in replayed.rejected.items())
+    beside = ("duplicates", "ignored", "unknown_fields", "dropped_values")
+    further = "".join(f", {s[name]} {name.replace('_', ' ')}" for name in beside if s[name])
     out.write(
-        f"{s['events']} events of {s['models']} models in {s['ticks']} ticks, {s['rejected']} rejected, "
-        f"{s['late']} late{again}: {s['incidents']} incidents "
+        f"{s['events']} events of {s['models']} models in {s['ticks']} ticks, "
+        f"{s['rejected']} rejected{f' ({why})' if why else ''}, {s['late']} late{further}: {s['incidents']} incidents "
         f"({s['seconds']} s, {s['events_per_second']:.0f} events/s)\n"
     )
     told = [price for price in prices(replayed.fleet, replayed.incidents) if price.cells]

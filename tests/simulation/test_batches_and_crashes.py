@@ -195,7 +195,7 @@ explain_by = ["country", "c"]
 match = "answers"
 outcome_horizon = "6h"
 favourable = ["1"]
-positive = "1"
+positive = ["1"]
 [[models]]
 match = "misused"
 allowed_outputs = ["y", "n"]

@@ -113,13 +113,29 @@ def test_replay_json(run, events: Path) -> None:
     keys = {"type", "events", "rejected", "models", "ticks", "incidents", "seconds", "events_per_second"}
     assert keys <= set(summary)
     assert (summary["type"], summary["events"], summary["rejected"], summary["models"]) == ("summary", 10, 1, 1)
+    assert summary["rejected_by_reason"] == {"json": 1}
+
+
+def test_replay_says_what_it_left_out(run, tmp_path: Path) -> None:
+    """Values that were dropped, fields that nobody knows, duplicates and models beyond the limit: each is counted."""
+    event = '{"model":"%s","id":"%d","time":1772323200,"features":{"x":1,"list":[1],"object":{"a":1}},"shoe":43}\n'
+    file, config = tmp_path / "odd.jsonl", tmp_path / "few.toml"
+    file.write_text("".join(event % ("m" if i < 4 else f"m{i}", i % 4) for i in range(10)))
+    config.write_text("[limits]\nmodels = 3\n")
+    summary = json.loads(run("replay", file, "--config", config, "--json")[1].splitlines()[-1])
+    told = {name: summary[name] for name in ("events", "models", "duplicates", "unknown_fields", "dropped_values")}
+    assert told == {"events": 6, "models": 3, "duplicates": 0, "unknown_fields": 10, "dropped_values": 20}
+    assert (summary["rejected"], summary["rejected_by_reason"]) == (4, {"too_many_models": 4})
+    (again := tmp_path / "again.jsonl").write_bytes(file.read_bytes())
+    said = run("replay", file, again, "--config", config)[1]
+    assert "4 rejected (too_many_models 4), 0 late, 10 duplicates, 20 unknown fields, 40 dropped values" in said
 
 
 def test_replay_text(run, events: Path) -> None:
     """Without ``--json`` the summary is a sentence."""
     code, out, _ = run("replay", events)
     assert code == 0
-    assert out.startswith("10 events of 1 models in 1 ticks, 1 rejected, 0 late: 0 incidents (")
+    assert out.startswith("10 events of 1 models in 1 ticks, 1 rejected (json 1), 0 late: 0 incidents (")
 
 
 def test_replay_out(run, events: Path, tmp_path: Path) -> None:

@@ -230,3 +230,10 @@ def test_configuration_loads_no_kafka_and_no_arrays() -> None:
     code = "import sys, monitor.config; print({'confluent_kafka', 'numpy', 'scipy', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_the_classes_that_precision_speaks_of_are_a_list(config_of: Load) -> None:
+    """``positive`` takes a list, and numbers in it are the classes of their text."""
+    config = config_of('[[models]]\nmatch = "*"\npositive = ["default", 1]\n')
+    assert config.policies.resolve("any").positive == ("default", "1")
+    assert config_of("").policies.resolve("any").positive == ()

@@ -202,7 +202,7 @@ def test_regressions_have_errors() -> None:
 def test_what_wrong_decisions_cost() -> None:
     """False positives and false negatives of the positive class have their own price."""
     costs = {"false_positive": 5.0, "false_negative": 2.0}
-    story = Story(favourable=(), positive="bad", costs=costs)
+    story = Story(favourable=(), positive=("bad",), costs=costs)
     for i, (label, truth) in enumerate([("bad", "good"), ("good", "bad"), ("bad", "bad"), ("good", "good")]):
         story.tell(event(START, id=f"{i}", prediction={"label": label}), event(START, id=f"{i}", outcome=truth))
     assert sorted(story.until(START + 9 * DAY).cases.cost.tolist()) == [0.0, 0.0, 2.0, 5.0]

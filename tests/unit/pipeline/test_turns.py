@@ -61,7 +61,7 @@ def test_dead_letters(stage) -> None:
     one = stage(lines)
     one.run()
     assert one.box.letters == [(1, "json"), (2, "not_object"), (3, "missing_model")]
-    assert one.pipeline.rejected == 3
+    assert one.pipeline.rejected.total() == 3
     assert one.pipeline.totals.events == 2
     reasons = ("json", "not_object", "missing_model", "utf8")
     assert [sample(one, "dead_letters_total", reason=reason) for reason in reasons] == [1, 1, 1, 0]
