@@ -13,7 +13,7 @@ from monitor.acknowledging import ACKED_FIELDS, Acknowledgements
 from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
-from monitor.catalog.series import JUDGED, Series
+from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Counts, Detector, SeriesView, Shares
 from monitor.kernels.judge import (
@@ -39,6 +39,7 @@ BLOCK = 8192
 """Series that are judged at once: the arrays of a block stay in the cache."""
 _RENULL_GROWTH = 1.1
 """The null is computed anew when a growing reference has grown by this factor."""
+_TIMESTAMP = UNJUDGED.index("timestamp")
 _LN10 = math.log(10.0)
 SEASONAL = "drift"
 """The detector whose shares have seasons."""
@@ -259,7 +260,7 @@ class Judge:
             space=r["space"][rows],
             n_cuts=r["n_cuts"][rows],
             cuts=r["cuts"][rows],
-            overflowed=r["reference"][rows, OTHER_BIN] > 0,
+            overflowed=(r["reference"][rows, OTHER_BIN] > 0) | (r["unjudged"][rows] == _TIMESTAMP),
             in_reference=r["judging"][rows] == JUDGED,
         )
 

@@ -29,12 +29,27 @@ _CUT_TAIL = 0.005
 """A cut with less than this on one side shows nothing that the tolerance would let through."""
 _RANGE_MARGIN = 0.1
 """The range of a reference is widened by this part of it on each side."""
-_ID_NAME = re.compile(r"(^|[_.\-])(id|uuid|guid|key|hash)$|[a-z](Id|Uuid|Key)$")
+_ID_NAME = re.compile(
+    r"(^|[_.\-])(id|uuid|guid|key|hash)$|[a-z](Id|Uuid|Key)$"
+    r"|(?i:(user|cust|customer|client|account|card|session|request|order|transaction|device)_?(id|no|nr|number))$"
+)
+_ID_DISTINCT = 0.5
+"""The part of the first values of a number called id that differ at least: cases may come again, places always do."""
 _COUNTER_RISES = 0.9
+_COUNTER_JUMBLED = 0.6
+"""How often a counter rises whose events overtake one another."""
+_COUNTER_DISTINCT = 32
+"""Values that a counter of things which several events share must have shown: more than a day has hours."""
 _RUNNING = tuple(UNJUDGED.index(reason) for reason in ("identifier", "counter", "timestamp"))
 """What leaves every range in time."""
 _EPOCH_UNITS = (1.0, 1e3, 1e6, 1e9)
 _TWO_YEARS_SECONDS = 2 * 366 * 86400.0
+_SAME_DAY_SECONDS = 3 * 86400.0
+"""So near to the first event a value that stood still so far is the day itself."""
+_OLDEST_DAY = 19_000_101.0
+_DATE = re.compile(r"(\d{4})([-/.]?)(\d{2})\2(\d{2})([T ]?\d{2}:?\d{2}.*)?")
+_DATES_MIN = 0.9
+"""The part of the texts that are dates, where there are more of them than are told apart."""
 
 Rows = NDArray[np.int64]
 
@@ -121,11 +136,12 @@ def recognise(series: Series, chosen: Rows) -> None:
     reason = rows["unjudged"][chosen].copy()
     category = rows["kind"][chosen] == KIND_CATEGORY
     reason[category] = 0
-    for i in np.flatnonzero(category & (bins[:, OTHER_BIN] > 0.5 * n)).tolist():
-        reason[i] = _unjudged_text(series.categories.get(int(chosen[i]), []))
+    for i in np.flatnonzero(category).tolist():
+        values, first_time = series.categories.get(int(chosen[i]), []), float(rows["first_time"][chosen[i]])
+        reason[i] = _unjudged_text(values, first_time, many=bool(bins[i, OTHER_BIN] > 0.5 * n[i]))
     constant = (bins > 0).sum(axis=1) <= 1
     constant &= category | (rows["seen_low"][chosen] >= rows["seen_high"][chosen])
-    reason[constant] = UNJUDGED.index("constant")
+    reason[constant & (reason != UNJUDGED.index("timestamp"))] = UNJUDGED.index("constant")
     reason[reference[:, TYPE] > n] = UNJUDGED.index("mixed types")
     few = n < VALUES_MIN
     reason[few & (reason == 0)] = UNJUDGED.index("too few values")
@@ -180,31 +196,67 @@ def _wanted(
     return np.where(is_number, near_decile, shares)
 
 
-def counts_or_names(name: str, values: NDArray[np.float64]) -> int:
-    """Whether the first ``values`` of a number count or name a case: an index of ``UNJUDGED``."""
-    if _too_few_or_constant(values) or not np.all(values == np.round(values)) or len(np.unique(values)) < len(values):
+def counts_or_names(name: str, values: NDArray[np.float64], *, in_order: bool = False) -> int:
+    """Whether the first ``values`` of a number count or name a case: an index of ``UNJUDGED``.
+
+    Only where they came ``in_order`` of time, and not as rows of a training set that may be sorted, does a number that
+    rises and repeats count.
+    """
+    if _too_few_or_constant(values) or not np.all(values == np.round(values)):
         return 0
-    if (np.diff(values) > 0).mean() >= _COUNTER_RISES:
+    distinct, rises = len(np.unique(values)), _rises(values)
+    quarter = len(values) // 4
+    overtaken = values[-quarter:].min() > values[:quarter].max()
+    if distinct == len(values):
+        counts = rises >= _COUNTER_RISES or (overtaken and rises >= _COUNTER_JUMBLED)
+    else:
+        counts = in_order and overtaken and rises >= _COUNTER_RISES and distinct >= _COUNTER_DISTINCT
+    if counts:
         return UNJUDGED.index("counter")
-    if _ID_NAME.search(name) or values.max() - values.min() > 1e12:
+    named = _ID_NAME.search(name) is not None and distinct >= _ID_DISTINCT * len(values)
+    if named or (distinct == len(values) and values.max() - values.min() > 1e12):
         return UNJUDGED.index("identifier")
     return 0
 
 
+def _rises(values: NDArray[np.float64]) -> float:
+    """How many of the steps that change anything go up, 0 to 1."""
+    steps = np.diff(values)
+    return float((steps > 0).sum() / (steps != 0).sum())
+
+
 def tells_time(values: NDArray[np.float64], first_time: float) -> bool:
-    """Whether the first ``values`` of a number are a clock: all lie within two years of the first event."""
-    if _too_few_or_constant(values):
+    """Whether the first ``values`` of a number are a clock: all lie within two years of the first event.
+
+    Seconds and smaller units since the epoch, and days as ``20260301``, with a time of day behind or not. One that
+    stood still so far must be the day of that event.
+    """
+    if float(values[0]) < min(_OLDEST_DAY, first_time - _TWO_YEARS_SECONDS):  # as most features are: said at once
         return False
-    near = (unit for unit in _EPOCH_UNITS if abs(float(values[0]) / unit - first_time) < _TWO_YEARS_SECONDS)
-    return any(bool(np.abs(values / unit - first_time).max() < _TWO_YEARS_SECONDS) for unit in near)
+    if len(values) < _BUFFERED_MIN or not near_now(values[:1], first_time)[0]:
+        return False
+    slack = _SAME_DAY_SECONDS if values.min() == values.max() else _TWO_YEARS_SECONDS
+    return bool((np.abs(_moments(values) - first_time).max(axis=0) < slack).any())
 
 
 def near_now(values: NDArray[np.float64], first_time: float) -> NDArray[np.bool_]:
     """Which of ``values`` could be a moment near ``first_time``, in any unit; for few of them a clock is looked for."""
-    near: NDArray[np.bool_] = (np.abs(values[:, None] / np.array(_EPOCH_UNITS) - first_time) < _TWO_YEARS_SECONDS).any(
-        axis=1
-    )
-    return near
+    return np.asarray((np.abs(_moments(values) - first_time) < _TWO_YEARS_SECONDS).any(axis=1), np.bool_)
+
+
+def _moments(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds since the epoch if each value were a moment, by way of spelling it; shape ``(n, 6)``, NaN where none."""
+    epochs = values[:, None] / np.array(_EPOCH_UNITS)
+    return np.column_stack([epochs, _days(values), _days(np.floor(values / 1e6))])
+
+
+def _days(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds since the epoch of days written ``20260301``, to a day or two; NaN where a value is none."""
+    year, rest = np.divmod(values, 10_000.0)
+    month, day = np.divmod(rest, 100.0)
+    spelled = (values == np.floor(values)) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    days = (year - 1970.0) * 365.2425 + (month - 1.0) * 30.44 + day
+    return np.asarray(np.where(spelled, days * 86400.0, np.nan), np.float64)
 
 
 def _too_few_or_constant(values: NDArray[np.float64]) -> bool:
@@ -213,9 +265,29 @@ def _too_few_or_constant(values: NDArray[np.float64]) -> bool:
 
 def unjudged_number(name: str, values: NDArray[np.float64], first_time: float) -> int:
     """Whether the first ``values`` of a number are a clock, a counter or an identifier: an index of ``UNJUDGED``."""
-    return UNJUDGED.index("timestamp") if tells_time(values, first_time) else counts_or_names(name, values)
+    if tells_time(values, first_time):
+        return UNJUDGED.index("timestamp")
+    return counts_or_names(name, values, in_order=True)
 
 
-def _unjudged_text(values: list[str]) -> int:
+def _unjudged_text(values: list[str], first_time: float, *, many: bool) -> int:
+    """Whether texts are moments, or ``many`` that name or tell something: an index of ``UNJUDGED``."""
+    if _tell_days(values, first_time, many=many):
+        return UNJUDGED.index("timestamp")
+    if not many:
+        return 0
     wordy = sum(1 for v in values if v.count(" ") >= 3 or len(v) > 60)
     return UNJUDGED.index("free text" if wordy * 2 > len(values) else "identifier")
+
+
+def _tell_days(values: list[str], first_time: float, *, many: bool) -> bool:
+    """Whether texts are days or moments; a few that come again may be names of something, unless they are near now."""
+    if not values or not values[0][:1].isdigit():
+        return False
+    found = [match for match in map(_DATE.fullmatch, values) if match is not None]
+    days = _days(np.array([float("".join(match.group(1, 3, 4))) for match in found]))
+    days = days[~np.isnan(days)]
+    if many:
+        return len(days) >= _DATES_MIN * len(values)
+    slack = _TWO_YEARS_SECONDS if len(values) > 1 else _SAME_DAY_SECONDS
+    return len(days) == len(values) and bool((np.abs(days - first_time) < slack).all())

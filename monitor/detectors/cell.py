@@ -18,8 +18,8 @@ class SeriesView:
     """What detectors may know of ``k`` series: arrays of shape ``(k,)``, ``cuts`` ``(k, 9)``.
 
     ``kind`` is ``KIND_NUMBER`` or ``KIND_CATEGORY``; ``n_cuts`` is 0 for a series whose distribution is not judged;
-    ``overflowed`` tells that there were more categories than are told apart; ``in_reference`` that the series was
-    there when the reference was made.
+    ``overflowed`` tells that there are more categories than are told apart, or that new ones come with time;
+    ``in_reference`` that the series was there when the reference was made.
     """
 
     kind: NDArray[np.uint8]

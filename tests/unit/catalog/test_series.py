@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from fleets.build import LEARNED, START, hourly, new_fleet, series_named
@@ -14,6 +16,11 @@ RNG = np.random.default_rng(11)
 NORMAL = RNG.normal(0, 1, 10_000)
 WORDS = ["the", "payment", "was", "refused", "by", "our", "bank", "twice"]
 
+
+def moment(i: int, spelling: str) -> str:
+    return datetime.fromtimestamp(START + 60 * i, UTC).strftime(spelling)
+
+
 CASES = {
     "normal": (lambda i: float(NORMAL[i]), None),
     "count": (lambda i: int(RNG.poisson(3)), None),
@@ -24,6 +31,13 @@ CASES = {
     "row": (lambda i: 1000 + i, "counter"),
     "created": (lambda i: START + 60 * i - 3600, "timestamp"),
     "created_ms": (lambda i: int((START + 60 * i) * 1000), "timestamp"),
+    "created_on": (lambda i: moment(i, "%Y-%m-%d"), "timestamp"),
+    "created_at": (lambda i: moment(i, "%Y-%m-%dT%H:%M:%S.%fZ"), "timestamp"),
+    "day": (lambda i: int(moment(i, "%Y%m%d")), "timestamp"),
+    "midnight": (lambda i: (START + 60 * i) // 86400 * 86400, "timestamp"),
+    "batch": (lambda i: 1000 + i // 3, "counter"),
+    "policy_since": (lambda i: "2019-07-01", "constant"),
+    "plan_of": (lambda i: ["2019-07-01", "2021-01-01"][i % 2], None),
     "user_id": (lambda i: int(RNG.integers(0, 10**9)), "identifier"),
     "token": (lambda i: f"{RNG.integers(0, 2**60):015x}", "identifier"),
     "comment": (lambda i: " ".join(RNG.choice(WORDS, 6)) + f" {i}", "free text"),
@@ -68,6 +82,14 @@ def test_listed_with_the_reason(judged) -> None:
         ("x", np.random.default_rng(0).integers(0, 2**52, 100), "identifier"),
         ("x", np.arange(100) * 3, "counter"),
         ("x", np.arange(100) * 0.5, ""),
+        ("x", np.arange(128) // 3, "counter"),
+        ("hour", np.arange(128) // 6, ""),
+        ("x", np.arange(128).reshape(-1, 4)[:, [0, 2, 1, 3]].ravel(), "counter"),
+        ("customer_id", np.random.default_rng(0).integers(1_000, 1_300, 128), "identifier"),
+        ("custid", np.random.default_rng(0).integers(10**6, 10**8, 128), "identifier"),
+        ("account_number", np.random.default_rng(0).integers(10**6, 10**8, 128), "identifier"),
+        ("store_id", np.arange(128) % 5, ""),
+        ("x", np.full(100, 20260301.0), ""),
         ("x", np.arange(20), ""),
         ("x", START + np.arange(100) * 86400.0, "timestamp"),
         ("x", (START - 90 * 86400.0 + np.arange(100)) * 1e9, "timestamp"),
@@ -91,7 +113,8 @@ def test_labels_of_bins(judged) -> None:
 
 def test_running_numbers_leave_no_range() -> None:
     """Counters, clocks and identifiers grow for ever, and that is no fault; a constant that moves is one."""
-    fleet, running = new_fleet({"tick": "1h"}), ("row", "created", "created_ms", "user_id")
+    fleet, clocks = new_fleet({"tick": "1h"}), ("created", "created_ms", "created_on", "created_at", "day", "midnight")
+    running = ("row", "batch", "user_id", *clocks)
     features = lambda i: {name: CASES[name][0](i) for name in running} | {"always": 7.0 if i < 5000 else 8.0}  # noqa: E731
     assert hourly(fleet, features, range(100)) == []
     assert [i.feature for i in hourly(fleet, features, range(100, 110))] == ["always"]
