@@ -31,7 +31,7 @@ from monitor.incidents.firing import Firing
 from monitor.incidents.group_telling import cell_key, tell_group
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order
-from monitor.incidents.telling import tell, tell_conduct, tell_traffic
+from monitor.incidents.telling import fact_of, tell, tell_conduct, tell_traffic
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import EVENTS, KIND_NUMBER, PRESENT, ModelTotals, count_events, tally
@@ -491,6 +491,9 @@ class Fleet:
             _changed_once(closed.incidents, before)
 
     def _firing(self, alarm: CellAlarm) -> Firing:
+        fact = fact_of(alarm, self.series)
+        if fact is not None:
+            self.models.note(int(self.series.rows["model"][alarm.row]), alarm.fired_time, *fact)
         return tell(alarm, self.models, self.series)
 
 

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from monitor.detectors.cell import Counts, SeriesView, Shares, percent, quality_alert
 from monitor.kernels.tally import EVENTS, NULLS, PRESENT
 
+GONE = 0.999
+"""A missing share beyond which a series has vanished."""
+
 
 class Missing:
     """A value was null or not there in more of the events: docs/detectors/missing.md."""
@@ -33,6 +36,6 @@ class Missing:
         return quality_alert(space)
 
     def words(self, before: float, now: float, what: str) -> str:
-        if now > 0.999:
+        if now > GONE:
             return f"vanished (missing in {percent(before)} of the events before)"
         return f"missing in {percent(now)} of the events, {percent(before)} before"

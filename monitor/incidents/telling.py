@@ -7,12 +7,16 @@ from monitor.catalog.series import Series
 from monitor.conduct.alarm import ConductAlarm
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import percent
+from monitor.detectors.missing import GONE
 from monitor.events.columns import Space
 from monitor.incidents.firing import Firing
 from monitor.incidents.incident import CellReport, Effect
 from monitor.judging import CellAlarm
 from monitor.kernels.tally import KIND_CATEGORY, KIND_NUMBER
 from monitor.traffic.alarm import TrafficAlarm
+
+_MOSTLY = 0.5
+"""A share of values of another type beyond which the series is said to have changed its type."""
 
 
 def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
@@ -59,6 +63,19 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
         provisional=alarm.provisional,
         reference_version=model.reference_version,
     )
+
+
+def fact_of(alarm: CellAlarm, series: Series) -> tuple[str, str] | None:
+    """What an alarm says of the model's life, and of which series; ``None`` where it is no fact but a rate."""
+    space, name = Space(int(series.rows["space"][alarm.row])).name.lower(), series.names[alarm.row]
+    if series.rows["appeared"][alarm.row]:  # already noted, as new
+        return None
+    match DETECTORS[alarm.detector].name:
+        case "missing" if alarm.now > GONE >= alarm.before:
+            return f"vanished {space}", name
+        case "schema" if alarm.now > _MOSTLY >= alarm.before:
+            return f"changed type of {space}", name
+    return None
 
 
 def events_a_day(models: Models, row: int) -> float:

@@ -89,6 +89,20 @@ def test_found_and_resolved(name: str) -> None:
     assert not fleet.book.open
 
 
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [("vanished", "vanished feature"), ("type", "changed type of feature"), ("null", ""), ("number", ""), ("unit", "")],
+)
+def test_what_is_whole_is_a_fact_of_its_life(name: str, fact: str) -> None:
+    """A feature that vanished, or came in another type, is noted once with when it was seen; a part of it is not."""
+    fleet = new_fleet(POLICY)
+    hourly(fleet, healthy, range(BEGINS))
+    before = len(fleet.models.items[0].facts)
+    changed = hourly(fleet, lambda i: FAULTS[name][0](healthy(i), i), range(BEGINS, ENDS))
+    told = [(f.what, f.subject, f.time) for f in fleet.models.items[0].facts[before:]]
+    assert told == ([(fact, "x", changed[0].fired_time)] if fact else [])
+
+
 def test_new_feature_joins() -> None:
     """A feature that the reference does not know is an incident, until it has a reference of its own."""
     fleet = new_fleet(POLICY)
