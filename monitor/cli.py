@@ -232,6 +232,7 @@ def _replay(arguments: Arguments) -> None:
         replay.write_difference(a, b, sys.stdout, as_json=arguments.json)
         return
     result = replayed(arguments.config)
+    replay.write_warnings(result, sys.stderr)
     (replay.write_json if arguments.json else replay.write_text)(result, sys.stdout)
     if arguments.out:
         replay.write_documents(result, arguments.out)

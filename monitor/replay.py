@@ -25,6 +25,7 @@ from monitor.incidents.incident import Incident
 from monitor.ingest.files import FilesSource
 from monitor.ingest.kafka_range import KafkaRange
 from monitor.ingest.source import Source
+from monitor.kernels.hashing import hash64
 from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
 from monitor.portrait import model_document, model_states
 from monitor.store.cases import TemporaryCases
@@ -36,6 +37,9 @@ _FUTURE_SECONDS = 10 * 365 * 86400.0
 """A year mistyped must not make everything behind it late; data dated some years ahead is replayed all the same."""
 _KEPT_SECONDS = 1.0
 """How often the sums of closed ticks are let go: a replay has no tick log to put them into."""
+
+_NAME_MAX, _NAME_KEPT = 240, 200
+"""Characters of a file's name without its ending, and how many of a longer one stand before the hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +210,7 @@ def write_difference(a: Replayed, b: Replayed, out: TextIO, *, as_json: bool) ->
 
 
 def write_documents(replayed: Replayed, directory: Path) -> None:
-    """``DIR/models/<model>.json`` for each model; names are percent-encoded as in a path."""
+    """``DIR/models/<model>.json`` for each model, its name as :func:`_file_name` spells it."""
     models = directory / "models"
     models.mkdir(parents=True, exist_ok=True)
     states = model_states(replayed.fleet).tolist()
@@ -214,7 +218,23 @@ def write_documents(replayed: Replayed, directory: Path) -> None:
         model = replayed.fleet.models.items[row]
         document = model_document(replayed.fleet, row, states[row])
         text = json.dumps(document, indent=2, sort_keys=True)
-        (models / f"{quote(model.name, safe=' ')}.json").write_text(text + "\n")
+        (models / f"{_file_name(model.name)}.json").write_text(text + "\n")
+
+
+def _file_name(model: str) -> str:
+    """The name percent-encoded as in a path; one too long for a file system is cut and ends in a hash of the whole."""
+    name = quote(model, safe=" ")
+    if len(name) <= _NAME_MAX:
+        return name
+    return f"{name[:_NAME_KEPT]}-{hash64(model.encode()):016x}"
+
+
+def write_warnings(replayed: Replayed, out: TextIO) -> None:
+    """One line for each reference file that a policy names and that could not be used: its model was judged without."""
+    for model in replayed.fleet.models.items:
+        for fact in model.facts:
+            if fact.what == "reference file not used":
+                out.write(f"{model.name}: {fact.what}: {fact.subject}\n")
 
 
 def progress_bar(total: int, unit: str, read: Callable[[], int]) -> tuple[Callable[[int], None], Callable[[], None]]:

@@ -45,9 +45,10 @@ def read_csv(path: Path, reading: Reading) -> Iterator[tuple[int, Stretch]]:
     with pa.OSFile(str(path), "rb") as raw:
         stream: Any = pa.CompressedInputStream(raw, "gzip") if path.suffix == ".gz" else raw
         try:
-            for batch in arrow_csv.open_csv(stream, reading_options, parsing, converting):
-                cells = {key: WordCells(batch.column(name)) for name, key in placed.items()}
-                yield raw.tell(), _flat(batch.num_rows, cells)
+            with arrow_csv.open_csv(stream, reading_options, parsing, converting) as batches:
+                for batch in batches:
+                    cells = {key: WordCells(batch.column(name)) for name, key in placed.items()}
+                    yield raw.tell(), _flat(batch.num_rows, cells)
         except pa.ArrowInvalid as error:
             raise ProfileError(f"{path}: {_csv_fault(str(error), bad_rows, names)}") from error
 

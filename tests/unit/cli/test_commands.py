@@ -145,6 +145,27 @@ def test_replay_out(run, events: Path, tmp_path: Path) -> None:
     assert (document["model"], document["events"], document["state"]) == ("m", 10, "learning")
 
 
+def test_replay_out_takes_any_name(run, tmp_path: Path) -> None:
+    """A name of 200 characters has a document, however many bytes it takes, and two that begin alike have one each."""
+    names = ["a/b", "..", "å" * 200, "å" * 199 + "a"]
+    event = '{"model":"%s","id":"1","time":1772323200,"features":{"x":1}}\n'
+    (tmp_path / "names.jsonl").write_text("".join(event % name for name in names))
+    assert run("replay", tmp_path / "names.jsonl", "--out", tmp_path / "out")[0] == 0
+    files = list((tmp_path / "out" / "models").iterdir())
+    assert {json.loads(file.read_text())["model"] for file in files} == set(names)
+
+
+def test_replay_tells_of_a_reference_that_is_not_there(run, events: Path, tmp_path: Path) -> None:
+    """A reference file that could not be used is named on stderr, for its model learned one instead."""
+    config = tmp_path / "modelwatch.toml"
+    config.write_text('[[models]]\nmatch = "m"\nreference = "file:none/{model}.mwref"\n')
+    code, out, err = run("replay", events, "--config", config, "--json")
+    assert (code, json.loads(out)["type"]) == (0, "summary")
+    assert (
+        err == f"m: reference file not used: {tmp_path / 'none/m.mwref'}: cannot be read: No such file or directory\n"
+    )
+
+
 def test_replay_out_that_cannot_be_written(run, events: Path) -> None:
     """A place that cannot be written is named, with exit code 1."""
     code, _, err = run("replay", events, "--out", events)
