@@ -9,8 +9,11 @@ deciles, Kolmogorov-Smirnov (for classes chi-squared) below .05, the same over a
 Bonferroni's correction and with Benjamini-Hochberg. They are counted as incidents too: one for a model and a day with
 an alarm.
 
-    python bench/false_alarms.py                       five seeds of 1,000 models and 28 days in four worlds
+    python bench/false_alarms.py                       five seeds of 1,000 models and 28 days in each world
     python bench/false_alarms.py --models 50 --days 9 --seeds 1 --worlds independent
+
+Each world and seed is a line of ``--results`` when it is done; what is there already is not run again. The table tells
+the mean over the seeds, its exact interval (the counts taken for Poisson's) and the worst.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ import argparse
 import json
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +39,9 @@ from monitor.kernels.tally import ABOVE, BELOW, COLUMNS, KIND_NUMBER, NULLS, PRE
 from monitor.tally.blocks import EVENTS_IN, WITH_FEATURES
 
 Floats = NDArray[np.float64]
+Run = dict[str, Any]
+"""What one world and seed gave: a line of the results."""
+RESULTS = Path(".cache/false_alarms.jsonl")
 RULES = ("psi > .1", "psi > .2", "ks p < .05", "ks bonferroni", "ks bh")
 _LEVEL = 0.05
 _DECILES = np.arange(1, 10) / 10
@@ -52,6 +60,7 @@ class Watched:
         self._bins = np.zeros((0, PLACES), np.int64)
         self.seen: dict[str, tuple[float, bool]] = {}
         """When each incident began, and whether it would page: all but ``info`` do."""
+        self.kinds: dict[str, tuple[str, str]] = {}
 
     def hour(self, hour: Hour) -> None:
         """Let the events of an hour in, and judge it."""
@@ -61,6 +70,7 @@ class Watched:
             self._count(hour, self._series)
         for incident in self.fleet.close(hour.start + HOUR).incidents:
             self.seen.setdefault(incident.id, (incident.fired_time, incident.severity != "info"))
+            self.kinds.setdefault(incident.id, (incident.alertname, incident.detector or ""))
         if self._series is None and len(self.fleet.models) == self._world.models:
             self._look_up()
 
@@ -205,7 +215,7 @@ class Usual:
         return p
 
 
-def run(kind: str, models: int, days: float, seed: int, config: Config) -> dict[str, list[int]]:
+def run(kind: str, models: int, days: float, seed: int, config: Config) -> dict[str, Any]:
     """One world: by rule, how many false incidents each week; ``modelwatch`` has its pages, ``judged`` its cells."""
     world = World(kind, models, seed)
     watched, usual = Watched(config, world), Usual(models)
@@ -215,10 +225,11 @@ def run(kind: str, models: int, days: float, seed: int, config: Config) -> dict[
         usual.hour(hour)
     weeks = range(-(-round(24 * days) // (7 * 24)))
     began = [(int((fired - START - 1.0) // WEEK), pages) for fired, pages in watched.seen.values()]
-    table = {
+    table: dict[str, Any] = {
         "modelwatch": [sum(week == w for week, _ in began) for w in weeks],
         "modelwatch, pages": [sum(week == w and pages for week, pages in began) for w in weeks],
         "expected at most": [round(sum(watched.fleet.judge.budget.spent.values()), 3)],
+        "by kind": Counter(f"{name}/{detector}" for name, detector in watched.kinds.values()),
     }
     for rule in RULES:
         table[rule] = [usual.incidents[rule][w] for w in weeks]
@@ -226,24 +237,47 @@ def run(kind: str, models: int, days: float, seed: int, config: Config) -> dict[
     return table
 
 
-def as_text(results: dict[str, dict[int, dict[str, list[int]]]]) -> str:
-    """A table for each world: mean and worst over the seeds, week by week."""
+def interval(total: float, weeks: int) -> tuple[float, float]:
+    """The 95 % interval of a mean a week, of ``total`` counted in ``weeks``: exact Poisson (Garwood, 1936).
+
+    It takes incidents for independent; those that one cause brings at once are not.
+    """
+    low = stats.chi2.ppf(0.025, 2.0 * total) / 2.0 if total else 0.0
+    return float(low / weeks), float(stats.chi2.ppf(0.975, 2.0 * total + 2.0) / 2.0 / weeks)
+
+
+def told(counts: NDArray[np.int64]) -> str:
+    """Mean, interval and worst of the counts of a week, one of each seed."""
+    low, high = interval(float(counts.sum()), len(counts))
+    digits = 0 if counts.mean() >= 100.0 else 1
+    return f"{counts.mean():.{digits}f} ({low:.{digits}f} to {high:.{digits}f}; {counts.max()})"
+
+
+def as_text(results: list[Run]) -> str:
+    """A table for each world, week by week."""
     lines = []
-    for kind, seeds in results.items():
-        tables = list(seeds.values())
+    for kind in dict.fromkeys(run["world"] for run in results):
+        tables = [run["table"] for run in results if run["world"] == kind]
         weeks = len(tables[0]["modelwatch"])
-        lines += [f"{kind}: false incidents a week, mean (worst) of {len(tables)} seeds", ""]
+        lines += [f"{kind}: false incidents a week, mean (95 %; worst) of {len(tables)} seeds", ""]
         lines += ["| rule | " + " | ".join(f"week {w + 1}" for w in range(weeks)) + " |", "|---" * (weeks + 1) + "|"]
         for rule in ("modelwatch", "modelwatch, pages", *RULES):
             counts = np.array([table[rule] for table in tables])
-            told = [
-                f"{mean:.1f} ({worst})" for mean, worst in zip(counts.mean(axis=0), counts.max(axis=0), strict=True)
-            ]
+            row = [told(counts[:, w]) for w in range(weeks)]
             if rule in RULES:
-                told[0] = "reference"
-            lines.append(f"| {rule} | " + " | ".join(told) + " |")
-        lines.append("")
+                row[0] = "reference"
+            lines.append(f"| {rule} | " + " | ".join(row) + " |")
+        by_kind = sum((Counter(table["by kind"]) for table in tables), Counter())
+        lines += ["", "told: " + (", ".join(f"{name} {n}" for name, n in by_kind.most_common()) or "nothing"), ""]
     return "\n".join(lines)
+
+
+def stored(path: Path, settings: dict[str, Any]) -> list[Run]:
+    """The runs that a file holds, of these settings; a last line that was cut off is none."""
+    if not path.exists():
+        return []
+    lines = [line for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line]
+    return [run for run in map(json.loads, lines) if run["settings"] == settings]
 
 
 def main() -> None:
@@ -255,17 +289,26 @@ def main() -> None:
     parser.add_argument(
         "--config", default="", help="a configuration file; without one, the defaults with a tick of 1h"
     )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where each run is kept, and looked for")
+    parser.add_argument("--table", action="store_true", help="run nothing: print what is there")
     given = parser.parse_args()
     config = load(Path(given.config) if given.config else None, {}, {"clock.tick": "1h"})
-    results: dict[str, dict[int, dict[str, list[int]]]] = {}
-    for kind in given.worlds.split(","):
-        results[kind] = {}
-        for seed in range(1, given.seeds + 1):
-            began = time.perf_counter()
-            results[kind][seed] = run(kind, given.models, given.days, seed, config)
-            print(f"{kind} {seed}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-    print(json.dumps(results) if given.json else as_text(results))
+    settings = {"models": given.models, "days": given.days, "config": given.config}
+    worlds = given.worlds.split(",")
+    done = {(run["world"], run["seed"]) for run in stored(given.results, settings)}
+    # Seed by seed, so that every world has something early.
+    for seed, kind in product(range(1, given.seeds + 1), worlds):
+        if given.table or (kind, seed) in done:
+            continue
+        began = time.perf_counter()
+        table = run(kind, given.models, given.days, seed, config)
+        seconds = round(time.perf_counter() - began, 1)
+        with given.results.open("a", encoding="utf-8") as file:
+            line = {"settings": settings, "world": kind, "seed": seed, "seconds": seconds, "table": table}
+            file.write(json.dumps(line) + "\n")
+        print(f"{kind} {seed}: {seconds:.0f} s", file=sys.stderr, flush=True)
+    found = [r for r in stored(given.results, settings) if r["world"] in worlds and r["seed"] <= given.seeds]
+    print(as_text(sorted(found, key=lambda r: (WORLDS.index(r["world"]), r["seed"]))))
 
 
 if __name__ == "__main__":

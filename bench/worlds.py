@@ -1,4 +1,4 @@
-"""What nothing wrong looks like: four worlds in which a fleet lives for weeks, and not one model changes.
+"""What nothing wrong looks like: five worlds in which a fleet lives for weeks, and not one model changes.
 
 Each model has 20 features: numbers fine and coarse, some now and then missing, and categories. Behind every value
 stands a latent standard normal, rounded to a grid of 1/64, so that whoever knows the place of a value in the grid knows
@@ -9,6 +9,7 @@ its bin, and hours of traffic can be counted without writing events.
   hour, and as far again on a weekend, each feature in its own way.
 * ``autocorrelated``: a value remembers the model's event before with a correlation of .5.
 * ``clustered``: a quarter of the events repeat the one before (a session, a retry), and 5 % are duplicates of it.
+* ``wandering``: the mean of each feature wanders for days (autoregressive, .3 standard deviations, 24 hours).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-WORLDS = ("independent", "seasonal", "autocorrelated", "clustered")
+WORLDS = ("independent", "seasonal", "autocorrelated", "clustered", "wandering")
 FEATURES = 20
 COARSE = (14, 15)
 """Features that come in steps of a half."""
@@ -41,6 +42,7 @@ _SEASON = 0.3
 _MEMORY = 0.5
 _REPEATS = 0.25
 _DUPLICATES = 0.05
+_WANDER, _WANDER_HOURS = 0.3, 24.0
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -72,6 +74,7 @@ class World:
         self._day = self._rng.uniform(-_SEASON, _SEASON, (models, FEATURES))
         self._weekend = self._rng.uniform(-_SEASON, _SEASON, (models, FEATURES))
         self._before = self._rng.standard_normal((models, FEATURES))
+        self._level = _WANDER * self._rng.standard_normal((models, FEATURES))
 
     def hours(self, days: float) -> Iterator[Hour]:
         """Hour after hour from :data:`START` on."""
@@ -93,6 +96,8 @@ class World:
             self._remember(latent, counts)
         elif self.kind == "clustered":
             latent = latent[self._repeated(counts)]
+        elif self.kind == "wandering":
+            latent += self._wandered()[model]
         place = np.clip(np.floor(latent * GRID).astype(np.int64) + PLACES // 2, 0, PLACES - 1)
         null = np.zeros(place.shape, bool)
         null[:, HOLED] = self._rng.random((len(model), len(HOLED))) < _MISSING
@@ -106,6 +111,13 @@ class World:
             rows = np.flatnonzero(counts > j)
             self._before[rows] = latent[first[rows] + j] + _MEMORY * self._before[rows]
             latent[first[rows] + j] = self._before[rows]
+
+    def _wandered(self) -> Floats:
+        """The level of each feature an hour later, shape (models, 20)."""
+        kept = np.exp(-1.0 / _WANDER_HOURS)
+        step = self._rng.standard_normal(self._level.shape)
+        self._level = kept * self._level + _WANDER * np.sqrt(1.0 - kept**2) * step
+        return self._level
 
     def _repeated(self, counts: Ints) -> Ints:
         """Which event each event is, or repeats."""
