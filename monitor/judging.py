@@ -349,8 +349,10 @@ class Judge:
         since = _rates(detector.shares(series["pending"][at].astype(np.float64), self.view(at)))
         # What was seen since suspicion began is of several hours; where they differ, the present without its season is.
         whole = np.isnan(since[0, cut]) or (detector.name == SEASONAL and bool(self.seasons.seasonal(at)[0]))
-        told = float(now[0, cut] if whole else since[0, cut])
         before = float(state["reference_share"][row, cut])
+        # Suspicion is the series': where another cell of it began it long ago, the present says more.
+        whole = whole or abs(now[0, cut] - before) > abs(since[0, cut] - before)
+        told = float(now[0, cut] if whole else since[0, cut])
         return CellAlarm(
             row=row,
             detector=index,

@@ -168,6 +168,10 @@ class Models:
         """Whether no further model is let in."""
         return len(self.items) >= self._models_max
 
+    def newest(self) -> float:
+        """The newest event time of all models, in seconds since the epoch; -inf before the first event."""
+        return float(np.fmax.reduce(self.rows["last_time"][: len(self)], initial=-np.inf))
+
     def add(self, name: str, name_hash: int, policy: Policy, first_time: float) -> int:
         """A new model; returns its row."""
         row = self.rows.add()

@@ -126,10 +126,13 @@ class Traffic:
     def pass_time(self, until: float, *, through: bool, silence_too: bool) -> Iterator[Watched]:
         """Let event time go on to ``until`` (and ``through`` it): judge hours that ended, find models that are silent.
 
-        ``silence_too`` is false at the end of an input, which is no silence.
+        ``silence_too`` is false at the end of an input, which is no silence; nor is the hour in which it ends a whole
+        one, of which a volume could be told.
         """
+        ended = math.inf if silence_too else self.models.newest()
         while True:
             hour_end = (self._hour + 1) * HOUR if self._met else math.inf
+            hour_end = hour_end if hour_end <= ended else math.inf
             due = self._next_due if silence_too else math.inf
             at = min(hour_end, due)
             if not (at < until or (through and at == until)) or math.isinf(at):

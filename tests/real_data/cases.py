@@ -6,8 +6,9 @@ import csv
 import gzip
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,15 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 Event = tuple[datetime, dict[str, Any]]
 
 
-def rows_of(name: str) -> list[dict[str, Any]]:
+LOAN_FEATURES = (
+    *("car_value", "salary_range", "debt_to_income_ratio", "loan_length"),
+    *("repaid_loan_on_prev_car", "size_of_downpayment", "driver_tenure"),
+)
+
+
+def rows_of(name: str, file: str = "data") -> list[dict[str, Any]]:
     """The rows of a data set, values as JSON has them: what is not a number is ``None``."""
-    rows = pq.read_table(DATA / name / "data.parquet").to_pylist()
+    rows = pq.read_table(DATA / name / f"{file}.parquet").to_pylist()
     return [{key: None if value != value else value for key, value in row.items()} for row in rows]
 
 
@@ -48,15 +55,70 @@ def sea() -> Iterator[Event]:
 
 def car_loan() -> Iterator[Event]:
     """Car loans of two years; the cars' values leave their range in the last quarter of the rows."""
-    features = (
-        *("car_value", "salary_range", "debt_to_income_ratio", "loan_length"),
-        *("repaid_loan_on_prev_car", "size_of_downpayment", "driver_tenure"),
-    )
     rows = list(enumerate(rows_of("nannyml_car_loan")))
     for i, row in sorted(rows, key=lambda pair: pair[1]["timestamp"]):
         answer = {"label": "repaid" if row["y_pred"] else "default", "score": row["y_pred_proba"]}
-        case = {"model": "car_loan", "id": f"n{i}", "features": {name: row[name] for name in features}}
+        case = {"model": "car_loan", "id": f"n{i}", "features": {name: row[name] for name in LOAN_FEATURES}}
         yield datetime.fromisoformat(row["timestamp"]).replace(tzinfo=UTC), case | {"prediction": answer}
+
+
+def car_loan_quality() -> Iterator[Event]:
+    """The same cars before the drift, then with values taken out of two features, and a class that was never there."""
+    before = [row for row in rows_of("nannyml_car_loan") if row["period"] == "reference"]
+    after = rows_of("nannyml_car_loan", "data_quality_analysis")
+    # The planted drift of the values begins with the 25,000th row, where the file's other half begins.
+    for i, row in enumerate(sorted(before + after[:25_000], key=lambda row: row["timestamp"])):
+        answer = {"label": "repaid" if row["y_pred"] else "default", "score": row["y_pred_proba"]}
+        case = {"model": "car_loan_quality", "id": f"q{i}", "features": {name: row[name] for name in LOAN_FEATURES}}
+        yield datetime.fromisoformat(row["timestamp"]).replace(tzinfo=UTC), case | {"prediction": answer}
+
+
+def noaa_weather() -> Iterator[Event]:
+    """Each day's weather from 1949 to 1999 at one place, and whether it rained; seasons, and nothing labelled."""
+    for i, row in enumerate(rows_of("noaa_weather")):
+        features = {name: value for name, value in row.items() if name != "target"}
+        case = {"model": "noaa_weather", "id": f"w{i}", "features": features}
+        when = datetime(1949, 1, 1, 12, tzinfo=UTC) + timedelta(days=i)
+        yield when, case | {"prediction": {"label": "rain" if row["target"] else "dry"}}
+
+
+def bank_marketing() -> Iterator[Event]:
+    """Calls of a bank, as they followed each other from May 2008 to November 2010, half an hour each."""
+    yield from _in_turn("bank_marketing", _table("bank_marketing/data.csv.gz"), "y", 1800.0, left_out=("day", "month"))
+
+
+def credit_default() -> Iterator[Event]:
+    """Clients in a random order: whatever is found of them is false."""
+    clients = _table("credit_default/data.csv.gz")
+    random.Random(1).shuffle(clients)
+    yield from _in_turn("credit_default", clients, "default payment", 60.0)
+
+
+def diabetes130() -> Iterator[Event]:
+    """Stays in hospital in a random order: features of hundreds of codes, and of one; whatever is found is false."""
+    stays = rows_of("diabetes130")
+    random.Random(1).shuffle(stays)
+    yield from _in_turn("diabetes130", stays, "readmitted", 20.0, left_out=("encounter_id", "patient_nbr"))
+
+
+def _in_turn(
+    model: str, rows: Iterable[dict[str, Any]], target: str, seconds: float, left_out: tuple[str, ...] = ()
+) -> Iterator[Event]:
+    """A row every so many seconds, its target told as the model's answer; what reads as a number is one."""
+    for i, row in enumerate(rows):
+        features = {name: _number(value) for name, value in row.items() if name not in {target, *left_out}}
+        case = {"model": model, "id": f"x{i}", "features": features, "prediction": {"label": str(row[target])}}
+        yield START + timedelta(seconds=seconds * i), case
+
+
+def _number(text: Any) -> Any:
+    """A number where ``text`` is one, nothing where it says that there is none."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        return None if text in {"", "?"} else text
 
 
 def ma_employment() -> Iterator[Event]:
@@ -134,8 +196,8 @@ def _table(path: str) -> list[dict[str, str]]:
 CASES = {
     make.__name__: make
     for make in (
-        *(elec2, sea, car_loan, ma_employment, compas),
-        *(berkeley, berkeley_explained, tagger_caffe, tagger_overfeat),
+        *(elec2, sea, car_loan, car_loan_quality, ma_employment, noaa_weather, bank_marketing, credit_default),
+        *(diabetes130, compas, berkeley, berkeley_explained, tagger_caffe, tagger_overfeat),
     )
 }
 PRIMATES = (
@@ -150,6 +212,11 @@ POLICIES = {
     "elec2": 'tick = "1d"\nreference = "learn"\noutcome_horizon = "2h"\n',
     "sea": 'outcome_horizon = "1m"\n',
     "car_loan": 'tick = "1d"\nfavourable = ["repaid"]\n',
+    "car_loan_quality": 'tick = "1d"\n',
+    "noaa_weather": 'tick = "1d"\nseason = ["365d"]\n',
+    "bank_marketing": 'tick = "1d"\n',
+    "credit_default": 'tick = "1h"\n',
+    "diabetes130": 'tick = "1h"\n',
     "ma_employment": 'tick = "1h"\nsensitive = ["sex"]\nfavourable = ["employed"]\noutcome_horizon = "2d"\n',
     "compas": (
         'include_group_values = true\nsensitive = ["race", "sex"]\nfavourable = ["low"]\n'
@@ -162,9 +229,10 @@ POLICIES = {
 }
 
 
-def write(case: str, directory: Path) -> tuple[Path, Path]:
-    """Write the events of ``case`` in the order of their times, and its configuration; returns both files."""
-    lines = [(when, n, {**event, "time": stamp(when)}) for n, (when, event) in enumerate(CASES[case]())]
+def write(case: str, directory: Path, first: int | None = None) -> tuple[Path, Path]:
+    """Write the ``first`` events of ``case`` in the order of their times, and its configuration; returns both files."""
+    events_of = islice(CASES[case](), first)
+    lines = [(when, n, {**event, "time": stamp(when)}) for n, (when, event) in enumerate(events_of)]
     lines.sort(key=lambda line: line[:2])
     events, config = directory / f"{case}.jsonl", directory / f"{case}.toml"
     with events.open("w") as file:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from real_data.cases import DATA, PRIMATES, START, write
+from scipy import stats
 from servers.daemon import modelwatch
 
 pytestmark = [
@@ -17,14 +18,17 @@ pytestmark = [
     pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} with the real data sets is not there"),
 ]
 
+YEARS = 24
+"""Of the weather: the others say nothing new, but each takes a second."""
+
 
 class Replayed:
     """What a case came to: its file of events, its incidents by the time they fired, and the summary."""
 
-    def __init__(self, case: str, directory: Path) -> None:
-        self.events, config = write(case, directory)
+    def __init__(self, case: str, directory: Path, rows: int | None = None) -> None:
+        self.events, config = write(case, directory, rows)
         out = directory / "out"
-        done = modelwatch("replay", self.events, "--config", config, "--json", "--out", out, seconds=120)
+        done = modelwatch("replay", self.events, "--config", config, "--json", "--out", out, seconds=300)
         assert done.returncode == 0, done.stderr
         self.document = json.loads((out / "models" / f"{case}.json").read_text(encoding="utf-8"))
         *self.incidents, self.summary = map(json.loads, done.stdout.splitlines())
@@ -60,6 +64,57 @@ def test_car_loan(tmp_path: Path) -> None:
     assert all(time_of(incident["fired_time"]) > began for incident in replayed.incidents)
     fired = [time_of(c["fired_time"]) for c in replayed.cells("ModelFeatureDrift") if c["feature"] == "car_value"]
     assert began < min(fired) <= began + timedelta(days=7)
+
+
+def test_car_loan_quality(tmp_path: Path) -> None:
+    """Values that begin to be missing are found within a week, in the features that lose them, and nothing before."""
+    replayed = Replayed("car_loan_quality", tmp_path)
+    began = datetime(2018, 10, 30, 18, tzinfo=UTC)
+    fired = {c["feature"]: time_of(c["fired_time"]) for c in replayed.cells("ModelDataQuality")}
+    assert {"salary_range", "driver_tenure"} <= fired.keys() <= {"salary_range", "driver_tenure", "size_of_downpayment"}
+    assert all(began < time <= began + timedelta(days=7) for time in fired.values())
+    assert {incident["alertname"] for incident in replayed.incidents} == {"ModelDataQuality"}
+
+
+def test_noaa_weather(tmp_path: Path) -> None:
+    """Decades of seasons: none is told. In 1971 what measures visibility changed: never had it been above 16.4."""
+    replayed = Replayed("noaa_weather", tmp_path, rows=YEARS * 366)
+    (changed,) = replayed.incidents
+    (cell,) = changed["cells"]
+    assert (changed["alertname"], cell["feature"], cell["detector"]) == ("ModelDataQuality", "feat_4", "out_of_range")
+    assert time_of(cell["fired_time"]).year == 1971
+    assert told_beyond_tolerance(replayed)
+
+
+def test_bank_marketing(tmp_path: Path) -> None:
+    """The answers of October 2008, row 21,185, are told within three days; so is another way of calling, within a week."""
+    replayed = Replayed("bank_marketing", tmp_path)
+    crisis = START + timedelta(seconds=1800 * 21_185)
+    drifts = [time_of(cell["fired_time"]) for cell in replayed.cells("ModelPredictionDrift")]
+    assert crisis < min(drifts) <= crisis + timedelta(days=3)
+    fired = {(c["feature"], c["detector"]): time_of(c["fired_time"]) for c in replayed.cells("ModelDataQuality")}
+    # Nobody wrote down how people were called before row 10,904.
+    july = START + timedelta(seconds=1800 * 10_904)
+    assert july < fired["contact", "unseen"] <= july + timedelta(days=7)
+    weeks = timedelta(seconds=1800 * 40_004) / timedelta(days=7)
+    assert len(replayed.incidents) < weeks / 7
+
+
+@pytest.mark.parametrize("case", ["credit_default", "diabetes130"])
+def test_rows_in_a_random_order(case: str, tmp_path: Path) -> None:
+    """Where nothing changes next to nothing is told, and nothing that lies within its tolerance."""
+    replayed = Replayed(case, tmp_path)
+    events = replayed.summary["events"]
+    days = events * {"credit_default": 60.0, "diabetes130": 20.0}[case] / 86400.0
+    # The budget of one model is one false alarm a week: more than this in one of 10,000 such streams.
+    assert len(replayed.incidents) <= stats.poisson.ppf(0.9999, days / 7.0)
+    assert told_beyond_tolerance(replayed)
+
+
+def told_beyond_tolerance(replayed: Replayed) -> bool:
+    """Whether each cell that fired had moved further than its tolerance."""
+    effects = [cell["effect"] for incident in replayed.incidents for cell in incident["cells"]]
+    return all(effect["value"] > effect["tolerance"] for effect in effects)
 
 
 def test_ma_employment(tmp_path: Path) -> None:

@@ -180,6 +180,18 @@ def test_the_end_of_an_input_is_no_silence() -> None:
     assert {i.alertname for i in fleet.close(START + 31 * DAY).incidents} == {"ModelSilent"}
 
 
+def test_the_hour_in_which_an_input_ends_is_no_fall() -> None:
+    """An input that ends within an hour has not lost the rest of it; where another model goes on, the model has."""
+    end = START + 12 * DAY
+    times = at_random(500, 13, 19)
+    times = times[times < end + MINUTE]
+    for others, names in (([], set()), ([end + 2 * HOUR], {"ModelVolumeAnomaly"})):
+        fleet, every = new_fleet({"tick": "10m"}), np.concatenate([times, others])
+        batch = columns(every, ["m"] * len(times) + ["n"] * len(others), {"x": np.ones(len(every))})
+        assert feed(fleet, batch, until=end).incidents == []
+        assert {i.alertname for i in fleet.close(end + DAY, silence=False).incidents} == names
+
+
 def test_silence_does_not_depend_on_how_far_time_jumps() -> None:
     """One long step of event time or many small ones: the silence is told at the same moment."""
     fired = []
