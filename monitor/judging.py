@@ -15,7 +15,7 @@ from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.detectors import DETECTORS
-from monitor.detectors.cell import Counts, Detector, SeriesView, Shares
+from monitor.detectors.cell import Counts, Detector, SeriesView, Shares, in_proportion
 from monitor.kernels.judge import (
     HELD,
     IDLE,
@@ -31,7 +31,7 @@ from monitor.kernels.judge import (
     present,
 )
 from monitor.kernels.tally import EVENTS, OTHER_BIN
-from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, usual_edges
+from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, Told, usual_edges
 from monitor.stats.bounds import null_edge_once
 from monitor.stats.dispersion import dispersion
 
@@ -387,9 +387,12 @@ class Judge:
             return
         rows, place, middle = bets.row[kept], bets.place[kept], middle[kept]
         # A file says what is right, whatever the stream does: the shape of its days is asked of all of the stream.
-        from_file = self.models.rows["from_file"][self.series.rows["model"][rows]] > 0
+        model = self.series.rows["model"][rows]
+        from_file = self.models.rows["from_file"][model] > 0
         clean = from_file | ~self.suspicious(rows)
-        read = self.seasons.collect(rows, bets.tick_s[place], bets.tick_n[place], middle, clean, ~from_file)
+        read = self.seasons.collect(
+            rows, bets.tick_s[place], bets.tick_n[place], middle, Told(model, clean, ~from_file)
+        )
         if len(read):
             self.seasons.turned(rows, middle)
             self._follow_season(read)
@@ -398,6 +401,9 @@ class Judge:
         """What is too small to matter, of each of ``rows``; an automatic one comes from what the series itself does."""
         models, model = self.models.rows, self.series.rows["model"][rows]
         told: NDArray[np.float64] = models[f"tolerance_{detector.tolerance}"][model]
+        if detector.tolerance == "quality":
+            share = self.states[detector.name]["reference_share"][rows, 0].astype(np.float64)
+            return np.where(models["quality_auto"][model] > 0, in_proportion(told, share), told)
         if detector.name != SEASONAL:
             return told
         own = np.where(models["drift_auto"][model] > 0, self.seasons.tolerance(rows), 0.0)
@@ -413,9 +419,10 @@ class Judge:
         if not len(rows):
             return
         state, view = self.states[detector.name], self.view(rows)
-        shares, tolerance = detector.shares(reference, view), self._tolerance(detector, rows)
-        state["tolerance"][rows] = tolerance
+        shares = detector.shares(reference, view)
         state["reference_share"][rows] = np.nan_to_num(_rates(shares))
+        tolerance = self._tolerance(detector, rows)
+        state["tolerance"][rows] = tolerance
         state["null_n"][rows] = shares.n
         low, high = self._edges(detector, rows, shares, tolerance)
         state["null_low"][rows], state["null_high"][rows] = low, high

@@ -76,6 +76,19 @@ PROFILE = {
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What is told of ``k`` series beside their values, (k,) each.
+
+    ``model`` is the row of their model; ``clean`` marks a tick that nothing speaks against, ``daily`` series of which
+    the wandering is asked anew after each day of their first cycle.
+    """
+
+    model: NDArray[np.int32]
+    clean: NDArray[np.bool_]
+    daily: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class Usual:
     """What is usual of ``k`` series at a moment: ``add`` (k, 9) to the mean share, and how well that is known.
 
@@ -143,14 +156,13 @@ class Seasons:
         s: Array,
         n: Array,
         middle: Array,
-        clean: NDArray[np.bool_],
-        daily: NDArray[np.bool_],
+        told: Told,
     ) -> Indices:
         """Let a tick into the diaries of ``rows``, all of which have one.
 
-        ``s`` (k, 9) of ``n`` (k,) values came about the time ``middle`` (k,). What is not ``clean`` is kept out.
-        Returns those of ``rows`` whose diary was read, because a cycle was over, or a day of the first: that is done
-        for those that are ``daily`` only, since what such a day takes for wandering may be the drift that is sought.
+        ``s`` (k, 9) of ``n`` (k,) values came about the time ``middle`` (k,). What is not clean is kept out. Returns
+        those of ``rows`` whose diary was read, because a cycle was over, or a day of the first: that is done for those
+        that are daily only, since what such a day takes for wandering may be the drift that is sought.
         """
         slots, diary = self.links["diary"][rows].astype(np.int64), self.diaries
         hour = np.floor(middle / HOUR_SECONDS).astype(np.int64)
@@ -162,14 +174,14 @@ class Seasons:
         self._turn(slots[turned])
         dawned = hour // HOURS > diary["hour"][slots] // HOURS
         diary["hour"][slots[turned]] = hour[turned]
-        diary["s"][slots] += s * clean[:, None]
-        diary["n"][slots] += n * clean
+        diary["s"][slots] += s * told.clean[:, None]
+        diary["n"][slots] += n * told.clean
         diary.stir(slots)
         cycles = np.floor((middle - diary["since"][slots]) / diary["cycle"][slots])
         due = turned & (cycles > self.links["stage"][rows])
         due[due] = diary["weight"][slots[due], HOURS:].sum(axis=1) >= _EVENTS_MIN
-        self._read(slots[due], np.minimum(cycles[due], _CYCLES).astype(np.uint8))
-        guessed = dawned & daily & (self.links["stage"][rows] == UNSEEN)
+        self._read(slots[due], np.minimum(cycles[due], _CYCLES).astype(np.uint8), told.model[due])
+        guessed = dawned & told.daily & (self.links["stage"][rows] == UNSEEN)
         self._guess(slots[guessed])
         read: Indices = rows[due | guessed]
         return read
@@ -271,11 +283,15 @@ class Seasons:
         diary["s"][slots], diary["n"][slots] = 0.0, 0.0
         diary.touch(slots)
 
-    def _read(self, slots: Indices, cycles: NDArray[np.uint8]) -> None:
+    def _read(self, slots: Indices, cycles: NDArray[np.uint8], model: NDArray[np.int32]) -> None:
         for many in (ONCE, LEARNED):
             chosen = slots[cycles == many]
+            rows = self.diaries["series"][chosen].astype(np.int64)
             for start in range(0, len(chosen), _FIT_AT_ONCE):
                 self._conclude(chosen[start : start + _FIT_AT_ONCE], many)
+            # One in fifty series that wander has a calm cycle by chance; its neighbours tell that it was chance.
+            for name in ("dispersion", "spread"):
+                self.links[name][rows] = at_least_usual(self.links[name][rows], model[cycles == many])
 
     def _guess(self, slots: Indices) -> None:
         """Another day was seen of a cycle that is not over: how far the shares have wandered so far."""
@@ -353,6 +369,15 @@ class Seasons:
             self._free[kind] += slots[held].tolist()
             self.links[kind][rows] = -1
             self.links.touch(rows)
+
+
+def at_least_usual(value: NDArray[np.float32], model: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Each ``value`` (k,), and at least the lower median of those of its ``model`` (k,)."""
+    order = np.lexsort((value, model))
+    _, first, own, n = np.unique(model[order], return_index=True, return_inverse=True, return_counts=True)
+    raised = np.empty_like(value)
+    raised[order] = np.maximum(value[order], value[order][first + (n - 1) // 2][own])
+    return raised
 
 
 def usual_edges(share: Array, variance: Array, slack: Array) -> tuple[Array, Array]:

@@ -24,7 +24,7 @@ from monitor.catalog.tables import keys_of
 from monitor.conduct.watch import NAMES as CONDUCT
 from monitor.config import Tables, load
 from monitor.detectors import DETECTORS
-from monitor.detectors.cell import Detector
+from monitor.detectors.cell import Detector, in_proportion
 from monitor.events.columns import Reason, Space
 from monitor.groups.questions import QUESTIONS
 from monitor.kernels import tally
@@ -122,9 +122,16 @@ def rate(text: str) -> float:
     return float(text.removesuffix(" %")) / 100.0
 
 
+def tolerance(detector: Detector, before: float) -> float:
+    """What is let pass by default of a share that was ``before``."""
+    if detector.tolerance != "quality":
+        return TOLERANCE
+    return float(in_proportion(np.array([TOLERANCE]), np.array([before]))[0])
+
+
 def events(detector: Detector, before: float, now: float) -> int:
     """Events after which the best bet on ``now`` has won ``NATS``, against a reference of 10,000."""
-    edge = float(null_edge(round(10_000 * before), 10_000, TOLERANCE)[1])
+    edge = float(null_edge(round(10_000 * before), 10_000, tolerance(detector, before))[1])
     shifts = np.array(detector.shifts)
     return round(NATS / float((now * shifts - np.log1p(edge * np.expm1(shifts))).max()))
 
@@ -134,7 +141,8 @@ def test_edges_are_those_of_the_null(name: str, head: str) -> None:
     """The edges of the null in the pages are what the bounds give for such references."""
     for share, *cells in rows(PAGES[name], head)[2:]:
         for n, cell in zip((1000, 10_000), cells, strict=True):
-            low, high = (f"{100 * float(edge):.1f} %" for edge in null_edge(round(n * rate(share)), n, TOLERANCE))
+            let_pass = tolerance(DETECTOR[name], rate(share))
+            low, high = (f"{100 * float(edge):.1f} %" for edge in null_edge(round(n * rate(share)), n, let_pass))
             assert cell == (f"{low} to {high}" if DETECTOR[name].two_sided else high)
 
 

@@ -123,6 +123,7 @@ FIELDS = {
     "learn_for": Field(np.float64),
     **{f"tolerance_{family}": Field(np.float64) for family in TOLERANCES},
     "drift_auto": Field(np.uint8),
+    "quality_auto": Field(np.uint8),
     "unseen_tolerance": Field(np.float64),
     "cycle": Field(np.float64),
     "from_file": Field(np.uint8),
@@ -226,6 +227,7 @@ class Models:
         self.rows["learn_events"][row] = policy.learn.events
         self.rows["learn_for"][row] = max(policy.learn.for_, *policy.season, 0.0)
         self.rows["drift_auto"][row] = policy.tolerance.drift == "auto"
+        self.rows["quality_auto"][row] = policy.tolerance.quality is None
         self.rows["unseen_tolerance"][row] = policy.unseen_tolerance
         self.rows["cycle"][row] = policy.cycle
         self.rows["planned"][row] = len(policy.planned) > 0

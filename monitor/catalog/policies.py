@@ -84,8 +84,9 @@ def _auto_or_share(value: object) -> object:
 class Tolerance(Settings):
     """``[models.tolerance]``: what is too small to matter, in the unit of each effect.
 
-    ``None`` is ``performance``, but of ``calibration``, which is in logits, :data:`CALIBRATION_LOGITS`, and of
-    ``volume`` a fifth of the traffic. ``impact_ratio`` is the least ratio of a group's rate to the rest's,
+    ``None`` is ``performance``, of ``quality`` less of rare shares (``detectors/cell.py``), but of ``calibration``,
+    which is in logits, :data:`CALIBRATION_LOGITS`, and of ``volume`` a fifth of the traffic. ``impact_ratio`` is the
+    least ratio of a group's rate to the rest's,
     ``association`` by what part more often than the rest it may get an output.
     """
 

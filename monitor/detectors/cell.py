@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from monitor.kernels.tally import BINS
 
 Counts = NDArray[np.float64]
+_LEAST = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,16 @@ class Detector(Protocol):
     def words(self, before: float, now: float, what: str) -> str:
         """What happened, as the end of a sentence that begins with the series' name."""
         ...
+
+
+def in_proportion(tolerance: Counts, share: Counts) -> Counts:
+    """A tolerance that is meant for a share of one half, for shares (k,) that vary less: at least a quarter of it.
+
+    From .01 to .03 is much further than from .50 to .52. In units of a share's own standard deviation both are told
+    alike (Cohen, Statistical Power Analysis, 1988, ch. 6).
+    """
+    part: Counts = np.maximum(_LEAST, 2.0 * np.sqrt(np.clip(share * (1.0 - share), 0.0, 0.25)))
+    return tolerance * part
 
 
 def values(counts: Counts) -> Counts:

@@ -7,8 +7,9 @@ believed only when a second one repeats the first. What is not believed is left 
 
 The rest is told in two numbers. ``dispersion`` is the variance of its means over the slots of a cycle in units of what
 independent events would have, times ``(1 + r) / (1 - r)`` for a correlation ``r`` of neighbouring slots: the factor by
-which fewer events would tell as much (Bayley and Hammersley, 1946). ``spread`` is the standard deviation of its daily
-means beyond that of independent events.
+which fewer events would tell as much (Bayley and Hammersley, 1946). Few slots that go on alike tell little of it, so
+where the rest wanders beyond chance it is taken two standard errors larger than it looks. ``spread`` is the standard
+deviation of its daily means beyond that of independent events.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _ANGLES = (
 _WAVES: Array = (2.0 / HOURS * np.cos(_ANGLES / HOURS).sum(axis=0)).reshape(HOURS, HOURS)
 """Takes the values of 24 hours to the waves of a day and of half a day through them."""
 _CORRELATION_MAX = 0.85
+_UNSURE = 2.0
+"""Standard errors that are added to the logarithm of a dispersion which some slots show."""
 _SLOTS_MIN = 4
 """Slots with events from which the rest's wandering can be told."""
 
@@ -86,7 +89,7 @@ def fit(sums: Sums) -> Season:
     longer, longer_terms = _longer(rest, sums.slot_n)
     rest = np.where(n > 0, rest - longer[:, None], 0.0)
     spent = 1.0 + np.where(sums.weekly, np.minimum(terms, _PER_DAY - 1.0), 0.0) + longer_terms
-    dispersion = _wander(rest, sums.slot_n, noise, spent) * _inflation(rest, sums.slot_n)
+    dispersion = _long_run(rest, sums.slot_n, noise, spent)
     return Season(daily, longer, terms + longer_terms, np.maximum(dispersion, 1.0), _spread(rest, sums, mean))
 
 
@@ -99,8 +102,7 @@ def wandering(slot_share: Array, slot_n: Array) -> Array:
     mean = (n * slot_share).sum(axis=(1, 2)) / np.maximum(n.sum(axis=(1, 2)), 1.0)
     noise = np.maximum((mean * (1.0 - mean)).sum(axis=-1), 1e-9)
     rest = np.where(n > 0, slot_share - mean[:, None, None, :], 0.0)
-    dispersion: Array = _wander(rest, slot_n, noise, 1.0) * _inflation(rest, slot_n)
-    return dispersion
+    return _long_run(rest, slot_n, noise, 1.0)
 
 
 def _daily(hours: Array, hour_n: Array, noise: Array) -> tuple[Array, Array]:
@@ -170,15 +172,25 @@ def _longer(rest: Array, slot_n: Array) -> tuple[Array, Array]:
     return longer, terms
 
 
-def _inflation(rest: Array, slot_n: Array) -> Array:
-    """``(1 + r) / (1 - r)``: by how much slots that follow one another go on alike."""
+def _long_run(rest: Array, slot_n: Array, noise: Array, spent: Array | float) -> Array:
+    """The dispersion of what wanders for longer than a slot; where it does beyond chance, its upper bound."""
+    some = np.maximum((slot_n > 0).sum(axis=(1, 2)), 1.0)
+    found, r = _wander(rest, slot_n, noise, spent), _correlation(rest, slot_n)
+    wanders = found > 1.0 + 2.0 * np.sqrt(2.0 / np.maximum(some - spent, 1.0))
+    # The variance of slots that go on alike has fewer degrees of freedom (Bartlett, 1935); r has an error of its own.
+    error = np.sqrt(2.0 / some * (1.0 + r**2) / (1.0 - r**2) + 4.0 / some / (1.0 - r**2))
+    dispersion: Array = found * (1.0 + r) / (1.0 - r) * np.where(wanders, np.exp(_UNSURE * error), 1.0)
+    return dispersion
+
+
+def _correlation(rest: Array, slot_n: Array) -> Array:
+    """How alike slots that follow one another go on, 0 to 0.85."""
     k, _, _, c = rest.shape
     z = (np.sqrt(slot_n)[..., None] * rest).reshape(k, -1, c)
     r = (z[:, 1:] * z[:, :-1]).sum(axis=(1, 2)) / np.maximum((z * z).sum(axis=(1, 2)), 1e-9)
     # A mean that was taken from the same slots makes them look less alike (Marriott and Pope, 1954).
-    r = np.clip(r + (1.0 + 3.0 * r) / np.maximum((slot_n > 0).sum(axis=(1, 2)), 1.0), 0.0, _CORRELATION_MAX)
-    inflation: Array = (1.0 + r) / (1.0 - r)
-    return inflation
+    alike: Array = np.clip(r + (1.0 + 3.0 * r) / np.maximum((slot_n > 0).sum(axis=(1, 2)), 1.0), 0.0, _CORRELATION_MAX)
+    return alike
 
 
 def _spread(rest: Array, sums: Sums, mean: Array) -> Array:

@@ -87,7 +87,7 @@ def test_noaa_weather(tmp_path: Path) -> None:
 
 
 def test_bank_marketing(tmp_path: Path) -> None:
-    """The answers of October 2008, row 21,185, are told within three days; so is another way of calling, within a week."""
+    """The answers of October 2008, row 21,185, are told within three days, another way of calling within a week."""
     replayed = Replayed("bank_marketing", tmp_path)
     crisis = START + timedelta(seconds=1800 * 21_185)
     drifts = [time_of(cell["fired_time"]) for cell in replayed.cells("ModelPredictionDrift")]
