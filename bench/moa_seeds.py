@@ -2,9 +2,9 @@
 
 Liu, Lu, Zhang (TKDE 2020) published six kinds of streams with five seeds each: 10,000 rows of which the concept changes
 at 2,500, 5,000 and 7,500 (``a`` abruptly, ``g`` gradually from about 2,000, 4,500 and 7,000 on). The model is a tree of
-depth 6 on the first 1,500 rows, so it is right until the concept changes; rows come a minute apart, and the truth half
-a minute later. Its error is what must be told; in SEA and AGR no feature moves, so a drift there is false. In LED the
-features themselves move with the concept. ADWIN at its default watches the same errors.
+depth 6 on the first 1,500 rows, so it is right until the concept changes; rows come a minute apart, 30 to a tick, and
+the truth half a minute later. Its error is what must be told; in SEA and AGR no feature moves, so a drift there is
+false. In LED the features themselves move with the concept. ADWIN at its default watches the same errors.
 
     python bench/moa_seeds.py                  needs ../shared/data/moa_seeds and, for ADWIN, an environment with river
 """
@@ -111,7 +111,7 @@ def write(name: str, directory: Path) -> tuple[Path, Path]:
             case = {"model": name, "id": f"s{i}", "time": _START + i * _MINUTE}
             file.write(json.dumps(case | {"features": told, "prediction": {"label": answer}}) + "\n")
             file.write(json.dumps(case | {"time": case["time"] + _MINUTE / 2.0, "outcome": right}) + "\n")
-    config.write_text(f'[[models]]\nmatch = "{name}"\noutcome_horizon = "1m"\n', encoding="utf-8")
+    config.write_text(f'[[models]]\nmatch = "{name}"\ntick = "30m"\noutcome_horizon = "1m"\n', encoding="utf-8")
     return events, config
 
 
