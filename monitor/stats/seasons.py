@@ -102,7 +102,10 @@ def wandering(slot_share: Array, slot_n: Array) -> Array:
     mean = (n * slot_share).sum(axis=(1, 2)) / np.maximum(n.sum(axis=(1, 2)), 1.0)
     noise = np.maximum((mean * (1.0 - mean)).sum(axis=-1), 1e-9)
     rest = np.where(n > 0, slot_share - mean[:, None, None, :], 0.0)
-    return _long_run(rest, slot_n, noise, 1.0)
+    r = _correlation(rest, slot_n)
+    # No upper bound here: in so few slots it would take a drift of the first days for wandering.
+    dispersion: Array = _wander(rest, slot_n, noise, 1.0) * (1.0 + r) / (1.0 - r)
+    return dispersion
 
 
 def _daily(hours: Array, hour_n: Array, noise: Array) -> tuple[Array, Array]:
