@@ -22,6 +22,8 @@ from monitor.events.columns import EventBatch
 from monitor.fleet import Fleet
 from monitor.ingest.demo import PARTITION, DemoFleet, DemoSource
 from monitor.ingest.demo_faults import SOURCE
+from monitor.ingest.demo_laws import Role
+from monitor.ingest.demo_people import OUTCOME_HORIZON
 from monitor.ingest.demo_plan import Outlook, plan
 from monitor.ingest.demo_report import DemoReport, as_json, as_text, score
 from monitor.pipeline import Pipeline
@@ -114,7 +116,10 @@ def prepare(fleet: DemoFleet, folder: Path) -> Config:
 
 
 def _configuration(fleet: DemoFleet) -> str:
-    """What a user of such a fleet would write: ticks that its slow models can fill, and what feeds which models."""
+    """What a user of such a fleet would write.
+
+    Ticks that its slow models can fill, what feeds which models, and what is good for the people that some speak of.
+    """
     lines = [
         "[clock]",
         f'tick = "{TICK}"',
@@ -126,6 +131,11 @@ def _configuration(fleet: DemoFleet) -> str:
     fed = sorted({model for fault in fleet.faults for model in fault.models if len(fault.models) > 1})
     for model in fed:
         lines += ["[[models]]", f'match = "{model}"', f'upstreams = ["{SOURCE}"]']
+    for law in fleet.models:
+        if law.role is not Role.PLAIN:
+            lines += ["[[models]]", f'match = "{law.name}"', "include_group_values = true"]
+        if law.role is Role.DECIDER:
+            lines += [f'favourable = ["{law.labels[0]}"]', f'outcome_horizon = "{OUTCOME_HORIZON:.0f}s"']
     return "\n".join(lines) + "\n"
 
 

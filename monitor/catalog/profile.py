@@ -25,7 +25,7 @@ class SeriesProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One feature, prediction part or metric of a reference; ``counts`` has the 40 columns of ``kernels/tally.py``."""
 
     name: str
-    space: Literal["feature", "prediction", "metric"]
+    space: Literal["feature", "prediction", "metric", "segment"]
     kind: Literal["number", "category"]
     counts: list[int]
     edges: list[float] = []
@@ -92,7 +92,7 @@ def _decoded(payload: bytes) -> Profile:
 
 
 def number_series(
-    name: str, space: Literal["feature", "prediction", "metric"], values: NDArray[np.float64], events: int
+    name: str, space: Literal["feature", "prediction", "metric", "segment"], values: NDArray[np.float64], events: int
 ) -> SeriesProfile:
     """A number's part of a reference, from all its ``values`` in order (NaN and infinities are invalid ones)."""
     finite = values[np.isfinite(values)]
@@ -110,7 +110,7 @@ def number_series(
 
 def category_series(
     name: str,
-    space: Literal["feature", "prediction", "metric"],
+    space: Literal["feature", "prediction", "metric", "segment"],
     values: dict[str, int],
     nulls: int,
     events: int,

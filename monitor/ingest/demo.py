@@ -10,8 +10,20 @@ from monitor.catalog.profile import Profile, SeriesProfile, category_series, num
 from monitor.catalog.series import BUFFER, choose_edges
 from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.demo_events import SCORES, VERSIONS, Places, Press
-from monitor.ingest.demo_faults import Fault, plant
-from monitor.ingest.demo_laws import DAY_SECONDS, POOL, FleetLaws, Floats, Law, ModelLaw
+from monitor.ingest.demo_faults import OF_TRAFFIC, Fault, FaultKind, plant
+from monitor.ingest.demo_laws import (
+    DAY_SECONDS,
+    MARKETS,
+    POOL,
+    SEGMENT,
+    STEP_SECONDS,
+    FleetLaws,
+    Floats,
+    Law,
+    ModelLaw,
+    Role,
+)
+from monitor.ingest.demo_people import Waiting
 from monitor.kernels.tally import BINS, COLUMNS, EVENTS, NULLS, PRESENT
 
 PARTITION = Partition("demo", 0)
@@ -20,8 +32,6 @@ START = 1_772_409_600.0
 REFERENCE_DAYS = 28.0
 _REFERENCE_EVENTS_MAX = 10_000
 """Events of a reference: those of four weeks, but no more than this."""
-_STEP_SECONDS = 900.0
-"""Traffic is even within so much event time."""
 _SLICE_EVENTS = 50_000
 """About so many events are drawn at once."""
 
@@ -48,6 +58,8 @@ class DemoFleet:
         self.faults: tuple[Fault, ...] = plant(self.laws, seed, start, self.end - start)
         self.press = Press(self.laws, self.faults, self.start, self.end)
         self._seed = seed
+        self._rows = {model.name: i for i, model in enumerate(self.laws.models)}
+        self._expected = self._means(self._steps())
 
     @property
     def models(self) -> tuple[ModelLaw, ...]:
@@ -55,15 +67,23 @@ class DemoFleet:
         return self.laws.models
 
     def events_expected(self) -> int:
-        """How many events the stream has in the mean."""
-        return round(float(self._means(self._steps()).sum()))
+        """How many events the stream has in the mean, but for the outcomes that come after its end."""
+        twice = 1.0 + np.array([model.role is Role.DECIDER for model in self.models])
+        return round(float((self.means() * twice).sum()))
 
     def events_within(self, model: str, began: float, ended: float) -> float:
-        """How many of them ``model`` has in [began, ended), in the mean."""
-        row = [law.name for law in self.models].index(model)
+        """How many cases ``model`` is asked about in [began, ended), in the mean."""
         steps = self._steps()
-        covered = np.clip(np.minimum(steps + _STEP_SECONDS, ended) - np.maximum(steps, began), 0.0, None)
-        return float((self._means(steps)[:, row] * covered / _STEP_SECONDS).sum())
+        covered = np.clip(np.minimum(steps + STEP_SECONDS, ended) - np.maximum(steps, began), 0.0, None)
+        return float((self.means()[:, self.row(model)] * covered / STEP_SECONDS).sum())
+
+    def row(self, model: str) -> int:
+        """The place of a model among :attr:`models`."""
+        return self._rows[model]
+
+    def means(self) -> Floats:
+        """Expected cases by step of :data:`~monitor.ingest.demo_laws.STEP_SECONDS` and model, faults included."""
+        return self._expected
 
     def references(self) -> Iterator[Profile]:
         """What each model was like in the four weeks before: its features as sums, its answers to that many cases."""
@@ -75,28 +95,44 @@ class DemoFleet:
         """All events in the order of their times, a stretch of event time at once."""
         steps = self._steps()
         at_once = max(int(_SLICE_EVENTS * len(steps) / max(self.events_expected(), 1)), 1)
-        written = 0
+        written, waiting = 0, Waiting.none()
         for number, first in enumerate(range(0, len(steps), at_once)):
             rng = np.random.default_rng([self._seed, 4, number])
-            model, at = self._arrivals(steps[first : first + at_once], rng)
-            yield self.press.write(model, at, self.press.draw(model, at, rng), written)
-            written += len(model)
+            chosen = slice(first, first + at_once)
+            model, at = self._arrivals(steps[chosen], self._expected[chosen], rng)
+            drawn = self.press.draw(model, at, rng)
+            waiting = waiting.joined(self.press.waiting(model, at, drawn, written))
+            told = waiting.at < min(steps[chosen][-1] + STEP_SECONDS, self.end)
+            yield self._merged(self.press.write(model, at, drawn, written), at, waiting.some(told))
+            written, waiting = written + len(model), waiting.some(~told)
 
     def _steps(self) -> Floats:
-        return np.arange(self.start, self.end, _STEP_SECONDS)
+        return np.arange(self.start, self.end, STEP_SECONDS)
 
     def _means(self, steps: Floats) -> Floats:
         """Expected events by step and model."""
-        lasts = np.minimum(_STEP_SECONDS, self.end - steps)
+        lasts = np.minimum(STEP_SECONDS, self.end - steps)
         means: Floats = self.laws.traffic(steps) * lasts[:, None] / 3600.0
+        for fault in self.faults:
+            if fault.kind in OF_TRAFFIC:
+                spoiled = (steps >= fault.began) & (steps < fault.ended)
+                means[spoiled, self._rows[fault.model]] *= 0.0 if fault.kind is FaultKind.SILENCE else fault.size
         return means
 
-    def _arrivals(self, steps: Floats, rng: np.random.Generator) -> tuple[Places, Floats]:
-        """Which model is asked when, by time: Poisson processes whose rates follow the day and the week."""
-        counts = rng.poisson(self._means(steps))
+    def _merged(self, values: list[bytes], at: Floats, told: Waiting) -> list[bytes]:
+        """The cases ``values`` at times ``at`` and the outcomes ``told``, by time."""
+        if not len(told):
+            return values
+        order = np.argsort(np.concatenate([at, told.at]), kind="stable").tolist()
+        both = values + self.press.people.outcomes(told)
+        return [both[i] for i in order]
+
+    def _arrivals(self, steps: Floats, means: Floats, rng: np.random.Generator) -> tuple[Places, Floats]:
+        """Which model is asked when, by time: Poisson processes of ``means`` in each of ``steps``."""
+        counts = rng.poisson(means)
         model = np.repeat(np.tile(np.arange(len(self.models)), len(steps)), counts.ravel())
         step = np.repeat(steps, counts.sum(axis=1))
-        lasts = np.minimum(_STEP_SECONDS, self.end - step)
+        lasts = np.minimum(STEP_SECONDS, self.end - step)
         at = np.floor((step + lasts * rng.random(len(step))) * 1000.0) / 1000.0
         order = np.argsort(at, kind="stable")
         return model[order], at[order]
@@ -114,6 +150,9 @@ class DemoFleet:
         series.append(number_series("score", "prediction", scores / SCORES, n))
         counts = np.bincount(labels, minlength=2).tolist()
         series.append(category_series("label", "prediction", dict(zip(model.labels, counts, strict=True)), 0, n))
+        if model.role is not Role.PLAIN:
+            came = rng.multinomial(n, list(MARKETS.values())).tolist()
+            series.append(category_series(SEGMENT, "segment", dict(zip(MARKETS, came, strict=True)), 0, n))
         return Profile(model.name, VERSIONS[0].decode(), n, "demo", series)
 
 

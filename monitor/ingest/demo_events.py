@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from monitor.ingest.demo_faults import Fault, FaultKind
 from monitor.ingest.demo_laws import DAY_SECONDS, FIRST, POOL, SEASON, FleetLaws, Floats, Law, ModelLaw, tilt
+from monitor.ingest.demo_people import People, Register, Waiting
 
 Places = NDArray[np.int64]
 
@@ -43,11 +44,15 @@ class Patch:
 
 @dataclass(slots=True)
 class Drawn:
-    """``n`` events: where in the store their features are, (n, 20), scores in ten-thousandths and labels, (n,) each."""
+    """``n`` events: where in the store their features are, (n, 20), scores in ten-thousandths and labels, (n,) each.
+
+    ``people`` are those of whom some of the events speak.
+    """
 
     places: Places
     scores: Places
     labels: Places
+    people: People
 
 
 class Press:
@@ -78,6 +83,7 @@ class Press:
         row = {model.name: i for i, model in enumerate(models)}
         struck = [(fault, row[name]) for fault in faults for name in fault.models]
         self._struck = [_Struck(fault, i, _patches(fault, models[i], laws, store)) for fault, i in struck]
+        self.people = Register(laws, [(each.fault, each.rows) for each in self._struck])
         self._fragments = _objects(store.fragments)
         self._standards = np.concatenate(store.standards)
         self._heads = _objects(
@@ -90,7 +96,8 @@ class Press:
         self._labels = _objects(
             [b'},"prediction":{"label":"%s",' % label.encode() for model in models for label in model.labels]
         )
-        self._scores = _objects([b'"score":%g}}' % (i / SCORES) for i in range(SCORES + 1)])
+        self._scores = _objects([b'"score":%g' % (i / SCORES) for i in range(SCORES + 1)])
+        self._ends = self._scores + b"}}"
 
     def draw(self, model: Places, at: Floats, rng: np.random.Generator) -> Drawn:
         """Fresh cases of models (rows, one an event) at times ``at``, under the faults that hold; shapes ``(n,)``.
@@ -107,10 +114,11 @@ class Press:
                 places[hit, patch.column] += patch.by
         seen = self._standards[places[np.arange(n)[:, None], self._drivers[model]]]
         logit += (seen * self._weights[model]).sum(axis=1)
+        people = self.people.draw(model, at, logit, rng)
         for struck, rows in held:
             if len(rows):
                 logit[rows] = _answered(struck.fault, logit[rows], rng)
-        return Drawn(places, *_scored(logit))
+        return Drawn(places, *_scored(logit), people)
 
     def answers(self, row: int, at: Floats, rng: np.random.Generator) -> tuple[Places, Places]:
         """Scores and labels of one model without faults, as :meth:`draw` gives them for such cases; shapes ``(n,)``."""
@@ -128,8 +136,17 @@ class Press:
         parts[:, 0] = [middle % told for told in zip(heads, range(first, first + n), at.tolist(), strict=True)]
         parts[:, 1:-2] = self._fragments[drawn.places]
         parts[:, -2] = self._labels[2 * model + drawn.labels]
-        parts[:, -1] = self._scores[drawn.scores]
+        parts[:, -1] = self._ends[drawn.scores]
+        event = drawn.people.event
+        parts[event, -1] = self.people.write(drawn.people, self._scores[drawn.scores[event]], model[event])
         return list(map(b"".join, parts.tolist()))
+
+    def waiting(self, model: Places, at: Floats, drawn: Drawn, first: int) -> Waiting:
+        """What will be told of these events later; arguments as for :meth:`write`."""
+        people = drawn.people
+        event = people.event[people.decided]
+        told = np.floor((at[event] + people.delay[people.decided]) * 1000.0) / 1000.0
+        return Waiting(told, model[event], first + event, people.merits[people.decided])
 
 
 class _Store:
@@ -188,6 +205,7 @@ def _patches(fault: Fault, model: ModelLaw, laws: FleetLaws, store: _Store) -> t
     """What ``fault`` does to the features of ``model``: its values under the fault go into the store."""
     names = laws.names_of(model)
     if fault.kind is FaultKind.APPEARED:
+        assert fault.feature is not None
         last = len(names) - 1
         law = laws.laws[model.laws[last]]
         new = [b',"%s":%d' % (fault.feature.encode(), i % 100) for i in range(POOL)]

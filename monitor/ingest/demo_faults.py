@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from monitor.ingest.demo_laws import FleetLaws, LawKind, ModelLaw
+from monitor.ingest.demo_laws import ATTRIBUTES, SEGMENT, STEP_SECONDS, TAGS, FleetLaws, LawKind, ModelLaw, Role
 
 
 class FaultKind(StrEnum):
@@ -50,6 +50,24 @@ class FaultKind(StrEnum):
     """The model's scores keep only so much of their spread, in logits."""
     CLASS_VANISHED = "class_vanished"
     """So many of the model's refusals turn into the other class."""
+    SILENCE = "silence"
+    """The model is asked no more."""
+    SURGE = "surge"
+    """So many times as many events."""
+    SLUMP = "slump"
+    """So much of the events are left."""
+    MIX_MOVED = "mix_moved"
+    """So much of the largest market's people come from the next instead."""
+    DISPARATE_IMPACT = "disparate_impact"
+    """People of a group get the good decision so many times as often as they did."""
+    UNWARRANTED_ASSOCIATION = "unwarranted_association"
+    """People of a group get a tag so many times as often as they did."""
+    ANSWERS_MIXED_UP = "answers_mixed_up"
+    """So many of the answers are those of another case: each for itself looks as it did."""
+    CONCEPT_UP = "concept_up"
+    """The same scores come true more often, by so many logits."""
+    CONCEPT_DOWN = "concept_down"
+    """The same scores come true less often, by so many logits."""
     UPSTREAM_BREAK = "upstream_break"
     """A source fails, and all models that it feeds miss its number in so many of their events."""
 
@@ -58,10 +76,17 @@ QUALITY = "ModelDataQuality"
 FEATURE_DRIFT = "ModelFeatureDrift"
 PREDICTION_DRIFT = "ModelPredictionDrift"
 SHARED_CAUSE = "FleetSharedCause"
+VOLUME, SILENT, MIX = "ModelVolumeAnomaly", "ModelSilent", "ModelPopulationMix"
+IMPACT, ASSOCIATION, UNEQUAL = "ModelDisparateImpact", "ModelUnwarrantedAssociation", "ModelUnequalErrors"
+PERFORMANCE, CALIBRATION = "ModelPerformanceDegraded", "ModelCalibrationShift"
+BY_OUTCOMES = frozenset({PERFORMANCE, CALIBRATION, UNEQUAL})
+"""Alerts that are told when cases mature."""
 
 _MEASURED: tuple[LawKind, ...] = ("normal", "lognormal", "exponential", "uniform", "bimodal")
 _LONG: tuple[LawKind, ...] = ("lognormal", "exponential")
 _ANY: tuple[LawKind, ...] = (*_MEASURED, "count", "zero_inflated")
+_WRONG = (PREDICTION_DRIFT, PERFORMANCE, CALIBRATION)
+_OF_PEOPLE = (Role.DECIDER, Role.TAGGER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +94,16 @@ class Kind:
     """One line of the table of what can go wrong.
 
     ``alertnames`` are those that can tell of it; ``victims`` has the kinds of law that each of its features may have,
-    none for a fault of the model itself; ``sizes`` are the least and the largest, drawn evenly on a log scale.
+    none for a fault of the model itself; ``sizes`` are the least and the largest, drawn evenly on a log scale;
+    ``entails`` are the alerts of what it really brings about elsewhere, in the model's traffic or answers or in what
+    comes of them; ``roles`` are what a model has to be to people.
     """
 
     alertnames: tuple[str, ...]
     victims: tuple[tuple[LawKind, ...], ...]
     sizes: tuple[float, float] = (1.0, 1.0)
+    entails: tuple[str, ...] = (PREDICTION_DRIFT, PERFORMANCE)
+    roles: tuple[Role, ...] = tuple(Role)
 
 
 KINDS: dict[FaultKind, Kind] = {
@@ -93,11 +122,26 @@ KINDS: dict[FaultKind, Kind] = {
     FaultKind.APPEARED: Kind((QUALITY,), (_ANY,), (0.2, 1.0)),
     FaultKind.TYPE_CHANGE: Kind((QUALITY,), (_ANY,), (0.05, 1.0)),
     FaultKind.NAN_FLOOD: Kind((QUALITY,), (_ANY,), (0.05, 0.5)),
-    FaultKind.SCORE_DRIFT: Kind((PREDICTION_DRIFT,), (), (0.3, 2.0)),
-    FaultKind.SCORE_COLLAPSE: Kind((PREDICTION_DRIFT,), (), (0.1, 0.6)),
-    FaultKind.CLASS_VANISHED: Kind((PREDICTION_DRIFT,), (), (0.5, 1.0)),
+    FaultKind.SCORE_DRIFT: Kind((PREDICTION_DRIFT,), (), (0.3, 2.0), _WRONG),
+    FaultKind.SCORE_COLLAPSE: Kind((PREDICTION_DRIFT,), (), (0.1, 0.6), _WRONG),
+    FaultKind.CLASS_VANISHED: Kind((PREDICTION_DRIFT,), (), (0.5, 1.0), _WRONG),
+    FaultKind.SILENCE: Kind((SILENT,), (), entails=(VOLUME,)),
+    FaultKind.SURGE: Kind((VOLUME,), (), (4.0, 10.0), ()),
+    FaultKind.SLUMP: Kind((VOLUME, SILENT), (), (0.05, 0.25), ()),
+    FaultKind.MIX_MOVED: Kind((MIX,), (), (0.2, 0.9), (), _OF_PEOPLE),
+    FaultKind.DISPARATE_IMPACT: Kind((IMPACT,), (), (0.3, 0.7), (*_WRONG, UNEQUAL), (Role.DECIDER,)),
+    FaultKind.UNWARRANTED_ASSOCIATION: Kind((ASSOCIATION,), (), (2.0, 6.0), (), (Role.TAGGER,)),
+    FaultKind.ANSWERS_MIXED_UP: Kind((PERFORMANCE,), (), (0.5, 1.0), (CALIBRATION,), (Role.DECIDER,)),
+    FaultKind.CONCEPT_UP: Kind((CALIBRATION,), (), (1.0, 3.0), (PERFORMANCE,), (Role.DECIDER,)),
+    FaultKind.CONCEPT_DOWN: Kind((CALIBRATION,), (), (1.0, 3.0), (PERFORMANCE,), (Role.DECIDER,)),
 }
-"""What goes wrong in models of their own; the upstream break is planted apart."""
+"""What goes wrong in models of their own, a line for each kind; the upstream break is planted apart."""
+OF_TRAFFIC = frozenset({FaultKind.SILENCE, FaultKind.SURGE, FaultKind.SLUMP})
+"""Faults in how many events there are; what is in them is as ever."""
+OF_GROUPS = frozenset({FaultKind.DISPARATE_IMPACT, FaultKind.UNWARRANTED_ASSOCIATION})
+"""Faults in what a group of people gets."""
+OF_OUTCOMES = frozenset({FaultKind.ANSWERS_MIXED_UP, FaultKind.CONCEPT_UP, FaultKind.CONCEPT_DOWN})
+"""Faults that nothing but outcomes show."""
 PER_KIND = 4
 """Faults of each kind, in a fleet that has room for them."""
 _BREAK = Kind((QUALITY, SHARED_CAUSE), (), (0.3, 0.6))
@@ -118,9 +162,10 @@ _LASTS = (0.25, 0.5)
 class Fault:
     """A planted fault. ``began`` and ``ended`` in seconds since the epoch; it holds in [began, ended).
 
-    ``alertnames`` are those under which it can show by its own ``features``, any of which counts. ``models`` is more
-    than one only for what hits many at once; ``moves`` are those of them whose score depends on a feature that is hit,
-    so that their answers really change too.
+    ``alertnames`` are those under which it can show by its own ``features``, or by its own ``group`` and ``output``,
+    any of which counts; ``entails`` are those of what else changes with it in the models ``moves``. ``models`` is more
+    than one only for what hits many at once; where features are hit, ``moves`` are those of them whose score depends
+    on one. ``features`` is empty for what is not in them, ``attribute``, ``group`` and ``output`` are ``None``.
     """
 
     kind: FaultKind
@@ -131,6 +176,10 @@ class Fault:
     ended: float
     alertnames: tuple[str, ...]
     moves: frozenset[str]
+    entails: tuple[str, ...] = ()
+    attribute: str | None = None
+    group: str | None = None
+    output: str | None = None
 
     @property
     def model(self) -> str:
@@ -138,9 +187,9 @@ class Fault:
         return self.models[0]
 
     @property
-    def feature(self) -> str:
-        """The first of what it hits."""
-        return self.features[0]
+    def feature(self) -> str | None:
+        """The first of the features that it hits."""
+        return self.features[0] if self.features else None
 
 
 def plant(laws: FleetLaws, seed: int, start: float, seconds: float) -> tuple[Fault, ...]:
@@ -152,10 +201,17 @@ def plant(laws: FleetLaws, seed: int, start: float, seconds: float) -> tuple[Fau
     rng = np.random.default_rng([seed, 2])
     repeats = min(max(len(laws.models) // (2 * len(KINDS)), 1), PER_KIND)
     kinds = [kind for kind in KINDS for _ in range(repeats)]
-    chosen = [laws.models[i] for i in rng.permutation(len(laws.models)).tolist()]
-    struck = list(zip((kinds[i] for i in rng.permutation(len(kinds)).tolist()), chosen, strict=False))
+    free = [laws.models[i] for i in rng.permutation(len(laws.models)).tolist()]
+    struck = []
+    # What not every model can suffer chooses first.
+    for kind in sorted(
+        (kinds[i] for i in rng.permutation(len(kinds)).tolist()), key=lambda kind: len(KINDS[kind].roles)
+    ):
+        place = next((i for i, model in enumerate(free) if model.role in KINDS[kind].roles), None)
+        if place is not None:
+            struck.append((kind, free.pop(place)))
     faults = [_strike(kind, [model], laws, rng, start, seconds) for kind, model in struck]
-    fed = [model for model in chosen[len(struck) :] if SOURCE_FEATURE in laws.names_of(model)]
+    fed = [model for model in free if SOURCE_FEATURE in laws.names_of(model)]
     fed = fed[: min(_BREAK_MODELS, int(_BREAK_SHARE * len(laws.models)))]
     if fed:
         faults.append(_strike(FaultKind.UPSTREAM_BREAK, fed, laws, rng, start, seconds))
@@ -168,16 +224,38 @@ def _strike(
     began = start + seconds * rng.uniform(*_BEGINS)
     lasts = seconds if kind is FaultKind.APPEARED else seconds * rng.uniform(*_LASTS)
     ended = min(began + lasts, start + seconds)
+    # Traffic is even within a step.
+    grain = STEP_SECONDS if kind in OF_TRAFFIC else 1.0
     table = KINDS.get(kind, _BREAK)
     low, high = table.sizes
     size = round(low * (high / low) ** rng.random(), 3)
     features = _victims(kind, table, hit[0], laws, rng)
-    moves = frozenset(model.name for model in hit if kind in _OF_ANSWERS or _drives(model, laws, features))
-    names = tuple(model.name for model in hit)
-    return Fault(kind, names, features, size, round(began), round(ended), table.alertnames, moves)
+    of_features = bool(table.victims) or kind in _OF_FEATURES
+    attribute, group = _group(rng) if kind in OF_GROUPS else (None, None)
+    return Fault(
+        kind=kind,
+        models=tuple(model.name for model in hit),
+        features=features,
+        size=size,
+        began=grain * round(began / grain),
+        ended=grain * round(ended / grain),
+        alertnames=table.alertnames,
+        moves=frozenset(model.name for model in hit if not of_features or _drives(model, laws, features)),
+        entails=table.entails,
+        attribute=attribute,
+        group=group,
+        output=str(rng.choice(list(TAGS))) if kind is FaultKind.UNWARRANTED_ASSOCIATION else None,
+    )
 
 
 _OF_ANSWERS = {FaultKind.SCORE_DRIFT, FaultKind.SCORE_COLLAPSE, FaultKind.CLASS_VANISHED}
+_OF_FEATURES = {FaultKind.UPSTREAM_BREAK}
+
+
+def _group(rng: np.random.Generator) -> tuple[str, str]:
+    """An attribute and one of its groups."""
+    attribute = str(rng.choice(list(ATTRIBUTES)))
+    return attribute, str(rng.choice(list(ATTRIBUTES[attribute])))
 
 
 def _drives(model: ModelLaw, laws: FleetLaws, features: tuple[str, ...]) -> bool:
@@ -194,5 +272,7 @@ def _victims(
         return (NEW_FEATURE + model.name.rpartition("-")[2],)
     if kind in _OF_ANSWERS:
         return _ANSWERS
+    if kind is FaultKind.MIX_MOVED:
+        return (SEGMENT,)
     own = [laws.laws[i] for i in model.laws]
     return tuple(str(rng.choice([law.name for law in own if law.kind in wanted])) for wanted in table.victims)

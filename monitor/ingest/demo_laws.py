@@ -7,6 +7,7 @@ any bin is known exactly, references are drawn as sums, and every value is writt
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import Literal
 
@@ -26,6 +27,8 @@ _VARIANTS = 4
 DAY_SECONDS = 86400.0
 WEEK_SECONDS = 7 * DAY_SECONDS
 
+STEP_SECONDS = 900.0
+"""Traffic is even within so much event time."""
 RATE_MIN = 10.0
 """Events an hour of the quietest model."""
 _RATE_MAX = 1500.0
@@ -77,6 +80,43 @@ _DOMAINS = (
     ("pump-failure", "healthy", "service"),
 )
 LABELS = tuple((yes, no) for _, yes, no in _DOMAINS)
+_PEOPLE_SHARE = 0.09
+_PEOPLE_MIN = 8
+_TAGGERS = 3
+"""So many of the models, or at least so many, speak of people; each third of these gives tags, the others decide."""
+
+ATTRIBUTES: dict[str, dict[str, float]] = {
+    "sex": {"F": 0.45, "M": 0.55},
+    "age_band": {"18-29": 0.2, "30-44": 0.3, "45-59": 0.3, "60+": 0.2},
+}
+"""The groups of people that a model speaks of, by attribute, and the share of each."""
+SEGMENT = "market"
+MARKETS = {"north": 0.4, "south": 0.3, "east": 0.2, "west": 0.1}
+"""Where these people come from, the commonest first, and the share of each."""
+TAGS = {
+    "music": 0.35,
+    "travel": 0.3,
+    "sports": 0.25,
+    "food": 0.2,
+    "news": 0.15,
+    "games": 0.1,
+    "fashion": 0.08,
+    "garden": 0.05,
+}
+"""What a tagger gives, and to which share of the people."""
+SHARPNESS = 3.0
+"""What comes of a case merits its first label with so many times the score's logit: models err in one case of nine."""
+
+
+class Role(StrEnum):
+    """What a model is to people."""
+
+    PLAIN = "plain"
+    """Nobody knows whom it is about."""
+    DECIDER = "decider"
+    """Its first label is good for a person; it says of whom it speaks, and what came of it is told later."""
+    TAGGER = "tagger"
+    """It gives a person tags, and says of whom it speaks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +158,8 @@ class ModelLaw:
     feature, ``missing`` is the share of events in which it is null and ``seasonal`` whether it moves with the day.
     ``drivers`` are places in ``laws`` of what the score depends on, with ``weights`` in logits for a standard
     deviation; ``rate`` is events an hour in the mean, ``phase`` where in the day its traffic peaks, in radians;
-    ``version_at`` the part of the stream after which it serves its second version, 1 for never.
+    ``version_at`` the part of the stream after which it serves its second version, 1 for never. ``role`` is what it
+    is to people.
     """
 
     name: str
@@ -133,6 +174,7 @@ class ModelLaw:
     phase: float
     office: bool
     version_at: float
+    role: Role
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -152,7 +194,8 @@ class FleetLaws:
                 self._add(name, [_number(name, kind, rng) for _ in range(_VARIANTS)])
         for name in _CATEGORIES:
             self._add(name, [_category(name, rng) for _ in range(_VARIANTS)])
-        self.models = tuple(self._model(i, rate, rng) for i, rate in enumerate(_rates(models, rng).tolist()))
+        rates, roles = _rates(models, rng).tolist(), _roles(models, seed)
+        self.models = tuple(self._model(i, rate, roles[i], rng) for i, rate in enumerate(rates))
 
     def law_of(self, model: ModelLaw, name: str) -> Law:
         """The law of a model's feature by its name."""
@@ -186,7 +229,7 @@ class FleetLaws:
         self._named[name] = list(range(len(self.laws), len(self.laws) + len(laws)))
         self.laws += laws
 
-    def _model(self, i: int, rate: float, rng: np.random.Generator) -> ModelLaw:
+    def _model(self, i: int, rate: float, role: Role, rng: np.random.Generator) -> ModelLaw:
         domain = i % len(_DOMAINS)
         names = [name for how_many, known in _NUMBERS.values() for name in rng.permutation(known)[:how_many].tolist()]
         categories = rng.permutation(sorted(_CATEGORIES.keys() - {FIRST}))[: _N_CATEGORIES - 1].tolist()
@@ -209,6 +252,7 @@ class FleetLaws:
             phase=float(rng.uniform(0.0, 2.0 * np.pi)),
             office=bool(rng.random() < _OFFICE_SHARE),
             version_at=float(rng.uniform(0.2, 0.8)) if rng.random() < _VERSION_SHARE else 1.0,
+            role=role,
         )
 
 
@@ -218,6 +262,15 @@ def tilt(u: Floats, by: Floats) -> Floats:
     root = np.sqrt(slope * slope - 4.0 * by * u)
     moved: Floats = 2.0 * u / (slope + root)
     return moved
+
+
+def _roles(models: int, seed: int) -> list[Role]:
+    """What each model is to people, whatever its traffic."""
+    roles = [Role.PLAIN] * models
+    about_people = max(round(_PEOPLE_SHARE * models), _PEOPLE_MIN)
+    for place, i in enumerate(np.random.default_rng([seed, 5]).permutation(models)[:about_people].tolist()):
+        roles[i] = Role.TAGGER if place % _TAGGERS == _TAGGERS - 1 else Role.DECIDER
+    return roles
 
 
 def _rates(models: int, rng: np.random.Generator) -> Floats:

@@ -4,7 +4,8 @@ Some cases of each model under its fault go through the decoder and the tally of
 knows what share each cell would see. A bet on a shift of d logits beyond the edge of a cell's null then gains
 ``p d - cost`` nats an event in the mean, with variance ``d^2 p (1 - p)``, and has to make up for the cell's budget of
 one tick. So the evidence at the fault's end is about normal, and the chance to be told is the chance that the best bet
-of the best cell has enough of it by then.
+of the best cell has enough of it by then. Faults in traffic, in what groups get and in outcomes have planners of their
+own, which play them: ``demo_rehearsal.py`` and ``demo_plan_outcomes.py``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from monitor.detectors import DETECTORS
 from monitor.events.columns import EventBatch
 from monitor.fleet import Fleet
 from monitor.ingest.demo import DemoFleet
-from monitor.ingest.demo_faults import Fault
+from monitor.ingest.demo_faults import OF_GROUPS, OF_OUTCOMES, OF_TRAFFIC, Fault
+from monitor.ingest.demo_plan_outcomes import outcomes
+from monitor.ingest.demo_rehearsal import groups, traffic
 from monitor.judging import question
 from monitor.kernels.judge import OFF
 from monitor.stats.dispersion import MARGIN, PRIOR
@@ -39,7 +42,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """A fault, the events that it is expected to spoil in the model that shows it best, and the chance to be told."""
+    """A fault, how many cases the model that shows it best is asked about meanwhile, and the chance to be told."""
 
     fault: Fault
     events: float
@@ -63,19 +66,39 @@ def plan(demo: DemoFleet, scratch: Fleet, decode: Callable[[Sequence[bytes]], Ev
     decode
         The decoder that the demo's events go through.
     """
+    elsewhere = OF_TRAFFIC | OF_GROUPS | OF_OUTCOMES
+    of_series = [fault for fault in demo.faults if fault.kind not in elsewhere]
+    counts = _counted(demo, of_series, scratch, decode)
+    outlooks = {fault: _outlook(fault, demo, scratch, counts) for fault in of_series}
+    cells = scratch.judge.n_cells["quality"] / max(len(scratch.models), 1)
+    of_traffic, of_groups, of_outcomes = (
+        [fault for fault in demo.faults if fault.kind in kinds] for kinds in (OF_TRAFFIC, OF_GROUPS, OF_OUTCOMES)
+    )
+    for faults, chances in (
+        (of_traffic, traffic(demo, of_traffic, scratch, cells)),
+        (of_groups, groups(demo, of_groups, scratch)),
+        (of_outcomes, outcomes(demo, of_outcomes, scratch)),
+    ):
+        for fault, chance in zip(faults, chances, strict=True):
+            outlooks[fault] = Outlook(fault, demo.events_within(fault.model, fault.began, fault.ended), chance)
+    return tuple(outlooks[fault] for fault in demo.faults)
+
+
+def _counted(
+    demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet, decode: Callable[[Sequence[bytes]], EventBatch]
+) -> dict[str, Counts]:
+    """What the cells of the models that ``faults`` hit would see, as counts of some cases of each."""
     rng = np.random.default_rng(0)
-    row = {model.name: i for i, model in enumerate(demo.models)}
-    for fault in demo.faults:
+    for fault in faults:
         for name in fault.models[:_MODELS_ASKED]:
-            model, at = np.full(_CASES, row[name]), rng.uniform(fault.began, fault.ended, _CASES)
+            model, at = np.full(_CASES, demo.row(name)), rng.uniform(fault.began, fault.ended, _CASES)
             values = demo.press.write(model, np.full(_CASES, fault.began), demo.press.draw(model, at, rng), 0)
             scratch.absorb(decode(values), np.zeros(_CASES, bool))
-    counts = {
+    return {
         scratch.models.items[model].name: closed.counts[start + 1 : start + size]
         for closed in scratch.close(np.inf).ticks
         for model, start, size in zip(*(a.tolist() for a in (closed.models, closed.starts, closed.sizes)), strict=True)
     }
-    return tuple(_outlook(fault, demo, scratch, counts) for fault in demo.faults)
 
 
 def _outlook(fault: Fault, demo: DemoFleet, scratch: Fleet, counts: dict[str, Counts]) -> Outlook:

@@ -2,14 +2,17 @@
 
 An incident makes *claims*: the cell that fired it, and each further cell that it took in, each with a moment.
 
-* A fault is **found** by a claim on one of its models, under one of its alertnames and about one of its features, made
-  before it ended: in a tick that began before. Only that counts: what a fault brings about elsewhere does not find it.
+* A fault is **found** by a claim on one of its models, under one of its alertnames and about one of its features, or
+  its group and output, made before it ended: in a tick that began before. Only that counts: what a fault brings about
+  elsewhere does not find it.
 * A fault that the planner named as one that the traffic cannot show is **not planted**: it counts neither as found nor
   as missed, but an incident about it is no false one either.
 * A claim is **explained** by a fault of the same model and the same span if it is about one of the fault's features,
   under whatever alertname: one fault may show in two (a number in another unit drifts, and leaves its range). It is
-  explained too if it says that the model's answers drift and its score depends on a feature that the fault hits: they
-  do drift, for the score is computed from what the model is given.
+  explained too by what a fault really brings about elsewhere in that model: answers drift, and may be right less often,
+  where the score depends on a feature that is hit, for it is computed from what the model is given; and where a group
+  is treated otherwise, the others of its attribute are compared with a rest that has it. What outcomes say of cases of
+  the span is said when these mature, and explained then.
 * An incident is **false** unless one of the claims with which it began is explained. An alarm for a fault that has
   ended is false, and so is one for another feature of the same model.
 * A **shared cause** is judged by what was merged into it: it is false unless at least half of that began rightly.
@@ -24,8 +27,9 @@ from typing import Any, NamedTuple
 
 from monitor.clock import rfc3339
 from monitor.incidents.attention import ranked
-from monitor.incidents.incident import Incident
-from monitor.ingest.demo_faults import PREDICTION_DRIFT, Fault
+from monitor.incidents.incident import CellReport, Incident
+from monitor.ingest.demo_faults import BY_OUTCOMES, OF_GROUPS, PREDICTION_DRIFT, Fault
+from monitor.ingest.demo_people import OUTCOME_HORIZON
 from monitor.ingest.demo_plan import Outlook
 
 _RANKED = 10
@@ -33,10 +37,18 @@ _RANKED = 10
 
 
 class _Claim(NamedTuple):
-    """``feature`` moved, it was said at ``time``."""
+    """``feature`` moved, or ``group`` of ``attribute`` gets ``output`` otherwise than the rest: said at ``time``."""
 
     feature: str | None
+    attribute: str | None
+    group: str | None
+    output: str | None
     time: float
+
+    @classmethod
+    def of(cls, said: Incident | CellReport) -> _Claim:
+        """What an incident or one of its cells says."""
+        return cls(said.feature, said.attribute, said.group, said.output, said.fired_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +133,7 @@ def score(
         rightly[shared.id] = 2 * sum(members) >= len(members) > 0
     false = [incident for incident in final if not rightly[incident.id]]
     stray = sum(
-        not _explained(incident, _Claim(cell.feature, cell.fired_time), faults, tick)
+        not _explained(incident, _Claim.of(cell), faults, tick)
         for incident in final
         if incident not in false and not incident.models
         for cell in incident.cells
@@ -168,8 +180,7 @@ def as_text(report: DemoReport) -> str:
 
 def _claims(incident: Incident) -> list[_Claim]:
     """The opening one first: a cell that fired twice keeps only its last moment."""
-    opening = _Claim(incident.feature, incident.fired_time)
-    return [opening, *(_Claim(cell.feature, cell.fired_time) for cell in incident.cells)]
+    return [_Claim.of(incident), *(_Claim.of(cell) for cell in incident.cells)]
 
 
 def _finding(outlook: Outlook, incidents: Iterable[Incident], tick: float) -> Finding:
@@ -187,28 +198,35 @@ def _finding(outlook: Outlook, incidents: Iterable[Incident], tick: float) -> Fi
 
 
 def _is_about(fault: Fault, incident: Incident, claim: _Claim) -> bool:
-    """Whether the claim names what the fault hit; a drift of the model's answers names no feature."""
-    if incident.alertname == PREDICTION_DRIFT:
-        return PREDICTION_DRIFT in fault.alertnames
+    """Whether the claim names what the fault hit; what is said of a model as a whole names nothing."""
+    if fault.kind in OF_GROUPS:
+        said = (claim.attribute, claim.group, claim.output)
+        return said == (fault.attribute, fault.group, fault.output)
+    if not fault.features or incident.alertname == PREDICTION_DRIFT:
+        return incident.alertname in fault.alertnames
     return claim.feature in fault.features
 
 
-def _in_span(fault: Fault, claim: _Claim, tick: float) -> bool:
-    """Whether the claim was made of a tick that has events of the fault's span."""
-    return fault.began <= claim.time < fault.ended + tick
+def _in_span(fault: Fault, claim: _Claim, tick: float, late: float = 0.0) -> bool:
+    """Whether the claim was made, so much ``late``, of a tick that has events of the fault's span."""
+    return fault.began + late <= claim.time < fault.ended + tick + late
 
 
 def _explained(incident: Incident, claim: _Claim, faults: Iterable[Fault], tick: float) -> bool:
+    late = OUTCOME_HORIZON if incident.alertname in BY_OUTCOMES else 0.0
     return any(
         incident.model in fault.models
-        and _in_span(fault, claim, tick)
-        and (_is_about(fault, incident, claim) or _moved(fault, incident))
+        and _in_span(fault, claim, tick, late)
+        and (_is_about(fault, incident, claim) or _follows(fault, incident, claim))
         for fault in faults
     )
 
 
-def _moved(fault: Fault, incident: Incident) -> bool:
-    return incident.alertname == PREDICTION_DRIFT and incident.model in fault.moves
+def _follows(fault: Fault, incident: Incident, claim: _Claim) -> bool:
+    """Whether the fault really brings about what is said."""
+    if fault.kind in OF_GROUPS and claim.attribute is not None:
+        return claim.attribute == fault.attribute and claim.output == fault.output
+    return incident.alertname in fault.entails and incident.model in fault.moves
 
 
 def _began_rightly(incident: Incident, faults: Iterable[Fault], tick: float) -> bool:
@@ -230,6 +248,9 @@ def _fault(finding: Finding) -> dict[str, Any]:
         "detectable": finding.outlook.visible,
         "feature": fault.feature,
         "features": list(fault.features),
+        "attribute": fault.attribute,
+        "group": fault.group,
+        "output": fault.output,
         "began": rfc3339(fault.began),
         "ended": rfc3339(fault.ended),
         "found": found is not None,

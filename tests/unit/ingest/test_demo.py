@@ -15,8 +15,20 @@ from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
 from monitor.events.raw import Partition
 from monitor.ingest.demo import PARTITION, START, DemoFleet, DemoSource
-from monitor.ingest.demo_faults import KINDS, NEW_FEATURE, PER_KIND, Fault, FaultKind
-from monitor.ingest.demo_laws import RATE_MIN, SEASON, FleetLaws, Law
+from monitor.ingest.demo_faults import KINDS, NEW_FEATURE, OF_TRAFFIC, PER_KIND, Fault, FaultKind
+from monitor.ingest.demo_laws import (
+    ATTRIBUTES,
+    MARKETS,
+    RATE_MIN,
+    SEASON,
+    SEGMENT,
+    STEP_SECONDS,
+    TAGS,
+    FleetLaws,
+    Law,
+    Role,
+)
+from monitor.ingest.demo_people import OUTCOME_HORIZON
 from monitor.kernels.tally import BINS, EVENTS, NULLS, PRESENT
 from monitor.stats.distances import cdf_gap, share_gap
 
@@ -27,6 +39,7 @@ DAYS = 2.0
 SEED = 3
 
 
+@cache
 def fleet(models: int = MODELS, days: float = DAYS, seed: int = SEED) -> DemoFleet:
     return DemoFleet(models, seed, days)
 
@@ -39,8 +52,28 @@ def read_all(source: DemoSource, records_max: int = 5000) -> list[bytes]:
 
 
 @cache
-def events() -> Part:
+def everything() -> Part:
     return [json.loads(value) for value in read_all(DemoSource(fleet()))]
+
+
+@cache
+def events() -> Part:
+    """The cases."""
+    return [event for event in everything() if "outcome" not in event]
+
+
+@cache
+def outcomes() -> dict[str, dict[str, Any]]:
+    """What came of cases, by their ids."""
+    return {event["id"]: event for event in everything() if "outcome" in event}
+
+
+def of_role(*roles: Role) -> dict[str, Part]:
+    parts: dict[str, Part] = {model.name: [] for model in fleet().models if model.role in roles}
+    for event in events():
+        if event["model"] in parts:
+            parts[event["model"]].append(event)
+    return parts
 
 
 def split(fault: Fault) -> tuple[Part, Part]:
@@ -63,8 +96,9 @@ def finite(part: Part, name: str) -> np.ndarray:
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
     """Models, faults and events follow from their arguments alone, whatever the size of the batches."""
-    assert read_all(DemoSource(fleet()), 999) == read_all(DemoSource(fleet()), 7777)
-    assert fleet().faults == fleet().faults
+    again = DemoFleet(MODELS, SEED, DAYS)
+    assert read_all(DemoSource(again), 999) == read_all(DemoSource(fleet()), 7777)
+    assert again.faults == fleet().faults
     assert fleet(seed=4).faults != fleet().faults
 
 
@@ -82,7 +116,8 @@ def test_every_event_is_one_and_in_order() -> None:
     assert times == sorted(times)
     assert times[0] >= START
     assert times[-1] < START + DAYS * 86400.0
-    assert len({event["id"] for event in events()}) == len(events()) == len(times)
+    assert len({event["id"] for event in events()}) == len(events())
+    assert len(events()) + len(outcomes()) == len(times)
 
 
 def test_some_models_change_their_version() -> None:
@@ -96,10 +131,18 @@ def test_some_models_change_their_version() -> None:
 
 
 def test_about_as_many_events_as_announced() -> None:
-    """The number of events is what the rates say, within five standard deviations, of the fleet and of one model."""
+    """The number of events is what the rates say, within five standard deviations, of the fleet and of one model.
+
+    Outcomes come up to six hours late, a mean of one: what the last hours' cases would bring is not there.
+    """
     demo = fleet()
-    assert abs(len(events()) - demo.events_expected()) < 5 * math.sqrt(demo.events_expected())
-    model = demo.models[0].name
+    deciders = [row for row, model in enumerate(demo.models) if model.role is Role.DECIDER]
+    late = float(demo.means()[-int(OUTCOME_HORIZON / STEP_SECONDS) :, deciders].sum())
+    assert -late - 5 * math.sqrt(len(everything())) < len(everything()) - demo.events_expected()
+    assert len(everything()) - demo.events_expected() < 5 * math.sqrt(demo.events_expected())
+    assert abs(len(events()) - demo.means().sum()) < 5 * math.sqrt(demo.means().sum())
+    struck = {fault.model for fault in demo.faults if fault.kind in OF_TRAFFIC}
+    model = next(model.name for model in demo.models if model.name not in struck)
     expected = demo.events_within(model, demo.start + 1000.0, demo.end - 1000.0)
     got = sum(event["model"] == model and 1000 <= event["time"] - demo.start < 171_800 for event in events())
     assert abs(got - expected) < 5 * math.sqrt(expected)
@@ -130,6 +173,8 @@ def test_faults_of_each_kind_on_models_of_their_own() -> None:
             assert kinds == {**dict.fromkeys(KINDS, repeats), FaultKind.UPSTREAM_BREAK: 1}
             hit = [model for fault in demo.faults for model in fault.models]
             assert len(set(hit)) == len(hit) == len(KINDS) * repeats + int(0.06 * models)
+            role = {model.name: model.role for model in demo.models}
+            assert all(role[fault.model] in KINDS[fault.kind].roles for fault in demo.faults if fault.kind in KINDS)
             assert all(demo.start < fault.began < fault.ended <= demo.end for fault in demo.faults)
             assert any(fault.ended < demo.end for fault in demo.faults)
     assert len(DemoFleet(models=3).faults) == 3
@@ -144,8 +189,8 @@ def test_faults_are_drawn_whatever_the_traffic() -> None:
         hit += [rate[fault.model] for fault in demo.faults if fault.kind in KINDS]
         sizes += [fault.size for fault in demo.faults if fault.kind is FaultKind.DRIFT_UP]
         assert all(low <= fault.size <= high for fault in demo.faults for low, high in [limits(fault)])
-    # 360 draws: their median lies within 4 standard errors of a rank, 10.5 %, of the fleet's.
-    low, high = np.quantile(list(rate.values()), [0.395, 0.605])
+    # 540 draws: their median lies within 4 standard errors of a rank, 8.6 %, of the fleet's.
+    low, high = np.quantile(list(rate.values()), [0.414, 0.586])
     assert low < np.median(hit) < high
     assert min(sizes) < 0.5 < 1.0 < max(sizes)
 
@@ -218,6 +263,98 @@ def one_class(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
     return abs(now - before * (1.0 - fault.size)) < 4 * 0.5 / math.sqrt(len(under))
 
 
+def came(times: float | None) -> Any:
+    """The traffic is so many times what it was (``None``: what the fault's size says), by the fleet's own rates."""
+
+    def check(_law: Law, fault: Fault, _outside: Part, under: Part) -> bool:
+        demo = fleet()
+        hours = np.arange(fault.began, fault.ended, STEP_SECONDS)
+        usual = demo.laws.traffic(hours)[:, demo.row(fault.model)].sum() * STEP_SECONDS / 3600.0
+        expected = usual * (fault.size if times is None else times)
+        told = demo.events_within(fault.model, fault.began, fault.ended)
+        return abs(len(under) - expected) <= 5 * math.sqrt(expected) and math.isclose(told, expected, abs_tol=1e-9)
+
+    return check
+
+
+def rate(part: Part, what: Any) -> tuple[float, float]:
+    """How often it is so, and the standard error of that at the most."""
+    return sum(map(what, part)) / len(part), 0.5 / math.sqrt(len(part))
+
+
+def changed(what: Any, expected: Any) -> Any:
+    """A rate that goes where ``expected`` (of the rate before and the fault) says, within four standard errors."""
+
+    def check(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+        (before, error), (now, also) = (rate(part, lambda event: what(event, fault)) for part in (outside, under))
+        return abs(now - expected(before, fault)) < 4.0 * math.hypot(error, also)
+
+    return check
+
+
+def mix_moved(event: dict[str, Any], _fault: Fault) -> bool:
+    return bool(event["segment"][SEGMENT] == next(iter(MARKETS)))
+
+
+def of_group(of: Any, expected: Any) -> Any:
+    """A rate among the fault's group that goes where ``expected`` says, while that of the others stays."""
+
+    def check(law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+        def own(part: Part, *, inside: bool) -> Part:
+            return [e for e in part if (e["sensitive"][fault.attribute] == fault.group) == inside]
+
+        moved = changed(of, expected)(law, fault, own(outside, inside=True), own(under, inside=True))
+        return moved and changed(of, lambda before, _: before)(
+            law, fault, *(own(p, inside=False) for p in (outside, under))
+        )
+
+    return check
+
+
+def favoured(event: dict[str, Any], _fault: Fault) -> bool:
+    return bool(event["prediction"]["score"] >= 0.5)
+
+
+def has_tag(event: dict[str, Any], fault: Fault) -> bool:
+    return fault.output in event["prediction"]["tags"]
+
+
+def came_true(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the first label was merited, and the score, of cases whose outcome is there."""
+    demo, done = fleet(), outcomes()
+    labels = {model.name: model.labels for model in demo.models}
+    known = [event for event in part if event["id"] in done]
+    y = [done[event["id"]]["outcome"] == labels[event["model"]][0] for event in known]
+    return np.array(y, float), np.array([event["prediction"]["score"] for event in known])
+
+
+def mixed_up(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    """Errors rise, towards those of a score that says nothing, by the part that is mixed up; the scores stay."""
+    (y0, p0), (y1, p1) = came_true(outside), came_true(under)
+    before, now = (((p >= 0.5) != (y > 0.5)).mean() for p, y in ((p0, y0), (p1, y1)))
+    a, b = (p0 >= 0.5).mean(), y0.mean()
+    chance = a * (1.0 - b) + b * (1.0 - a)
+    error = 2.0 * math.hypot(1.0 / math.sqrt(len(y0)), 1.0 / math.sqrt(len(y1)))
+    return abs(now - before - fault.size * (chance - before)) < error and abs(p1.mean() - p0.mean()) < error
+
+
+def concept(sign: float) -> Any:
+    def check(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+        """By Newton's method, how far outcomes lie from three times the score's logit."""
+        found = []
+        for part in (outside, under):
+            y, p = came_true(part)
+            logit, shift = 3.0 * np.log(np.clip(p, 1e-4, 0.9999) / np.clip(1.0 - p, 1e-4, 0.9999)), 0.0
+            for _ in range(20):
+                q = 1.0 / (1.0 + np.exp(-logit - shift))
+                shift += float((y - q).sum() / (q * (1.0 - q)).sum())
+            found.append((shift, float(1.0 / math.sqrt((q * (1.0 - q)).sum()))))
+        (before, error), (now, also) = found
+        return abs(before) < 4.0 * error and abs(now - sign * fault.size) < 4.0 * also
+
+    return check
+
+
 def out_of_range(law: Law, value: Any) -> bool:
     return value is not None and value > 1.1 * law.numbers.max()
 
@@ -241,6 +378,17 @@ SIGNS = {
     FaultKind.SCORE_DRIFT: answered_higher,
     FaultKind.SCORE_COLLAPSE: collapsed,
     FaultKind.CLASS_VANISHED: one_class,
+    FaultKind.SILENCE: came(0.0),
+    FaultKind.SURGE: came(None),
+    FaultKind.SLUMP: came(None),
+    FaultKind.MIX_MOVED: changed(mix_moved, lambda before, fault: before * (1.0 - fault.size)),
+    FaultKind.DISPARATE_IMPACT: of_group(favoured, lambda before, fault: before * fault.size),
+    FaultKind.UNWARRANTED_ASSOCIATION: of_group(
+        has_tag, lambda _, fault: min(TAGS[fault.output or ""] * fault.size, 0.95)
+    ),
+    FaultKind.ANSWERS_MIXED_UP: mixed_up,
+    FaultKind.CONCEPT_UP: concept(1.0),
+    FaultKind.CONCEPT_DOWN: concept(-1.0),
     FaultKind.UPSTREAM_BREAK: taken(lambda _, v: v is None),
 }
 
@@ -252,9 +400,9 @@ def test_a_fault_does_what_it_says(kind: FaultKind) -> None:
     laws = fleet().laws
     (model,) = (model for model in laws.models if model.name == fault.model)
     known = laws.names_of(model)
-    law = laws.law_of(model, fault.feature if fault.feature in known else known[0])
+    law = laws.law_of(model, fault.feature if fault.feature is not None and fault.feature in known else known[0])
     outside, under = split(fault)
-    assert min(len(outside), len(under)) > 50
+    assert kind in OF_TRAFFIC or min(len(outside), len(under)) > 50
     assert SIGNS[kind](law, fault, outside, under)
 
 
@@ -266,7 +414,7 @@ def test_what_no_fault_touches_is_as_its_reference() -> None:
     assert references.keys() >= clean.keys()
     for name, part in clean.items():
         for series in references[name].series:
-            got = [event["features" if series.space == "feature" else "prediction"][series.name] for event in part]
+            got = [event["features" if series.space == "feature" else series.space][series.name] for event in part]
             present = [value for value in got if value is not None]
             counts = np.zeros(BINS)
             if series.kind == "number":
@@ -291,11 +439,44 @@ def test_a_model_has_twenty_features_and_answers() -> None:
     for part in by_model.values():
         assert sum(not name.startswith(NEW_FEATURE) for name in part[0]["features"]) == 20
         assert sum(isinstance(value, str) for value in part[0]["features"].values()) == 4
-        assert all(event["prediction"].keys() == {"label", "score"} for event in part)
+        assert all({"label", "score"} <= event["prediction"].keys() <= {"label", "score", "tags"} for event in part)
         favoured = {event["prediction"]["label"] for event in part if event["prediction"]["score"] >= 0.5}
         refused = {event["prediction"]["label"] for event in part if event["prediction"]["score"] < 0.5}
         assert len(favoured) == len(refused) == 1
         assert favoured != refused
+
+
+def test_models_about_people_say_of_whom_they_speak() -> None:
+    """Some deal in people: all groups come in their shares; some of these give tags; the other models say nothing."""
+    for part in of_role(Role.PLAIN).values():
+        assert not any({"sensitive", "segment"} & event.keys() or "tags" in event["prediction"] for event in part)
+    people = of_role(Role.DECIDER, Role.TAGGER)
+    assert len(people) == 8
+    every = [event for part in people.values() for event in part]
+    for name, groups in ATTRIBUTES.items():
+        for group, share in groups.items():
+            got, error = rate(every, lambda event, name=name, group=group: event["sensitive"][name] == group)
+            assert abs(got - share) < 5.0 * error
+    struck = {fault.model for fault in fleet().faults if fault.kind is FaultKind.UNWARRANTED_ASSOCIATION}
+    calm = [event for name, part in of_role(Role.TAGGER).items() if name not in struck for event in part]
+    for tag, share in TAGS.items():
+        got, error = rate(calm, lambda event, tag=tag: tag in event["prediction"]["tags"])
+        assert abs(got - share) < 5.0 * error
+    assert not any("tags" in event["prediction"] for part in of_role(Role.DECIDER).values() for event in part)
+
+
+def test_outcomes_come_later_and_once() -> None:
+    """Of every case of a model that decides the outcome comes once, within the horizon or not before the end."""
+    cases = {event["id"]: event for part in of_role(Role.DECIDER).values() for event in part}
+    assert outcomes().keys() <= cases.keys()
+    for told in outcomes().values():
+        case = cases[told["id"]]
+        assert told["model"] == case["model"]
+        assert 0.0 < told["time"] - case["time"] < OUTCOME_HORIZON
+        assert told.keys() == {"model", "id", "time", "outcome"}
+    until = fleet().end - OUTCOME_HORIZON
+    early = {name for name, event in cases.items() if event["time"] < until}
+    assert early <= outcomes().keys()
 
 
 @pytest.mark.parametrize("cut", [0, 1, 1500, 4001])
@@ -304,7 +485,7 @@ def test_reading_goes_on_at_its_positions(cut: int) -> None:
     source = DemoSource(fleet())
     before = [*source.poll(cut, 0.0).values] if cut else []
     after = read_all(DemoSource(fleet(), source.positions()))
-    assert [json.loads(value)["id"] for value in before + after] == [event["id"] for event in events()]
+    assert [json.loads(value) for value in before + after] == everything()
 
 
 def test_the_source_keeps_the_promises_of_one() -> None:

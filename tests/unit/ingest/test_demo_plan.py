@@ -40,12 +40,12 @@ def test_what_vanished_shows_at_once(tmp_path: Path) -> None:
 def test_the_demo_keeps_what_the_planner_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of 40 models' faults those named visible are found, but for the tenth that chance may take, and nothing is false.
 
-    19 faults of a chance of at least .9: three missed, or fewer, in 98.4 of 100 runs at the worst.
+    28 faults of a chance of at least .9: six missed, or fewer, in 98.2 of 100 runs at the worst.
     """
     fleet = DemoFleet(40, 5)
     config = demo.prepare(fleet, tmp_path)
     report = demo.judged(demo.planned(fleet, config), fleet, config, ManualClock(fleet.start))
-    assert report.planted + report.undetectable == len(fleet.faults) == 19
+    assert report.planted + report.undetectable == len(fleet.faults) == 28
     assert all(one.outlook.chance >= CHANCE_MIN for one in report.findings if one.outlook.visible)
-    assert report.missed <= 3
+    assert report.missed <= 6
     assert len(report.false) <= 1

@@ -6,7 +6,22 @@ import msgspec
 import pytest
 
 from monitor.incidents.incident import CellReport, Effect, Incident
-from monitor.ingest.demo_faults import FEATURE_DRIFT, PREDICTION_DRIFT, QUALITY, Fault, FaultKind
+from monitor.ingest.demo_faults import (
+    ASSOCIATION,
+    CALIBRATION,
+    FEATURE_DRIFT,
+    IMPACT,
+    KINDS,
+    PERFORMANCE,
+    PREDICTION_DRIFT,
+    QUALITY,
+    SILENT,
+    UNEQUAL,
+    VOLUME,
+    Fault,
+    FaultKind,
+)
+from monitor.ingest.demo_people import OUTCOME_HORIZON
 from monitor.ingest.demo_plan import Outlook
 from monitor.ingest.demo_report import DemoReport, as_json, as_text, score
 
@@ -19,11 +34,21 @@ def fault(
     *, moves_prediction: bool = False, alertnames: tuple[str, ...] = (QUALITY,), models: tuple[str, ...] = ("m",)
 ) -> Fault:
     moves = frozenset(models if moves_prediction else ())
-    return Fault(FaultKind.MISSING, models, ("income", "rent"), 0.25, BEGAN, ENDED, alertnames, moves)
+    return Fault(
+        FaultKind.MISSING, models, ("income", "rent"), 0.25, BEGAN, ENDED, alertnames, moves, (PREDICTION_DRIFT,)
+    )
 
 
-def cell(feature: str | None, time: float) -> CellReport:
-    return CellReport("missing", feature, None, None, None, EFFECT, 3.0, None, time)
+def of_model(kind: FaultKind, *about: str | None) -> Fault:
+    """A fault that no feature shows; ``about`` an attribute, a group and an output."""
+    table = KINDS[kind]
+    moves = frozenset({"m"})
+    return Fault(kind, ("m",), (), 0.25, BEGAN, ENDED, table.alertnames, moves, table.entails, *about)
+
+
+def cell(feature: str | None, time: float, *about: str | None) -> CellReport:
+    attribute, group, output = about or (None, None, None)
+    return CellReport("missing", feature, output, attribute, group, EFFECT, 3.0, None, time)
 
 
 def incident(
@@ -38,9 +63,9 @@ def incident(
         version="1",
         detector="missing",
         feature=first.feature if feature == "" else feature,
-        output=None,
-        attribute=None,
-        group=None,
+        output=first.output,
+        attribute=first.attribute,
+        group=first.group,
         severity="warning",
         state="firing",
         onset_time=None,
@@ -93,6 +118,56 @@ def test_answers_that_had_to_drift_are_not_false() -> None:
     assert counts(judged(drift)) == (0, 1, 0)
     assert counts(judged(drift, faults=(fault(moves_prediction=True),))) == (0, 0, 0)
     assert counts(judged(drift, faults=(fault(alertnames=(PREDICTION_DRIFT,), moves_prediction=True),))) == (1, 0, 0)
+
+
+def test_a_group_is_named_rightly_or_not_found() -> None:
+    """Only the fault's own group and output find it; the rest of its attribute is explained, others are not."""
+    hit = of_model(FaultKind.UNWARRANTED_ASSOCIATION, "age_band", "60+", "garden")
+    for about, expected in (
+        (("age_band", "60+", "garden"), (1, 0, 0)),
+        (("age_band", "18-29", "garden"), (0, 0, 0)),
+        (("age_band", "60+", "news"), (0, 1, 0)),
+        (("sex", "F", "garden"), (0, 1, 0)),
+    ):
+        assert counts(judged(incident(cell(None, 15_000.0, *about), alertname=ASSOCIATION), faults=(hit,))) == expected
+
+
+def test_what_a_refused_group_brings_about_is_explained() -> None:
+    """Decisions against a group move answers, errors and its own error rates; no error rates of another attribute."""
+    hit = of_model(FaultKind.DISPARATE_IMPACT, "sex", "F", None)
+    late = ENDED + OUTCOME_HORIZON
+    for told, expected in (
+        (incident(cell(None, 15_000.0, "sex", "F", None), alertname=IMPACT), (1, 0, 0)),
+        (incident(cell(None, 15_000.0), alertname=PREDICTION_DRIFT), (0, 0, 0)),
+        (incident(cell(None, late), alertname=PERFORMANCE), (0, 0, 0)),
+        (incident(cell(None, late, "sex", "M", None), alertname=UNEQUAL), (0, 0, 0)),
+        (incident(cell(None, late, "age_band", "60+", None), alertname=UNEQUAL), (0, 1, 0)),
+    ):
+        assert counts(judged(told, faults=(hit,))) == expected
+
+
+def test_a_model_as_a_whole_is_found_by_its_alert() -> None:
+    """Silence and a changed concept name no feature: the alertname finds them, what they bring about is explained."""
+    silence, concept = of_model(FaultKind.SILENCE), of_model(FaultKind.CONCEPT_UP)
+    for hit, alertname, expected in (
+        (silence, SILENT, (1, 0, 0)),
+        (silence, VOLUME, (0, 0, 0)),
+        (silence, QUALITY, (0, 1, 0)),
+        (concept, PERFORMANCE, (0, 1, 0)),
+        (concept, SILENT, (0, 1, 0)),
+    ):
+        assert counts(judged(incident(cell(None, 15_000.0), alertname=alertname), faults=(hit,))) == expected
+
+
+def test_outcomes_speak_of_the_cases_that_matured() -> None:
+    """What outcomes say of the span they say late: sooner it is false; after the end it is right, but finds nothing."""
+    hit = of_model(FaultKind.ANSWERS_MIXED_UP)
+    for time, expected in (
+        (BEGAN + OUTCOME_HORIZON - 1, (0, 1, 0)),
+        (ENDED + OUTCOME_HORIZON, (0, 0, 0)),
+        (ENDED + OUTCOME_HORIZON + TICK, (0, 1, 0)),
+    ):
+        assert counts(judged(incident(cell(None, time), alertname=CALIBRATION), faults=(hit,))) == expected
 
 
 def test_a_cell_of_a_false_incident_finds_and_excuses_nothing_else() -> None:
@@ -185,6 +260,9 @@ def test_the_object_has_what_scripts_read() -> None:
             "detectable": True,
             "feature": "income",
             "features": ["income", "rent"],
+            "attribute": None,
+            "group": None,
+            "output": None,
             "began": "1970-01-01T02:46:40.000Z",
             "ended": "1970-01-01T05:33:20.000Z",
             "found": True,

@@ -1,0 +1,175 @@
+"""Would faults in a model's traffic, or in what a group gets, be told? The demo's planner plays them some times before.
+
+Sums of ticks are drawn as the fleet's laws and the faults have them, some lives of each model that is hit, and the
+rooms that judge traffic and groups judge them under the budget of the whole fleet. The chance to be told is the share
+of the lives in which it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import SHARES, Models
+from monitor.fleet import Fleet
+from monitor.groups.comparing import Comparer
+from monitor.groups.questions import Kind
+from monitor.groups.register import Limits, Register
+from monitor.groups.sums import TallySums
+from monitor.ingest.demo import DemoFleet
+from monitor.ingest.demo_faults import SILENT, VOLUME, Fault
+from monitor.ingest.demo_laws import ATTRIBUTES, STEP_SECONDS, TAGS, Floats, Role
+from monitor.kernels.hashing import hash64
+from monitor.traffic import watch
+
+LIVES = 20
+"""So many of each fault."""
+_TAG_MAX = 0.95
+_CASES = 2000
+_ALERTS = {"silence": SILENT, "volume": VOLUME}
+_LABELS = 2
+
+Indices = NDArray[np.int64]
+
+
+def traffic(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet, cells: float) -> list[float]:
+    """The chance of each of ``faults`` in traffic; a model has ``cells`` more that the same share pays for."""
+    if not faults:
+        return []
+    models = lives(demo, faults, scratch)
+    models.rows["n_cells"][: len(models), SHARES.index(watch.SHARE)] = round(cells)
+    fleet = {watch.SHARE: round((cells + len(watch.CELLS)) * len(demo.models))}
+    room = watch.Traffic(models, scratch.judge.budget, fleet)
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(means(demo, faults))
+    told = np.zeros(len(models), bool)
+    ends = demo.start + STEP_SECONDS * np.arange(1, len(counts) + 1)
+    for end, came in zip(ends.tolist(), counts, strict=True):
+        for watched in room.pass_time(end, through=False, silence_too=True):
+            for alarm in watched.alarms:
+                fault = faults[alarm.model // LIVES]
+                told[alarm.model] |= _ALERTS[alarm.detector] in fault.alertnames and within(fault, alarm.fired_time)
+        some = np.flatnonzero(came)
+        room.count(some, came[some], end, np.zeros(len(some), bool))
+    return chances(told)
+
+
+def groups(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet) -> list[float]:
+    """The chance of each of ``faults`` in what a group gets."""
+    if not faults:
+        return []
+    models = lives(demo, faults, scratch)
+    register = Register(models, Limits())
+    comparer = Comparer(models, register, scratch.judge.budget, scratch.groups.comparer.smallest_group)
+    played = [_Life.of(demo, faults[row // LIVES], register, row) for row in range(len(models))]
+    comparer.extend()
+    own = [_cells(demo.models[demo.row(fault.model)].role) for fault in faults]
+    comparer.n_of_model = np.repeat(own, LIVES)
+    comparer.n_cells = sum(_cells(model.role) for model in demo.models)
+    rng = np.random.default_rng(2)
+    struck = np.array([life.struck for life in played])
+    told = np.zeros(len(played), bool)
+    bases, outputs, share, rate, spoiled = (np.concatenate([getattr(life, name) for life in played]) for name in _SIDES)
+    of = np.repeat(np.arange(len(played)), [len(life.share) for life in played])
+    began, ended = (np.repeat([getattr(f, name) for f in faults], LIVES)[of] for name in ("began", "ended"))
+    for step, mean in enumerate(means(demo, faults)):
+        start = demo.start + STEP_SECONDS * step
+        n = rng.poisson(mean[of] * share)
+        s = rng.binomial(n, np.where((began <= start) & (start < ended), spoiled, rate))
+        compared = comparer.judge(start + STEP_SECONDS, _sums(bases, outputs, n, s))
+        for alarm in compared.alarms:
+            row = int(register.outputs["model"][register.cells["output"][alarm.cell]])
+            right = int(register.cells["group"][alarm.cell]) == struck[row]
+            told[row] |= right and within(faults[row // LIVES], alarm.fired_time)
+    return chances(told)
+
+
+@dataclass(slots=True)
+class _Life:
+    """One life of a model: the rows of its tallies by group, how many people are of each, and what they get.
+
+    ``struck`` is the row of the group that the fault hits; ``spoiled`` are the rates under it.
+    """
+
+    bases: Indices
+    outputs: Indices
+    share: Floats
+    rate: Floats
+    spoiled: Floats
+    struck: int
+
+    @classmethod
+    def of(cls, demo: DemoFleet, fault: Fault, register: Register, row: int) -> _Life:
+        """The life of model ``row`` of ``register``."""
+        name = fault.attribute or ""
+        kind = Kind.DECISION if fault.output is None else Kind.TAG
+        output = register.output(row, kind, fault.output or "", -np.inf)
+        attribute, stratum = register.attribute(row, name), register.stratum(row, 0)
+        found = [register.group(attribute, group, hash64(group.encode())) for group in ATTRIBUTES[name]]
+        bases = [register.base(register.member(group, stratum), kind) for group in found]
+        hit = np.array([group == fault.group for group in ATTRIBUTES[name]])
+        usual = _favoured(demo, fault.model) if fault.output is None else TAGS[fault.output]
+        return cls(
+            bases=np.array(bases, np.int64),
+            outputs=np.array([int(register.tallies_of(group, output)[0]) for group in found], np.int64),
+            share=np.array(list(ATTRIBUTES[name].values())),
+            rate=np.full(len(found), usual),
+            spoiled=np.minimum(np.where(hit, fault.size * usual, usual), _TAG_MAX),
+            struck=found[int(hit.argmax())],
+        )
+
+
+_SIDES = ("bases", "outputs", "share", "rate", "spoiled")
+
+
+def _sums(bases: Indices, outputs: Indices, n: Indices, s: Indices) -> TallySums:
+    """A tick's sums: cases in ``bases``, of whom those in ``outputs`` got it; they may be the same tallies."""
+    rows, place = np.unique(np.concatenate([bases, outputs]), return_inverse=True)
+    cases, got = (np.zeros(len(rows)) for _ in range(2))
+    cases[place[: len(bases)]] = n
+    got[place[len(bases) :]] = s
+    some = cases + got > 0
+    return TallySums(rows[some], cases[some], got[some])
+
+
+def lives(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet) -> Models:
+    """Some lives of the model of each fault, one after the other, under its policy."""
+    models = Models(LIVES * len(faults))
+    for fault in faults:
+        policy = scratch.discovery.policy_of(fault.model)
+        for i in range(LIVES):
+            name = f"{fault.model} {i}"
+            models.add(name, hash64(name.encode()), policy, demo.start)
+    return models
+
+
+def means(demo: DemoFleet, faults: Sequence[Fault]) -> Floats:
+    """Expected cases by step and life."""
+    of_faults: Floats = demo.means()[:, [demo.row(fault.model) for fault in faults]]
+    return np.repeat(of_faults, LIVES, axis=1)
+
+
+def within(fault: Fault, time: float) -> bool:
+    """Whether what is told at ``time`` is told before the fault ends."""
+    return fault.began <= time < fault.ended + STEP_SECONDS
+
+
+def chances(told: NDArray[np.bool_]) -> list[float]:
+    """Of each fault the share of lives in which it was told."""
+    shares: list[float] = told.reshape(-1, LIVES).mean(axis=1).tolist()
+    return shares
+
+
+def _favoured(demo: DemoFleet, model: str) -> float:
+    """How often a model decides for its first label."""
+    _, labels = demo.press.answers(demo.row(model), np.full(_CASES, demo.start), np.random.default_rng(3))
+    return float((labels == 0).mean())
+
+
+def _cells(role: Role) -> int:
+    """How many comparisons a model of ``role`` has: of its decisions, or of its labels, its scores and its tags."""
+    of_groups = sum(len(groups) for groups in ATTRIBUTES.values())
+    return of_groups * {Role.PLAIN: 0, Role.DECIDER: 1, Role.TAGGER: _LABELS + 1 + len(TAGS)}[role]
