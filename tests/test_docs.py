@@ -27,6 +27,7 @@ from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector, in_proportion
 from monitor.events.columns import Reason, Space
 from monitor.groups.questions import QUESTIONS
+from monitor.ingest.demo_faults import KINDS, FaultKind
 from monitor.kernels import tally
 from monitor.outcomes import pending
 from monitor.outcomes.joining import FATES
@@ -391,3 +392,13 @@ def test_a_reference_can_be_read_by_hand(tmp_path: Path) -> None:
     assert read.keys() == set(Profile.__struct_fields__)
     assert read["series"][0].keys() == set(SeriesProfile.__struct_fields__)
     assert {name for name in (*read, *read["series"][0]) if f"`{name}`" not in page} == set()
+
+
+def test_the_demo_plants_what_its_page_says() -> None:
+    """Every kind of fault has its line, with the sizes that are drawn and the alerts that can tell of it."""
+    told = {row[0]: row[1:] for row in rows(TEXTS["docs/demo.md"], "| kind |")[2:]}
+    assert told.keys() == {f"`{kind}`" for kind in FaultKind}
+    for kind, table in KINDS.items():
+        size, _, alertnames = told[f"`{kind}`"]
+        assert size == " to ".join(f"{end:g}" for end in sorted(set(table.sizes)))
+        assert alertnames == ", ".join(f"`{name}`" for name in table.alertnames)

@@ -22,7 +22,7 @@ _PROFILES_CACHED = 8
 
 
 class SeriesProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One feature, prediction part or metric of a reference; ``counts`` has the 40 columns of ``kernels/tally.py``."""
+    """One series of a reference, of whatever space; ``counts`` has the 40 columns of ``kernels/tally.py``."""
 
     name: str
     space: Literal["feature", "prediction", "metric", "segment"]

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from monitor.clock import rfc3339
 from monitor.incidents.attention import ranked
 from monitor.incidents.incident import CellReport, Incident
+from monitor.incidents.ranking import harm
 from monitor.ingest.demo_faults import BY_OUTCOMES, OF_GROUPS, PREDICTION_DRIFT, Fault
 from monitor.ingest.demo_people import OUTCOME_HORIZON
 from monitor.ingest.demo_plan import Outlook
@@ -66,6 +67,11 @@ class Finding:
     def fault(self) -> Fault:
         """The fault."""
         return self.outlook.fault
+
+    @property
+    def missed(self) -> bool:
+        """Whether nobody told of it though the traffic can show it."""
+        return self.outlook.visible and self.found_time is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +168,14 @@ def as_json(report: DemoReport) -> dict[str, Any]:
 
 def as_text(report: DemoReport) -> str:
     """The same for people."""
-    rows: list[tuple[str, ...]] = [("fault", "size", "model", "feature", "began", "ended", "found after")]
+    rows: list[tuple[str, ...]] = [("fault", "size", "model", "of what", "began", "ended", "found after")]
     rows += [_row(finding) for finding in report.findings]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += ["", f"the list, as ranked ({min(_RANKED, report.incidents)} of {report.incidents}):"]
-    lines += [f"{i:3}. {each.severity:8}  {_told(each)}" for i, each in enumerate(report.ranked[:_RANKED], 1)]
-    lines += ["", *(f"false: {_told(each)}" for each in report.false)]
+    lines += ["", f"the list, as ranked by decades of harm ({min(_RANKED, report.incidents)} of {report.incidents}):"]
+    lines += [f"{i:3}. {harm(each):4.1f}  {each.severity:8}  {_told(each)}" for i, each in enumerate(_top(report), 1)]
+    lines += ["", *(f"missed: {_named(finding.fault)}" for finding in report.findings if finding.missed)]
+    lines += [f"false: {_told(each)}" for each in report.false]
     lines.append(
         f"planted {report.planted}, found {report.found}, missed {report.missed}, false {len(report.false)} "
         f"(named undetectable beforehand {report.undetectable}, incidents {report.incidents}, "
@@ -268,7 +275,22 @@ def _row(finding: Finding) -> tuple[str, ...]:
         after += f", as {finding.incidents} incidents"
     model = fault.model if len(fault.models) == 1 else f"{len(fault.models)} models"
     span = (rfc3339(time)[5:16].replace("T", " ") for time in (fault.began, fault.ended))
-    return str(fault.kind), f"{fault.size:g}", model, ", ".join(fault.features), *span, after
+    return str(fault.kind), f"{fault.size:g}", model, _hit(fault), *span, after
+
+
+def _top(report: DemoReport) -> tuple[Incident, ...]:
+    return report.ranked[:_RANKED]
+
+
+def _hit(fault: Fault) -> str:
+    """What in its model a fault hits: features, or a group and what it gets."""
+    if fault.attribute is None:
+        return ", ".join(fault.features)
+    return f"{fault.attribute} {fault.group}" + (f": {fault.output}" if fault.output else "")
+
+
+def _named(fault: Fault) -> str:
+    return " ".join(filter(None, (f"{fault.kind} of size {fault.size:g} in {fault.model}", _hit(fault))))
 
 
 def _span(seconds: float) -> str:

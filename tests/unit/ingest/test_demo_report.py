@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from monitor.incidents.incident import CellReport, Effect, Incident
+from monitor.incidents.ranking import harm
 from monitor.ingest.demo_faults import (
     ASSOCIATION,
     CALIBRATION,
@@ -213,12 +214,16 @@ def test_one_cause_in_many_models() -> None:
 
 
 def test_the_list_is_ranked() -> None:
-    """The most harmful comes first: of the same traffic, what moved further and what is more than a note."""
+    """The most harmful comes first, with its harm: of the same traffic, what moved further and is more than a note."""
     made = [incident(cell("rent", 15_000.0 + 60.0 * i)) for i in range(3)]
     mild, bad, note = (msgspec.structs.replace(one, traffic=100.0) for one in made)
     mild = msgspec.structs.replace(mild, effect=Effect("rate", 0.03, 0.02), cells=())
     note = msgspec.structs.replace(note, severity="info", effect=Effect("rate", 0.03, 0.02), cells=())
-    assert judged(note, mild, bad).ranked == (bad, mild, note)
+    report = judged(note, mild, bad)
+    assert report.ranked == (bad, mild, note)
+    lines = [line.split() for line in as_text(report).splitlines() if line[:4].strip() in {"1.", "2.", "3."}]
+    assert [float(line[1]) for line in lines] == [round(harm(one), 1) for one in (bad, mild, note)]
+    assert [line[2] for line in lines] == ["warning", "warning", "info"]
 
 
 def test_the_last_state_of_an_incident_counts_once() -> None:
@@ -281,6 +286,10 @@ def test_people_read_the_same() -> None:
     assert "false: 1970-01-01T00:01Z  ModelDataQuality  m: something happened." in lines
     assert lines[-1] == "1000 events in 2.0 s: 500 events/s"
     assert as_text(judged()).splitlines()[1].endswith("missed")
+    assert "missed: missing of size 0.25 in m income, rent" in as_text(judged()).splitlines()
+    hit = of_model(FaultKind.UNWARRANTED_ASSOCIATION, "age_band", "60+", "garden")
+    told = as_text(judged(faults=(hit,))).splitlines()[1].split()
+    assert told[:6] == ["unwarranted_association", "0.25", "m", "age_band", "60+:", "garden"]
     assert as_text(judged(chance=0.1)).splitlines()[1].endswith("undetectable (500 events), missed")
 
 
