@@ -153,9 +153,10 @@ SOURCE, SOURCE_FEATURE = "bureau", "income"
 NEW_FEATURE = "shadow_score_"
 """How the name of a feature that appears begins; the rest is the model's own, for these have no cause in common."""
 _ANSWERS = ("score", "label")
-_BEGINS = (0.1, 0.5)
+_BEGINS, _BEGINS_LATE = (0.1, 0.5), (0.3, 0.55)
 _LASTS = (0.25, 0.5)
-"""Parts of the stream between which a fault's beginning and length are drawn."""
+"""Parts of the stream between which a fault's beginning and length are drawn. Late begins what the stream alone teaches
+to know, traffic and what comes of cases: the references of the weeks before tell nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def plant(laws: FleetLaws, seed: int, start: float, seconds: float) -> tuple[Fau
 def _strike(
     kind: FaultKind, hit: Sequence[ModelLaw], laws: FleetLaws, rng: np.random.Generator, start: float, seconds: float
 ) -> Fault:
-    began = start + seconds * rng.uniform(*_BEGINS)
+    began = start + seconds * rng.uniform(*(_BEGINS_LATE if kind in OF_TRAFFIC | OF_OUTCOMES else _BEGINS))
     lasts = seconds if kind is FaultKind.APPEARED else seconds * rng.uniform(*_LASTS)
     ended = min(began + lasts, start + seconds)
     # Traffic is even within a step.
