@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.ingest.demo_faults import Fault, FaultKind
+from monitor.ingest.demo_faults import OF_GROUPS, OF_OUTCOMES, Fault, FaultKind
 from monitor.ingest.demo_laws import ATTRIBUTES, MARKETS, SEGMENT, SHARPNESS, TAGS, FleetLaws, Floats, Role
 
 Places = NDArray[np.int64]
@@ -89,7 +89,7 @@ class Register:
 
     def __init__(self, laws: FleetLaws, struck: Sequence[tuple[Fault, Rows]]) -> None:
         self._role = np.array([list(Role).index(model.role) for model in laws.models], np.int64)
-        kinds = (FaultKind.MIX_MOVED, FaultKind.DISPARATE_IMPACT, FaultKind.UNWARRANTED_ASSOCIATION, *_OF_CASES)
+        kinds = {FaultKind.MIX_MOVED, *OF_GROUPS, *OF_OUTCOMES}
         self._struck = [(fault, rows) for fault, rows in struck if fault.kind in kinds]
         every = np.arange(1 << len(_TAGS))
         self._tags = _objects([_written_tags([tag for i, tag in enumerate(_TAGS) if bits >> i & 1]) for bits in every])
@@ -118,13 +118,14 @@ class Register:
             merits=np.zeros(k, np.bool_),
             delay=np.clip(rng.exponential(_DELAY_MEAN, k), 1.0, 0.99 * OUTCOME_HORIZON),
         )
-        truth, tagged = SHARPNESS * logit[event], np.tile(_COMMON, (k, 1))
+        # Where this is above 0 the first label is merited: as often as SHARPNESS times the logit says.
+        truth, tagged = SHARPNESS * logit[event] + rng.logistic(size=k), np.tile(_COMMON, (k, 1))
         tagged[role[event] != _TAGGER] = 0.0
         for fault, rows in self._struck:
             hit = rows(model[event], at[event])
             if len(hit):
                 _spoil(fault, hit, people, logit, truth, tagged, rng)
-        people.merits = rng.random(k) < 1.0 / (1.0 + np.exp(-truth))
+        people.merits = truth > 0.0
         given = rng.random(tagged.shape) < np.minimum(tagged, _TAG_MAX)
         people.tags = given @ (1 << np.arange(len(_TAGS)))
         return people
@@ -146,7 +147,6 @@ class Register:
 
 
 _PLAIN, _DECIDER, _TAGGER = (list(Role).index(role) for role in (Role.PLAIN, Role.DECIDER, Role.TAGGER))
-_OF_CASES = (FaultKind.ANSWERS_MIXED_UP, FaultKind.CONCEPT_UP, FaultKind.CONCEPT_DOWN)
 _N_GROUPS = int(np.prod([len(groups) for groups in _GROUPS.values()]))
 
 
