@@ -140,8 +140,8 @@ def lives(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet) -> Models:
     models = Models(LIVES * len(faults))
     for fault in faults:
         policy = scratch.discovery.policy_of(fault.model)
-        for i in range(LIVES):
-            name = f"{fault.model} {i}"
+        for _ in range(LIVES):
+            name = f"{fault.model} {len(models)}"
             models.add(name, hash64(name.encode()), policy, demo.start)
     return models
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 
 from monitor import demo
 from monitor.clock import ManualClock
+from monitor.compose import make_fleet
 from monitor.ingest.demo import DemoFleet
-from monitor.ingest.demo_faults import FaultKind
+from monitor.ingest.demo_faults import OF_GROUPS, OF_OUTCOMES, OF_TRAFFIC, FaultKind
+from monitor.ingest.demo_laws import Role
 from monitor.ingest.demo_plan import CHANCE_MIN, Outlook
+from monitor.ingest.demo_plan_outcomes import outcomes
+from monitor.ingest.demo_rehearsal import groups, traffic
 
 
 def outlooks(tmp_path: Path, models: int = 40, days: float = 7.0) -> tuple[Outlook, ...]:
@@ -34,6 +39,27 @@ def test_what_vanished_shows_at_once(tmp_path: Path) -> None:
     [gone] = [one for one in outlooks(tmp_path) if one.fault.kind is FaultKind.VANISHED]
     assert gone.chance == pytest.approx(1.0)
     assert gone.events > 100
+
+
+def test_what_is_played_is_told_if_it_happens(tmp_path: Path) -> None:
+    """Faults that do nothing have no chance to be told; a group that gets nothing all week is certain to be seen."""
+    fleet = DemoFleet(40, 5)
+    config = demo.prepare(fleet, tmp_path)
+    struck = {name for fault in fleet.faults for name in fault.models}
+    calm = {role: [m.name for m in fleet.models if m.role is role and m.name not in struck] for role in Role}
+    calm[Role.PLAIN] += calm[Role.DECIDER]
+    of_traffic, of_groups, of_outcomes = (
+        [fault for fault in fleet.faults if fault.kind in kinds] for kinds in (OF_TRAFFIC, OF_GROUPS, OF_OUTCOMES)
+    )
+    idle = [replace(fault, models=(calm[Role.PLAIN][0],)) for fault in of_traffic]
+    assert traffic(fleet, idle, make_fleet(config), 50.0) == [0.0] * len(idle)
+    fair = [replace(fault, size=1.0) for fault in of_groups]
+    unfair = [replace(fault, size=0.0, began=fleet.start, ended=fleet.end) for fault in of_groups if not fault.output]
+    chances = groups(fleet, fair + unfair, make_fleet(config))
+    assert chances == [0.0] * len(fair) + [1.0] * len(unfair)
+    right = [replace(fault, models=(calm[Role.DECIDER][0],)) for fault in of_outcomes]
+    assert outcomes(fleet, right, make_fleet(config)) == [0.0] * len(right)
+    assert min(len(idle), len(fair), len(unfair), len(right)) > 0
 
 
 @pytest.mark.statistical
