@@ -62,6 +62,10 @@ class FaultKind(StrEnum):
     """People of a group get the good decision so many times as often as they did."""
     UNWARRANTED_ASSOCIATION = "unwarranted_association"
     """People of a group get a tag so many times as often as they did."""
+    UNEQUAL_ERRORS = "unequal_errors"
+    """So many of a group get the decision that what comes of their cases does not merit."""
+    LABEL_GAP = "label_gap"
+    """What comes of the cases of a group is never told for so many of them."""
     ANSWERS_MIXED_UP = "answers_mixed_up"
     """So many of the answers are those of another case: each for itself looks as it did."""
     CONCEPT_UP = "concept_up"
@@ -77,9 +81,10 @@ FEATURE_DRIFT = "ModelFeatureDrift"
 PREDICTION_DRIFT = "ModelPredictionDrift"
 SHARED_CAUSE = "FleetSharedCause"
 VOLUME, SILENT, MIX = "ModelVolumeAnomaly", "ModelSilent", "ModelPopulationMix"
-IMPACT, ASSOCIATION, UNEQUAL = "ModelDisparateImpact", "ModelUnwarrantedAssociation", "ModelUnequalErrors"
+IMPACT, ASSOCIATION = "ModelDisparateImpact", "ModelUnwarrantedAssociation"
+UNEQUAL, GAP = "ModelUnequalErrors", "ModelLabelGap"
 PERFORMANCE, CALIBRATION = "ModelPerformanceDegraded", "ModelCalibrationShift"
-BY_OUTCOMES = frozenset({PERFORMANCE, CALIBRATION, UNEQUAL})
+BY_OUTCOMES = frozenset({PERFORMANCE, CALIBRATION, UNEQUAL, GAP})
 """Alerts that are told when cases mature."""
 
 _MEASURED: tuple[LawKind, ...] = ("normal", "lognormal", "exponential", "uniform", "bimodal")
@@ -131,6 +136,8 @@ KINDS: dict[FaultKind, Kind] = {
     FaultKind.MIX_MOVED: Kind((MIX,), (), (0.2, 0.9), (), _OF_PEOPLE),
     FaultKind.DISPARATE_IMPACT: Kind((IMPACT,), (), (0.3, 0.7), (*_WRONG, UNEQUAL), (Role.DECIDER,)),
     FaultKind.UNWARRANTED_ASSOCIATION: Kind((ASSOCIATION,), (), (2.0, 6.0), (), (Role.TAGGER,)),
+    FaultKind.UNEQUAL_ERRORS: Kind((UNEQUAL,), (), (0.2, 0.8), _WRONG, (Role.DECIDER,)),
+    FaultKind.LABEL_GAP: Kind((GAP,), (), (0.2, 0.8), (), (Role.DECIDER,)),
     FaultKind.ANSWERS_MIXED_UP: Kind((PERFORMANCE,), (), (0.5, 1.0), (CALIBRATION,), (Role.DECIDER,)),
     FaultKind.CONCEPT_UP: Kind((CALIBRATION,), (), (1.0, 3.0), (PERFORMANCE,), (Role.DECIDER,)),
     FaultKind.CONCEPT_DOWN: Kind((CALIBRATION,), (), (1.0, 3.0), (PERFORMANCE,), (Role.DECIDER,)),
@@ -138,8 +145,15 @@ KINDS: dict[FaultKind, Kind] = {
 """What goes wrong in models of their own, a line for each kind; the upstream break is planted apart."""
 OF_TRAFFIC = frozenset({FaultKind.SILENCE, FaultKind.SURGE, FaultKind.SLUMP})
 """Faults in how many events there are; what is in them is as ever."""
-OF_GROUPS = frozenset({FaultKind.DISPARATE_IMPACT, FaultKind.UNWARRANTED_ASSOCIATION})
-"""Faults in what a group of people gets."""
+OF_GROUPS = frozenset(
+    {
+        FaultKind.DISPARATE_IMPACT,
+        FaultKind.UNWARRANTED_ASSOCIATION,
+        FaultKind.UNEQUAL_ERRORS,
+        FaultKind.LABEL_GAP,
+    }
+)
+"""Faults in what a group of people gets, or in what is told of it."""
 OF_OUTCOMES = frozenset({FaultKind.ANSWERS_MIXED_UP, FaultKind.CONCEPT_UP, FaultKind.CONCEPT_DOWN})
 """Faults that nothing but outcomes show."""
 PER_KIND = 4

@@ -170,6 +170,12 @@ def _spoil(
             logit[event] = -np.abs(logit[event])
         case FaultKind.UNWARRANTED_ASSOCIATION:
             tagged[_members(fault, hit, people), _TAGS.index(fault.output or "")] *= fault.size
+        case FaultKind.UNEQUAL_ERRORS:
+            own = _members(fault, some, people)
+            event, wrong = people.event[own], np.where(truth[own] > 0.0, -1.0, 1.0)
+            logit[event] = wrong * np.abs(logit[event])
+        case FaultKind.LABEL_GAP:
+            people.decided[_members(fault, some, people)] = False
         case FaultKind.ANSWERS_MIXED_UP:
             event = people.event[some]
             logit[event] = logit[np.roll(event, 1)]

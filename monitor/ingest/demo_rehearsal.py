@@ -20,8 +20,9 @@ from monitor.groups.questions import Kind
 from monitor.groups.register import Limits, Register
 from monitor.groups.sums import TallySums
 from monitor.ingest.demo import DemoFleet
-from monitor.ingest.demo_faults import SILENT, VOLUME, Fault
+from monitor.ingest.demo_faults import SILENT, VOLUME, Fault, FaultKind
 from monitor.ingest.demo_laws import ATTRIBUTES, STEP_SECONDS, TAGS, Floats, Role
+from monitor.ingest.demo_people import OUTCOME_HORIZON
 from monitor.kernels.hashing import hash64
 from monitor.traffic import watch
 
@@ -31,6 +32,13 @@ _TAG_MAX = 0.95
 _CASES = 2000
 _ALERTS = {"silence": SILENT, "volume": VOLUME}
 _LABELS = 2
+_ASKED = {
+    FaultKind.DISPARATE_IMPACT: Kind.DECISION,
+    FaultKind.UNWARRANTED_ASSOCIATION: Kind.TAG,
+    FaultKind.UNEQUAL_ERRORS: Kind.OPPORTUNITY,
+    FaultKind.LABEL_GAP: Kind.COVERAGE,
+}
+_OF_DECISIONS = (Kind.DECISION, Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE, Kind.LOSS, Kind.COVERAGE, Kind.DELAY)
 
 Indices = NDArray[np.int64]
 
@@ -83,7 +91,7 @@ def groups(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet) -> list[flo
         for alarm in compared.alarms:
             row = int(register.outputs["model"][register.cells["output"][alarm.cell]])
             right = int(register.cells["group"][alarm.cell]) == struck[row]
-            told[row] |= right and within(faults[row // LIVES], alarm.fired_time)
+            told[row] |= right and within(faults[row // LIVES], alarm.fired_time + played[row].late)
     return chances(told)
 
 
@@ -91,7 +99,8 @@ def groups(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet) -> list[flo
 class _Life:
     """One life of a model: the rows of its tallies by group, how many people are of each, and what they get.
 
-    ``struck`` is the row of the group that the fault hits; ``spoiled`` are the rates under it.
+    ``struck`` is the row of the group that the fault hits; ``spoiled`` are the rates under it; what outcomes say is
+    said ``late`` by so many seconds.
     """
 
     bases: Indices
@@ -100,25 +109,28 @@ class _Life:
     rate: Floats
     spoiled: Floats
     struck: int
+    late: float
 
     @classmethod
     def of(cls, demo: DemoFleet, fault: Fault, register: Register, row: int) -> _Life:
         """The life of model ``row`` of ``register``."""
         name = fault.attribute or ""
-        kind = Kind.DECISION if fault.output is None else Kind.TAG
+        kind = _ASKED[fault.kind]
         output = register.output(row, kind, fault.output or "", -np.inf)
         attribute, stratum = register.attribute(row, name), register.stratum(row, 0)
         found = [register.group(attribute, group, hash64(group.encode())) for group in ATTRIBUTES[name]]
         bases = [register.base(register.member(group, stratum), kind) for group in found]
         hit = np.array([group == fault.group for group in ATTRIBUTES[name]])
-        usual = _favoured(demo, fault.model) if fault.output is None else TAGS[fault.output]
+        part, usual = _usual(demo, fault)
+        kept = 1.0 - fault.size if kind in (Kind.OPPORTUNITY, Kind.COVERAGE) else fault.size
         return cls(
             bases=np.array(bases, np.int64),
             outputs=np.array([int(register.tallies_of(group, output)[0]) for group in found], np.int64),
-            share=np.array(list(ATTRIBUTES[name].values())),
+            share=part * np.array(list(ATTRIBUTES[name].values())),
             rate=np.full(len(found), usual),
-            spoiled=np.minimum(np.where(hit, fault.size * usual, usual), _TAG_MAX),
+            spoiled=np.where(hit, min(kept * usual, max(usual, _TAG_MAX)), usual),
             struck=found[int(hit.argmax())],
+            late=OUTCOME_HORIZON if kind in (Kind.OPPORTUNITY, Kind.COVERAGE) else 0.0,
         )
 
 
@@ -163,13 +175,23 @@ def chances(told: NDArray[np.bool_]) -> list[float]:
     return shares
 
 
-def _favoured(demo: DemoFleet, model: str) -> float:
-    """How often a model decides for its first label."""
-    _, labels = demo.press.answers(demo.row(model), np.full(_CASES, demo.start), np.random.default_rng(3))
-    return float((labels == 0).mean())
+def _usual(demo: DemoFleet, fault: Fault) -> tuple[float, float]:
+    """Of which part of its model's cases the fault's question is asked, and how often the answer is yes."""
+    at = np.full(_CASES, demo.start)
+    drawn = demo.press.draw(np.full(_CASES, demo.row(fault.model)), at, np.random.default_rng(3))
+    favoured, merits = drawn.labels == 0, drawn.people.merits
+    match _ASKED[fault.kind]:
+        case Kind.DECISION:
+            return 1.0, float(favoured.mean())
+        case Kind.OPPORTUNITY:
+            return float(merits.mean()), float(favoured[merits].mean())
+        case Kind.TAG:
+            return 1.0, TAGS[fault.output or ""]
+        case _:
+            return 1.0, 1.0
 
 
 def _cells(role: Role) -> int:
-    """How many comparisons a model of ``role`` has: of its decisions, or of its labels, its scores and its tags."""
+    """How many comparisons a model has: of decisions and what came of them, or of labels, scores and tags."""
     of_groups = sum(len(groups) for groups in ATTRIBUTES.values())
-    return of_groups * {Role.PLAIN: 0, Role.DECIDER: 1, Role.TAGGER: _LABELS + 1 + len(TAGS)}[role]
+    return of_groups * {Role.PLAIN: 0, Role.DECIDER: len(_OF_DECISIONS), Role.TAGGER: _LABELS + 1 + len(TAGS)}[role]

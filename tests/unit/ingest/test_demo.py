@@ -328,6 +328,23 @@ def came_true(part: Part) -> tuple[np.ndarray, np.ndarray]:
     return np.array(y, float), np.array([event["prediction"]["score"] for event in known])
 
 
+def has_outcome(event: dict[str, Any], _fault: Fault) -> bool:
+    return event["id"] in outcomes()
+
+
+def errors_of_group(law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    """Errors of the group go to where so many answers that were right are wrong, and of those wrong none is right."""
+
+    def wrong(event: dict[str, Any], fault: Fault) -> bool:
+        y, p = came_true([event])
+        return bool((y > 0.5).any() != (p >= 0.5).any())
+
+    done = outcomes()
+    outside, under = ([event for event in part if event["id"] in done] for part in (outside, under))
+    check = of_group(wrong, lambda before, fault: before + fault.size * (1.0 - before))
+    return bool(check(law, fault, outside, under))
+
+
 def mixed_up(_law: Law, fault: Fault, outside: Part, under: Part) -> bool:
     """Errors rise, towards those of a score that says nothing, by the part that is mixed up; the scores stay."""
     (y0, p0), (y1, p1) = came_true(outside), came_true(under)
@@ -386,6 +403,8 @@ SIGNS = {
     FaultKind.UNWARRANTED_ASSOCIATION: of_group(
         has_tag, lambda _, fault: min(TAGS[fault.output or ""] * fault.size, 0.95)
     ),
+    FaultKind.UNEQUAL_ERRORS: errors_of_group,
+    FaultKind.LABEL_GAP: of_group(has_outcome, lambda before, fault: before * (1.0 - fault.size)),
     FaultKind.ANSWERS_MIXED_UP: mixed_up,
     FaultKind.CONCEPT_UP: concept(1.0),
     FaultKind.CONCEPT_DOWN: concept(-1.0),
