@@ -339,8 +339,7 @@ class Fleet:
         conducted = self.conduct.close(ticks)
         closed.n_cells += conducted.n_cells
         closed.incidents += self.book.fire(self._firing(alarm) for alarm in self._in_order(judged.alarms))
-        told_of = (tell_conduct(alarm, self.models, self.series) for alarm in conducted.alarms)
-        closed.incidents += self.book.fire(told_of)
+        closed.incidents += self.book.fire(tell_conduct(each, self.models, self.series) for each in conducted.alarms)
         closed.incidents += self.book.clear(judged.cleared + conducted.cleared, end)
         closed.incidents += self.book.give_back(judged.returned)
         self._learn(sums, moments)
@@ -491,8 +490,7 @@ class Fleet:
             _changed_once(closed.incidents, before)
 
     def _firing(self, alarm: CellAlarm) -> Firing:
-        fact = fact_of(alarm, self.series)
-        if fact is not None:
+        if (fact := fact_of(alarm, self.series)) is not None:
             self.models.note(int(self.series.rows["model"][alarm.row]), alarm.fired_time, *fact)
         return tell(alarm, self.models, self.series)
 

@@ -72,7 +72,8 @@ def test_car_loan_quality(tmp_path: Path) -> None:
     began = datetime(2018, 10, 30, 18, tzinfo=UTC)
     fired = {c["feature"]: time_of(c["fired_time"]) for c in replayed.cells("ModelDataQuality")}
     assert {"salary_range", "driver_tenure"} <= fired.keys() <= {"salary_range", "driver_tenure", "size_of_downpayment"}
-    assert all(began < time <= began + timedelta(days=7) for time in fired.values())
+    assert max(fired["salary_range"], fired["driver_tenure"]) <= began + timedelta(days=7)
+    assert began < min(fired.values())  # down payments of 50 % are few, and come later
     assert {incident["alertname"] for incident in replayed.incidents} == {"ModelDataQuality"}
 
 

@@ -61,7 +61,8 @@ def test_named_within_five_hundred_events(tmp_path: Path, per_second: float, swa
     found: dict[str | None, float] = {}
     for incident in incidents(tmp_path, per_second, swap):
         for cell in incident.cells:
-            found[cell.feature] = min(cell.fired_time, found.get(cell.feature, np.inf))
+            if cell.detector != "far_outside":  # inputs as a whole: of no feature
+                found[cell.feature] = min(cell.fired_time, found.get(cell.feature, np.inf))
     assert set(found) == {*swap, "height_cm"}
     assert max(found.values()) <= START + 499 / per_second
 
@@ -70,7 +71,8 @@ def test_named_within_five_hundred_events(tmp_path: Path, per_second: float, swa
 def test_named_with_the_first_tick(tmp_path: Path, per_second: float) -> None:
     """Where more than 500 events come in a tick, the first tick names all three."""
     told = incidents(tmp_path, per_second, ("age", "tenure"), n=int(150 * per_second) if per_second < 50 else 7000)
-    assert {cell.feature for i in told for cell in i.cells} == {"age", "tenure", "height_cm"}
+    of_features = [cell for i in told for cell in i.cells if cell.detector != "far_outside"]
+    assert {cell.feature for cell in of_features} == {"age", "tenure", "height_cm"}
     assert {i.fired_time for i in told} == {START + TICK}
 
 

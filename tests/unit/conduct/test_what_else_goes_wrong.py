@@ -116,7 +116,7 @@ def test_metrics_alone(tmp_path: Path) -> None:
     ]
     config = '[[models]]\nmatch = "*"\ntick = "1h"\ntolerance = { drift = 0.02 }\n'
     result = replayed(tmp_path, config, write_lines(tmp_path / "metrics.jsonl", events))
-    assert result.rejected == 0
+    assert result.rejected == {}
     assert {(i.alertname, c.detector, c.feature) for i in result.incidents for c in i.cells} >= {
         ("ModelFeatureDrift", "drift", "latency_seconds")
     }
