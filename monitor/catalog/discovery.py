@@ -69,7 +69,7 @@ class Discovery:
         for row in range(met, len(self._models)):
             self.on_model(row, float(self._models.rows["first_time"][row]))
         series, series_turned_away = self._resolve_series(batch, hashes, model)
-        entries = Entries(batch.event, batch.type, batch.space, series, batch.number, batch.text.hash)
+        entries = Entries(batch.event, batch.type, batch.space, series, batch.number, batch.text.hash, batch.name.hash)
         return Resolved(model, entries, turned_away, series_turned_away)
 
     def _resolve_models(self, batch: EventBatch, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int32], int]:

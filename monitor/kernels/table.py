@@ -28,7 +28,7 @@ def compiled() -> ctypes.CDLL | None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
         loaded.mw_find.argtypes = (long, at, at, at, size, at)
         loaded.mw_series.argtypes = (long, *[at] * 5, long, *[at] * 2, size, at)
-        loaded.mw_tally.argtypes = (long, *[at] * 17, size, *[at] * 4)
+        loaded.mw_tally.argtypes = (long, *[at] * 18, size, *[at] * 4)
         loaded.mw_repeats.argtypes = (long, *[at] * 5)
         loaded.mw_count_events.argtypes = (long, *[at] * 5, long, *[at] * 4)
         loaded.mw_insert.argtypes = (long, *[at] * 4, size)

@@ -120,7 +120,7 @@ typedef struct {
     const uint8_t *type, *space;
     const int32_t *series;
     const double *number;
-    const uint64_t *text;
+    const uint64_t *text, *name;
     const int16_t *local;
     const uint8_t *kind, *open, *n_edges;
     const double *edges, *low, *high;
@@ -164,18 +164,20 @@ static inline void ask_for_columns(const tally_call *c, int64_t first, int64_t l
         __builtin_prefetch(c->series + i);
         __builtin_prefetch(c->number + i);
         __builtin_prefetch(c->text + i);
+        __builtin_prefetch(c->name + i);
     }
 }
 
-/* What value `i` of an event adds to the print of its inputs: numbers that differ by less than a part in 128 are alike. */
+/* What value `i` of an event adds to the print of its inputs: numbers that differ by less than a part in 128 are alike.
+ * A feature goes in by its name: which row it has depends on what else came in the batches before. */
 static inline uint64_t print_of(const tally_call *c, int64_t i)
 {
     uint64_t bits;
     if (c->type[i] != T_NUMBER)
-        return mix((uint64_t)c->series[i] + 1, c->text[i]);
+        return mix(c->name[i], c->text[i]);
     double x = c->number[i] + 0.0; /* -0 is 0 */
     memcpy(&bits, &x, sizeof bits);
-    return mix((uint64_t)c->series[i] + 1, (bits + (1ULL << 44)) >> 45);
+    return mix(c->name[i], (bits + (1ULL << 44)) >> 45);
 }
 
 /* Counts entry `i` of an event whose block begins at row `base`; true where only Python can place it. */
@@ -234,12 +236,12 @@ static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
  * next event's, with the print of its inputs in `print`. What needs Python is listed in `deferred`, its number returned.
  * Where an order puts events of one block behind one another, their rows and edges come from memory once. */
 int64_t mw_tally(int64_t n, const int32_t *order, const int64_t *start, const int32_t *event_base, const uint8_t *type,
-                 const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const int16_t *local,
-                 const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
+                 const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
+                 const int16_t *local, const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
                  uint32_t *counts, double *moments, int64_t *deferred, uint64_t *print)
 {
-    tally_call c = {type, space, series, number, text, local, kind, open, n_edges, edges, low, high,
+    tally_call c = {type, space, series, number, text, name, local, kind, open, n_edges, edges, low, high,
                     keys, values, mask, counts, moments};
     int64_t n_deferred = 0;
     for (int64_t k = 0; k < n; k++) {

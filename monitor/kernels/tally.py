@@ -42,7 +42,10 @@ KIND_UNKNOWN, KIND_NUMBER, KIND_CATEGORY = range(3)
 
 @dataclass(slots=True)
 class Entries:
-    """Entries of a batch with the series each belongs to; every array has shape ``(m,)``. ``series`` is -1 for none."""
+    """Entries of a batch with the series each belongs to; every array has shape ``(m,)``. ``series`` is -1 for none.
+
+    ``text`` and ``name`` are hashes.
+    """
 
     event: NDArray[np.int32]
     type: NDArray[np.uint8]
@@ -50,6 +53,7 @@ class Entries:
     series: NDArray[np.int32]
     number: NDArray[np.float64]
     text: NDArray[np.uint64]
+    name: NDArray[np.uint64]
 
 
 @dataclass(slots=True)
@@ -78,7 +82,7 @@ def tally(
     ``event_base`` gives each event the first row of its tick's block, or -1 for an event that is not counted.
     Returns the indices of the entries that only the catalogue can place: numbers without bins yet, categories that
     were never met. They are counted as present and nothing else. Beside them, by event, a print of its inputs: alike
-    where all features are, numbers to a part in 128; 0 where there are none.
+    where all features are, by their names, numbers to a part in 128; 0 where there are none.
     """
     kernels = compiled()
     if kernels is None:
@@ -93,7 +97,8 @@ def tally(
     n = kernels.mw_tally(
         n_events,
         *(_pointer(a) for a in (order, start, event_base)),
-        *(_pointer(a) for a in (entries.type, entries.space, entries.series, entries.number, entries.text)),
+        *(_pointer(a) for a in (entries.type, entries.space, entries.series)),
+        *(_pointer(a) for a in (entries.number, entries.text, entries.name)),
         *(_pointer(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
         *(_pointer(a) for a in (series.low, series.high, categories.keys, categories.values)),
         categories.mask,
@@ -168,7 +173,7 @@ def _inputs_twin(
     is_number = entries.type[i] == ValueType.NUMBER
     near = ((x + 0.0).view(np.uint64) + _NEAR_HALF) >> _NEAR_SHIFT
     prints = np.zeros(len(event_base), np.uint64)
-    parts = mix(rows.astype(np.uint64) + np.uint64(1), np.where(is_number, near, entries.text[i]))
+    parts = mix(entries.name[i], np.where(is_number, near, entries.text[i]))
     np.add.at(prints, entries.event[i], parts)
     outside = is_number & ((x < series.low[rows]) | (x > series.high[rows]))
     far = np.flatnonzero(np.bincount(entries.event[i[outside]], minlength=len(event_base)) >= FAR_MIN)
