@@ -19,6 +19,8 @@ the class whose probability a score is; the other one of a pair of which nobody 
 _FIELDS = {
     "threshold": Field(np.float64, (), np.nan),
     "above": Field(bool),
+    "numbers_score": Field(bool),
+    "numbers_measure": Field(bool),
     "says_favourable": Field(bool),
     "says_merits": Field(bool),
     "own_words": Field(bool),
@@ -78,6 +80,8 @@ class Asked:
         rows, costs, limits = self.rows, policy.costs, policy.limits
         rows["threshold"][row] = np.nan if policy.decision_threshold is None else policy.decision_threshold
         rows["above"][row] = policy.favourable_when == "above"
+        rows["numbers_score"][row] = policy.task == "binary"
+        rows["numbers_measure"][row] = policy.task == "regression"
         rows["missing"][row] = 0 if policy.missing_outcome == "unknown" else class_hash(policy.missing_outcome)
         rows["false_positive"][row], rows["false_negative"][row] = costs.false_positive, costs.false_negative
         rows["all_sensitive"][row] = policy.sensitive is None

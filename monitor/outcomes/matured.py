@@ -68,7 +68,7 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     decided = asked.classes(model, cases["predicted"])
     turned_out = asked.classes(model, outcome)
     number = np.where(came, cases["outcome_number"], np.nan)
-    score, value, threshold = _scores(cases, rows["threshold"][model])
+    score, value, threshold = _scores(cases, (outcome > 0) & np.isnan(number), asked)
     favourable = _favourable(decided, cases["predicted"], score, value, threshold, asked, model)
     y = _scored(turned_out, outcome, known, asked, model)
     of_value = np.where(np.isnan(value), np.nan, number)
@@ -108,10 +108,16 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     )
 
 
-def _scores(cases: Cases, threshold: Floats) -> tuple[Floats, Floats, Floats]:
-    """Scores within [0, 1], values of regressions, and the threshold of each; a bare number with one is a score."""
-    bare = cases["value"]
-    is_score = ~np.isnan(threshold) & (bare >= 0.0) & (bare <= 1.0)
+def _scores(cases: Cases, named: NDArray[np.bool_], asked: Asked) -> tuple[Floats, Floats, Floats]:
+    """Scores within [0, 1], values of regressions, and the threshold of each.
+
+    A bare number is a score where there is a threshold, where its outcome is a class that is ``named``, and where the
+    policy's task is binary; of a regression never.
+    """
+    rows, model, bare = asked.rows, cases["model"], cases["value"]
+    threshold = rows["threshold"][model]
+    scores = ~np.isnan(threshold) | named | rows["numbers_score"][model]
+    is_score = scores & ~rows["numbers_measure"][model] & (bare >= 0.0) & (bare <= 1.0)
     score = np.where(np.isnan(cases["score"]) & is_score, bare, cases["score"])
     score = np.where((score >= 0.0) & (score <= 1.0), score, np.nan)
     value = np.where(np.isfinite(bare) & ~is_score & (cases["predicted"] == 0), bare, np.nan)

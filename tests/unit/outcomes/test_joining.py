@@ -199,6 +199,24 @@ def test_regressions_have_errors() -> None:
     assert np.isnan(story.cases.wrong[0])
 
 
+@pytest.mark.parametrize(
+    ("policy", "truth", "score", "error"),
+    [
+        ({}, "bad", 0.25, np.nan),  # a class
+        ({}, 1, np.nan, 0.75),
+        ({"task": "binary"}, 1, 0.25, np.nan),
+        ({"task": "regression", "decision_threshold": 0.5}, 1, np.nan, 0.75),
+    ],
+)
+def test_what_a_bare_number_is(policy: dict[str, Any], truth: Any, score: float, error: float) -> None:
+    """A score where its outcome is a class by name or the task says so, else the value of a regression."""
+    story = Story(favourable=(), positive=("bad", "1"), **policy)
+    story.tell(event(START, id="a", prediction=0.25), event(START + 1, id="a", outcome=truth))
+    cases = story.until(START + 9 * DAY).cases
+    assert cases.score.tolist() == pytest.approx([score], nan_ok=True)
+    assert cases.error.tolist() == pytest.approx([error], nan_ok=True)
+
+
 def test_what_wrong_decisions_cost() -> None:
     """False positives and false negatives of the positive class have their own price."""
     costs = {"false_positive": 5.0, "false_negative": 2.0}
