@@ -114,6 +114,8 @@ class ModelShares:
         """
         self.extend()
         some = n > 0
+        if not some.any():
+            return Conducted()
         models, s, n, ready, growing = models[some], s[some], n[some], ready[some], growing[some]
         state = self.rows
         fresh = models[np.isnan(state["first"][models])]
@@ -126,7 +128,9 @@ class ModelShares:
         state["learned_n"][own] += n[learning]
         grown = (state["applies"][own] > 0) & (state["learned_n"][own] > _RENULL_GROWTH * state["null_n"][own])
         self._set_null(own[grown])
-        self._ready.append(models[ready & (state["applies"][models] == 0)])
+        begun = models[ready & (state["applies"][models] == 0)]
+        if len(begun):
+            self._ready.append(begun)
         state.stir(models)
         return out
 

@@ -149,7 +149,8 @@ class Conduct:
         phase = self.models.rows["phase"][models]
         ready = phase != Phase.LEARNING
         begun = models[ready & (share.rows["applies"][models] == 0)]
-        share.suppose(begun, self.models.rows["learned"][begun].astype(np.float64))
+        if len(begun):
+            share.suppose(begun, self.models.rows["learned"][begun].astype(np.float64))
         growing = phase == Phase.GROWING
         return share.count(models, heads[:, FAR_INPUTS], heads[:, WITH_INPUTS], ticks.end, ready=ready, growing=growing)
 
@@ -159,9 +160,9 @@ class Conduct:
         s, n, never = heads[:, OUTSIDE_OUTPUTS], heads[:, WITH_OUTPUTS], np.zeros(len(models), bool)
         out = share.count(models, s, n, ticks.end, ready=~never, growing=never)
         out.alarms = [replace(alarm, output=self._commonest(alarm.model)) for alarm in out.alarms]
-        state = share.rows
-        calm = models[(state["firing"][models] == IDLE) & (state["suspicion"][models] <= SUSPICIOUS)]
-        for model in calm[self.models.rows["catalogued"][calm] > 0].tolist():
+        state, listed = share.rows, models[self.models.rows["catalogued"][models] > 0]
+        calm = listed[(state["firing"][listed] == IDLE) & (state["suspicion"][listed] <= SUSPICIOUS)]
+        for model in calm.tolist():
             if self.models.items[model].outside:
                 self.models.items[model].outside.clear()
                 self.models.changed.add(model)

@@ -57,7 +57,7 @@ class Groups:
         ``hashes`` (n,) are keys of models, ``model`` (n,) their rows, -1 for events that do not count; ``series`` (m,)
         those of entries; ``ends`` (n,) of the events' ticks. Returns how many values a limit kept out.
         """
-        if not self.sorter.concerns(batch):
+        if not self.sorter.concerns(batch) or not (model >= 0).any():
             return 0
         of = self.sorter.sort(batch, hashes, model, series)
         if len(of.event):

@@ -61,10 +61,15 @@ class ByGroup:
     def take(self, cases: Matured) -> None:
         """Count cases that matured at one moment."""
         self._extend()
+        if not len(self._groups.sorter.roles):
+            return
+        self._met.append(np.unique(cases.model))
+        cases = cases.chosen(self._telling(cases))
+        if not len(cases):
+            return
         of = self._groups.recaller.recall(cases.model, cases.names, cases.texts, cases.kinds)
         if not len(of.event):
             return
-        self._met.append(np.unique(cases.model))
         sums = self._sums.setdefault(cases.due, OpenTicks())
         grouped = of.first[1:] > of.first[:-1]
         for kind, chosen, s in self._asked(cases):
@@ -85,7 +90,7 @@ class ByGroup:
                 compared = self._groups.compare(end, sums.take(end), planned)
                 alarms = [replace(alarm, fired_time=due) for alarm in compared.alarms]
                 moments.append(GroupMoment(due, Compared(alarms, compared.cleared, compared.n_cells)))
-        if self._sums:
+        if self._met:
             self._settle(np.unique(np.concatenate(self._met)))
             self._sums, self._met = {}, []
         return moments
@@ -118,6 +123,12 @@ class ByGroup:
             return alarm.people_affected * (costs.false_negative if expected else costs.false_positive)
         wrong, paid = totals.sum("wrong", row)[1], totals.sum("cost", row)[1]
         return alarm.people_affected * paid / wrong if kind == Kind.LOSS and wrong else None
+
+    def _telling(self, cases: Matured) -> NDArray[np.bool_]:
+        """Which cases can say anything of groups (n,), whatever group they are of: most have no outcome as a rule."""
+        later = (cases.favourable >= 0) & cases.apart.any(axis=1)
+        telling: NDArray[np.bool_] = cases.labelled | later | (self.rows["gaps"][cases.model] > 0)
+        return telling
 
     def _asked(self, cases: Matured) -> Iterator[tuple[Kind, NDArray[np.bool_], Floats]]:
         """Each question: the cases that answer it (n,), and how (n,)."""
@@ -164,8 +175,11 @@ class ByGroup:
     def _settle(self, models: NDArray[np.int32]) -> None:
         """Fix, behind a moment, what the cases of the next ones are asked: so no case decides whether it is asked."""
         rows, totals = self.rows, self._outcomes.totals.rows
+        models = models[totals["labelled"][models] > 0]
+        if not len(models):
+            return
         labelled, unmeant = totals["labelled"][models], self._outcomes.asked.rows["missing"][models] == 0
-        gaps = models[unmeant & (labelled > 0) & (labelled < totals["cases"][models]) & (rows["gaps"][models] == 0)]
+        gaps = models[unmeant & (labelled < totals["cases"][models]) & (rows["gaps"][models] == 0)]
         rows["gaps"][gaps] = 1
         rows.touch(gaps)
         unknown = models[np.isnan(rows["late"][models])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,13 @@ class Matured:
 
     def __len__(self) -> int:
         return len(self.model)
+
+    def chosen(self, which: NDArray[np.bool_]) -> Matured:
+        """Some of the cases: those with True in ``which``, shape ``(n,)``."""
+        if which.all():
+            return self
+        names = (name for name in Matured.__dataclass_fields__ if name != "due")
+        return replace(self, **{name: getattr(self, name)[which] for name in names})
 
 
 def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:

@@ -160,7 +160,7 @@ class Outcomes:
             for i, x in enumerate(measured):
                 some = np.flatnonzero(chosen & ~np.isnan(x))
                 np.add.at(held[0].measures[:, i], place[some], np.stack([x[some], np.ones(len(some))], axis=1))
-            self.calibration.add(_only(cases, chosen), place[chosen], held[1])
+            self.calibration.add(cases.chosen(chosen), place[chosen], held[1])
 
     def _judge(self, measures: Sums, scored: Scored, moment: Moment) -> int:
         """One cohort: bets, then references grow where nothing is suspicious; how many cells bet."""
@@ -203,11 +203,3 @@ def _widened(held: tuple[Sums, Scored] | None, models: NDArray[np.int64], end: f
         for name in ("bins", "log_e", "now", "s", "n"):
             getattr(scored, name)[at] = getattr(held[1], name)
     return sums, scored
-
-
-def _only(cases: Matured, chosen: NDArray[np.bool_]) -> Matured:
-    """Some of the cases."""
-    if chosen.all():
-        return cases
-    names = (name for name in Matured.__dataclass_fields__ if name != "due")
-    return replace(cases, **{name: getattr(cases, name)[chosen] for name in names})
