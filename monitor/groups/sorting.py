@@ -78,6 +78,9 @@ class Sorter:
         (m,) are the series of entries.
         """
         named = self._named(batch, hashes, model, series)
+        if not len(named.entry):
+            none = np.zeros(0, np.int64)
+            return Memberships(none, none, np.zeros(len(batch) + 1, np.int64))
         attribute = self.roles["attribute"][named.role]
         strata = self._strata(batch, named, model)
         own = np.flatnonzero((attribute >= 0) & (strata[named.event] >= 0))

@@ -44,7 +44,7 @@ def mix(a: Keys, b: Keys) -> Keys:
     ``b`` is a hash. ``a`` may be a small number, as rows are: it is spread over all bits before the two meet, else the
     same text under two neighbouring rows would have one key.
     """
-    a, b = np.broadcast_arrays(np.asarray(a, np.uint64), np.asarray(b, np.uint64))
+    a, b = np.asarray(a, np.uint64), np.asarray(b, np.uint64)
     with np.errstate(over="ignore"):
         h = (a + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xFF51AFD7ED558CCD)
         h = ((h ^ h >> np.uint64(32)) ^ b) * np.uint64(0xC4CEB9FE1A85EC53)
@@ -100,6 +100,8 @@ class Table:
         """The value of each key, shape as ``wanted``; -1 where there is none."""
         wanted = np.ascontiguousarray(wanted, np.uint64)
         out = np.empty(len(wanted), np.int32)
+        if not len(wanted):
+            return out
         kernels = compiled()
         if kernels is None:
             return self.find_twin(wanted)
