@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from monitor.status import MODEL_STATES, Fleet, Status
 from monitor.telemetry.families import Entry
 
+_DAY = 86400.0
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SERIES_MAX = 50_000
 
@@ -39,11 +40,11 @@ IMPACT_RATIO = Entry(
     ("model", "attribute", "group"),
     "Favourable decisions of a group over those of the rest, as they are now.",
 )
-DRILL_DAYS = Entry(
-    "modelwatch_model_drill_days",
+DRILL_SECONDS = Entry(
+    "modelwatch_model_drill_seconds",
     "gauge",
     ("model", "fault"),
-    "Days until a fault would be known, where that takes longest, by the last drill; 30 is the horizon.",
+    "Event time until a fault would be known, where that takes longest, by the last drill; 30 days is the horizon.",
 )
 DRILL_BLIND = Entry(
     "modelwatch_model_drill_blind_spots",
@@ -55,7 +56,7 @@ DROPPED = Entry(
     "modelwatch_model_series_dropped", "gauge", (), "Feature and group series that the cap kept out of this scrape."
 )
 
-CATALOGUE = (STATE, EVENTS, LAST_EVENT, DRIFT, INFO, FEATURE_DRIFT, IMPACT_RATIO, DRILL_DAYS, DRILL_BLIND, DROPPED)
+CATALOGUE = (STATE, EVENTS, LAST_EVENT, DRIFT, INFO, FEATURE_DRIFT, IMPACT_RATIO, DRILL_SECONDS, DRILL_BLIND, DROPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,10 @@ class FleetMetrics:
         }
         dropped = self._capped_lines(lines, FEATURE_DRIFT, features, largest=True)
         dropped += self._capped_lines(lines, IMPACT_RATIO, groups, largest=False)
-        days: dict[tuple[str, ...], float] = {(it.model, fault): d for it in drilled for fault, d in it.days.items()}
-        dropped += self._capped_lines(lines, DRILL_DAYS, days, largest=True)
+        seconds: dict[tuple[str, ...], float] = {
+            (it.model, fault): days * _DAY for it in drilled for fault, days in it.days.items()
+        }
+        dropped += self._capped_lines(lines, DRILL_SECONDS, seconds, largest=True)
         blind: dict[tuple[str, ...], float] = {(it.model,): float(it.blind) for it in drilled}
         dropped += self._capped_lines(lines, DRILL_BLIND, blind, largest=True)
         lines.append(f"{_head(DROPPED)}{DROPPED.name} {dropped}\n")

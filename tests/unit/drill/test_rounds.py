@@ -133,9 +133,9 @@ def test_the_slowest_is_what_is_exported(known: Any, tmp_path: Path) -> None:
     status = painter.status()
     assert painter.status().drilled is status.drilled
     text = FleetMetrics().render(status, Selection()).decode()
-    assert text.count("\nmodelwatch_model_drill_days{") == len(worst)
+    assert text.count("\nmodelwatch_model_drill_seconds{") == len(worst)
     assert f'modelwatch_model_drill_blind_spots{{model="m"}} {n_blind(found)}\n' in text
-    assert "modelwatch_model_drill_days{" not in FleetMetrics().render(status, Selection(model="x*")).decode()
+    assert "modelwatch_model_drill_seconds{" not in FleetMetrics().render(status, Selection(model="x*")).decode()
 
 
 def test_what_another_program_found_is_not_told(known: Any) -> None:

@@ -56,7 +56,7 @@ def slow_reference(status: Status) -> dict[tuple[str, frozenset[tuple[str, str]]
         families["modelwatch_model_impact_ratio"].add_metric((of.model, of.attribute, of.group), of.ratio)
     for drilled in status.drilled:
         for fault, days in drilled.days.items():
-            families["modelwatch_model_drill_days"].add_metric((drilled.model, fault), days)
+            families["modelwatch_model_drill_seconds"].add_metric((drilled.model, fault), days * 86400.0)
         families["modelwatch_model_drill_blind_spots"].add_metric((drilled.model,), float(drilled.blind))
     families["modelwatch_model_series_dropped"].add_metric((), 0)
     samples: list[Sample] = [sample for family in families.values() for sample in family.samples]
