@@ -114,7 +114,10 @@ class Rounds:
         n = len(fleet.models)
         if n > len(self._due):
             self._wait(n - 1, -np.inf)
-        due = np.where(fleet.models.rows["phase"][:n] == Phase.LEARNING, np.inf, self._due[:n])
+        rows = fleet.models.rows
+        # What learns has no reference yet; what is within another model has neither a page nor a metric of its own.
+        waits = (rows["phase"][:n] == Phase.LEARNING) | (rows["root"][:n] != np.arange(n))
+        due = np.where(waits, np.inf, self._due[:n])
         first = int(due.argmin()) if n else 0
         return first if n and due[first] <= self._clock.now() else None
 

@@ -115,6 +115,6 @@ def test_running_numbers_leave_no_range() -> None:
     """Counters, clocks and identifiers grow for ever, and that is no fault; a constant that moves is one."""
     fleet, clocks = new_fleet({"tick": "1h"}), ("created", "created_ms", "created_on", "created_at", "day", "midnight")
     running = ("row", "batch", "user_id", *clocks)
-    features = lambda i: {name: CASES[name][0](i) for name in running} | {"always": 7.0 if i < 5000 else 8.0}  # noqa: E731
+    features = lambda i: {name: CASES[name][0](i) for name in running} | {"always": 7.0 if i < 5000 else 8.0}
     assert hourly(fleet, features, range(100)) == []
     assert [i.feature for i in hourly(fleet, features, range(100, 110))] == ["always"]

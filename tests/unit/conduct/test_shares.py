@@ -41,7 +41,7 @@ def test_burst_of_nearly_the_same() -> None:
 def test_few_features_repeat_by_themselves() -> None:
     """Inputs of a few classes come again and again: that is as usual, and no burst."""
     fleet = new_fleet(POLICY)
-    few = lambda i: {"a": "xyz"[int(3 * UNIFORM[i])], "b": bool(UNIFORM[-i - 1] < 0.3)}  # noqa: E731
+    few = lambda i: {"a": "xyz"[int(3 * UNIFORM[i])], "b": bool(UNIFORM[-i - 1] < 0.3)}
     assert hourly(fleet, few, range(10 * 24)) == []
 
 
@@ -55,7 +55,7 @@ def test_far_outside_in_several_features() -> None:
     """Inputs outside the reference in several features at once are told as such, beside the features themselves."""
     fleet = new_fleet(POLICY)
     hourly(fleet, healthy, range(BEGINS))
-    probe = lambda i: healthy(i) | {"x0": 40.0 + i, "x1": -90.0 - i}  # noqa: E731
+    probe = lambda i: healthy(i) | {"x0": 40.0 + i, "x1": -90.0 - i}
     changed = hourly(fleet, lambda i: probe(i) if i % 8 == 0 else healthy(i), range(BEGINS, ENDS))
     cells = cells_of(i for i in changed if i.alertname == "ModelDataQuality")
     assert ("far_outside", None) in cells

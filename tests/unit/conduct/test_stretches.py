@@ -57,8 +57,8 @@ def test_what_drift_does_not_judge() -> None:
 
 def test_frozen_score_and_metric() -> None:
     """A score and a metric that stand still are told; the score's as the prediction's."""
-    answers: Callable[[int], dict[str, float]] = lambda i: {"score": float(UNIFORM[i])}  # noqa: E731
-    latency: Callable[[int], dict[str, float]] = lambda i: {"latency_seconds": float(UNIFORM[-i])}  # noqa: E731
+    answers: Callable[[int], dict[str, float]] = lambda i: {"score": float(UNIFORM[i])}
+    latency: Callable[[int], dict[str, float]] = lambda i: {"latency_seconds": float(UNIFORM[-i])}
     fleet = new_fleet(POLICY)
     assert hourly(fleet, healthy, range(BEGINS), prediction=answers, metrics=latency) == []
     stuck = {"prediction": {"score": 0.5}, "metrics": {"latency_seconds": 0.25}}
@@ -89,7 +89,7 @@ def test_what_always_stood_still_is_no_fault(name: str) -> None:
 def test_one_event_an_hour_takes_its_time() -> None:
     """A model that answers once an hour is judged as the others are: later, and not falsely."""
     fleet = new_fleet(POLICY)
-    some = lambda i: {"x": float(NORMAL[i])}  # noqa: E731
+    some = lambda i: {"x": float(NORMAL[i])}
     assert hourly(fleet, some, range(1160), per_hour=1) == []
     changed = hourly(fleet, lambda i: {"x": 0.5}, range(1160, 1200), per_hour=1)
     assert told(changed, "stuck") == {"x"}
@@ -108,8 +108,8 @@ def timestamps(delay: Callable[[int], float]) -> Callable[[int], dict[str, float
 
 def test_stale_source() -> None:
     """A timestamp that falls behind is told with its age, though its values go on changing; and resolved."""
-    usual = lambda i: 600.0 * (1 + UNIFORM[i])  # noqa: E731
-    late = lambda i: 8 * HOUR * (1 + UNIFORM[i])  # noqa: E731
+    usual = lambda i: 600.0 * (1 + UNIFORM[i])
+    late = lambda i: 8 * HOUR * (1 + UNIFORM[i])
     fleet = new_fleet(POLICY)
     assert hourly(fleet, timestamps(usual), range(8 * 24)) == []
     changed = hourly(fleet, timestamps(late), range(8 * 24, 8 * 24 + 24))

@@ -177,6 +177,10 @@ def test_a_model_is_drilled_when_its_time_has_come(known: Any) -> None:
         turns.rounds.turn(fleet)
         assert turns.rounds._next(fleet) is None
         clock.advance(DAY)
+        root = fleet.models.rows["root"]
+        root[0] = 1  # a part of another model has no drill of its own
+        assert turns.rounds._next(fleet) is None
+        root[0] = 0
         turns.until(2)
         assert turns.rounds.drilled.n == 2
     finally:

@@ -110,7 +110,7 @@ def test_new_version_drops_a_feature(tmp_path: Path) -> None:
     reference(tmp_path / "m-1.mwref", extra=("old",))
     reference(tmp_path / "m-2.mwref")
     fleet = judged_by(tmp_path, "{model}-{version}.mwref")
-    both = lambda i: features(i) | {"old": float(NORMAL[-i - 1])}  # noqa: E731
+    both = lambda i: features(i) | {"old": float(NORMAL[-i - 1])}
     assert hourly(fleet, both, range(5), version="1") == []
     changed = hourly(fleet, both, range(5, 9), version="2")
     assert cells_of(changed) == {("schema", "old")}

@@ -124,9 +124,9 @@ def test_first_predictions_are_no_strangers() -> None:
     """A model that begins to tell its predictions later than its features has no fault; they are judged in time."""
     fleet = new_fleet(POLICY)
     hourly(fleet, healthy, range(BEGINS))
-    scores = lambda i: {"score": float(UNIFORM[i])}  # noqa: E731
+    scores = lambda i: {"score": float(UNIFORM[i])}
     assert hourly(fleet, healthy, range(BEGINS, BEGINS + 40), prediction=scores) == []
-    shifted = lambda i: {"score": float(UNIFORM[i] ** 3)}  # noqa: E731
+    shifted = lambda i: {"score": float(UNIFORM[i] ** 3)}
     [first, *_] = hourly(fleet, healthy, range(BEGINS + 40, BEGINS + 60), prediction=shifted)
     assert first.alertname == "ModelPredictionDrift"
 
@@ -151,8 +151,8 @@ def test_prediction_drift(kind: str) -> None:
 def test_metric_drift() -> None:
     """A metric is judged like a feature."""
     fleet = new_fleet(POLICY)
-    latency = lambda i: {"latency_seconds": 0.02 + 0.01 * float(UNIFORM[i])}  # noqa: E731
-    slow = lambda i: {"latency_seconds": 0.03 + 0.01 * float(UNIFORM[i])}  # noqa: E731
+    latency = lambda i: {"latency_seconds": 0.02 + 0.01 * float(UNIFORM[i])}
+    slow = lambda i: {"latency_seconds": 0.03 + 0.01 * float(UNIFORM[i])}
     assert hourly(fleet, healthy, range(BEGINS), metrics=latency) == []
     changed = hourly(fleet, healthy, range(BEGINS, ENDS), metrics=slow)
     assert ("drift", "latency_seconds") in cells_of(changed)
