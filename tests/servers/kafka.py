@@ -104,8 +104,9 @@ class KafkaServer:
     @property
     def producer(self) -> Producer:
         if "producer" not in self._clients:
-            settings = {"bootstrap.servers": self.bootstrap, "linger.ms": 5, "compression.type": "lz4", "log_level": 2}
-            self._clients["producer"] = Producer(settings)
+            # Idempotent: a batch that a young leader turned away is sent again, and not behind those after it.
+            how = {"enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4", "log_level": 2}
+            self._clients["producer"] = Producer({"bootstrap.servers": self.bootstrap, **how})
         client = self._clients["producer"]
         assert isinstance(client, Producer)
         return client
