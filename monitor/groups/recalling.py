@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
 from monitor.events.columns import Space, ValueType
-from monitor.groups.register import OTHER, Register
+from monitor.groups.bands import values_of
+from monitor.groups.register import OTHER, WAITING, Register
 from monitor.groups.sorting import Memberships, Sorter
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import mix
@@ -71,7 +72,7 @@ class Recaller:
             explains = np.maximum(explains, np.where(role > 0, roles["explains"][role], np.uint64(0)))
             if space == Space.FEATURE:
                 numbers = np.flatnonzero((kind == ValueType.NUMBER) & (role > 0))
-                value[numbers], known[numbers] = self._sorter.band_of(role[numbers], text[numbers].view(np.float64))
+                value[numbers], known[numbers] = values_of(roles, role[numbers], text[numbers].view(np.float64))
         return attribute, explains, value, known
 
     def _strata(
@@ -81,6 +82,7 @@ class Recaller:
         values = np.zeros(len(model), np.uint64)
         own = np.flatnonzero((explains > 0) & known)
         np.add.at(values, case[own], mix(explains[own], value[own]))
+        values[case[(explains > 0) & ~known]] = WAITING
         strata = np.full(len(model), -1, np.int64)
         cases = np.unique(case)
         pairs = mix(model[cases].astype(np.uint64) + np.uint64(1), values[cases])

@@ -15,6 +15,8 @@ from monitor.kernels.table import Table, mix, mix_one
 
 OTHER = "\x00other"
 """Stands for all groups beyond the most that are told apart: part of the rest, never compared itself."""
+WAITING = np.uint64(hash64(b"\x00waiting"))
+"""Stands for the strata of cases of which it is not known yet what explains them: counted, never compared."""
 _ALWAYS = -np.inf
 
 ATTRIBUTES = {"key": Field(np.uint64, still=True), "model": Field(np.int32, still=True)}
@@ -23,7 +25,11 @@ GROUPS = {
     "attribute": Field(np.int32, still=True),
     "other": Field(np.uint8, still=True),
 }
-STRATA = {"key": Field(np.uint64, still=True), "model": Field(np.int32, still=True)}
+STRATA = {
+    "key": Field(np.uint64, still=True),
+    "model": Field(np.int32, still=True),
+    "judged": Field(np.uint8, still=True),
+}
 MEMBERS = {
     "key": Field(np.uint64, still=True),
     "group": Field(np.int32, still=True),
@@ -172,7 +178,7 @@ class Register:
         row = self.index["strata"].find_one(key)
         own = self.of(model)
         if row < 0 and own.n_strata < self.limits.strata:
-            row = self._add("strata", key, model=model)
+            row = self._add("strata", key, model=model, judged=values != int(WAITING))
             own.n_strata += 1
         return row
 
@@ -316,6 +322,7 @@ class Register:
         group = int(self.members["group"][member])
         block = self._block(model, int(self.groups["attribute"][group]), int(self.members["stratum"][member]), kind)
         judged = output >= 0 and not self.groups["other"][group] and bool(QUESTIONS[kind].directions)
+        judged &= bool(self.strata["judged"][self.members["stratum"][member]])
         row = self._add("tallies", key, member=member, output=output, block=block)
         base = int(self.members["base"][member, kind])
         self.tallies["base"][row] = row if base < 0 else base

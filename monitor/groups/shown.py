@@ -276,6 +276,8 @@ def _sides(groups: Groups, cell: int, group: int) -> tuple[Array, Array, Array, 
         n = register.tallies["total"][register.tallies["base"][rows], 0].tolist()
         s = register.tallies["total"][rows, 1].tolist()
         for stratum, cases, sum_ in zip(strata, n, s, strict=True):
+            if not register.strata["judged"][stratum]:
+                continue
             sums = by_stratum.setdefault(stratum, [0.0] * 4)
             first = 2 if other == group else 0
             sums[first] += cases

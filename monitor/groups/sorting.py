@@ -12,20 +12,19 @@ from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch, Space, ValueType
-from monitor.groups.register import Register
+from monitor.groups import bands
+from monitor.groups.register import WAITING, Register
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix
 from monitor.kernels.tally import series_key
 
-BANDS = 4
-"""Bands into which a number is cut, at the quartiles of its first values."""
 ROLES = {
     "key": Field(np.uint64, still=True),
     "model": Field(np.int32, (), -1, still=True),
     "attribute": Field(np.int32, (), -1, still=True),
     "explains": Field(np.uint64, still=True),
     "series": Field(np.int32, (), -1, still=True),
-    "edges": Field(np.float64, (BANDS - 1,), np.nan, still=True),
+    **bands.FIELDS,
 }
 """What a name is for: an attribute of people, a legitimate reason, or both. A number drawn from features has the
 ``edges`` of its bands, once they are known."""
@@ -47,13 +46,16 @@ class Memberships:
 
 @dataclass(slots=True)
 class _Named:
-    """Entries that speak of a person or a legitimate reason: the ``event``, the ``role`` of the name, the ``value``."""
+    """Entries that speak of a person or a legitimate reason: the ``event``, the ``role`` of the name, the ``value``.
+
+    ``waiting`` are events with a number that explains and of which it is not known yet what it stands for.
+    """
 
     event: NDArray[np.int64]
     role: NDArray[np.int64]
     value: NDArray[np.uint64]
     entry: NDArray[np.int64]
-    band: NDArray[np.int64]
+    waiting: NDArray[np.int64]
 
 
 class Sorter:
@@ -101,12 +103,6 @@ class Sorter:
         keys = series_key(hashes, np.full(len(names), space, np.uint8), names)
         return np.maximum(self._index.find(keys).astype(np.int64), 0)
 
-    def band_of(self, role: NDArray[np.int64], number: NDArray[np.float64]) -> tuple[Array, Array]:
-        """The hash of the band in which each number lies, and whether bands are known, shapes ``(k,)``."""
-        edges = self.roles["edges"][role]
-        band = (number[:, None] > edges).sum(axis=1)
-        return _BAND_HASHES[np.minimum(band, BANDS - 1)], np.isfinite(number) & ~np.isnan(edges[:, 0])
-
     def restored(self) -> None:
         """Put in order what follows from the table of roles, after it was loaded."""
         keys = self.roles["key"][: len(self.roles)].tolist()
@@ -122,9 +118,10 @@ class Sorter:
             series = int(self.roles["series"][role])
             n = int(rows["n_edges"][series])
             if n:
-                places = np.minimum(np.arange(1, BANDS) * (n + 1) // BANDS, n - 1)
-                self.roles["edges"][role] = rows["edges"][series][places]
-                self.roles.touch(role)
+                explains = len(self._models.items[int(self.roles["model"][role])].policy.explain_by)
+                finest = bands.n_bands(explains, self._register.limits.strata)
+                of_people = self.roles["attribute"][role] >= 0
+                bands.cut(self.roles, role, rows["edges"][series, :n], bands.QUARTERS if of_people else finest)
                 self._bandless.discard(role)
 
     def _named(
@@ -142,34 +139,31 @@ class Sorter:
         role = self._index.find(keys).astype(np.int64)
         drawn = np.flatnonzero((series >= 0) & counts) if self._of_series.any() else np.zeros(0, np.int64)
         drawn = drawn[self._of_series[series[drawn]] > 0]
-        band = self._bands(batch, drawn, series)
-        text = (batch.type[drawn] == ValueType.TEXT) | (batch.type[drawn] == ValueType.BOOL)
-        drawn, band = drawn[text | (band >= 0)], band[text | (band >= 0)]
-        entry = np.concatenate([said, drawn])
+        of_drawn = self._of_series[series[drawn]].astype(np.int64)
+        value, known = batch.text.hash[drawn], batch.type[drawn] != ValueType.NUMBER
+        known &= (batch.type[drawn] == ValueType.TEXT) | (batch.type[drawn] == ValueType.BOOL)
+        numbers = np.flatnonzero((batch.type[drawn] == ValueType.NUMBER) & np.isfinite(batch.number[drawn]))
+        value[numbers], known[numbers] = bands.values_of(self.roles, of_drawn[numbers], batch.number[drawn[numbers]])
+        waits = numbers[~known[numbers] & (self.roles["explains"][of_drawn[numbers]] > 0)]
+        entry = np.concatenate([said, drawn[known]])
         return _Named(
             batch.event[entry].astype(np.int64),
-            np.concatenate([role, self._of_series[series[drawn]].astype(np.int64)]),
-            np.concatenate([batch.text.hash[said], np.where(band >= 0, _BAND_HASHES[band], batch.text.hash[drawn])]),
+            np.concatenate([role, of_drawn[known]]),
+            np.concatenate([batch.text.hash[said], value[known]]),
             entry,
-            np.concatenate([np.full(len(said), -1), band]),
+            batch.event[drawn[waits]].astype(np.int64),
         )
-
-    def _bands(self, batch: EventBatch, drawn: NDArray[np.int64], series: NDArray[np.int32]) -> NDArray[np.int64]:
-        """The band of each number among the entries ``drawn``; -1 for other values, and before bands are known."""
-        edges = self.roles["edges"][self._of_series[series[drawn]]]
-        number = batch.number[drawn]
-        known = (batch.type[drawn] == ValueType.NUMBER) & np.isfinite(number) & ~np.isnan(edges[:, 0])
-        return np.where(known, (number[:, None] > edges).sum(axis=1), -1)
 
     def _strata(self, batch: EventBatch, named: _Named, model: NDArray[np.int32]) -> NDArray[np.int64]:
         """The stratum of each event, shape ``(n,)``: one for all where nothing explains; -1 where there is none."""
         explains = self.roles["explains"][named.role]
         own = np.flatnonzero(explains > 0)
-        if not len(own):
+        if not len(own) and not len(named.waiting):
             return self._whole(named, model)
         values = np.zeros(len(batch), np.uint64)
         # A sum, so that the order in which an event names things does not matter.
         np.add.at(values, named.event[own], mix(explains[own], named.value[own]))
+        values[named.waiting] = WAITING
         strata = np.full(len(batch), -1, np.int64)
         events = np.unique(named.event)
         pairs = mix(model[events].astype(np.uint64) + np.uint64(1), values[events])
@@ -212,10 +206,10 @@ class Sorter:
         return group
 
     def _value(self, batch: EventBatch, named: _Named, at: int) -> str:
-        """What a group is called: the value that was said, or its band."""
+        """What a group is called: the value that was said, or what a number stands for."""
         entry = int(named.entry[at])
-        if named.band[at] >= 0:
-            return _BAND_NAMES[int(named.band[at])]
+        if batch.type[entry] == ValueType.NUMBER:
+            return bands.name_of(self.roles, int(named.role[at]), float(batch.number[entry]))
         if batch.type[entry] == ValueType.BOOL:
             return "true" if batch.number[entry] else "false"
         return batch.string(batch.text, entry)
@@ -279,10 +273,6 @@ class Sorter:
                 self.roles[field][row] = value
         self._index.insert(key, row)
         return row
-
-
-_BAND_NAMES = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
-_BAND_HASHES = np.array([hash64(name.encode()) for name in _BAND_NAMES], np.uint64)
 
 
 def _first_of_each(keys: NDArray[np.integer[Any]], among: NDArray[np.int64]) -> NDArray[np.int64]:
