@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(commands)
     _add_demo(commands)
     _add_baseline(commands)
+    _add_gate(commands)
     _add_alerts(commands)
     _add_orders(commands)
     _add_store(commands)
@@ -59,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_REFUSED = 3
+"""The exit code of a gate that lets nothing pass."""
 _WHAT = "Watches fleets of machine-learning models on Kafka; the number of false alarms a week is a setting."
 
 
@@ -104,11 +107,7 @@ def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     build.add_argument("--model", required=True, metavar="NAME")
     build.add_argument("--version", default="", metavar="V")
     build.add_argument("--out", type=Path, required=True, metavar="FILE")
-    build.add_argument("--label", metavar="COLUMN", help="the predicted class")
-    build.add_argument("--score", metavar="COLUMN", help="the predicted probability")
-    build.add_argument("--value", metavar="COLUMN", help="the predicted number")
-    build.add_argument("--category", action="append", default=[], metavar="COLUMN", help="numbers that are codes")
-    build.add_argument("--leave-out", action="append", default=[], metavar="COLUMN")
+    _add_columns(build)
     build.add_argument("data", type=Path, metavar="DATA")
     build.set_defaults(run=_baseline_build)
     show = verbs.add_parser("show", help="what a reference holds")
@@ -121,6 +120,31 @@ def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     accept = verbs.add_parser("accept", help="makes what a model showed in the last seven days its reference")
     accept.add_argument("subject", metavar="MODEL")
     _ask_daemon(accept, "accept", "models")
+
+
+def _add_gate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    gate = commands.add_parser("gate", help="before a release: is a candidate worse than what runs now? exit 0 or 3")
+    gate.add_argument("--candidate", type=Path, required=True, metavar="PATH", help="events or a table, with answers")
+    gate.add_argument("--against", type=Path, required=True, metavar="PATH", help="a reference, or what runs now")
+    gate.add_argument("--config", type=Path, metavar="FILE", help="whose policies say what is tolerated")
+    gate.add_argument("--model", metavar="NAME", help="the only one that is looked at")
+    gate.add_argument("--level", type=float, default=None, metavar="P", help="refuses what is no worse so often; 0.01")
+    _add_columns(gate)
+    gate.add_argument("--outcome", metavar="COLUMN", help="what came of the case")
+    gate.add_argument("--id", metavar="COLUMN", help="of the case: both sides are compared case by case")
+    gate.add_argument("--sensitive", action="append", default=[], metavar="COLUMN", help="groups of people")
+    gate.add_argument("--json", action="store_true", help="one JSON object last")
+    gate.add_argument("--out", type=Path, metavar="REPORT.html")
+    gate.set_defaults(run=_gate)
+
+
+def _add_columns(parser: argparse.ArgumentParser) -> None:
+    """What the columns of a table are that is not of events."""
+    parser.add_argument("--label", metavar="COLUMN", help="the predicted class")
+    parser.add_argument("--score", metavar="COLUMN", help="the predicted probability")
+    parser.add_argument("--value", metavar="COLUMN", help="the predicted number")
+    parser.add_argument("--category", action="append", default=[], metavar="COLUMN", help="numbers that are codes")
+    parser.add_argument("--leave-out", action="append", default=[], metavar="COLUMN")
 
 
 def _add_alerts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -293,6 +317,35 @@ def _baseline_diff(arguments: Arguments) -> None:
 
     a, b = profile.load(arguments.a)[0], profile.load(arguments.b)[0]
     print(profile_text.diff(a, b, now=SystemClock().now()), end="")
+
+
+def _gate(arguments: Arguments) -> int:
+    from monitor.clock import SystemClock
+    from monitor.config import load
+    from monitor.gate import report
+    from monitor.gate.gate import LEVEL, gate
+    from monitor.gate.samples import Roles
+
+    level = LEVEL if arguments.level is None else arguments.level
+    if not 0.0 < level < 1.0:
+        raise UsageError("gate: --level is a probability between 0 and 1")
+    roles = Roles(
+        *(arguments.label, arguments.score, arguments.value, arguments.outcome, arguments.id),
+        tuple(arguments.sensitive),
+        frozenset(arguments.leave_out),
+        frozenset(arguments.category),
+    )
+    config = load(arguments.config, os.environ)
+    verdict = gate(
+        *(config, SystemClock(), arguments.candidate, arguments.against),
+        roles=roles,
+        model=arguments.model,
+        level=level,
+    )
+    if arguments.out:
+        report.write_page(verdict, arguments.out)
+    (report.write_json if arguments.json else report.write_text)(verdict, sys.stdout)
+    return 0 if verdict.passed else _REFUSED
 
 
 def _alerts_test(arguments: Arguments) -> int:

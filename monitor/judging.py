@@ -161,7 +161,7 @@ class Judge:
         """Start, or start anew, the cells of series ``rows``: their references say what is judged."""
         self.extend()
         view = self.view(rows)
-        reference = self._reference(rows, view)
+        reference = self.reference(rows, view)
         for detector in DETECTORS:
             state = self.states[detector.name]
             before = state["applies"][rows].astype(np.int32)
@@ -177,7 +177,7 @@ class Judge:
 
     def restart(self, rows: IndexArray, tolerances: Collection[str]) -> None:
         """Let the cells of ``rows`` begin anew whose detectors are tolerant by one of ``tolerances``: it changed."""
-        reference = self._reference(rows, self.view(rows))
+        reference = self.reference(rows, self.view(rows))
         for detector in (each for each in DETECTORS if each.tolerance in tolerances):
             state = self.states[detector.name]
             own = state["applies"][rows] > 0
@@ -190,7 +190,7 @@ class Judge:
 
         Those that do not fire begin without evidence; how events clump and what a season does is still known.
         """
-        reference = self._reference(rows, self.view(rows))
+        reference = self.reference(rows, self.view(rows))
         for detector in DETECTORS:
             state = self.states[detector.name]
             applies = state["applies"][rows] > 0
@@ -273,10 +273,10 @@ class Judge:
     def reference_shares(self, rows: IndexArray) -> NDArray[np.float64]:
         """What the references of ``rows`` say of the shares that have seasons, ``(k, 9)``; 0 without events."""
         view = self.view(rows)
-        shares: NDArray[np.float64] = np.nan_to_num(_rates(_DRIFT.shares(self._reference(rows, view), view)))
+        shares: NDArray[np.float64] = np.nan_to_num(_rates(_DRIFT.shares(self.reference(rows, view), view)))
         return shares
 
-    def _reference(self, rows: IndexArray, view: SeriesView) -> NDArray[np.float64]:
+    def reference(self, rows: IndexArray, view: SeriesView) -> NDArray[np.float64]:
         """What ``rows`` are judged against, counts of shape ``(k, 40)``."""
         reference = self.series.rows["reference"][rows].astype(np.float64)
         # Of a stranger the reference says that it was in none of its events, whatever was seen since.

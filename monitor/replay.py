@@ -96,9 +96,10 @@ class _Nowhere:
 class _Collected:
     """Keeps what a replay says until its end, and cases that memory has no room for; no store to come back to."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Callable[[list[ClosedTicks]], object]) -> None:
         self.incidents: dict[str, Incident] = {}
         self.cases = TemporaryCases()
+        self._keep = keep
 
     def save(
         self,
@@ -110,6 +111,7 @@ class _Collected:
     ) -> None:
         """Keep the newest state of each incident."""
         self.incidents.update((incident.id, incident) for incident in incidents)
+        self._keep(ticks)
         self.cases.relieve(fleet.outcomes.pending)
 
 
@@ -121,12 +123,16 @@ def replay(
     fleet: Fleet | None = None,
     progress: Callable[[int], object] = lambda _records: None,
     beside: Callable[[Pipeline], None] = lambda _pipeline: None,
+    keep: Callable[[list[ClosedTicks]], object] = lambda _ticks: None,
     batch_records: int = BATCH_RECORDS,
 ) -> Replayed:
-    """Run ``source`` to its end. The same input and configuration give the same incidents, whatever the batch size."""
+    """Run ``source`` to its end. The same input and configuration give the same incidents, whatever the batch size.
+
+    ``beside`` is called after each turn, ``keep`` is handed the sums of the ticks that closed.
+    """
     began = clock.monotonic()
     fleet = fleet or make_fleet(config)
-    collected = _Collected()
+    collected = _Collected(keep)
     pipeline = Pipeline(
         source,
         make_decoders(config),

@@ -244,8 +244,8 @@ def _judged(groups: Groups, cell: int, group: int) -> dict[str, Any]:
     state, at = groups.comparer.state, np.array([cell])
     kind = groups.comparer.kind(at)
     asked, question = int(kind[0]), QUESTIONS[Kind(int(kind[0]))]
-    sides = _sides(groups, cell, group)
-    na, sa, nb, sb = sides
+    both = sides(groups, cell, group)
+    na, sa, nb, sb = both
     size = np.maximum(na + nb, 1.0)
     within = np.array([[(sb * na / size).sum(), (sa * nb / size).sum(), (na * nb / size).sum()]])
     value = float(effect(kind, within)[0])
@@ -257,14 +257,14 @@ def _judged(groups: Groups, cell: int, group: int) -> dict[str, Any]:
     return {
         "effect": {"name": question.effect, "value": _finite(told(asked, value, direction)), "tolerance": edge},
         "present": _finite(told(asked, _present(groups, cell), direction)),
-        "interval": _gap_interval(sides, question, direction) if question.gap else _interval(sides),
+        "interval": _gap_interval(both, question, direction) if question.gap else _interval(both),
         "snapshot_gap": [question.unit * float(end) for end in snapshot],
         "evidence_log10": _finite(float(state["evidence"][cell]) / _LN10),
         "state": "firing" if state["firing"][cell] == FIRING else "watching",
     }
 
 
-def _sides(groups: Groups, cell: int, group: int) -> tuple[Array, Array, Array, Array]:
+def sides(groups: Groups, cell: int, group: int) -> tuple[Array, Array, Array, Array]:
     """(n, s) of the rest and of the group, in each stratum, since the first event; shapes ``(strata,)``."""
     register = groups.register
     output = int(register.cells["output"][cell])

@@ -27,7 +27,7 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
     space, name = int(series.rows["space"][row]), series.names[row]
     alertname = detector.alertname(space)
     is_prediction = space == Space.PREDICTION
-    what = _what(alarm, model, series) if detector.name in {"drift", "mix"} else ""
+    what = cut_words(alarm.row, alarm.cut, model, series) if detector.name in {"drift", "mix"} else ""
     if series.rows["appeared"][row]:
         what = "appeared"
     segment = model.split.shown(model.policy) if model.split else None
@@ -184,10 +184,9 @@ def span(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def _what(alarm: CellAlarm, model: Model, series: Series) -> str:
-    """The values whose share moved; protected values stay inside unless the policy lets them out."""
-    row = alarm.row
-    place = int(series.rows["cuts"][row, alarm.cut])
+def cut_words(row: int, cut: int, model: Model, series: Series) -> str:
+    """The values of series ``row`` whose share moved; protected ones stay inside unless the policy lets them out."""
+    place = int(series.rows["cuts"][row, cut])
     if series.rows["kind"][row] == KIND_NUMBER:
         return f"<= {series.rows['edges'][row, place]:.6g}"
     assert series.rows["kind"][row] == KIND_CATEGORY

@@ -15,7 +15,7 @@ from monitor.ingest.merged import Block
 
 ROWS_MAX = 4_096
 
-_OBJECTS = ("features", "prediction", "sensitive", "segment", "metrics", "lineage")
+OBJECTS = ("features", "prediction", "sensitive", "segment", "metrics", "lineage")
 """Fields that may be one column (a struct or a map) or a column for each of their keys (``features.income``)."""
 
 _NULL_SAYS_SOMETHING = ("features", "metrics")
@@ -52,8 +52,8 @@ class RowFile:
                 self._check(file.schema_arrow.names)
                 groups, row = _groups_from(file, self._position)
                 for batch in file.iter_batches(ROWS_MAX, row_groups=groups):
-                    columns = {name: _cells(name, batch.column(i)) for i, name in enumerate(batch.schema.names)}
-                    values = _records(columns)
+                    columns = {name: cells_of(name, batch.column(i)) for i, name in enumerate(batch.schema.names)}
+                    values = records(columns)
                     offsets = np.arange(row, row + len(values), dtype=np.int64)
                     row += len(values)
                     self._share = row / max(1, file.metadata.num_rows)
@@ -90,7 +90,7 @@ def _from(block: Block, position: int) -> Block:
     return Block(block.values[skipped:], block.offsets[skipped:]) if skipped else block
 
 
-def _cells(name: str, column: Any) -> list[Any]:
+def cells_of(name: str, column: Any) -> list[Any]:
     """A column's cells as Python has them; times as seconds since the epoch, whatever their unit."""
     import pyarrow as pa  # noqa: PLC0415
 
@@ -103,12 +103,13 @@ def _cells(name: str, column: Any) -> list[Any]:
     return list(microseconds.to_pylist())
 
 
-def _records(columns: Mapping[str, list[Any]]) -> list[bytes]:
-    n = max(map(len, columns.values()))
+def records(columns: Mapping[str, list[Any]]) -> list[bytes]:
+    """Native events from columns of cells, by field or ``field.key``; all of one length."""
+    n = max(map(len, columns.values()), default=0)
     events: list[dict[str, Any]] = [{} for _ in range(n)]
     for name, cells in columns.items():
         field, _, key = name.partition(".")
-        if key and field in _OBJECTS:
+        if key and field in OBJECTS:
             _set_key(events, field, key, cells)
         else:
             _set_field(events, name, cells)
@@ -127,7 +128,7 @@ def _set_field(events: list[dict[str, Any]], field: str, cells: list[Any]) -> No
     for event, cell in zip(events, cells, strict=True):
         if cell is None:
             continue
-        pairs = _pairs(cell) if field in _OBJECTS else None
+        pairs = _pairs(cell) if field in OBJECTS else None
         if pairs is None:
             event[field] = cell
         else:

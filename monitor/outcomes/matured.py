@@ -19,16 +19,18 @@ Answer = NDArray[np.int8]
 class Matured:
     """``n`` cases whose horizon has passed, ordered by key; arrays of shape ``(n,)``.
 
-    ``model`` are rows, ``end`` is the end of the tick in which the case was predicted (its cohort), ``due`` when the
-    cohort matured. ``time`` is the prediction's, ``delay`` from it to the outcome (NaN without one). ``predicted`` and
-    ``outcome`` are hashes of classes (0: none), ``entity`` that of whom was judged. ``labelled``: the outcome is known,
-    or its absence means one. ``wrong`` is 1 for a wrong class, 0 for a right one; ``score`` the probability that ``y``
-    is 1; ``error`` the absolute error of a regression; ``cost`` what the decision cost; all NaN where they do not
-    apply. ``favourable`` decision, outcome that ``merits`` it, and predicted and actual ``positive`` are answers.
+    ``key`` is what model and id come to, ``model`` are rows, ``end`` is the end of the tick in which the case was
+    predicted (its cohort), ``due`` when the cohort matured. ``time`` is the prediction's, ``delay`` from it to the
+    outcome (NaN without one). ``predicted`` and ``outcome`` are hashes of classes (0: none), ``entity`` that of whom
+    was judged. ``labelled``: the outcome is known, or its absence means one. ``wrong`` is 1 for a wrong class, 0 for a
+    right one; ``score`` the probability that ``y`` is 1; ``error`` the absolute error of a regression; ``cost`` what
+    the decision cost; all NaN where they do not apply. ``favourable`` decision, outcome that ``merits`` it, and
+    predicted and actual ``positive`` are answers.
     ``names``, ``texts`` and ``kinds``, shape ``(n, SLOTS)``, are the attributes: hashes of name and value; of a number
     (``kinds`` is ``ValueType.NUMBER``) the bits of the float64. ``apart`` are those that came in a record of their own.
     """
 
+    key: NDArray[np.uint64]
     model: NDArray[np.int32]
     end: Floats
     due: float
@@ -87,6 +89,7 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     bad = np.where(expects, (favourable == 1) == rows["positive_merits"][model], named).astype(np.int8)
     worse = _positive(turned_out, outcome > 0, chosen)
     return Matured(
+        key=cases["key"],
         model=model,
         end=(np.floor(cases["time"] / tick[model]) + 1) * tick[model],
         due=due,

@@ -59,6 +59,17 @@ class Frame:
         return f"{self.prefix}{stem}{quote(name, safe='', errors='replace')}"
 
 
+def document(title: str, body: Iterable[str]) -> bytes:
+    """A page that stands alone in a file: nothing of it is anywhere else."""
+    text = (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)} - modelwatch</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f'<main id="main">\n{chr(10).join(part for part in body if part)}\n</main>\n</body>\n</html>\n'
+    )
+    return text.encode("utf-8", "replace")
+
+
 def table(caption: str, headings: Sequence[Column], rows: Iterable[Sequence[str]], *, stacked: bool = False) -> str:
     """A table that scrolls by itself, or whose rows stack on a narrow screen; first cells are headings.
 

@@ -36,6 +36,7 @@ def matured(model: NDArray[Any], tick: int, **columns: NDArray[Any]) -> Matured:
         **{name: np.full(n, np.nan) for name in ("wrong", "score", "y", "error", "cost")},
         **{name: np.zeros(n, np.uint64) for name in ("predicted", "outcome", "entity")},
         **{name: np.full(n, -1, np.int8) for name in ("favourable", "merits", "predicted_positive", "actual_positive")},
+        "key": np.arange(1, n + 1, dtype=np.uint64),
         "names": np.zeros((n, SLOTS), np.uint64),
         "texts": np.zeros((n, SLOTS), np.uint64),
         "kinds": np.zeros((n, SLOTS), np.uint8),

@@ -1,0 +1,1 @@
+"""Does a candidate for a release do worse than what runs now, by more than is tolerated?"""
