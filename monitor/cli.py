@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from monitor.errors import ModelwatchError, UsageError
 
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_baseline(commands)
     _add_gate(commands)
+    _add_publish(commands)
     _add_alerts(commands)
     _add_orders(commands)
     _add_store(commands)
@@ -103,12 +105,16 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     baseline = commands.add_parser("baseline", help="references from training data")
     verbs = baseline.add_subparsers(title="verbs", metavar="VERB", required=True)
-    build = verbs.add_parser("build", help="builds one from a training set (.csv, .parquet, .jsonl)")
-    build.add_argument("--model", required=True, metavar="NAME")
+    build = verbs.add_parser("build", help="builds one from a training set, or all of a directory or a topic")
+    build.add_argument("--model", metavar="NAME", help="if not said: all there are, into the directory --out")
     build.add_argument("--version", default="", metavar="V")
-    build.add_argument("--out", type=Path, required=True, metavar="FILE")
+    build.add_argument("--out", type=Path, required=True, metavar="FILE", help="or a directory, for all models")
+    build.add_argument("--topic", metavar="T", help="instead of DATA: a range of a topic")
+    build.add_argument("--since", metavar="TIME")
+    build.add_argument("--until", metavar="TIME")
+    build.add_argument("--config", type=Path, metavar="FILE", help="whose [kafka] says where the topic is")
     _add_columns(build)
-    build.add_argument("data", type=Path, metavar="DATA")
+    build.add_argument("data", type=Path, nargs="?", metavar="DATA", help=".csv, .parquet or .jsonl, or a directory")
     build.set_defaults(run=_baseline_build)
     show = verbs.add_parser("show", help="what a reference holds")
     show.add_argument("file", type=Path, metavar="FILE")
@@ -145,6 +151,23 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--value", metavar="COLUMN", help="the predicted number")
     parser.add_argument("--category", action="append", default=[], metavar="COLUMN", help="numbers that are codes")
     parser.add_argument("--leave-out", action="append", default=[], metavar="COLUMN")
+
+
+def _add_publish(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    publish = commands.add_parser("publish", help="sends outcomes or attributes of a table to a topic, each row once")
+    publish.add_argument("file", type=Path, metavar="FILE", help=".csv, .csv.gz or .parquet")
+    publish.add_argument("--topic", required=True, metavar="T")
+    publish.add_argument("--config", type=Path, metavar="FILE", help="whose [kafka] says where")
+    publish.add_argument("--brokers", metavar="HOST:PORT", help="instead of a configuration")
+    publish.add_argument("--model", default="", metavar="NAME", help="of all rows, where no column says it")
+    for name, what in (("id", "of the case"), ("time", "of the outcome"), ("outcome", "what came of it")):
+        publish.add_argument(f"--{name}", metavar="COLUMN", help=what)
+    publish.add_argument("--value", metavar="COLUMN", help="its money effect")
+    publish.add_argument("--sensitive", action="append", default=[], metavar="COLUMN", help="a protected attribute")
+    publish.add_argument("--leave-out", action="append", default=[], metavar="COLUMN")
+    publish.add_argument("--state", type=Path, metavar="FILE", help="what was sent; FILE.published if not said")
+    publish.add_argument("--again", action="store_true", help="send all rows, whatever was sent before")
+    publish.set_defaults(run=_publish)
 
 
 def _add_alerts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -279,11 +302,15 @@ def _demo(arguments: Arguments) -> int:
     )
 
 
-def _baseline_build(arguments: Arguments) -> None:
-    from tqdm import tqdm
+def _baseline_build(arguments: Arguments) -> int:
+    from monitor.catalog import training
 
-    from monitor.catalog import profile, training
-
+    if (arguments.data is None) is (arguments.topic is None):
+        raise UsageError("baseline build: name a training set, or a topic with --topic, not both")
+    if arguments.topic is None and (arguments.since or arguments.until or arguments.config):
+        raise UsageError("baseline build: --since, --until and --config go with --topic")
+    if arguments.topic is not None and arguments.model is not None:
+        raise UsageError("baseline build: of a topic all models are built; --model goes with DATA")
     columns = training.Columns(
         label=arguments.label,
         score=arguments.score,
@@ -291,6 +318,47 @@ def _baseline_build(arguments: Arguments) -> None:
         left_out=frozenset(arguments.leave_out),
         categories=frozenset(arguments.category),
     )
+    if arguments.model is None:
+        return _baseline_build_all(arguments, columns)
+    _baseline_build_one(arguments, columns)
+    return 0
+
+
+def _baseline_build_all(arguments: Arguments, columns: Any) -> int:
+    from tqdm import tqdm
+
+    from monitor import building
+    from monitor.clock import SystemClock
+    from monitor.config import load
+
+    with tqdm(file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(what: str, done: int, total: int) -> None:
+            bar.set_description(what)
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        if arguments.topic is not None:
+            config = load(arguments.config, os.environ)
+            span = (arguments.topic, arguments.since, arguments.until)
+            made = building.of_topic(config, *span, arguments.out, SystemClock(), progress)
+        else:
+            made = building.of_files(arguments.data, arguments.out, columns, arguments.version, progress)
+    for each in made:
+        for warning in (*each.warnings, *filter(None, [each.fault])):
+            print(f"{each.model}: {warning}", file=sys.stderr)
+        if not each.fault:
+            print(f"{each.path}: {each.rows} rows, {each.series} series, sha256 {each.digest}")
+    failed = sum(bool(each.fault) for each in made)
+    print(f"{len(made) - failed} of {len(made)} models have a reference in {arguments.out}")
+    return 1 if failed else 0
+
+
+def _baseline_build_one(arguments: Arguments, columns: Any) -> None:
+    from tqdm import tqdm
+
+    from monitor.catalog import profile, training
+
     with tqdm(unit="B", unit_scale=True, file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:
@@ -346,6 +414,30 @@ def _gate(arguments: Arguments) -> int:
         report.write_page(verdict, arguments.out)
     (report.write_json if arguments.json else report.write_text)(verdict, sys.stdout)
     return 0 if verdict.passed else _REFUSED
+
+
+def _publish(arguments: Arguments) -> None:
+    from tqdm import tqdm
+
+    from monitor.clock import SystemClock
+    from monitor.config import load
+    from monitor.ingest.tables import TableColumns
+    from monitor.sending import Task, publish
+
+    parts = {getattr(arguments, part): part for part in ("id", "time", "outcome", "value")}
+    parts.pop(None, None)
+    parts |= {column: f"sensitive.{column}" for column in arguments.sensitive}
+    config = load(arguments.config, os.environ, {"kafka.bootstrap_servers": arguments.brokers})
+    with tqdm(unit="rows", unit_scale=True, file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+
+        def progress(rows: int) -> None:
+            bar.update(rows - bar.n)
+
+        columns = TableColumns(parts, left_out=frozenset(arguments.leave_out))
+        task = Task(arguments.file, arguments.topic, columns, arguments.model, arguments.state)
+        sent = publish(task, config.require_kafka(), SystemClock(), again=arguments.again, progress=progress)
+    before = f", {sent.before} had been sent before" if sent.before else ""
+    print(f"{arguments.topic}: {sent.now} of {sent.rows} rows sent{before}")
 
 
 def _alerts_test(arguments: Arguments) -> int:

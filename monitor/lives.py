@@ -72,7 +72,7 @@ class Lives:
         kind, _, template = model.policy.reference.partition(":")
         if kind != "file" or model.split is not None:  # a file knows nothing of a segment
             return
-        path = _reference_path(template, model.name, model.version)
+        path = reference_path(template, model.name, model.version)
         try:
             profile, digest = self._load_reference(path)
         except ProfileError as error:
@@ -234,7 +234,7 @@ class Lives:
         return resolved
 
 
-def _reference_path(template: str, model: str, version: str) -> Path:
+def reference_path(template: str, model: str, version: str) -> Path:
     """The file a policy names; names come from events, so nothing in them may lead elsewhere."""
     fill = {"{model}": model, "{version}": version}
     for mark, name in fill.items():

@@ -73,7 +73,7 @@ class TranslatedDecoder:
         chunks = [_Chunk()]
         for i, value in enumerate(values):
             try:
-                events = self._events(Record(value, keys[i] if keys else None, headers[i] if headers else None))
+                events = self.native(Record(value, keys[i] if keys else None, headers[i] if headers else None))
             except Rejected as refusal:
                 rejected[i] = refusal.reason
                 continue
@@ -88,8 +88,8 @@ class TranslatedDecoder:
         batch.reasons = np.array([rejected[i] for i in order], np.uint8)
         return batch
 
-    def _events(self, record: Record) -> list[bytes]:
-        """The native events of a record, as bytes."""
+    def native(self, record: Record) -> list[bytes]:
+        """The native events of a record, as bytes; raises :class:`Rejected`."""
         if record.value is not None and len(record.value) > self._limits.record_bytes:
             raise Rejected(Reason.TOO_LARGE)
         events = self._translate(record)

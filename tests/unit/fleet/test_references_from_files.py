@@ -12,7 +12,7 @@ from fleets.build import HOUR, START, cell, cells_of, event, feed, hourly, new_f
 from monitor.catalog.models import Phase
 from monitor.catalog.profile import Profile, category_series, number_series, save
 from monitor.catalog.series import JUDGED, RETIRED
-from monitor.lives import _reference_path
+from monitor.lives import reference_path
 from monitor.portrait import model_document
 
 RNG = np.random.default_rng(51)
@@ -189,7 +189,7 @@ def test_versions_do_not_use_up_the_limit(tmp_path: Path) -> None:
 )
 def test_names_lead_nowhere_else(model: str, version: str, name: str | None) -> None:
     """Names come from events; no name leads out of the place that the policy says."""
-    path = str(_reference_path("/refs/{model}/{version}.mwref", model, version))
+    path = str(reference_path("/refs/{model}/{version}.mwref", model, version))
     assert path.startswith("/refs/")
     assert ".." not in Path(path).parts
     if name is not None:
