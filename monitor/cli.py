@@ -9,8 +9,8 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from monitor import commands_on_files
 from monitor.errors import ModelwatchError, UsageError
 
 Arguments = argparse.Namespace
@@ -50,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_replay(commands)
     _add_demo(commands)
-    _add_baseline(commands)
-    _add_gate(commands)
-    _add_publish(commands)
+    _add_accept(commands_on_files.add_baseline(commands))
+    commands_on_files.add_gate(commands)
+    commands_on_files.add_publish(commands)
     _add_alerts(commands)
     _add_orders(commands)
     _add_store(commands)
@@ -62,8 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_REFUSED = 3
-"""The exit code of a gate that lets nothing pass."""
 _WHAT = "Watches fleets of machine-learning models on Kafka; the number of false alarms a week is a setting."
 
 
@@ -102,72 +100,10 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     demo.set_defaults(run=_demo)
 
 
-def _add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    baseline = commands.add_parser("baseline", help="references from training data")
-    verbs = baseline.add_subparsers(title="verbs", metavar="VERB", required=True)
-    build = verbs.add_parser("build", help="builds one from a training set, or all of a directory or a topic")
-    build.add_argument("--model", metavar="NAME", help="if not said: all there are, into the directory --out")
-    build.add_argument("--version", default="", metavar="V")
-    build.add_argument("--out", type=Path, required=True, metavar="FILE", help="or a directory, for all models")
-    build.add_argument("--topic", metavar="T", help="instead of DATA: a range of a topic")
-    build.add_argument("--since", metavar="TIME")
-    build.add_argument("--until", metavar="TIME")
-    build.add_argument("--config", type=Path, metavar="FILE", help="whose [kafka] says where the topic is")
-    _add_columns(build)
-    build.add_argument("data", type=Path, nargs="?", metavar="DATA", help=".csv, .parquet or .jsonl, or a directory")
-    build.set_defaults(run=_baseline_build)
-    show = verbs.add_parser("show", help="what a reference holds")
-    show.add_argument("file", type=Path, metavar="FILE")
-    show.set_defaults(run=_baseline_show)
-    diff = verbs.add_parser("diff", help="how two references differ, the largest difference first")
-    diff.add_argument("a", type=Path, metavar="A")
-    diff.add_argument("b", type=Path, metavar="B")
-    diff.set_defaults(run=_baseline_diff)
+def _add_accept(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     accept = verbs.add_parser("accept", help="makes what a model showed in the last seven days its reference")
     accept.add_argument("subject", metavar="MODEL")
     _ask_daemon(accept, "accept", "models")
-
-
-def _add_gate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    gate = commands.add_parser("gate", help="before a release: is a candidate worse than what runs now? exit 0 or 3")
-    gate.add_argument("--candidate", type=Path, required=True, metavar="PATH", help="events or a table, with answers")
-    gate.add_argument("--against", type=Path, required=True, metavar="PATH", help="a reference, or what runs now")
-    gate.add_argument("--config", type=Path, metavar="FILE", help="whose policies say what is tolerated")
-    gate.add_argument("--model", metavar="NAME", help="the only one that is looked at")
-    gate.add_argument("--level", type=float, default=None, metavar="P", help="refuses what is no worse so often; 0.01")
-    _add_columns(gate)
-    gate.add_argument("--outcome", metavar="COLUMN", help="what came of the case")
-    gate.add_argument("--id", metavar="COLUMN", help="of the case: both sides are compared case by case")
-    gate.add_argument("--sensitive", action="append", default=[], metavar="COLUMN", help="groups of people")
-    gate.add_argument("--json", action="store_true", help="one JSON object last")
-    gate.add_argument("--out", type=Path, metavar="REPORT.html")
-    gate.set_defaults(run=_gate)
-
-
-def _add_columns(parser: argparse.ArgumentParser) -> None:
-    """What the columns of a table are that is not of events."""
-    parser.add_argument("--label", metavar="COLUMN", help="the predicted class")
-    parser.add_argument("--score", metavar="COLUMN", help="the predicted probability")
-    parser.add_argument("--value", metavar="COLUMN", help="the predicted number")
-    parser.add_argument("--category", action="append", default=[], metavar="COLUMN", help="numbers that are codes")
-    parser.add_argument("--leave-out", action="append", default=[], metavar="COLUMN")
-
-
-def _add_publish(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    publish = commands.add_parser("publish", help="sends outcomes or attributes of a table to a topic, each row once")
-    publish.add_argument("file", type=Path, metavar="FILE", help=".csv, .csv.gz or .parquet")
-    publish.add_argument("--topic", required=True, metavar="T")
-    publish.add_argument("--config", type=Path, metavar="FILE", help="whose [kafka] says where")
-    publish.add_argument("--brokers", metavar="HOST:PORT", help="instead of a configuration")
-    publish.add_argument("--model", default="", metavar="NAME", help="of all rows, where no column says it")
-    for name, what in (("id", "of the case"), ("time", "of the outcome"), ("outcome", "what came of it")):
-        publish.add_argument(f"--{name}", metavar="COLUMN", help=what)
-    publish.add_argument("--value", metavar="COLUMN", help="its money effect")
-    publish.add_argument("--sensitive", action="append", default=[], metavar="COLUMN", help="a protected attribute")
-    publish.add_argument("--leave-out", action="append", default=[], metavar="COLUMN")
-    publish.add_argument("--state", type=Path, metavar="FILE", help="what was sent; FILE.published if not said")
-    publish.add_argument("--again", action="store_true", help="send all rows, whatever was sent before")
-    publish.set_defaults(run=_publish)
 
 
 def _add_alerts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -300,144 +236,6 @@ def _demo(arguments: Arguments) -> int:
         headless=arguments.headless,
         print_json=arguments.json,
     )
-
-
-def _baseline_build(arguments: Arguments) -> int:
-    from monitor.catalog import training
-
-    if (arguments.data is None) is (arguments.topic is None):
-        raise UsageError("baseline build: name a training set, or a topic with --topic, not both")
-    if arguments.topic is None and (arguments.since or arguments.until or arguments.config):
-        raise UsageError("baseline build: --since, --until and --config go with --topic")
-    if arguments.topic is not None and arguments.model is not None:
-        raise UsageError("baseline build: of a topic all models are built; --model goes with DATA")
-    columns = training.Columns(
-        label=arguments.label,
-        score=arguments.score,
-        value=arguments.value,
-        left_out=frozenset(arguments.leave_out),
-        categories=frozenset(arguments.category),
-    )
-    if arguments.model is None:
-        return _baseline_build_all(arguments, columns)
-    _baseline_build_one(arguments, columns)
-    return 0
-
-
-def _baseline_build_all(arguments: Arguments, columns: Any) -> int:
-    from tqdm import tqdm
-
-    from monitor import building
-    from monitor.clock import SystemClock
-    from monitor.config import load
-
-    with tqdm(file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-
-        def progress(what: str, done: int, total: int) -> None:
-            bar.set_description(what)
-            bar.total, bar.n = total, done
-            bar.refresh()
-
-        if arguments.topic is not None:
-            config = load(arguments.config, os.environ)
-            span = (arguments.topic, arguments.since, arguments.until)
-            made = building.of_topic(config, *span, arguments.out, SystemClock(), progress)
-        else:
-            made = building.of_files(arguments.data, arguments.out, columns, arguments.version, progress)
-    for each in made:
-        for warning in (*each.warnings, *filter(None, [each.fault])):
-            print(f"{each.model}: {warning}", file=sys.stderr)
-        if not each.fault:
-            print(f"{each.path}: {each.rows} rows, {each.series} series, sha256 {each.digest}")
-    failed = sum(bool(each.fault) for each in made)
-    print(f"{len(made) - failed} of {len(made)} models have a reference in {arguments.out}")
-    return 1 if failed else 0
-
-
-def _baseline_build_one(arguments: Arguments, columns: Any) -> None:
-    from tqdm import tqdm
-
-    from monitor.catalog import profile, training
-
-    with tqdm(unit="B", unit_scale=True, file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        built = training.build(arguments.data, arguments.model, arguments.version, columns, progress)
-    for warning in built.warnings:
-        print(warning, file=sys.stderr)
-    digest = profile.save(built.profile, arguments.out)
-    print(f"{arguments.out}: {built.profile.events} rows, {len(built.profile.series)} series, sha256 {digest}")
-
-
-def _baseline_show(arguments: Arguments) -> None:
-    from monitor.catalog import profile, profile_text
-    from monitor.clock import SystemClock
-
-    print(profile_text.show(*profile.load(arguments.file), now=SystemClock().now()), end="")
-
-
-def _baseline_diff(arguments: Arguments) -> None:
-    from monitor.catalog import profile, profile_text
-    from monitor.clock import SystemClock
-
-    a, b = profile.load(arguments.a)[0], profile.load(arguments.b)[0]
-    print(profile_text.diff(a, b, now=SystemClock().now()), end="")
-
-
-def _gate(arguments: Arguments) -> int:
-    from monitor.clock import SystemClock
-    from monitor.config import load
-    from monitor.gate import report
-    from monitor.gate.gate import LEVEL, gate
-    from monitor.gate.samples import Roles
-
-    level = LEVEL if arguments.level is None else arguments.level
-    if not 0.0 < level < 1.0:
-        raise UsageError("gate: --level is a probability between 0 and 1")
-    roles = Roles(
-        *(arguments.label, arguments.score, arguments.value, arguments.outcome, arguments.id),
-        tuple(arguments.sensitive),
-        frozenset(arguments.leave_out),
-        frozenset(arguments.category),
-    )
-    config = load(arguments.config, os.environ)
-    verdict = gate(
-        *(config, SystemClock(), arguments.candidate, arguments.against),
-        roles=roles,
-        model=arguments.model,
-        level=level,
-    )
-    if arguments.out:
-        report.write_page(verdict, arguments.out)
-    (report.write_json if arguments.json else report.write_text)(verdict, sys.stdout)
-    return 0 if verdict.passed else _REFUSED
-
-
-def _publish(arguments: Arguments) -> None:
-    from tqdm import tqdm
-
-    from monitor.clock import SystemClock
-    from monitor.config import load
-    from monitor.ingest.tables import TableColumns
-    from monitor.sending import Task, publish
-
-    parts = {getattr(arguments, part): part for part in ("id", "time", "outcome", "value")}
-    parts.pop(None, None)
-    parts |= {column: f"sensitive.{column}" for column in arguments.sensitive}
-    config = load(arguments.config, os.environ, {"kafka.bootstrap_servers": arguments.brokers})
-    with tqdm(unit="rows", unit_scale=True, file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-
-        def progress(rows: int) -> None:
-            bar.update(rows - bar.n)
-
-        columns = TableColumns(parts, left_out=frozenset(arguments.leave_out))
-        task = Task(arguments.file, arguments.topic, columns, arguments.model, arguments.state)
-        sent = publish(task, config.require_kafka(), SystemClock(), again=arguments.again, progress=progress)
-    before = f", {sent.before} had been sent before" if sent.before else ""
-    print(f"{arguments.topic}: {sent.now} of {sent.rows} rows sent{before}")
 
 
 def _alerts_test(arguments: Arguments) -> int:
