@@ -17,7 +17,7 @@ help:
 	@echo "make check   lint, types, layers"
 	@echo "make fmt     format the code"
 	@echo "make bench   the benchmarks, as ratios from one run"
-	@echo "make soak    kills a daemon 200 times under load and holds it against a ledger (KILLS=200)"
+	@echo "make soak    kills a daemon, and three replicas, 200 times under load, held against a ledger (KILLS=200)"
 	@echo "make lock    resolve the dependencies anew"
 
 setup: $(READY)
@@ -57,6 +57,7 @@ bench: $(READY)
 soak: $(READY)
 	scripts/servers.sh
 	cd tests && PYTHONPATH=.:.. ../$(BIN)/python -m faults.harness --kills $(or $(KILLS),200)
+	cd tests && PYTHONPATH=.:.. ../$(BIN)/python -m faults.harness --kills $(or $(KILLS),200) --replicas 3 --seconds 1800
 
 demo: $(READY)
 	$(BIN)/modelwatch demo

@@ -26,7 +26,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from monitor import app
+from monitor import alone, app
 from monitor.clock import SystemClock
 from monitor.config import load
 from monitor.events.raw import Partition, RawBatch
@@ -119,17 +119,17 @@ def daemon(config_path: str, events: int) -> dict[str, Any]:
             if seen["records"] >= events:
                 seen["result"] = measured(events, time.monotonic() - seen["began"], seen["before"])
 
-    app.KafkaSource = Watched
+    alone.KafkaSource = Watched
     running = app.Daemon(load(Path(config_path), {}), SystemClock(), lambda: load(Path(config_path), {}))
     running.run()
-    book, stages = running.fleet.book, running.metrics.loop_seconds
+    fleet, stages = running.work.shards[0].fleet, running.metrics.loop_seconds
     return seen["result"] | {
-        "models": len(running.fleet.models),
-        "counted": int(running.fleet.models.rows["events"].sum()),
+        "models": len(fleet.models),
+        "counted": int(fleet.models.rows["events"].sum()),
         "judged_cells": int(running.metrics.judged_cells._value.get()),  # noqa: SLF001 -- the client has no other way
         "ticks": int(running.metrics.ticks_closed._value.get()),  # noqa: SLF001
         "late": int(running.metrics.late_events._value.get()),  # noqa: SLF001
-        "incidents": sorted({held.incident.model for held in book.open.values()}),
+        "incidents": sorted({held.incident.model for held in fleet.book.open.values()}),
         "stages": {s.labels["stage"]: s.value for m in stages.collect() for s in m.samples if s.value},
     }
 

@@ -28,12 +28,16 @@ def program_version() -> str:
         return "0.0.0"
 
 
-def make_fleet(config: Config) -> Fleet:
-    """An empty fleet under the limits, the budget and the policies of ``config``."""
+def make_fleet(config: Config, parts: int = 1) -> Fleet:
+    """An empty fleet under the limits, the budget and the policies of ``config``.
+
+    It is one of ``parts`` that keep the promises to people together: each has its part of the budget of false alarms
+    and of the pages of a day. What limits memory holds for each.
+    """
     budget, limits = config.budget, config.limits
     shares = {name: getattr(budget.shares, name) for name in ("drift", "quality", "performance", "fairness")}
     fleet = Fleet(
-        Budget(budget.false_alarms_per_week, budget.per_model_per_week, shares),
+        Budget(budget.false_alarms_per_week / parts, budget.per_model_per_week, shares),
         with_outputs(config.policies).resolve,
         profile.load,
         models_max=limits.models,
@@ -44,7 +48,7 @@ def make_fleet(config: Config) -> Fleet:
         duplicates=Duplicates(config.dedupe.horizon, config.dedupe.capacity),
     )
     fleet.book.code_version = program_version()
-    fleet.book.attention.per_day = config.attention.pages_per_team_per_day
+    fleet.book.attention.per_day = -(-config.attention.pages_per_team_per_day // parts)
     fleet.blocks.open_max = limits.open_ticks
     fleet.splits.values_max = limits.segment_values
     fleet.outcomes.allow(limits.pending_predictions)

@@ -69,8 +69,8 @@ class Keeper(Protocol):
         positions: Mapping[Partition, int],
         ticks: list[ClosedTicks],
         incidents: list[Incident],
-    ) -> None:
-        """Write everything that changed in one piece."""
+    ) -> bool:
+        """Write everything that changed in one piece; ``False`` to be asked again later, with the same and more."""
         ...
 
 
@@ -149,8 +149,10 @@ class Pipeline:
         with self._stage("poll"):
             raw = self.source.poll(self._pace.batch_records, POLL_SECONDS)
         silent = self._listen(raw)
-        for part in _by_decoder(raw, self._decoder_of) if len(raw) else ():
+        for part in by_decoder(raw, self._decoder_of) if len(raw) else ():
             self._absorb(*part)
+        if raw.passed:
+            self._close(self.event_time.told(raw.passed))
         self._let_time_run(silent)
         if self._due():
             self.commit()
@@ -187,11 +189,13 @@ class Pipeline:
                 return
             positions = dict(self.source.positions())
             began = self._clock.monotonic()
-            self._keeper.save(self.fleet, self.event_time, positions, self._ticks, self._incidents)
+            saved = self._keeper.save(self.fleet, self.event_time, positions, self._ticks, self._incidents)
+            self._committed_at = self._clock.monotonic()
+            self._commit_took = self._committed_at - began
+            if not saved:
+                return
             self.source.committed(positions)
         incidents, self._ticks, self._incidents, self._ticks_waiting = self._incidents, [], [], 0
-        self._committed_at = self._clock.monotonic()
-        self._commit_took = self._committed_at - began
         if incidents:
             with self._stage("notify"):
                 self._told(incidents)
@@ -211,7 +215,8 @@ class Pipeline:
         source, partitions = raw.source[batch.record], raw.partitions
         if self.source.merged:
             source, partitions = np.zeros(len(batch), np.int32), (_MERGED,)
-        marks = self.event_time.after_each(batch.time, source, partitions)
+        told = None if raw.reached is None else raw.reached[batch.record]
+        marks = self.event_time.after_each(batch.time, source, partitions, told)
         previous = np.concatenate([[before], marks[:-1]])
         for counts in (self._wanted, self._fresh):
             kept = counts(batch, marks)
@@ -238,8 +243,6 @@ class Pipeline:
         self._metrics.duplicate_events.inc(n)
         self._metrics.events_without_id.inc(int(np.count_nonzero(keys == 0)))
         self._metrics.keys_forgotten_early.inc(memory.take_forgotten_early())
-        self._metrics.keys_remembered.set(len(memory))
-        self._metrics.duplicates_false_ratio.set(memory.false_ratio())
         return fresh
 
     def _tally(self, batch: EventBatch, marks: NDArray[np.float64], previous: NDArray[np.float64]) -> None:
@@ -414,7 +417,7 @@ def _stretches(
         first = last
 
 
-def _by_decoder(raw: RawBatch, decoder_of: Callable[[str], Decoder]) -> Iterator[tuple[RawBatch, Decoder]]:
+def by_decoder(raw: RawBatch, decoder_of: Callable[[str], Decoder]) -> Iterator[tuple[RawBatch, Decoder]]:
     """The batch by the format of its topics; almost always that is one."""
     decoders = [decoder_of(partition.topic) for partition in raw.partitions]
     distinct = list(dict.fromkeys(decoders))
@@ -444,4 +447,5 @@ def _chosen(raw: RawBatch, at: NDArray[np.int64]) -> RawBatch:
     rows = at.tolist()
     keys, headers = ([column[i] for i in rows] if column else () for column in (raw.keys, raw.headers))
     values = [raw.values[i] for i in rows]
-    return RawBatch(values, raw.timestamps[at], raw.partitions, raw.source[at], raw.offsets[at], keys, headers)
+    reached = None if raw.reached is None else raw.reached[at]
+    return RawBatch(values, raw.timestamps[at], raw.partitions, raw.source[at], raw.offsets[at], keys, headers, reached)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -12,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.clock import Clock
-from monitor.compose import program_version
+from monitor.compose import make_fleet, program_version
 from monitor.config import Config
 from monitor.drill.findings import Drilled
 from monitor.fleet import Fleet
 from monitor.groups.shown import impact_ratios
 from monitor.incidents.order import Order, Outcome
 from monitor.portrait import model_document, model_states
-from monitor.status import Check, DriftingFeature, DrilledModel, ImpactRatio, Status
+from monitor.status import Check, ClusterView, DriftingFeature, DrilledModel, ImpactRatio, Status
 from monitor.status import Fleet as FleetColumns
 
 _ANSWER_SECONDS = 5.0
@@ -133,9 +134,7 @@ class Painter:
         self._versions: list[str] = []
         self._teams: list[str] = []
 
-    def status(
-        self, watermark: float = -np.inf, *, ready: bool = False, checks: Mapping[str, Check] = _NO_CHECKS
-    ) -> Status:
+    def status(self, watermark: float = -np.inf, *, ready: bool = False) -> Status:
         """The fleet as it is now."""
         now, budget, judge = self._clock.now(), self._config.budget, self._fleet.judge
         return Status(
@@ -146,7 +145,7 @@ class Painter:
             watermark=watermark if np.isfinite(watermark) else None,
             ready=ready,
             loop_turned_at=now,
-            checks=checks,
+            checks=_NO_CHECKS,
             fleet=self._columns(),
             incidents=self._fleet.book.newest(),
             budget={
@@ -219,3 +218,67 @@ class Painter:
             found = [DrilledModel(items[row].name, days, drilled.blind[row]) for row, days in drilled.slowest.items()]
             self._drilled = (drilled.n, tuple(found))
         return self._drilled[1]
+
+
+class Gallery:
+    """Puts the pictures of shards together into one; belongs to the loop."""
+
+    def __init__(self, config: Config, mode: str, clock: Clock) -> None:
+        self._empty = Painter(make_fleet(config), config, mode, clock).status()
+        self._clock = clock
+        self._of: list[Sequence[str]] = []
+        self._order: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._named: tuple[list[str], list[str], list[str]] = ([], [], [])
+
+    def merged(
+        self,
+        pictures: Sequence[Status],
+        *,
+        ready: bool = False,
+        checks: Mapping[str, Check] = _NO_CHECKS,
+        cluster: ClusterView | None = None,
+    ) -> Status:
+        """One picture of all ``pictures``, which may be none."""
+        now = self._clock.now()
+        said: dict[str, Any] = {"ready": ready, "checks": checks, "published_at": now, "loop_turned_at": now}
+        if cluster is None and len(pictures) == 1:
+            return replace(pictures[0], started_at=self._empty.started_at, **said)
+        marks = [picture.watermark for picture in pictures]
+        return replace(
+            self._empty,
+            watermark=None if not marks or None in marks else min(mark for mark in marks if mark is not None),
+            fleet=self._fleet([picture.fleet for picture in pictures]),
+            incidents=sorted((i for p in pictures for i in p.incidents), key=lambda i: (-i.fired_time, i.id)),
+            budget={
+                **self._empty.budget,
+                "spent": _summed(self._empty.budget, pictures, "spent"),
+                "cells": _summed(self._empty.budget, pictures, "cells"),
+            },
+            drifting=tuple(each for picture in pictures for each in picture.drifting),
+            impact=tuple(each for picture in pictures for each in picture.impact),
+            drilled=tuple(each for picture in pictures for each in picture.drilled),
+            cluster=cluster,
+            **said,
+        )
+
+    def _fleet(self, fleets: Sequence[FleetColumns]) -> FleetColumns:
+        if not fleets:
+            return self._empty.fleet
+        names = [fleet.names for fleet in fleets]
+        if len(names) != len(self._of) or any(new is not old for new, old in zip(names, self._of, strict=True)):
+            # As in Painter: made anew only when they say something else.
+            rows = [row for fleet in fleets for row in zip(fleet.names, fleet.versions, fleet.teams, strict=True)]
+            self._order = np.array(sorted(range(len(rows)), key=lambda i: rows[i][0]), np.int64)
+            first, second, third = zip(*(rows[i] for i in self._order.tolist()), strict=True) if rows else ((), (), ())
+            self._named, self._of = (list(first), list(second), list(third)), names
+        return FleetColumns(
+            *self._named,
+            *(np.concatenate([getattr(fleet, column) for fleet in fleets])[self._order] for column in _COLUMNS),
+        )
+
+
+_COLUMNS = ("state", "events", "last_event_time", "drift_ratio")
+
+
+def _summed(empty: Mapping[str, Any], pictures: Sequence[Status], name: str) -> dict[str, float]:
+    return {key: sum(picture.budget[name][key] for picture in pictures) for key in empty[name]}

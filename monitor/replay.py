@@ -108,11 +108,12 @@ class _Collected:
         positions: Mapping[Partition, int],
         ticks: list[ClosedTicks],
         incidents: list[Incident],
-    ) -> None:
+    ) -> bool:
         """Keep the newest state of each incident."""
         self.incidents.update((incident.id, incident) for incident in incidents)
         self._keep(ticks)
         self.cases.relieve(fleet.outcomes.pending)
+        return True
 
 
 def replay(

@@ -78,6 +78,22 @@ class DrilledModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterView:
+    """What this replica knows of its cluster.
+
+    ``member`` is its name in the group that shares out the shards, ``members`` how many that has, ``generation`` how
+    often it was shared out anew, ``shards`` and ``partitions`` what this replica judges and reads.
+    """
+
+    member: str
+    members: int
+    generation: int
+    shards: Sequence[int]
+    shards_total: int
+    partitions: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything the web shows, as of ``published_at`` (wall time). Immutable; a new one replaces it whole."""
 
@@ -99,6 +115,8 @@ class Status:
     drifting: Sequence[DriftingFeature] = field(default=())
     impact: Sequence[ImpactRatio] = field(default=())
     drilled: Sequence[DrilledModel] = field(default=())
+    cluster: ClusterView | None = None
+    """``None`` where one daemon watches the whole fleet."""
 
 
 class Desk(Protocol):

@@ -83,9 +83,14 @@ class PrivacySettings(Settings):
 
 
 class ClusterSettings(Settings):
-    """``[cluster]``: whether replicas of one group share the fleet."""
+    """``[cluster]``: whether replicas of one group share the fleet, and into how many shards it is parted for that.
+
+    ``replication`` is that of the internal topics when they are made; -1 is the brokers' own default.
+    """
 
     enabled: bool = False
+    shards: int = Field(default=8, ge=1, le=256)
+    replication: int = Field(default=-1, ge=-1, le=16)
 
 
 class DrillSettings(Settings):

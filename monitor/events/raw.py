@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +29,10 @@ class RawBatch:
     seconds since the epoch, NaN where a source has none. ``source`` (int32, shape ``(n,)``) indexes ``partitions``;
     within one partition ``offsets`` (int64) only grow. ``keys`` are the records' keys, empty where a source has none.
     ``headers`` are theirs, in order, ``None`` for a record without any; empty where no topic's format reads them.
+
+    Where another replica read the partitions and this is a part of them, ``reached`` (float64, shape ``(n,)``) is the
+    event time that a record's partition had reached behind it, and ``passed`` what partitions have reached behind the
+    whole batch.
     """
 
     values: Sequence[bytes | None]
@@ -38,6 +42,8 @@ class RawBatch:
     offsets: NDArray[np.int64]
     keys: Sequence[bytes | None] = ()
     headers: Sequence[Headers | None] = ()
+    reached: NDArray[np.float64] | None = None
+    passed: Mapping[Partition, float] | None = None
 
     def __len__(self) -> int:
         return len(self.values)

@@ -70,6 +70,8 @@ class Book:
     turned_away: int = 0
     code_version: str = ""
     """Of the program that fires: what an incident says of where it came from."""
+    place: str = ""
+    """Which part of the fleet this is, where there are several: what tells its shared causes from those of others."""
     changed: set[str] = field(default_factory=set)
     """Ids of incidents that are otherwise, or fire for other cells, than when they were last stored."""
     _cells: dict[CellKey, BookKey] = field(default_factory=dict)
@@ -279,8 +281,9 @@ class Book:
         key = ("", SHARED, f"{family} {' '.join(found.cause).strip()}")
         held = self.open.get(key)
         if held is None:
-            made = shared_incident(found, family, incident_id("", SHARED, key[2], now), now)
-            made = msgspec.structs.replace(made, code_version=self.code_version)
+            made = shared_incident(found, family, incident_id(self.place, SHARED, key[2], now), now)
+            labels = {**made.labels, "shard": self.place} if self.place else made.labels
+            made = msgspec.structs.replace(made, code_version=self.code_version, labels=labels)
             held = self.open[key] = OpenIncident(made, set(), [], features=found.features)
             self._waiting[key] = None
         else:

@@ -23,8 +23,8 @@ class Membership:
     """A seat in the group ``<group_id>.members``, whose members are daemons and read nothing through it.
 
     ``owner`` names the store: a member of the same owner is this daemon's own past, for a store is open in one process
-    at a time. Of two others the one that started later is refused; where the machines' clocks differ, the one whose
-    clock says so.
+    at a time; replicas of a cluster are one owner together. Of two others the one that started later is refused; where
+    the machines' clocks differ, the one whose clock says so.
     """
 
     def __init__(self, group_id: str, owner: str, settings: Mapping[str, Any], clock: Clock) -> None:

@@ -99,14 +99,15 @@ class Reader:
         self.consumer.incremental_assign([TopicPartition(*each, offset) for each, offset in offsets.items()])
         self._alive = np.append(self._alive, np.ones(len(self.cursors.partitions) - len(self._alive), np.bool_))
 
-    def drop(self, partitions: Iterable[Partition]) -> None:
-        """Stop reading ``partitions``."""
+    def drop(self, partitions: Iterable[Partition]) -> bool:
+        """Stop reading ``partitions``; whether any of them was read."""
         known = [partition for partition in partitions if self.cursors.slot(partition) is not None]
         for partition in known:
             self.cursors.drop(partition)
             self.lost.discard(partition)
         if known:
             self.consumer.incremental_unassign(_targets(known))
+        return bool(known)
 
     def read(self, records_max: int, timeout_seconds: float) -> RawBatch:
         """Return the next records, fewer than ``records_max`` where they are large or ``timeout_seconds`` are over.

@@ -21,6 +21,7 @@ from monitor.notify.payload import Key, document
 BATCH_ALERTS = 256
 ENDS_AT_FACTOR = 4
 """A firing alert ends by itself after this many resends have failed to arrive."""
+UNASSURED_SECONDS = 0.2
 BACKOFF_SECONDS_MIN = 1.0
 BACKOFF_SECONDS_MAX = 30.0
 KEYS_LOGGED_MAX = 10_000
@@ -39,7 +40,8 @@ class _Outcome(Enum):
 class Manner:
     """What all deliveries have in common.
 
-    ``resend`` and ``timeout`` in seconds; ``jitter`` gives numbers uniform on [0, 1).
+    ``resend`` and ``timeout`` in seconds; ``jitter`` gives numbers uniform on [0, 1); nothing is sent while what is
+    told is not ``assured`` to be this process's own.
     """
 
     resend: float
@@ -47,6 +49,7 @@ class Manner:
     external_labels: Mapping[str, str]
     sink: Sink
     jitter: Callable[[], float]
+    assured: Callable[[], bool] = lambda: True
 
 
 @dataclass(slots=True)
@@ -124,6 +127,8 @@ class Delivery:
         now = self._clock.monotonic()
         if now < self._not_before:
             return self._not_before - now
+        if not self._manner.assured():
+            return UNASSURED_SECONDS
         parcels = self._outbox.take(self.reader, now, BATCH_ALERTS)
         # An empty post when there is nothing to say: whether alerts would arrive must be known before they have to.
         if parcels or now >= self._heartbeat_due:
@@ -135,7 +140,7 @@ class Delivery:
         self._deadline = deadline
         while (now := self._clock.monotonic()) < deadline:
             parcels = self._outbox.take(self.reader, now, BATCH_ALERTS, only_news=True)
-            if not parcels or not self._deliver(parcels):
+            if not parcels or not self._manner.assured() or not self._deliver(parcels):
                 return
 
     def _run(self) -> None:

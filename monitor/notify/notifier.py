@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from monitor.clock import Clock
@@ -49,9 +49,13 @@ class Notifications:
         Makes the transport to one URL.
     jitter
         Gives numbers uniform on [0, 1), for the backoff.
+    assured
+        Whether what is to be told is this process's to tell; asked before each post.
+    replica
+        A name for what each replica of a cluster says of its own part: its digests.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the world around it, each part with a default
         self,
         settings: AlertmanagerSettings,
         clock: Clock,
@@ -62,7 +66,10 @@ class Notifications:
         alerts_max: int = ALERTS_MAX,
         connect: Callable[[str, AlertmanagerSettings], Transport] = Alertmanager,
         jitter: Callable[[], float] | None = None,
+        assured: Callable[[], bool] = lambda: True,
+        replica: str = "",
     ) -> None:
+        self._replica = replica
         self._clock = clock
         self._sink = sink
         self._links = links(external_url, runbook_base)
@@ -78,6 +85,7 @@ class Notifications:
             settings.external_labels,
             sink,
             jitter or random.SystemRandom().random,
+            assured,
         )
         self._deliveries = [
             Delivery(name, reader, self._outbox, connect(url, settings), clock, manner)
@@ -113,17 +121,23 @@ class Notifications:
         for incident in ranked(waiting):
             by_team.setdefault(incident.labels.get("team", ""), []).append(incident)
         notices = [
-            Notice(f"{DIGEST}/{team}", digest_alert(team, of, self._links), now, None) for team, of in by_team.items()
+            Notice(f"{DIGEST}/{team}", digest_alert(team, of, self._links, self._replica), now, None)
+            for team, of in by_team.items()
         ]
         ended = {team: since for team, since in self._digests.items() if team not in by_team}
         notices += [
-            Notice(f"{DIGEST}/{team}", digest_alert(team, [], self._links), since, now) for team, since in ended.items()
+            Notice(f"{DIGEST}/{team}", digest_alert(team, [], self._links, self._replica), since, now)
+            for team, since in ended.items()
         ]
         self._digests = {team: self._digests.get(team, now) for team in by_team}
         if notices:
             self._outbox.put(notices, now, self._clock.monotonic())
             for delivery in self._deliveries:
                 delivery.wake()
+
+    def forget(self, identities: Collection[str]) -> None:
+        """Another process tells of these incidents from now on: say nothing more of them, not even that they ended."""
+        self._outbox.forget(frozenset(identities))
 
     def restore(self, incidents: Sequence[Incident]) -> None:
         """Take in what the store knows, at start-up: the open incidents, and those resolved of late.

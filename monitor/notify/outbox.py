@@ -105,6 +105,18 @@ class Outbox:
             self._promote(wall, now)
             self._tell_suppressed(wall, now)
 
+    def forget(self, incidents: frozenset[str]) -> None:
+        """Let go of what fires for ``incidents`` alone, and tell nobody."""
+        with self._lock:
+            for entries in (self._waiting, self._entries):
+                for key, entry in list(entries.items()):
+                    if entry.ends_at is not None or entry.open.isdisjoint(incidents):
+                        continue
+                    entry.open -= incidents
+                    if not entry.open:
+                        del entries[key]
+                        self._firing -= entries is self._entries
+
     def take(self, reader: int, now: float, limit: int, *, only_news: bool = False) -> list[Parcel]:
         """At most ``limit`` alerts that are due, news first; they stay due until they are settled."""
         with self._lock:

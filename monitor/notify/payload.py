@@ -130,7 +130,7 @@ def watchdog_alert(base: Links) -> Alert:
     return Alert(labels, {name: text for name, text in annotations.items() if text}, base.external_url)
 
 
-def digest_alert(team: str, waiting: Sequence[Incident], base: Links) -> Alert:
+def digest_alert(team: str, waiting: Sequence[Incident], base: Links, replica: str = "") -> Alert:
     """The one alert of a team that stands for what waits because the team was called often enough, ranked already."""
     first = [f"{number}. {incident.summary}" for number, incident in enumerate(waiting[:WAITING_SHOWN], 1)]
     annotations = {
@@ -139,7 +139,7 @@ def digest_alert(team: str, waiting: Sequence[Incident], base: Links) -> Alert:
         "waiting": str(len(waiting)),
         "runbook_url": base.runbook(DIGEST),
     }
-    labels = {"alertname": DIGEST, "severity": "info", "service": SERVICE, "team": team}
+    labels = {"alertname": DIGEST, "severity": "info", "service": SERVICE, "team": team, "replica": replica}
     return Alert(clean(labels), {name: text for name, text in annotations.items() if text}, base.external_url)
 
 

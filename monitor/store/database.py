@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -17,37 +18,42 @@ _BLOOM_BITS = 10
 """Bits a key of the filters that tell, mostly without reading a file, that a case is new."""
 
 
+PUT, DELETE, DELETE_RANGE = range(3)
+Change = tuple[int, bytes, bytes]
+"""What is done; a key, and its value; or the first key of a range, and the one behind it."""
+
+
 class Writes:
     """Everything that must change together; given to :meth:`Database.commit` once."""
 
     def __init__(self) -> None:
-        self.batch = WriteBatch(raw_mode=True)
+        self.changes: list[Change] = []
         self.n_bytes = 0
         self.n_deleted = 0
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set ``key``."""
-        self.batch.put(key, value)
+        self.changes.append((PUT, key, value))
         self.n_bytes += len(key) + len(value)
 
     def delete(self, key: bytes) -> None:
         """Remove ``key``; one that is not there is no error."""
-        self.batch.delete(key)
+        self.changes.append((DELETE, key, b""))
         self.n_deleted += 1
 
     def delete_range(self, first: bytes, last: bytes) -> None:
         """Remove the keys from ``first`` on, short of ``last``."""
-        self.batch.delete_range(first, last)
+        self.changes.append((DELETE_RANGE, first, last))
 
 
 class Database:
     """A directory that one process at a time has open.
 
     One that is opened ``to_look`` must exist, is never written, and may meanwhile be open in another process: it is
-    what was there at the opening.
+    what was there at the opening. One that is ``passing`` does not outlive its process, and waits for no disk.
     """
 
-    def __init__(self, path: Path, *, to_look: bool = False) -> None:
+    def __init__(self, path: Path, *, to_look: bool = False, passing: bool = False) -> None:
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_compression_type(DBCompressionType.lz4())
@@ -68,8 +74,10 @@ class Database:
                 self._db = Rdict(str(path), options)
         except Exception as error:  # rocksdict raises bare Exception; all it can mean here is an unusable store
             raise StoreError(f"{path}: the store cannot be opened: {error}") from error
+        self._watched: list[Change] | None = None
+        self._writing = threading.Lock()
         self._synced = WriteOptions()
-        self._synced.sync = True
+        self._synced.sync = not passing
 
     def get(self, key: bytes) -> bytes | None:
         """The value of ``key``, or ``None``."""
@@ -106,11 +114,28 @@ class Database:
             yield key[len(prefix) :], value
 
     def commit(self, writes: Writes) -> None:
-        """Do all of ``writes`` or nothing, and have it on the disk before returning."""
-        try:
-            self._db.write(writes.batch, self._synced)
-        except Exception as error:  # as above: a full or broken disk
-            raise StoreError(f"{self._path}: the store cannot be written: {error}") from error
+        """Do all of ``writes`` or nothing, and have it on the disk before returning, unless it is passing."""
+        batch = WriteBatch(raw_mode=True)
+        do = {PUT: batch.put, DELETE_RANGE: batch.delete_range, DELETE: lambda key, _: batch.delete(key)}
+        for what, first, second in writes.changes:
+            do[what](first, second)
+        with self._writing:
+            try:
+                self._db.write(batch, self._synced)
+            except Exception as error:  # as above: a full or broken disk
+                raise StoreError(f"{self._path}: the store cannot be written: {error}") from error
+            if self._watched is not None:
+                self._watched += writes.changes
+
+    def watch(self) -> None:
+        """From here on remember what changes, for :meth:`take_changes`."""
+        self._watched = []
+
+    def take_changes(self) -> list[Change]:
+        """All that was written since this was last asked, in order; nothing unless it is watched."""
+        with self._writing:
+            changes, self._watched = self._watched or [], None if self._watched is None else []
+        return changes
 
     def n_bytes(self) -> int:
         """Bytes on the disk, roughly: files and what is not in a file yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +34,26 @@ class EventTime:
         self.awaited: set[Partition] = set()
 
     def after_each(
-        self, times: NDArray[np.float64], source: NDArray[np.int32], partitions: Sequence[Partition]
+        self,
+        times: NDArray[np.float64],
+        source: NDArray[np.int32],
+        partitions: Sequence[Partition],
+        told: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
         """The watermark after each record of a batch, shape ``(n,)``; remembers what the batch reached.
 
-        ``times`` are event times in the order of arrival, ``source`` indexes ``partitions``.
+        ``times`` are event times in the order of arrival, ``source`` indexes ``partitions``. Where records come from
+        somebody who read all of a partition, of which this is a part, ``told`` is what it had reached behind each.
         """
         present = {partitions[p]: p for p in np.flatnonzero(np.bincount(source)).tolist()}
         self.idle -= present.keys()
         slowest = np.full(len(times), self._slowest(present.keys()))
         for partition, p in present.items():
-            reached = self._reaching(partition, times, source == p)
+            if told is None:
+                reached = self._reaching(partition, times, source == p)
+            else:
+                known = self.reached.get(partition, -np.inf)
+                reached = np.maximum(np.maximum.accumulate(np.where(source == p, told, known)), known)
             if reached[-1] > -np.inf:
                 self.reached[partition] = float(reached[-1])
             # Until its time begins a partition that nobody waits for is as good as not there.
@@ -56,6 +65,24 @@ class EventTime:
         if len(marks):
             self.watermark = float(marks[-1])
         return marks
+
+    def reach(self, partition: Partition, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What one partition has reached behind each of its next records, shape ``(n,)``; remembered."""
+        reached = self._reaching(partition, times, np.ones(len(times), np.bool_))
+        if len(reached) and reached[-1] > -np.inf:
+            self.reached[partition] = float(reached[-1])
+        return reached
+
+    def told(self, reached: Mapping[Partition, float]) -> float:
+        """Take over how far partitions are, from somebody who reads them; returns the watermark."""
+        for partition, time in reached.items():
+            if time > self.reached.get(partition, -np.inf):
+                self.reached[partition] = time
+        self.awaited -= self.reached.keys()
+        slowest = self._slowest(())
+        if np.isfinite(slowest):
+            self.watermark = max(self.watermark, slowest - self.lateness)
+        return self.watermark
 
     def _reaching(
         self, partition: Partition, times: NDArray[np.float64], own: NDArray[np.bool_]
@@ -87,7 +114,7 @@ class EventTime:
         least = min(ahead)
         return max(time for time in ahead if time <= least + self.leap)
 
-    def _believe(self, partitions: Collection[Partition]) -> None:
+    def believe(self, partitions: Collection[Partition]) -> None:
         """Nothing more is to come from ``partitions`` for now: what they said last is all there is to go by."""
         for partition in [each for each in self.ahead if each in partitions]:
             landing = self._landing(self.ahead.pop(partition))
@@ -102,7 +129,7 @@ class EventTime:
     def settle(self, idle: set[Partition]) -> float:
         """Take note of which partitions are idle now; returns the watermark, which may have gone on."""
         self.idle = set(idle)
-        self._believe(self.idle)
+        self.believe(self.idle)
         slowest = self._slowest(())
         reached = max(self.reached.values(), default=-np.inf) if slowest == np.inf else slowest
         self.watermark = max(self.watermark, reached - self.lateness)
@@ -110,7 +137,7 @@ class EventTime:
 
     def end(self) -> None:
         """The input has ended: what was said last is believed."""
-        self._believe(self.ahead.keys())
+        self.believe(self.ahead.keys())
 
     def give_way(self, end: float) -> bool:
         """Let event time run on to ``end``, whoever is slow; ``False`` where no partition has reached that far."""

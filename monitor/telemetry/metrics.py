@@ -85,6 +85,7 @@ class Metrics:
         self._make_ingest()
         self._make_judging()
         self._make_store()
+        self._make_cluster()
         self._make_notifications()
         self._make_process(version, revision)
         ProcessCollector(registry=self.registry)
@@ -195,6 +196,26 @@ class Metrics:
         self.store_commit = Histogram(_full(name), text, registry=self.registry, buckets=COMMIT_BOUNDS)
         self.store_last_commit = self._gauge(
             "store_last_commit_timestamp_seconds", "When the store was last written, 0 before the first time."
+        )
+
+    def _make_cluster(self) -> None:
+        self.cluster_members = self._gauge("cluster_members", "Replicas that share the fleet, 0 outside a cluster.")
+        self.cluster_generation = self._gauge("cluster_generation", "How often the shards were shared out anew.")
+        self.cluster_shards = self._gauge("cluster_shards", "Shards that this replica judges.")
+        self.cluster_take_over_seconds = self._gauge(
+            "cluster_take_over_seconds", "How long it took to put together the shard that this replica took last."
+        )
+        self.cluster_rebalances = self._counter(
+            "cluster_rebalances_total", "How often shards came to this replica or left it."
+        )
+        self.cluster_commits_refused = self._counter(
+            "cluster_commits_refused_total", "Commits that the group did not take: it had gone on, or was about to."
+        )
+        self.cluster_records_repeated = self._counter(
+            "cluster_records_repeated_total", "Records that a shard was sent again, and did not count again."
+        )
+        self.cluster_bundles_refused = self._counter(
+            "cluster_bundles_refused_total", "What a shard was sent behind a gap, and waits for to be sent again."
         )
 
     def _make_notifications(self) -> None:

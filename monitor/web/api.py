@@ -7,7 +7,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
@@ -133,6 +133,7 @@ def status_document(status: Status, now: float) -> dict[str, Any]:
         "incidents": {"firing": firing.total(), **{name: firing[name] for name in ("critical", "warning", "info")}},
         "digest": {"waiting": len(waiting), "first": [incident.id for incident in waiting[:DIGEST_SHOWN]]},
         "budget": dict(status.budget),
+        "cluster": None if status.cluster is None else asdict(status.cluster),
         "config": {"hash": status.config_hash, "loaded_time": time_of(status.config_loaded_at or math.nan)},
     }
 

@@ -1,6 +1,7 @@
 """Kills a daemon at random instants under load, with a real Kafka and Alertmanager, and holds it against a ledger.
 
-``python -m faults.harness --kills 200`` from ``tests`` (``make soak``) runs it long and prints what came of it.
+``python -m faults.harness --kills 200`` from ``tests`` (``make soak``) runs it long and prints what came of it;
+``--replicas 3`` does the same to the replicas of a cluster.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from faults.ledger import LATENESS, PARTITIONS, Ledger, Place, difference, write_references
+from faults.ledger import LATENESS, MEND, PARTITIONS, Ledger, Place, difference, write_references
+from faults.replicas import CONFIG, Replicas
 from servers.alertmanager import TO_WEBHOOK, AlertmanagerServer
 from servers.daemon import PROGRAM, Daemon
 from servers.kafka import KafkaServer
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BROKEN = (sys.executable, str(Path(__file__).with_name("broken_daemon.py")))
+UNFENCED = (sys.executable, str(Path(__file__).with_name("unfenced_replica.py")))
 _BLOCK = 200
 
 
@@ -52,6 +55,7 @@ class Outcome:
     incidents: dict[str, tuple[Any, ...]]
     told: Counter[tuple[str, ...]] = field(default_factory=Counter)
     counters: dict[str, float] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         told = sorted(self.told.values())
@@ -63,11 +67,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One daemon: how often it is killed, when, and which program it is."""
+    """One daemon, or ``replicas`` of a cluster: how often it is killed, when, and which program it is."""
 
     kills: int
     seed: int = 0
     program: tuple[str, ...] = PROGRAM
+    replicas: int = 0
 
 
 class Rig:
@@ -87,7 +92,7 @@ class Rig:
         with ThreadPoolExecutor(len(runs)) as pool:
             futures = {name: pool.submit(self._run, name, run) for name, run in runs.items()}
             for _ in runs:
-                assert self._reading.acquire(timeout=120)
+                assert self._reading.acquire(timeout=300)
             self._write(seconds)
             return {name: future.result() for name, future in futures.items()}
 
@@ -104,6 +109,45 @@ class Rig:
         self._written.set()
 
     def _run(self, name: str, run: Run) -> Outcome:
+        return self._run_replicas(name, run) if run.replicas else self._run_alone(name, run)
+
+    def _run_replicas(self, name: str, run: Run) -> Outcome:
+        """Let replicas read everything together, disturbed on the way."""
+        directory, rng, kills = self._directory / name, random.Random(run.seed), 0
+        with ExitStack() as stack:
+            webhook = stack.enter_context(WebhookReceiver())
+            routes = TO_WEBHOOK.format(url=webhook.url)
+            alertmanager = stack.enter_context(AlertmanagerServer(directory / "alertmanager", routes))
+            config = self._config(name, alertmanager) + CONFIG
+            daemons = [
+                Daemon(directory / f"r{i}", config, commit="200ms", program=run.program) for i in range(run.replicas)
+            ]
+            replicas = Replicas(self.kafka, f"{name}-{self.topic}", daemons)
+            replicas.start(stack)
+            self._reading.release()
+            while kills < run.kills:
+                time.sleep(rng.expovariate(1.0))
+                kills += replicas.disturb(rng)
+            assert self._written.wait(3600)
+            daemons[0].until(lambda: replicas.read_all(self.topic, PARTITIONS), 180)
+            counters = {
+                each: sum(sum(daemon.metric(f"modelwatch_{each}_total").values()) for daemon in daemons)
+                for each in _COUNTERS
+            }
+            daemons[0].until(lambda: _all_told(daemons, webhook.bodies), 60)
+            for daemon in daemons:
+                daemon.stop()
+            told = _told(webhook.bodies)
+            found: Counter[Place] = Counter()
+            incidents: dict[str, tuple[Any, ...]] = {}
+            for fleet, log in replicas.fleets():
+                found.update(self._places(fleet, log))
+                incidents.update(_incidents(fleet))
+        lost, doubled = difference(self.ledger.counted, found)
+        sent = self.ledger.sent["events"]
+        return Outcome(kills, sent, lost, doubled, incidents, told, counters, replicas.faults)
+
+    def _run_alone(self, name: str, run: Run) -> Outcome:
         """Let a daemon read everything, killed on the way."""
         directory, rng = self._directory / name, random.Random(run.seed)
         with ExitStack() as stack:
@@ -120,7 +164,7 @@ class Rig:
             assert self._written.wait(3600)
             daemon.until(lambda: self._read_all(daemon), 120)
             counters = {each: sum(daemon.metric(f"modelwatch_{each}_total").values()) for each in _COUNTERS}
-            daemon.until(lambda: _all_told(daemon, webhook.bodies), 60)
+            daemon.until(lambda: _all_told([daemon], webhook.bodies), 60)
             daemon.stop()
             told = _told(webhook.bodies)
         found, incidents = self._stored(daemon)
@@ -156,10 +200,7 @@ reference = "file:{self._references}/{{model}}.mwref"
             log = TickLog(database, float("inf"))
             Checkpoint(database, log).load(fleet, EventTime(0.0))
             found = self._places(fleet, log)
-        book = fleet.book
-        everything = [*(held.incident for held in book.open.values()), *book.resolved]
-        cells = {i.id: sorted((c.detector, c.feature or "", c.fired_time) for c in i.cells) for i in everything}
-        return found, {i.id: (i.alertname, i.model, i.state, i.resolved_time, cells[i.id]) for i in everything}
+        return found, _incidents(fleet)
 
     def _places(self, fleet: Fleet, log: TickLog) -> Counter[Place]:
         found: Counter[Place] = Counter()
@@ -184,23 +225,30 @@ def _told(bodies: list[Any]) -> Counter[tuple[str, ...]]:
     return Counter((a["status"], a["labels"]["alertname"], a["labels"]["model"]) for a in alerts)
 
 
-def _all_told(daemon: Daemon, bodies: list[Any]) -> bool:
-    states = Counter(incident["state"] for incident in daemon.incidents())
+def _incidents(fleet: Fleet) -> dict[str, tuple[Any, ...]]:
+    everything = [*(held.incident for held in fleet.book.open.values()), *fleet.book.resolved]
+    cells = {i.id: sorted((c.detector, c.feature or "", c.fired_time) for c in i.cells) for i in everything}
+    return {i.id: (i.alertname, i.model, i.state, i.resolved_time, cells[i.id]) for i in everything}
+
+
+def _all_told(daemons: list[Daemon], bodies: list[Any]) -> bool:
+    states = Counter(incident["state"] for daemon in daemons for incident in daemon.incidents())
     told = Counter(status for status, *_ in _told(bodies))
     return told["resolved"] >= states["resolved"] and told["firing"] >= states.total()
 
 
-def prepared(kafka: KafkaServer, directory: Path, events: int, seed: int = 1) -> Rig:
+def prepared(kafka: KafkaServer, directory: Path, events: int, seed: int = 1, mend: float = MEND) -> Rig:
     """A rig with ``events`` to come, whose event time ends about now."""
     references = directory / "references"
     edges = write_references(references)
     start = time.time() // 60 * 60 - events * 0.25 - 3600.0
-    return Rig(kafka, directory, Ledger(start, events, edges, seed=seed), references)
+    return Rig(kafka, directory, Ledger(start, events, edges, seed=seed, mend=mend), references)
 
 
 def _main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--replicas", type=int, default=0, help="of a cluster; 0: one daemon alone")
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--seconds", type=float, default=900.0, help="over which the events are written")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
@@ -208,9 +256,10 @@ def _main() -> int:
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory() as directory, KafkaServer(Path(directory) / "kafka") as kafka:
         rig = prepared(kafka, Path(directory), asked.events, asked.seed)
-        outcomes = rig.run_all(asked.seconds, {"killed": Run(asked.kills, asked.seed), "calm": Run(0)})
+        killed_run = Run(asked.kills, asked.seed, replicas=asked.replicas)
+        outcomes = rig.run_all(asked.seconds, {"killed": killed_run, "calm": Run(0, replicas=min(asked.replicas, 1))})
         killed, calm = outcomes["killed"], outcomes["calm"]
-        print(f"killed:      {killed}")
+        print(f"killed:      {killed}; {killed.faults}")
         print(f"undisturbed: {calm}; sent {dict(rig.ledger.sent)}, counted {calm.counters}")
     same = killed.incidents == calm.incidents
     print("incidents are the same" if same else "INCIDENTS DIFFER")

@@ -61,6 +61,8 @@ class Ledger:
     late: float = 0.01
     broken: float = 0.01
     seed: int = 1
+    mend: float = MEND
+    """Share of the run at which what is faulty mends; beyond 1 it does not."""
     counted: Counter[Place] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
 
@@ -97,7 +99,7 @@ class Ledger:
         return [(p, json.dumps({**flush, "id": f"{p}-{i}"}).encode(), at) for p in range(PARTITIONS) for i in range(20)]
 
     def _event(self, i: int, rng: np.random.Generator) -> Record:
-        at, faulty = self.start + i * STEP, FAULT < i / self.events < MEND
+        at, faulty = self.start + i * STEP, FAULT < i / self.events < self.mend
         model = MODELS[i % len(MODELS)]
         income = round(float(rng.normal(55.0 if faulty and model == DRIFTS else 40.0, 10.0)), 3)
         region = REGIONS[int(np.searchsorted([0.5, 0.8], rng.random()))]

@@ -149,7 +149,7 @@ class KafkaServer:
                     break
                 except BufferError:
                     producer.poll(0.1)
-        assert producer.flush(30) == 0
+        assert producer.flush(120) == 0
         assert not failed, failed[0]
 
     def delete_records(self, topic: str, partition: int, before: int) -> None:

@@ -79,9 +79,10 @@ class Stage:
         positions: Mapping[Partition, int],
         ticks: list[ClosedTicks],
         incidents: list[Incident],
-    ) -> None:
+    ) -> bool:
         self._checkpoint.save(fleet, time, positions, ticks, incidents)
         self.saved.append(dict(positions))
+        return True
 
     def run(self, turns: int | None = None, commit_every: int = 0) -> bool:
         """Turn until the files end, or ``turns`` times; whether the end was reached."""

@@ -1,0 +1,176 @@
+"""A part of the fleet with all that belongs to it alone: its store, its path, its drills, its picture.
+
+One daemon alone holds the whole fleet as one shard. Replicas of a cluster hold several each, and shards move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Protocol
+
+import numpy as np
+
+from monitor.clock import Clock
+from monitor.compose import make_fleet
+from monitor.config import Config
+from monitor.drill.drill import drill_of
+from monitor.drill.past import Past
+from monitor.events.raw import Partition
+from monitor.fleet import Fleet
+from monitor.incidents.incident import Incident
+from monitor.incidents.order import Order, Outcome
+from monitor.orders import carry_out
+from monitor.pipeline import Pipeline
+from monitor.publish import Painter
+from monitor.rounds import Rounds
+from monitor.status import Status
+from monitor.store.checkpoint import Checkpoint
+from monitor.store.database import Database
+from monitor.store.drills import DrillLog
+from monitor.store.grouplog import GroupLog
+from monitor.store.ticklog import TickLog
+from monitor.tally.closed import ClosedTicks
+from monitor.tally.event_time import EventTime
+from monitor.telemetry.metrics import Metrics
+
+RESOLVED_RESENT_SECONDS = 15 * 60.0
+"""How long after its end an incident is told as resolved again, in case the first telling was lost."""
+_ROLL_UP_MODELS = 8
+"""Models whose history is rolled up behind one commit."""
+
+
+class Shard:
+    """One fleet over one store, of which there are ``parts`` that share the budget of false alarms.
+
+    The store is read when it is made; :attr:`pipeline` is set by whoever knows where its events come from.
+    """
+
+    pipeline: Pipeline
+
+    def __init__(self, config: Config, database: Database, clock: Clock, metrics: Metrics, parts: int = 1) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._cleanups = ExitStack()
+        self.database = database
+        self._cleanups.callback(database.close)
+        self.fleet = make_fleet(config, parts)
+        self.event_time = EventTime(config.clock.lateness, config.clock.leap)
+        self.log = TickLog(database, config.privacy.retention.ticks)
+        self.checkpoint = Checkpoint(database, self.log, config.privacy.retention.incidents)
+        self.positions = self.checkpoint.load(self.fleet, self.event_time)
+        """Where each partition is to be read from, as the store has it."""
+        self._painter = Painter(self.fleet, config, "run", clock)
+        self._past = Past(self.log.read, GroupLog(database).read)
+        drills = DrillLog(database)
+        settings = config.drill.model_copy(update={"cpu": config.drill.cpu / parts})
+        self._rounds = Rounds(settings, self._past, drills.keep, clock, metrics)
+        self._rounds.restore(drills.load())
+        self._painter.drilled = self._rounds.drilled
+        self._rounds.start()
+        self._cleanups.callback(self._rounds.stop)
+
+    def beside(self) -> None:
+        """What is done once a second, between batches."""
+        self._rounds.turn(self.fleet)
+
+    def status(self) -> Status:
+        """The picture of this part of the fleet as it is now."""
+        return self._painter.status(self.event_time.watermark)
+
+    def detail(self, model: str) -> dict[str, Any] | None:
+        """The document of one of its models."""
+        return self._painter.detail(model)
+
+    def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
+        """A fire drill of one of its models, to be run on any thread."""
+        return drill_of(self.fleet, model, self._past, self._clock.now())
+
+    def order(self, order: Order) -> Outcome:
+        """Do what somebody asks for; what it changed is stored and told by :meth:`Pipeline.take`."""
+        return carry_out(self.fleet, order, self.log.read)
+
+    def said(self) -> list[Incident]:
+        """What every notifier is told at the start: what is open, and what was resolved of late."""
+        recent = self._clock.now() - RESOLVED_RESENT_SECONDS
+        return [
+            *(held.incident for held in self.fleet.book.open.values()),
+            *(i for i in self.fleet.book.resolved if (i.resolved_time or 0.0) >= recent),
+        ]
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._cleanups.close()
+
+
+class Audience(Protocol):
+    """Who hears of incidents."""
+
+    def joined(self, shard: Shard) -> None:
+        """``shard`` is judged here from now on: what is open in it goes on."""
+        ...
+
+    def left(self, shard: Shard) -> None:
+        """``shard`` is judged elsewhere from now on, and told of by whoever has it."""
+        ...
+
+    def told(self, incidents: list[Incident]) -> None:
+        """These changed, and are stored."""
+        ...
+
+
+class StoreKeeper:
+    """Writes checkpoints of a shard, and measures them.
+
+    A partition that is not read now, because no broker has answered yet, keeps the offset that the store has for it:
+    only one that is gone for good is forgotten.
+    """
+
+    def __init__(self, shard: Shard, metrics: Metrics, clock: Clock) -> None:
+        self._database = shard.database
+        self._checkpoint = shard.checkpoint
+        self._log = shard.log
+        self._metrics = metrics
+        self._clock = clock
+        self._known = dict(shard.positions)
+        self.topic_ids: Mapping[str, str] = {}
+
+    def forget(self, partition: Partition) -> None:
+        """``partition`` no longer exists."""
+        self._known.pop(partition, None)
+
+    def save(
+        self,
+        fleet: Fleet,
+        time: EventTime,
+        positions: Mapping[Partition, int],
+        ticks: list[ClosedTicks],
+        incidents: list[Incident],
+    ) -> bool:
+        """One atomic write; then a little of the tick log's history is rolled up."""
+        began = self._clock.monotonic()
+        self._known.update(positions)
+        self._checkpoint.topic_ids.update(self.topic_ids)
+        self._checkpoint.save(fleet, time, self._known, ticks, incidents)
+        self._metrics.store_commit.observe(self._clock.monotonic() - began)
+        self._metrics.store_last_commit.set(self._clock.now())
+        if len(fleet.models) and np.isfinite(time.watermark):
+            self._database.commit(self._log.roll_up(len(fleet.models), _ROLL_UP_MODELS, time.watermark))
+        return True
+
+
+def carried_out(shards: Sequence[Shard], asked: Sequence[Order]) -> list[Outcome]:
+    """Have each order done by the shard that knows its subject, store what it changed, and tell it."""
+    changed: dict[Shard, list[Incident]] = {}
+    outcomes = []
+    for order in asked:
+        outcome = Outcome(found=False)
+        for shard in shards:
+            outcome = shard.order(order)
+            if outcome.found:
+                changed.setdefault(shard, []).extend(outcome.incidents)
+                break
+        outcomes.append(outcome)
+    for shard, incidents in changed.items():
+        shard.pipeline.take(incidents)
+    return outcomes
