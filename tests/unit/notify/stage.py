@@ -117,6 +117,7 @@ class Stage:
         urls: tuple[str, ...] = ONE,
         jitter: Callable[[], float] = lambda: 1.0,
         alerts_max: int = 10_000,
+        assured: Callable[[], bool] = lambda: True,
         **keys: Any,
     ) -> None:
         self.clock = ManualClock(BEGAN)
@@ -130,6 +131,7 @@ class Stage:
             connect=self._connect,
             jitter=jitter,
             alerts_max=alerts_max,
+            assured=assured,
         )
         self.deliveries = self.notifications._deliveries
 

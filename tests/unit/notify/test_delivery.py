@@ -220,3 +220,15 @@ def test_drain_keeps_its_deadline() -> None:
     manager.broken = True
     play.deliveries[0].drain(play.clock.monotonic() + 100.0)
     assert len(manager.tries) == 4
+
+
+def test_nothing_is_told_that_may_be_anothers() -> None:
+    """While it is not sure that its incidents are its own, a replica posts nothing, then what is due."""
+    mine = [False]
+    play = Stage(assured=lambda: mine[0])
+    play.offer(incident())
+    play.run(30.0)
+    assert play.managers[0].posts == []
+    mine[0] = True
+    play.run(1.0)
+    assert [len(items) for _, items in play.managers[0].posts] == [1]

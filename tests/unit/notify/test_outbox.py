@@ -41,6 +41,20 @@ def test_only_the_latest_state_is_kept() -> None:
     assert parcel.ends_at == WALL + 5
 
 
+def test_what_another_process_tells_is_forgotten() -> None:
+    """Nothing more is said of it, not even its end; an alert that another incident keeps firing goes on."""
+    box = outbox(alerts_max=2)
+    box.put([firing("a"), firing("b", "one"), firing("b", "two"), firing("c")], WALL, 0.0)
+    assert (box.active(), box.suppressed()) == (2, 1)
+    box.forget(frozenset({"a", "one", "c"}))
+    assert (box.active(), box.suppressed()) == (1, 0)
+    told = [parcel.alert.labels.get("model") for parcel in box.take(0, 0.0, 256) if parcel.ends_at is None]
+    assert "b" in told
+    assert not {"a", "c"} & set(told)
+    box.put([firing("a")], WALL, 1.0)
+    assert box.active() == 2
+
+
 def test_every_resend_comes_within_the_interval_and_then_exactly() -> None:
     """The first resend is at most one slot late, and from then on they come every 60 s."""
     box = outbox()

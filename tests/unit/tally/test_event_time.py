@@ -131,3 +131,31 @@ def test_silence_and_the_end_are_believed() -> None:
     time.end()
     assert time.run_on(0.0) == 2e6
     assert time.ahead == {}
+
+
+@settings(max_examples=200, deadline=None)
+@given(RECORDS, st.lists(st.integers(0, 40), max_size=5))
+def test_told_by_a_reader(records: list[tuple[float, int]], cuts: list[int]) -> None:
+    """Who is told what each partition has reached comes to the same watermark as who read them, however it is cut."""
+    whole, reader, told = EventTime(5.0), EventTime(0.0), EventTime(5.0)
+    expected = after(whole, records)
+    got: list[float] = []
+    for first, last in pairwise(sorted({0, len(records), *(cut for cut in cuts if cut < len(records))})):
+        times = np.array([t for t, _ in records[first:last]])
+        source = np.array([p for _, p in records[first:last]], np.int32)
+        reached = np.full(len(times), -np.inf)
+        for p in range(len(P)):
+            reached[source == p] = reader.reach(P[p], times[source == p])
+        got += told.after_each(times, source, P, reached).tolist()
+    assert got == expected
+    assert told.reached == whole.reached
+
+
+def test_news_of_a_partition_without_records() -> None:
+    """What is told of a partition moves the watermark as its records would; who has no time yet still holds it up."""
+    time = begun(10.0, 2)
+    assert time.told({P[0]: 100.0}) == -10.0
+    assert time.told({P[1]: 60.0}) == 50.0
+    time.awaited = {P[2]}
+    assert time.told({P[0]: 500.0, P[1]: 500.0, P[2]: -np.inf}) == 50.0
+    assert time.told({P[2]: 70.0}) == 60.0
