@@ -73,6 +73,7 @@ class Run:
     seed: int = 0
     program: tuple[str, ...] = PROGRAM
     replicas: int = 0
+    commit: str = "200ms"
 
 
 class Rig:
@@ -120,7 +121,7 @@ class Rig:
             alertmanager = stack.enter_context(AlertmanagerServer(directory / "alertmanager", routes))
             config = self._config(name, alertmanager) + CONFIG
             daemons = [
-                Daemon(directory / f"r{i}", config, commit="200ms", program=run.program) for i in range(run.replicas)
+                Daemon(directory / f"r{i}", config, commit=run.commit, program=run.program) for i in range(run.replicas)
             ]
             replicas = Replicas(self.kafka, f"{name}-{self.topic}", daemons)
             replicas.start(stack)
