@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(commands)
     _add_demo(commands)
     _add_accept(commands_on_files.add_baseline(commands))
+    commands_on_files.add_assess(commands)
     commands_on_files.add_gate(commands)
     commands_on_files.add_publish(commands)
     _add_alerts(commands)

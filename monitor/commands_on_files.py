@@ -43,6 +43,19 @@ def add_baseline(
     return verbs
 
 
+def add_assess(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command ``assess``."""
+    assess = commands.add_parser("assess", help="what is there to watch, what it costs, what is wrong; sends nothing")
+    assess.add_argument("paths", nargs="*", metavar="PATH", help=".jsonl, .jsonl.gz or .parquet")
+    assess.add_argument("--topic", metavar="T", help="a range of a topic instead of files")
+    assess.add_argument("--since", metavar="TIME")
+    assess.add_argument("--until", metavar="TIME")
+    assess.add_argument("--config", type=Path, metavar="FILE", help="whose [kafka] says where; policies may be missing")
+    assess.add_argument("--json", action="store_true", help="one JSON object")
+    assess.add_argument("--policies", type=Path, metavar="FILE", help="also write the proposed policies there")
+    assess.set_defaults(run=_assess)
+
+
 def add_gate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command ``gate``."""
     gate = commands.add_parser("gate", help="before a release: is a candidate worse than what runs now? exit 0 or 3")
@@ -170,6 +183,27 @@ def _baseline_diff(arguments: Arguments) -> None:
 
     a, b = profile.load(arguments.a)[0], profile.load(arguments.b)[0]
     print(profile_text.diff(a, b, now=SystemClock().now()), end="")
+
+
+def _assess(arguments: Arguments) -> None:
+    from monitor.assess import assess
+    from monitor.clock import SystemClock
+    from monitor.config import load
+
+    if bool(arguments.paths) == bool(arguments.topic):
+        raise UsageError("assess: name files, or a topic with --topic, not both")
+    if not arguments.topic and (arguments.since or arguments.until):
+        raise UsageError("assess: --since and --until go with --topic")
+    if arguments.policies and arguments.policies.exists():
+        raise UsageError(f"assess: {arguments.policies}: is there already")
+    config, clock = load(arguments.config, os.environ), SystemClock()
+    if arguments.topic:
+        found = assess.assess_topic(config, arguments.topic, arguments.since, arguments.until, clock)
+    else:
+        found = assess.assess_files(config, arguments.paths, clock)
+    if arguments.policies:
+        arguments.policies.write_text(found.policies, encoding="utf-8")
+    (assess.write_json if arguments.json else assess.write_text)(found, sys.stdout)
 
 
 def _gate(arguments: Arguments) -> int:

@@ -42,6 +42,14 @@ _NAME_MAX, _NAME_KEPT = 240, 200
 """Characters of a file's name without its ending, and how many of a longer one stand before the hash."""
 
 
+Keep = Callable[[list[ClosedTicks]], object]
+"""Is handed the sums of the ticks that closed."""
+
+
+def _let_go(_ticks: list[ClosedTicks]) -> None:
+    """Nobody has asked for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """What a replay gave: ``incidents`` in their final state, ordered by ``fired_time``."""
@@ -96,7 +104,7 @@ class _Nowhere:
 class _Collected:
     """Keeps what a replay says until its end, and cases that memory has no room for; no store to come back to."""
 
-    def __init__(self, keep: Callable[[list[ClosedTicks]], object]) -> None:
+    def __init__(self, keep: Keep) -> None:
         self.incidents: dict[str, Incident] = {}
         self.cases = TemporaryCases()
         self._keep = keep
@@ -124,7 +132,7 @@ def replay(
     fleet: Fleet | None = None,
     progress: Callable[[int], object] = lambda _records: None,
     beside: Callable[[Pipeline], None] = lambda _pipeline: None,
-    keep: Callable[[list[ClosedTicks]], object] = lambda _ticks: None,
+    keep: Keep = _let_go,
     batch_records: int = BATCH_RECORDS,
 ) -> Replayed:
     """Run ``source`` to its end. The same input and configuration give the same incidents, whatever the batch size.
@@ -255,25 +263,27 @@ def progress_bar(total: int, unit: str, read: Callable[[], int]) -> tuple[Callab
     return turned, bar.close
 
 
-def of_files(config: Config, paths: list[str], clock: Clock) -> Replayed:
-    """Replay files of native events, merged by time."""
+def of_files(config: Config, paths: list[str], clock: Clock, keep: Keep = _let_go) -> Replayed:
+    """Replay files of native events, merged by time; ``keep`` as of :func:`replay`."""
     source = FilesSource(paths, {})
     turned, done = progress_bar(source.bytes_total(), "B", source.bytes_read)
     try:
-        return replay(config, source, clock, progress=turned)
+        return replay(config, source, clock, progress=turned, keep=keep)
     finally:
         done()
         source.close()
 
 
-def of_topic(config: Config, topic: str, since: str | None, until: str | None, clock: Clock) -> Replayed:
-    """Replay a range of a Kafka topic; times as RFC 3339 or epoch seconds."""
+def of_topic(
+    config: Config, topic: str, since: str | None, until: str | None, clock: Clock, keep: Keep = _let_go
+) -> Replayed:
+    """Replay a range of a Kafka topic; times as RFC 3339 or epoch seconds, ``keep`` as of :func:`replay`."""
     bounds = [_instant(name, text) for name, text in (("--since", since), ("--until", until))]
     source = KafkaRange(config.require_kafka(), topic, bounds[0], bounds[1], {}, clock)
     waiting = sum(source.lag().values())
     turned, done = progress_bar(waiting, "events", lambda: waiting - sum(source.lag().values()))
     try:
-        return replay(config, source, clock, progress=turned)
+        return replay(config, source, clock, progress=turned, keep=keep)
     finally:
         done()
         source.close()
