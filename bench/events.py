@@ -22,6 +22,7 @@ CATEGORIES = 4
 _VALUES = ("mobile", "desktop", "tablet", "unknown")
 _WEIGHTS = (0.4, 0.3, 0.2, 0.1)
 _LABELS = ("approve", "refuse")
+_SEXES, _AGES = ("F", "M"), ("18-29", "30-44", "45-59", "60-99")
 _POOL = 20_000
 _REFERENCE_ROWS = 20_000
 START = 1_772_357_400.0
@@ -32,13 +33,17 @@ START = 1_772_357_400.0
 class Shape:
     """How many events, of how many models, how dense: ``per_tick`` events a model and 60-s tick in the mean.
 
-    The last ``faulty`` models have a feature that is a whole standard deviation off from the middle on.
+    The last ``faulty`` models have a feature that is a whole standard deviation off from the middle on. ``sensitive``
+    events tell two attributes of the person besides, of two and of four groups, and are 472 bytes long. Event time
+    begins ``later`` seconds behind :data:`START`.
     """
 
     events: int
     models: int = 1000
     per_tick: float = 8.0
     faulty: int = 5
+    sensitive: bool = False
+    later: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -49,11 +54,11 @@ class Shape:
 def events(shape: Shape, seed: int = 1) -> Iterator[bytes]:
     """All events, in the order of their times."""
     rng = np.random.default_rng(seed)
-    good, bad = _bodies(rng, shift=0.0), _bodies(rng, shift=1.0)
+    good, bad = (_bodies(rng, shift, sensitive=shape.sensitive) for shift in (0.0, 1.0))
     models = rng.integers(0, shape.models, shape.events)
     bodies = rng.integers(0, _POOL, shape.events)
     faulty = (models >= shape.models - shape.faulty) & (np.arange(shape.events) >= shape.events // 2)
-    times = START + np.arange(shape.events) * (shape.seconds / shape.events)
+    times = START + shape.later + np.arange(shape.events) * (shape.seconds / shape.events)
     stamps = _stamps(times)
     for i, (model, body, is_bad) in enumerate(zip(models.tolist(), bodies.tolist(), faulty.tolist(), strict=True)):
         rest = bad[body] if is_bad else good[body]
@@ -85,17 +90,20 @@ def _numbers(rng: np.random.Generator, n: int, shift: float) -> NDArray[np.float
     return rounded
 
 
-def _bodies(rng: np.random.Generator, shift: float) -> list[bytes]:
+def _bodies(rng: np.random.Generator, shift: float, *, sensitive: bool) -> list[bytes]:
     numbers = _numbers(rng, _POOL, shift).tolist()
     places = rng.choice(len(_VALUES), (_POOL, CATEGORIES), p=_WEIGHTS).tolist()
     scores = np.round(rng.random(_POOL), 4).tolist()
+    people = rng.integers(0, (len(_SEXES), len(_AGES)), (_POOL, 2)).tolist() if sensitive else [None] * _POOL
     made = []
-    for row, categories, score in zip(numbers, places, scores, strict=True):
+    for row, categories, score, person in zip(numbers, places, scores, people, strict=True):
         features: dict[str, object] = {f"f{j:02d}": value for j, value in enumerate(row)}
         features |= {f"cat{j}": _VALUES[place] for j, place in enumerate(categories)}
         prediction = {"label": _LABELS[score <= 0.5], "score": score}
-        body = json.dumps({"features": features, "prediction": prediction}, separators=(",", ":"))
-        made.append(body[1:].encode())
+        told: dict[str, object] = {"features": features, "prediction": prediction}
+        if person is not None:
+            told["sensitive"] = {"sex": _SEXES[person[0]], "age_band": _AGES[person[1]]}
+        made.append(json.dumps(told, separators=(",", ":"))[1:].encode())
     return made
 
 

@@ -1,72 +1,73 @@
-"""How much memory does a fleet of 20 features a model take, resident, judged from its first event?
+"""How much memory does a model of 20 features and two sensitive attributes take, resident, judged from its first event?
 
-For each size a fresh process feeds events straight into the fleet, without Kafka and store, until every model has seen
-several ticks open and close, and prints what is resident then. The first line is an empty fleet: what imports cost.
+For each size a fresh process feeds events straight into a fleet and commits it to a store, without Kafka and HTTP,
+until every model has seen several ticks open and close and an hour turn, and prints what is resident then. The first
+line is an empty fleet: what imports and the generator cost.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import events as bench_events
+from watching import Watching, watching
 
-from monitor.compose import make_decoders, make_fleet
-from monitor.config import load
-from monitor.events.raw import Partition
-from monitor.tally.event_time import EventTime
+from monitor.heap import give_back
 
-SIZES = (0, 1_000, 10_000)
+SIZES = (0, 1_000, 5_000, 20_000)
 _PER_TICK = 2.0
 _TICKS = 8
 _BATCH = 1_000
+_BEFORE_THE_HOUR = 1_560.0
+"""Later than the generator's start, so that an hour turns in the middle."""
 
 
-def fill(models: int) -> float:
-    """Watch ``models`` models for some ticks; returns the resident megabytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        reference = Path(folder) / "all.mwref"
-        bench_events.reference(reference)
-        file = Path(folder) / "config.toml"
-        file.write_text(f'[[models]]\nmatch = "*"\nreference = "file:{reference}"\n')
-        config = load(file, {})
-        fleet, decoder = make_fleet(config), make_decoders(config)("")
-        time, partition = EventTime(config.clock.lateness), Partition("bench", 0)
+@contextmanager
+def filled(models: int) -> Iterator[Watching]:
+    """A fleet that has watched ``models`` models for some ticks, and has just committed."""
+    with watching() as watched:
         n = round(models * _PER_TICK * _TICKS)
-        stream = bench_events.events(bench_events.Shape(n, max(models, 1), _PER_TICK, 0)) if n else iter(())
+        shape = bench_events.Shape(max(n, 1), max(models, 1), _PER_TICK, 0, sensitive=True, later=_BEFORE_THE_HOUR)
+        stream = bench_events.events(shape)
+        next(stream)
         while values := list(islice(stream, _BATCH)):
-            batch = decoder.decode(values, np.full(len(values), np.nan))
-            time.after_each(batch.time, np.zeros(len(batch), np.int32), (partition,))
-            fleet.absorb(batch, np.zeros(len(batch), bool))
-            fleet.close(time.watermark)
-        return _resident_mb()
+            watched.take(values)
+        watched.commit()
+        del stream, values
+        give_back()  # as the daemon does every five minutes
+        yield watched
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
+    """What the kernel says that this process holds."""
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024.0
 
 
+def measured(sizes: tuple[int, ...]) -> dict[int, float]:
+    """Resident megabytes by number of models, each in a process of its own."""
+    command = [sys.executable, __file__]
+    return {models: float(subprocess.check_output([*command, str(models)])) for models in sizes}
+
+
 def main() -> None:
-    """Measure every size in a process of its own."""
+    """Measure every size."""
     if len(sys.argv) > 1:
-        print(fill(int(sys.argv[1])))
+        with filled(int(sys.argv[1])):
+            print(resident_mb())
         return
-    empty = 0.0
+    resident = measured(SIZES)
     print(f"{'models':>8} {'resident MB':>12} {'kB a model':>11}")
-    for models in SIZES:
-        ran = subprocess.run([sys.executable, __file__, str(models)], capture_output=True, text=True, check=True)
-        resident = float(ran.stdout)
-        empty = empty or resident
-        each = f"{(resident - empty) * 1024.0 / models:11.1f}" if models else f"{'':>11}"
-        print(f"{models:8,} {resident:12.1f} {each}")
+    for models, megabytes in resident.items():
+        each = f"{(megabytes - resident[0]) * 1024.0 / models:11.1f}" if models else ""
+        print(f"{models:8,} {megabytes:12.1f} {each}")
 
 
 if __name__ == "__main__":

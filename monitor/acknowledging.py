@@ -7,15 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.rows import Field, Rows
+from monitor.cells import Cells
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector
 
-ACKED_FIELDS = {
-    "acked_until": Field(np.float64, (), -np.inf, still=True),
-    "acked_effect": Field(np.float32, still=True),
-}
-"""What a cell remembers of it: the end in event time, and the effect that is known."""
 _NEXT_TO_NOTHING = 1e-12
 """What an acknowledged cell may spend on a tick: it goes on being judged, so that it clears and is seen to worsen."""
 _WORSE = 0.25
@@ -34,7 +29,7 @@ class Acknowledgements:
 
     def __init__(
         self,
-        states: Mapping[str, Rows],
+        states: Mapping[str, Cells],
         count: Callable[[str, Indices, NDArray[np.int32]], None],
         gap: Callable[[Detector, Indices], Array],
     ) -> None:
@@ -64,7 +59,7 @@ class Acknowledgements:
             self._rows[detector.name] = np.union1d(self._rows.get(detector.name, rows), rows)
 
     def drop(self, detector: Detector, rows: Indices) -> None:
-        """Let the cells of ``rows`` spend again; those that were not acknowledged stay as they are."""
+        """Let the cells of ``rows``, all its own, spend again; those that were not acknowledged stay as they are."""
         state = self._states[detector.name]
         rows = rows[state["acked_until"][rows] > -np.inf]
         if not len(rows):
@@ -79,7 +74,8 @@ class Acknowledgements:
     def restored(self, n_rows: int) -> None:
         """Find them again among ``n_rows`` series, after the states were loaded and all cells were counted."""
         for detector in DETECTORS:
-            rows = np.flatnonzero(self._states[detector.name]["acked_until"][:n_rows] > -np.inf)
+            state = self._states[detector.name]
+            rows = np.flatnonzero((state["applies"][:n_rows] > 0) & (state["acked_until"][:n_rows] > -np.inf))
             if len(rows):
                 self._rows[detector.name] = rows
                 self._count(detector.share, rows, np.full(len(rows), -1, np.int32))

@@ -21,6 +21,7 @@ from monitor.cluster.replica import Replica
 from monitor.compose import program_version
 from monitor.config import Config
 from monitor.errors import ConfigError, ModelwatchError
+from monitor.heap import give_back
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order, Outcome
 from monitor.notify.log import IncidentLog, log_facts
@@ -181,7 +182,7 @@ class Daemon:
             self._publish()
             self._published_at = now
         if now - self._collected_at >= _GC_SECONDS:
-            gc.collect()
+            give_back()
             self._collected_at = now
 
     def _detail(self, model: str) -> dict[str, Any] | None:

@@ -283,7 +283,7 @@ class Fleet:
 
     def restored(self) -> None:
         """Put in order what follows from the tables, after they and the open incidents were loaded."""
-        self.series.restore_buffers()
+        self.series.restored()
         self.judge.extend()
         self.judge.seasons.restored()
         self.lives.versions.restored()
@@ -377,9 +377,8 @@ class Fleet:
         counts, moments = self.blocks.counts[at], self.blocks.moments[at]
         of_series = np.ones(len(at), bool)
         of_series[starts] = False
-        heads = counts[np.repeat(starts, sizes)[of_series]]
-        places = np.arange(len(series))
-        counts[of_series, EVENTS] = heads[places, _DENOMINATOR[self.series.rows["space"][series]]]
+        heads = np.repeat(starts, sizes)[of_series]
+        counts[of_series, EVENTS] = counts[heads, _DENOMINATOR[self.series.rows["space"][series]]]
         own = moments[of_series]
         # The log has no use for the hashes of categories, which do not compress.
         of_numbers = of_series.copy()
@@ -399,17 +398,18 @@ class Fleet:
             references.grow(self.series, learning, sums.counts[own])
             rows["seen_low"][learning] = np.minimum(rows["seen_low"][learning], moments[own, 2])
             rows["seen_high"][learning] = np.maximum(rows["seen_high"][learning], moments[own, 3])
-            rows.touch(learning)
-        judged = rows["judging"][sums.rows] == JUDGED
-        cleared = sums.rows[judged & ~self.judge.suspicious(sums.rows)]
-        growing = cleared[self.models.rows["phase"][rows["model"][cleared]] == Phase.GROWING]
-        references.merge_pending(self.series, growing)
+        judged, strange = rows["judging"][sums.rows] == JUDGED, rows["appeared"][sums.rows] == STRANGER
+        clear = judged & ~self.judge.suspicious(sums.rows)
+        fires = self.judge.firing(sums.rows)
+        grows = clear & (self.models.rows["phase"][rows["model"][sums.rows]] == Phase.GROWING)
+        growing = sums.rows[grows]
+        references.grow(self.series, growing, sums.counts[grows] + self.series.since_suspicion(growing))
         self.judge.renull(growing)
-        self.lives.versions.keep(cleared, sums.end)
-        rows["pending"][cleared] = 0
-        rows["pending"][sums.rows[self.judge.firing(sums.rows)]] = 0
+        self.lives.versions.keep(sums.rows, sums.counts, clear, sums.end)
+        self.series.release(sums.rows[clear | fires])
+        held = (judged | strange) & ~clear & ~fires
+        self.series.suspect(sums.rows[held], sums.counts[held])
         rows.stir(sums.rows)
-        rows.touch(growing)
 
     def _advance(self, models: NDArray[np.int64], events: NDArray[np.int64], end: float, closed: Closed) -> None:
         """Take models on in life: from learning to being judged, and to a reference that no longer changes."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.acknowledging import ACKED_FIELDS, Acknowledgements
+from monitor.acknowledging import Acknowledgements
 from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
-from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
+from monitor.cells import make_cells, question
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Counts, Detector, SeriesView, Shares, in_proportion
 from monitor.kernels.judge import (
@@ -23,7 +23,6 @@ from monitor.kernels.judge import (
     OVER,
     SUSPICIOUS,
     Bets,
-    Question,
     bet,
     costs,
     excess,
@@ -92,45 +91,6 @@ class Judged:
     """Acknowledged cells that worsened, or whose time is over."""
 
 
-def question(detector: Detector) -> Question:
-    """What the cells of ``detector`` bet on."""
-    return Question(detector.cuts, detector.two_sided, detector.shifts)
-
-
-def state_fields(detector: Detector) -> dict[str, Field]:
-    """The state of one cell of ``detector``, as arrays by series row."""
-    return cell_fields(question(detector))
-
-
-def cell_fields(asked: Question) -> dict[str, Field]:
-    """The state of one cell that bets on ``asked``."""
-    k, c = asked.components, asked.cuts
-    return {
-        "applies": Field(np.uint8, still=True),
-        "firing": Field(np.uint8, (), IDLE),
-        "log_r": Field(np.float32, (k,), -np.inf),
-        "cost": Field(np.float32, (k,), float(OFF), still=True),
-        "reference_share": Field(np.float32, (c,), still=True),
-        "null_low": Field(np.float32, (c,), still=True),
-        "null_high": Field(np.float32, (c,), 1.0, still=True),
-        "null_n": Field(np.float64, (), -1.0, still=True),
-        "tolerance": Field(np.float64, still=True),
-        "wander": Field(np.float32, still=True),
-        "s_prev": Field(np.float32, (c,)),
-        "n_prev": Field(np.float32),
-        "scatter": Field(np.float32),
-        "scatter_weight": Field(np.float32),
-        "scatter_ticks": Field(np.int32),
-        "onset": Field(np.float64, (), np.nan),
-        "alarmed": Field(np.float64, (), np.nan),
-        "last_bad": Field(np.float64, (), np.nan),
-        "effect": Field(np.float32),
-        "evidence": Field(np.float32, (), -np.inf),
-        "suspicion": Field(np.float32),
-        **ACKED_FIELDS,
-    }
-
-
 _GATHERED = ("log_r", "s_prev", "n_prev", "onset", "alarmed", "last_bad", "effect", "evidence", "suspicion")
 """What a cell has gathered for or against its null, and nothing else of its state."""
 _DRIFT = next(detector for detector in DETECTORS if detector.name == SEASONAL)
@@ -145,7 +105,7 @@ class Judge:
         self.models = models
         self.series = series
         self.budget = budget
-        self.states: dict[str, Rows] = {d.name: Rows(state_fields(d)) for d in DETECTORS}
+        self.tables, self.states = make_cells()
         self.seasons = Seasons()
         self.n_cells = dict.fromkeys(SHARES, 0)
         self.acknowledged = Acknowledgements(self.states, self._count_cells, self._gap)
@@ -153,9 +113,9 @@ class Judge:
     def extend(self) -> None:
         """Make room for series that were added since."""
         self.seasons.extend(len(self.series.rows))
-        for state in self.states.values():
-            if len(self.series.rows) > len(state):
-                state.add(len(self.series.rows) - len(state))
+        for table in self.tables.values():
+            if len(self.series.rows) > len(table):
+                table.add(len(self.series.rows) - len(table))
 
     def begin(self, rows: IndexArray) -> None:
         """Start, or start anew, the cells of series ``rows``: their references say what is judged."""
@@ -166,6 +126,7 @@ class Judge:
             state = self.states[detector.name]
             before = state["applies"][rows].astype(np.int32)
             applies = detector.applies(view)
+            self.acknowledged.drop(detector, rows[~applies & (before > 0)])
             fresh = rows[applies & (before == 0)]
             state.reset(fresh)
             state["applies"][rows] = applies
@@ -203,9 +164,10 @@ class Judge:
         self.seasons.end(rows)
         for detector in DETECTORS:
             state = self.states[detector.name]
-            self.acknowledged.drop(detector, rows)
-            self._count_cells(detector.share, rows, -state["applies"][rows].astype(np.int32))
-            state.reset(rows)
+            own = rows[state["applies"][rows] > 0]
+            self.acknowledged.drop(detector, own)
+            self._count_cells(detector.share, own, np.full(len(own), -1, np.int32))
+            state.reset(own)
 
     def recount(self) -> None:
         """Count the cells of every share again, after the state was loaded."""
@@ -230,7 +192,7 @@ class Judge:
     def suspicious(self, rows: IndexArray) -> NDArray[np.bool_]:
         """Which of ``rows`` have a cell that fires or has gathered evidence: their ticks stay out of the reference."""
         doubt = np.zeros(len(rows), bool)
-        for state in self.states.values():
+        for state in self.tables.values():
             doubt |= state["firing"][rows] != IDLE
             doubt |= state["suspicion"][rows] > SUSPICIOUS
         return doubt
@@ -238,7 +200,7 @@ class Judge:
     def firing(self, rows: IndexArray) -> NDArray[np.bool_]:
         """Which of ``rows`` have a cell that fires or is about to."""
         fires = np.zeros(len(rows), bool)
-        for state in self.states.values():
+        for state in self.tables.values():
             fires |= state["firing"][rows] != IDLE
         return fires
 
@@ -287,7 +249,7 @@ class Judge:
 
     def _judge_block(self, sums: TickSums, out: Judged) -> None:
         series, models, rows = self.series.rows, self.models.rows, sums.rows
-        tick, now = present(rows, sums.counts, series["recent"], series["pending"], RECENT_EVENTS)
+        tick, now = present(rows, sums.counts, series["recent"], RECENT_EVENTS)
         view, model = self.view(rows), series["model"][rows]
         allowances = {share: self._allowance(share, model, sums.seconds) for share in _SHARES_ASKED}
         middle = sums.end - sums.seconds / 2.0
@@ -322,7 +284,7 @@ class Judge:
                 self._keep_diary(bets, middle[place])
             out.n_cells += len(place)
             for j in np.flatnonzero(flags & HELD).tolist():
-                out.alarms.append(self._alarm(i, bets, j, float(evidence[j])))
+                out.alarms.append(self._alarm(i, bets, j, sums.counts[place[j]], float(evidence[j])))
             out.cleared.extend((row, detector.name) for row in bets.row[(flags & OVER) > 0].tolist())
 
     def _allowance(
@@ -339,14 +301,15 @@ class Judge:
         gap: NDArray[np.float64] = np.nan_to_num(np.abs(now - before)).max(axis=1)
         return gap
 
-    def _alarm(self, index: int, bets: Bets, j: int, evidence: float) -> CellAlarm:
-        """The alarm of the cell ``bets.row[j]``: what all since suspicion says of its furthest cut."""
+    def _alarm(self, index: int, bets: Bets, j: int, counts: NDArray[np.uint32], evidence: float) -> CellAlarm:
+        """The alarm of the cell ``bets.row[j]``: what all since suspicion, ``counts`` now, says of its furthest cut."""
         detector, at = DETECTORS[index], bets.row[j : j + 1]
         row, place = int(at[0]), bets.place[j : j + 1]
         state, series, models = self.states[detector.name], self.series.rows, self.models.rows
         now = np.nan_to_num(_rates(Shares(bets.now_s[place], bets.now_n[place])))
         cut = int(np.argmax(excess(_QUESTIONS[index], state, at, now)[0]))
-        since = _rates(detector.shares(series["pending"][at].astype(np.float64), self.view(at)))
+        shown = (self.series.since_suspicion(at) + counts).astype(np.float64)
+        since = _rates(detector.shares(shown, self.view(at)))
         # What was seen since suspicion began is of several hours; where they differ, the present without its season is.
         whole = np.isnan(since[0, cut]) or (detector.name == SEASONAL and bool(self.seasons.seasonal(at)[0]))
         before = float(state["reference_share"][row, cut])

@@ -1,13 +1,14 @@
 """What each judged distribution does within a day and a longer cycle, learned from its first cycles.
 
-A series that begins to be judged keeps a *diary*: its shares by hour of the day and by slot of the cycle. When a
-cycle is over the diary is read (:mod:`monitor.stats.seasons`), when a second one is over it is read again and given
-back. What stays of it are two numbers, and a *profile* where there is a season.
+A series that begins to be judged keeps a *diary* (:mod:`monitor.diaries`): its shares by hour of the day and by slot of
+the cycle. When a cycle is over the diary is read (:mod:`monitor.stats.seasons`), when a second one is over it is read
+again and given back. What stays of it are two numbers, and a *profile* where there is a season.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from monitor.catalog.policies import WEEK_SECONDS
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import CUTS
+from monitor.diaries import CYCLES, Diaries, DiaryStore, DiaryWrites
+from monitor.shapes import Shapes, ShapeStore, ShapeWrites
 from monitor.stats.bounds import wilson
 from monitor.stats.seasons import HOURS, SLOTS, Season, Sums, fit, wandering
 
@@ -26,8 +29,6 @@ _EVENTS_MIN = 200
 """Values in a diary that are enough to be read."""
 _SPREADS = 2.0
 """An automatic tolerance lets daily means go as far as this many of their standard deviations."""
-_CYCLES = 2
-_SHARE_UNIT = 65535.0
 _STEPS = 127.0
 _BOUND_Z_ERROR = 2e-4
 """Error of both sides of a bound together: as that of a reference without a season."""
@@ -52,21 +53,9 @@ LINKS = {
     "dispersion": Field(np.float32, still=True),
     "spread": Field(np.float32, still=True),
 }
-DIARY = {
-    "series": Field(np.int32, (), -1, still=True),
-    "since": Field(np.float64, (), np.nan, still=True),
-    "cycle": Field(np.float64, (), WEEK_SECONDS, still=True),
-    "share": Field(np.uint16, (HOURS + _CYCLES * SLOTS, CUTS), still=True),
-    "weight": Field(np.float32, (HOURS + _CYCLES * SLOTS,), still=True),
-    "hour": Field(np.int64, (), -1),
-    "s": Field(np.float32, (CUTS,)),
-    "n": Field(np.float32),
-}
 PROFILE = {
     "series": Field(np.int32, (), -1, still=True),
     "cycle": Field(np.float64, (), WEEK_SECONDS, still=True),
-    "daily": Field(np.int8, (HOURS, CUTS), still=True),
-    "longer": Field(np.int8, (SLOTS, CUTS), still=True),
     "step": Field(np.float32, still=True),
     "variance": Field(np.float32, still=True),
     "per_hour": Field(np.float32, still=True),
@@ -100,19 +89,38 @@ class Usual:
     slack: Array
 
 
+class Store(DiaryStore, ShapeStore, Protocol):
+    """Holds diaries and shapes."""
+
+
+class Writes(DiaryWrites, ShapeWrites, Protocol):
+    """Takes what must be written together."""
+
+
 class Seasons:
     """The diaries and profiles of all series. ``links`` has a row for each series, the other tables for some."""
 
     def __init__(self) -> None:
         self.links = Rows(LINKS)
-        self.diaries = Rows(DIARY)
+        self.diaries = Diaries()
         self.profiles = Rows(PROFILE)
+        self.shapes = Shapes()
         self._free: dict[str, list[int]] = {"diary": [], "profile": []}
 
     def extend(self, n_series: int) -> None:
         """Make room for series that were added since."""
         if n_series > len(self.links):
             self.links.add(n_series - len(self.links))
+
+    def attach(self, store: Store) -> None:
+        """Read diaries and shapes on from ``store``, which holds what :meth:`save` wrote."""
+        self.diaries.attach(store)
+        self.shapes.attach(store)
+
+    def save(self, writes: Writes) -> None:
+        """Write what was added to diaries and shapes since; the tables are the caller's."""
+        self.diaries.save(writes)
+        self.shapes.save(writes)
 
     def restored(self) -> None:
         """After loading: note which diaries and profiles are free."""
@@ -129,7 +137,7 @@ class Seasons:
         self.end(rows)
         if len(rows):
             slots = self._take("diary", rows)
-            self.diaries["cycle"][slots] = cycle
+            self.diaries.rows["cycle"][slots] = cycle
             self.links["dispersion"][rows] = np.where(unseen, UNSEEN_DISPERSION, 0.0)
 
     def end(self, rows: Indices) -> None:
@@ -149,6 +157,7 @@ class Seasons:
             slots = self._take("profile", has)
             for name in PROFILE.keys() - {"series"}:
                 self.profiles[name][slots] = other.profiles[name][known[has]]
+            self.shapes.write(slots, *other.shapes.read(known[has]))
 
     def collect(
         self,
@@ -164,7 +173,7 @@ class Seasons:
         those of ``rows`` whose diary was read, because a cycle was over, or a day of the first: that is done for those
         that are daily only, since what such a day takes for wandering may be the drift that is sought.
         """
-        slots, diary = self.links["diary"][rows].astype(np.int64), self.diaries
+        slots, diary = self.links["diary"][rows].astype(np.int64), self.diaries.rows
         hour = np.floor(middle / HOUR_SECONDS).astype(np.int64)
         fresh = np.isnan(diary["since"][slots])
         diary["since"][slots[fresh]] = hour[fresh] * HOUR_SECONDS
@@ -179,8 +188,8 @@ class Seasons:
         diary.stir(slots)
         cycles = np.floor((middle - diary["since"][slots]) / diary["cycle"][slots])
         due = turned & (cycles > self.links["stage"][rows])
-        due[due] = diary["weight"][slots[due], HOURS:].sum(axis=1) >= _EVENTS_MIN
-        self._read(slots[due], np.minimum(cycles[due], _CYCLES).astype(np.uint8), told.model[due])
+        due &= diary["seen"][slots] >= _EVENTS_MIN
+        self._read(slots[due], np.minimum(cycles[due], CYCLES).astype(np.uint8), told.model[due])
         guessed = dawned & told.daily & (self.links["stage"][rows] == UNSEEN)
         self._guess(slots[guessed])
         read: Indices = rows[due | guessed]
@@ -202,13 +211,8 @@ class Seasons:
 
         Their presents begin anew: so does what was usual of them.
         """
-        slots, diary = self.links["diary"][rows].astype(np.int64), self.diaries
-        by, slots = by[slots >= 0], slots[slots >= 0]
-        share = diary["share"][slots] / _SHARE_UNIT + by[:, None, :] * (diary["weight"][slots] > 0)[:, :, None]
-        diary["share"][slots] = np.round(np.clip(share, 0.0, 1.0) * _SHARE_UNIT)
-        n = diary["n"][slots][:, None]
-        diary["s"][slots] = np.clip(diary["s"][slots] + by * n, 0.0, n)
-        diary.touch(slots)
+        slots = self.links["diary"][rows].astype(np.int64)
+        self.diaries.shift(slots[slots >= 0], by[slots >= 0])
         slots = self.links["profile"][rows].astype(np.int64)
         slots = slots[slots >= 0]
         self.profiles["usual"][slots] = np.nan
@@ -230,9 +234,11 @@ class Seasons:
         hour, cycle = np.maximum(profile["place"][slots], 0), profile["cycle"][slots]
         step = profile["step"][slots].astype(np.float64)[:, None]
         slot = np.floor((hour + 0.5) * HOUR_SECONDS % cycle / cycle * SLOTS).astype(np.int64)
-        daily = profile["daily"]
-        add = daily[slots, hour % HOURS].astype(np.float64) + self._longer(slots, slot, (hour + 0.5) * HOUR_SECONDS)
-        near = [np.abs(daily[slots, hour % HOURS] * 1.0 - daily[slots, (hour + side) % HOURS]) for side in (-1, 1)]
+        daily, longer = self.shapes.read(slots)
+        at = np.arange(len(slots))
+        now = daily[at, hour % HOURS].astype(np.float64)
+        add = now + _between(longer, slot, (hour + 0.5) * HOUR_SECONDS, cycle)
+        near = [np.abs(now - daily[at, (hour + side) % HOURS]) for side in (-1, 1)]
         slack = np.maximum(*near) * step / 2.0
         steep = 2.0 * profile["per_hour"][slots][:, None] * slack**2 > _STEEP_NATS
         return Usual(add * step, profile["variance"][slots].astype(np.float64), np.where(steep, slack, 0.0))
@@ -253,40 +259,25 @@ class Seasons:
         self.profiles.stir(slots)
         s[has] = np.clip(s[has] - held[slots] + n[has, None] * usual[has], 0.0, n[has, None])
 
-    def _longer(self, slots: Indices, slot: Indices, time: Array) -> Array:
-        """What the longer cycle adds: its slot in a week; where slots are many days, what lies between two of them."""
-        longer, cycle = self.profiles["longer"], self.profiles["cycle"][slots]
-        own = longer[slots, slot].astype(np.float64)
-        place = time % cycle / cycle * SLOTS - slot - 0.5
-        other = longer[slots, (slot + np.where(place < 0, -1, 1)) % SLOTS].astype(np.float64)
-        between = np.where(cycle > WEEK_SECONDS, np.abs(place), 0.0)[:, None]
-        added: Array = own * (1.0 - between) + other * between
-        return added
-
     def _turn(self, slots: Indices) -> None:
         """An hour is over: what it held goes into its place of the day and of the cycle."""
-        diary = self.diaries
+        diary = self.diaries.rows
         slots = slots[diary["n"][slots] > 0]
         if not len(slots):
             return
-        time = (diary["hour"][slots] + 0.5) * HOUR_SECONDS
-        cycle = diary["cycle"][slots]
-        which = np.clip((time - diary["since"][slots]) // cycle, 0, _CYCLES - 1).astype(np.int64)
+        hour, cycle, n = diary["hour"][slots], diary["cycle"][slots], diary["n"][slots]
+        time = (hour + 0.5) * HOUR_SECONDS
+        which = np.clip((time - diary["since"][slots]) // cycle, 0, CYCLES - 1).astype(np.int64)
         slot = np.floor(time % cycle / cycle * SLOTS).astype(np.int64)
-        share = diary["s"][slots].astype(np.float64) / diary["n"][slots][:, None]
-        for place in (diary["hour"][slots] % HOURS, HOURS + which * SLOTS + slot):
-            total = diary["weight"][slots, place] + diary["n"][slots]
-            part = (diary["n"][slots] / total)[:, None]
-            before = diary["share"][slots, place] / _SHARE_UNIT
-            diary["share"][slots, place] = np.round((before + (share - before) * part) * _SHARE_UNIT)
-            diary["weight"][slots, place] = total
+        share = diary["s"][slots].astype(np.float64) / n[:, None]
+        self.diaries.write(slots, (hour % HOURS, HOURS + which * SLOTS + slot), share, n)
         diary["s"][slots], diary["n"][slots] = 0.0, 0.0
         diary.touch(slots)
 
     def _read(self, slots: Indices, cycles: NDArray[np.uint8], model: NDArray[np.int32]) -> None:
         for many in (ONCE, LEARNED):
             chosen = slots[cycles == many]
-            rows = self.diaries["series"][chosen].astype(np.int64)
+            rows = self.diaries.rows["series"][chosen].astype(np.int64)
             for start in range(0, len(chosen), _FIT_AT_ONCE):
                 self._conclude(chosen[start : start + _FIT_AT_ONCE], many)
             # One in fifty series that wander has a calm cycle by chance; its neighbours tell that it was chance.
@@ -295,19 +286,20 @@ class Seasons:
 
     def _guess(self, slots: Indices) -> None:
         """Another day was seen of a cycle that is not over: how far the shares have wandered so far."""
-        diary, stop = self.diaries, HOURS + SLOTS
-        slots = slots[(diary["weight"][slots, HOURS:stop] > 0).sum(axis=1) >= _SLOTS_MIN]
-        if not len(slots):
-            return
-        rows = diary["series"][slots].astype(np.int64)
-        share, weight = diary["share"][slots, HOURS:stop] / _SHARE_UNIT, diary["weight"][slots, HOURS:stop]
-        self.links["dispersion"][rows] = wandering(share[:, None], weight[:, None].astype(np.float64))
-        self.links.touch(rows)
+        for start in range(0, len(slots), _FIT_AT_ONCE):
+            chosen = slots[start : start + _FIT_AT_ONCE]
+            share, weight = self.diaries.read(chosen)
+            share, weight = share[:, HOURS : HOURS + SLOTS], weight[:, HOURS : HOURS + SLOTS]
+            enough = (weight > 0).sum(axis=1) >= _SLOTS_MIN
+            rows = self.diaries.rows["series"][chosen[enough]].astype(np.int64)
+            if len(rows):
+                self.links["dispersion"][rows] = wandering(share[enough, None], weight[enough, None])
+                self.links.touch(rows)
 
     def _conclude(self, slots: Indices, cycles: int) -> None:
-        diary, links = self.diaries, self.links
+        diary, links = self.diaries.rows, self.links
         rows = diary["series"][slots].astype(np.int64)
-        share, weight = diary["share"][slots] / _SHARE_UNIT, diary["weight"][slots].astype(np.float64)
+        share, weight = self.diaries.read(slots)
         stop = HOURS + cycles * SLOTS
         sums = Sums(
             share[:, :HOURS],
@@ -330,20 +322,20 @@ class Seasons:
         """Write down the seasons of ``rows``, in 8 bits."""
         if not len(rows):
             return
-        cycle = self.diaries["cycle"][self.links["diary"][rows]]
+        cycle = self.diaries.rows["cycle"][self.links["diary"][rows]]
         slots, profile = self._take("profile", rows), self.profiles
         daily, longer = season.daily[found], season.longer[found]
         most = np.maximum(np.abs(daily).max(axis=(1, 2)), np.abs(longer).max(axis=(1, 2)))
         step = np.maximum(most / _STEPS, 1e-9)[:, None, None]
         profile["cycle"][slots] = cycle
-        profile["daily"][slots], profile["longer"][slots] = np.round(daily / step), np.round(longer / step)
+        self.shapes.write(slots, np.round(daily / step).astype(np.int8), np.round(longer / step).astype(np.int8))
         profile["step"][slots] = step[:, 0, 0]
         profile["variance"][slots] = season.dispersion[found] * season.terms[found] / events[found]
         profile["per_hour"][slots] = events[found] / seconds[found] * HOUR_SECONDS
         profile.touch(slots)
 
     def _table(self, kind: str) -> Rows:
-        return self.diaries if kind == "diary" else self.profiles
+        return self.diaries.rows if kind == "diary" else self.profiles
 
     def _take(self, kind: str, rows: Indices) -> Indices:
         """A free row of the table for each of ``rows``, the lowest first."""
@@ -365,10 +357,22 @@ class Seasons:
         slots = self.links[kind][rows].astype(np.int64)
         held = slots >= 0
         if held.any():
-            self._table(kind).reset(slots[held])
+            erase = self.diaries.erase if kind == "diary" else self.profiles.reset
+            erase(slots[held])
             self._free[kind] += slots[held].tolist()
             self.links[kind][rows] = -1
             self.links.touch(rows)
+
+
+def _between(longer: NDArray[np.int8], slot: Indices, time: Array, cycle: Array) -> Array:
+    """What the longer cycle adds: its slot in a week; where slots are many days, what lies between two of them."""
+    at = np.arange(len(longer))
+    own = longer[at, slot].astype(np.float64)
+    place = time % cycle / cycle * SLOTS - slot - 0.5
+    other = longer[at, (slot + np.where(place < 0, -1, 1)) % SLOTS].astype(np.float64)
+    between = np.where(cycle > WEEK_SECONDS, np.abs(place), 0.0)[:, None]
+    added: Array = own * (1.0 - between) + other * between
+    return added
 
 
 def at_least_usual(value: NDArray[np.float32], model: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -72,22 +72,27 @@ class Versions:
         shares = self._judge.reference_shares(judged)
         self._hand_down(judged, end)
         rows["phase"][model] = Phase.FROZEN
-        series["pending"][judged], series["recent"][judged] = 0, 0.0
+        self._series.release(judged)
+        series["recent"][judged] = 0.0
         series.touch(judged)
         self._judge.seasons.move(judged, self._judge.reference_shares(judged) - shares)
         self._judge.anew(judged)
         known.reference_version = before
         self._models.note(model, end, "reference from the version", before)
 
-    def keep(self, rows: Indices, end: float) -> None:
-        """Hold what ``rows`` showed since they were last clear of suspicion; before ``pending`` is emptied."""
+    def keep(self, rows: Indices, counts: NDArray[np.uint32], clear: NDArray[np.bool_], end: float) -> None:
+        """Hold what those of ``rows`` (k,) that are ``clear`` of suspicion showed since they were last.
+
+        ``counts`` (k, 40) are those of the tick; what was held under suspicion is still there.
+        """
         series, models = self._series.rows, self._models.rows
         model = series["model"][rows]
-        rows = rows[(models["follows"][model] > 0) & (models["phase"][model] == Phase.FROZEN)]
+        own = clear & (models["follows"][model] > 0) & (models["phase"][model] == Phase.FROZEN)
+        rows, counts = rows[own], counts[own]
         if not len(rows):
             return
         slots, held = self._slots(rows, end), self.held
-        held["counts"][slots] += series["pending"][rows]
+        held["counts"][slots] += counts + self._series.since_suspicion(rows)
         held.stir(slots)
         self._fade(slots, series["model"][rows], end)
 

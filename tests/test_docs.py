@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor import cli
+from monitor import cli, diaries, shapes
 from monitor.catalog.fleet_settings import PrivacySettings, RetentionSettings
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile, SeriesProfile, number_series, save
@@ -345,7 +345,8 @@ def test_the_keys_of_the_store_are_those_that_are_written() -> None:
     constants = {value for name, value in vars(checkpoint).items() if re.fullmatch("_[A-Z]+", name)}
     written = {value for value in constants if isinstance(value, bytes)}
     written |= {ticklog._PREFIX, drills._PREFIX, grouplog._PREFIX}
-    assert told == {key.decode() for key in written | {pending.CASE_PREFIX, pending.DUE_PREFIX}}
+    written |= {pending.CASE_PREFIX, pending.DUE_PREFIX, diaries.PREFIX, shapes.PREFIX}
+    assert told == {key.decode() for key in written}
 
 
 def test_the_levels_of_the_tick_log_are_those_that_are_kept() -> None:

@@ -119,7 +119,7 @@ def begin_judging(series: Series, chosen: Rows) -> None:
     rows["open"][chosen] = 0
     rows["judging"][chosen] = 1
     rows["recent"][chosen] = 0.0
-    rows["pending"][chosen] = 0
+    series.release(chosen)
     recognise(series, chosen)
     running = numbers[np.isin(rows["unjudged"][numbers], _RUNNING)]
     rows["low"][running], rows["high"][running] = -np.inf, np.inf
@@ -177,11 +177,7 @@ def _choose_cuts(series: Series, chosen: Rows) -> None:
 def grow(series: Series, chosen: Rows, counts: NDArray[np.uint32]) -> None:
     """Add ``counts`` (k, 40) to the references of ``chosen``; no row may stand there twice."""
     series.rows["reference"][chosen] += counts
-
-
-def merge_pending(series: Series, chosen: Rows) -> None:
-    """What was held back turned out unsuspicious: it becomes reference."""
-    series.rows["reference"][chosen] += series.rows["pending"][chosen]
+    series.rows.touch(chosen)
 
 
 def _wanted(

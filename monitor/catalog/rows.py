@@ -32,10 +32,10 @@ class Field:
 
 
 class Rows:
-    """A table of arrays that grows by doubling and knows which chunks changed since they were last taken.
+    """A table of arrays that grows by half and knows which chunks changed since they were last taken.
 
     Arrays are reached by name, ``rows["edges"]``, and have at least ``len(rows)`` rows; growing replaces them, so
-    nobody may hold one across :meth:`add`.
+    nobody may hold one across :meth:`add`. What is spare beyond the last chunk is never touched, and takes no memory.
     """
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
@@ -43,7 +43,7 @@ class Rows:
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.full((CHUNK, *field.shape), field.fill, field.dtype) for name, field in fields.items()
         }
-        self._capacity = CHUNK
+        self._capacity = self._filled = CHUNK
         self._length = 0
         self._dirty = np.zeros((2, 1), bool)
         self._parts: tuple[list[str], list[str]] = (
@@ -63,6 +63,7 @@ class Rows:
         self._length += n
         if self._length > self._capacity:
             self._grow()
+        self._fill_chunks()
         self._dirty[:, first // CHUNK : (self._length - 1) // CHUNK + 1] = True
         return first
 
@@ -143,13 +144,19 @@ class Rows:
         while self._capacity < self._length:
             self._capacity += max(CHUNK, self._capacity // 2 // CHUNK * CHUNK)
         for name, field in self._fields.items():
-            grown = np.full((self._capacity, *field.shape), field.fill, field.dtype)
-            old = self._arrays[name]
-            grown[: len(old)] = old
+            grown = np.empty((self._capacity, *field.shape), field.dtype)
+            grown[: self._filled] = self._arrays[name][: self._filled]
             self._arrays[name] = grown
         dirty = np.zeros((2, self._capacity // CHUNK), bool)
         dirty[:, : self._dirty.shape[1]] = self._dirty
         self._dirty = dirty
+
+    def _fill_chunks(self) -> None:
+        filled = self._chunks() * CHUNK
+        if filled > self._filled:
+            for name, field in self._fields.items():
+                self._arrays[name][self._filled : filled] = field.fill
+            self._filled = filled
 
 
 def _holds_only(fill: float, array: NDArray[Any]) -> bool:

@@ -59,9 +59,10 @@ FIELDS = {
     "seen_high": Field(np.float64, (), -np.inf, still=True),
     "first_time": Field(np.float64, (), np.nan, still=True),
     "reference": Field(np.uint32, (COLUMNS,), still=True),
-    "pending": Field(np.uint32, (COLUMNS,)),
+    "suspected": Field(np.int32, (), -1, still=True),
     "recent": Field(np.float32, (COLUMNS,)),
 }
+SUSPECTED_FIELDS = {"series": Field(np.int32, (), -1), "counts": Field(np.uint32, (COLUMNS,))}
 BUFFER_FIELDS = {"series": Field(np.int32, (), -1), "fill": Field(np.int32), "values": Field(np.float64, (BUFFER,))}
 
 
@@ -81,7 +82,9 @@ class Series:
         self.codes = Table()
         self.changed: set[int] = set()
         """Rows whose names or categories changed since the store last asked."""
+        self.suspected = Rows(SUSPECTED_FIELDS)
         self._free_buffers: list[int] = []
+        self._free_suspected: list[int] = []
 
     def add(self, model: int, local: int, space: int, name: str, key: int, first_time: float) -> int:
         """A new series; ``key`` is its key in ``index``. Returns its row."""
@@ -134,6 +137,7 @@ class Series:
 
     def retire(self, rows: NDArray[np.int64], model_hash: int) -> None:
         """Let ``rows``, all of one model, be judged and found no more: others take their place."""
+        self.release(rows)
         self.rows["judging"][rows] = RETIRED
         self.rows["key"][rows] = 0
         self.rows.touch(rows)
@@ -172,10 +176,43 @@ class Series:
         values: NDArray[np.float64] = self.buffers["values"][slot, : int(self.buffers["fill"][slot])]
         return values
 
-    def restore_buffers(self) -> None:
-        """After loading: note which buffers are free."""
-        taken = self.buffers["series"][: len(self.buffers)] >= 0
-        self._free_buffers = np.flatnonzero(~taken).tolist()
+    def restored(self) -> None:
+        """After loading: note which buffers, and which rows of what is suspected, are free."""
+        self._free_buffers, self._free_suspected = (
+            np.flatnonzero(table["series"][: len(table)] < 0).tolist() for table in (self.buffers, self.suspected)
+        )
+
+    def suspect(self, rows: NDArray[np.int64], counts: NDArray[np.uint32]) -> None:
+        """Hold what ``rows``, none twice, showed in a tick: ``counts`` (k, 40) come to what is held of them."""
+        fresh = rows[self.rows["suspected"][rows] < 0]
+        more = len(fresh) - len(self._free_suspected)
+        if more > 0:
+            self._free_suspected += range(self.suspected.add(more), len(self.suspected))
+        if len(fresh):
+            slots = np.array(self._free_suspected[: len(fresh)], np.int64)
+            del self._free_suspected[: len(fresh)]
+            self.suspected["series"][slots], self.rows["suspected"][fresh] = fresh, slots
+            self.rows.touch(fresh)
+        slots = self.rows["suspected"][rows].astype(np.int64)
+        self.suspected["counts"][slots] += counts
+        self.suspected.touch(slots)
+
+    def since_suspicion(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """What is held of ``rows``, shape ``(k, 40)``: zeros where nothing is."""
+        slots = self.rows["suspected"][rows].astype(np.int64)
+        counts = np.zeros((len(rows), COLUMNS), np.uint32)
+        counts[slots >= 0] = self.suspected["counts"][slots[slots >= 0]]
+        return counts
+
+    def release(self, rows: NDArray[np.int64]) -> None:
+        """Hold nothing of ``rows`` any more."""
+        slots = self.rows["suspected"][rows].astype(np.int64)
+        slots, rows = slots[slots >= 0], rows[slots >= 0]
+        if len(slots):
+            self.suspected.reset(slots)
+            self.rows["suspected"][rows] = -1
+            self.rows.touch(rows)
+            self._free_suspected = sorted([*self._free_suspected, *slots.tolist()])
 
     def label(self, row: int) -> str:
         """The name people know the series by."""

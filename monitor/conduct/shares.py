@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
+from monitor.cells import cell_fields
 from monitor.conduct.alarm import ConductAlarm, Conducted
-from monitor.judging import cell_fields
 from monitor.kernels.judge import FIRING, HELD, IDLE, OVER, SUSPICIOUS, Bets, Question, bet, costs, onset_of
 from monitor.stats.bounds import null_edge_once
 

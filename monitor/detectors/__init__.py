@@ -21,3 +21,11 @@ DETECTORS: tuple[Detector, ...] = (
     Schema(),
 )
 """The table. A detector's place in it is only an order; its ``name`` is what is stored."""
+SHARED_TABLES: tuple[tuple[str, ...], ...] = (
+    ("drift", "mix"),
+    ("missing",),
+    ("invalid", "unseen"),
+    ("out_of_range",),
+    ("schema",),
+)
+"""Detectors whose cells are kept in one table: of no series may two of them apply, and they bet alike."""

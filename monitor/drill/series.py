@@ -173,7 +173,7 @@ def copied(source: Judge, model: int, rows: Indices) -> Judge:
         series.rows.add(n)
         for name in SERIES_FIELDS:
             series.rows[name][:n] = source.series.rows[name][rows]
-        series.rows["model"][:n] = series.rows["pending"][:n] = 0
+        series.rows["model"][:n], series.rows["suspected"][:n] = 0, -1
     budget = source.budget
     judge = Judge(models, series, Budget(budget.per_week, budget.per_model_per_week, budget.shares))
     judge.n_cells = dict(source.n_cells)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from monitor.catalog.models import SHARES
+from monitor.cells import question
 from monitor.detectors import DETECTORS
 from monitor.events.columns import EventBatch
 from monitor.fleet import Fleet
@@ -25,7 +26,6 @@ from monitor.ingest.demo import DemoFleet
 from monitor.ingest.demo_faults import OF_GROUPS, OF_OUTCOMES, OF_TRAFFIC, Fault
 from monitor.ingest.demo_plan_outcomes import outcomes
 from monitor.ingest.demo_rehearsal import groups, traffic
-from monitor.judging import question
 from monitor.kernels.judge import OFF
 from monitor.stats.dispersion import MARGIN, PRIOR
 

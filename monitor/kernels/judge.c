@@ -33,7 +33,7 @@ typedef struct {
 int64_t mw_bet_call_size(void);
 int64_t mw_bet(const bet_call *c);
 void mw_present(int64_t n, const int64_t *rows, const uint32_t *counts, double recent_events, float *recent,
-                uint32_t *pending, double *tick, double *now);
+                double *tick, double *now);
 void mw_cut_shares(int64_t n, const double *counts, const uint8_t *is_number, const uint8_t *cuts, int64_t n_cuts,
                    double *s, double *total);
 
@@ -340,10 +340,10 @@ FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
     return 0;
 }
 
-/* Lets `counts` (n, 40) into the fading present and the pending sums of their rows; gives the tick and the present by
- * column, shape (40, n): detectors ask for columns. */
+/* Lets `counts` (n, 40) into the fading present of their rows; gives the tick and the present by column, shape (40, n):
+ * detectors ask for columns. */
 void mw_present(int64_t n, const int64_t *rows, const uint32_t *counts, double recent_events, float *recent,
-                uint32_t *pending, double *tick, double *now)
+                double *tick, double *now)
 {
     double of_tick[COLUMNS][TILE], of_now[COLUMNS][TILE];
     for (int64_t first = 0; first < n; first += TILE) {
@@ -351,7 +351,6 @@ void mw_present(int64_t n, const int64_t *rows, const uint32_t *counts, double r
         for (int64_t i = 0; i < tile; i++) {
             const uint32_t *own = counts + (first + i) * COLUMNS;
             float *before = recent + rows[first + i] * COLUMNS;
-            uint32_t *held = pending + rows[first + i] * COLUMNS;
             double values = 0.0;
             for (int64_t k = 0; k < BINS; k++)
                 values += own[k];
@@ -361,7 +360,6 @@ void mw_present(int64_t n, const int64_t *rows, const uint32_t *counts, double r
                 of_tick[k][i] = own[k];
                 of_now[k][i] = present;
                 before[k] = (float)present;
-                held[k] += own[k];
             }
         }
         for (int64_t k = 0; k < COLUMNS; k++) {

@@ -47,7 +47,7 @@ _P, _N, _D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
 
 class State(Protocol):
-    """The arrays of one detector's cells, by name: ``state_fields`` of ``judging.py``."""
+    """The arrays of one detector's cells, by name: ``cell_fields`` of ``cells.py``."""
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """One array."""
@@ -110,7 +110,7 @@ def compiled() -> ctypes.CDLL | None:
         return None
     loaded.mw_bet_call_size.argtypes, loaded.mw_bet_call_size.restype = (), _N
     loaded.mw_bet.argtypes, loaded.mw_bet.restype = (ctypes.POINTER(_BetCall),), _N
-    loaded.mw_present.argtypes, loaded.mw_present.restype = (_N, _P, _P, _D, _P, _P, _P, _P), None
+    loaded.mw_present.argtypes, loaded.mw_present.restype = (_N, _P, _P, _D, _P, _P, _P), None
     loaded.mw_cut_shares.argtypes, loaded.mw_cut_shares.restype = (_N, _P, _P, _P, _N, _P, _P), None
     return loaded if loaded.mw_bet_call_size() == ctypes.sizeof(_BetCall) else None
 
@@ -193,29 +193,28 @@ def excess(question: Question, state: State, at: Indices, rate: Array) -> Array:
 
 
 def present(
-    rows: Indices, counts: NDArray[np.uint32], recent: NDArray[np.float32], pending: NDArray[np.uint32], events: float
+    rows: Indices, counts: NDArray[np.uint32], recent: NDArray[np.float32], events: float
 ) -> tuple[Array, Array]:
-    """Let ``counts`` (k, 40) of a tick into the ``recent`` and the ``pending`` sums of their series ``rows``.
+    """Let ``counts`` (k, 40) of a tick into the ``recent`` sums of their series ``rows``.
 
     The present fades by a factor e with every ``events`` values. Returns the tick and the present, both ``(k, 40)``;
     by column in memory, for detectors ask for columns.
     """
     kernels = compiled()
     if kernels is None:
-        return present_twin(rows, counts, recent, pending, events)
+        return present_twin(rows, counts, recent, events)
     tick, now = np.empty((COLUMNS, len(rows))), np.empty((COLUMNS, len(rows)))
-    kernels.mw_present(len(rows), _at(rows), _at(counts), events, _at(recent), _at(pending), _at(tick), _at(now))
+    kernels.mw_present(len(rows), _at(rows), _at(counts), events, _at(recent), _at(tick), _at(now))
     return tick.T, now.T
 
 
 def present_twin(
-    rows: Indices, counts: NDArray[np.uint32], recent: NDArray[np.float32], pending: NDArray[np.uint32], events: float
+    rows: Indices, counts: NDArray[np.uint32], recent: NDArray[np.float32], events: float
 ) -> tuple[Array, Array]:
     """What :func:`present` does, in numpy."""
     tick = counts.astype(np.float64)
     now: Array = recent[rows] * np.exp(-tick[:, :BINS].sum(axis=1) / events)[:, None] + tick
     recent[rows] = now
-    pending[rows] += counts
     return tick, now
 
 

@@ -75,9 +75,10 @@ class Outcomes:
     def restored(self) -> None:
         """Put in order what follows from the tables, after they were loaded; counts the cells again."""
         self._extend()
-        cells = self.performance.rows["judged"].sum(axis=1) + self.calibration.rows["judged"]
-        self._models.rows["n_cells"][: len(self._models), _SHARE] = cells[: len(self._models)]
-        self._n_cells[SHARE] = int(cells[: len(self._models)].sum())
+        n = len(self._models)
+        cells = self.performance.rows["judged"][:n].sum(axis=1) + self.calibration.rows["judged"][:n]
+        self._models.rows["n_cells"][:n, _SHARE] = cells
+        self._n_cells[SHARE] = int(cells.sum())
         self.allow(self._pending_max)
 
     def allow(self, pending_max: int) -> None:
@@ -87,7 +88,7 @@ class Outcomes:
 
     def n_waiting(self) -> int:
         """Cases of the whole fleet that have not matured."""
-        return int(self.totals.rows["waiting"].sum())
+        return int(self.totals.rows["waiting"][: len(self.totals.rows)].sum())
 
     def join(
         self,

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
+from monitor.cells import cell_fields
 from monitor.incidents.incident import Effect
-from monitor.judging import cell_fields
 from monitor.kernels.judge import (
     DISPERSION_MAX,
     FIRING,

@@ -30,7 +30,7 @@ from monitor.store.ticklog import TickLog
 from monitor.tally.closed import ClosedTicks
 from monitor.tally.event_time import EventTime
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what is stored changes its meaning; docs/formats/store.md."""
 
 _HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE, _GROUPS, _NAMES = b"head", b"R", b"M", b"B", b"I", b"J", b"G", b"N"
@@ -131,6 +131,7 @@ class Checkpoint:
         self._log.append(ticks, writes)
         if hours := fleet.groups.hours.take(time.watermark):
             self._group_log.append(hours, fleet.groups.register.models_of_tallies(), writes)
+        fleet.judge.seasons.save(writes)
         fleet.outcomes.pending.save(writes)
         writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions, self.topic_ids)))
         self._database.commit(writes)
@@ -143,6 +144,7 @@ class Checkpoint:
         StoreError
             The store was written in another format, or is damaged; the message says what is wrong.
         """
+        fleet.judge.seasons.attach(self._database)
         fleet.outcomes.pending.attach(self._database)
         fleet.groups.hours.wanted = True
         raw = self._database.get(_HEAD)
@@ -326,13 +328,15 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         "models": fleet.models.rows,
         "series": fleet.series.rows,
         "buffers": fleet.series.buffers,
+        "suspected": fleet.series.suspected,
         "seasons": fleet.judge.seasons.links,
-        "diaries": fleet.judge.seasons.diaries,
+        "diaries": fleet.judge.seasons.diaries.rows,
+        "diaries.volumes": fleet.judge.seasons.diaries.volumes,
         "profiles": fleet.judge.seasons.profiles,
         "versions": fleet.lives.versions.held,
         "traffic": fleet.traffic.rows,
         **fleet.conduct.tables(),
-        **{f"cells.{name}": state for name, state in fleet.judge.states.items()},
+        **{f"cells.{name}": table for name, table in fleet.judge.tables.items()},
         **{f"groups.{name}": table for name, table in fleet.groups.tables().items()},
         **fleet.outcomes.tables(),
         "outcomes.by_group": fleet.by_group.rows,

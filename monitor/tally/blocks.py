@@ -16,8 +16,8 @@ WITH_OUTPUTS, OUTSIDE_OUTPUTS = range(9, 11)
 """Further ones, behind those of its inputs in ``kernels/tally.py``: of models whose outputs are listed."""
 OPEN_MAX = 200_000
 """Blocks that may be open at a time, if nothing else is said."""
-_SLACK = 4
-"""Rows that a block has to spare, for series that are met while its tick is open."""
+_STEP = 4
+"""Rows by which blocks differ in size, so that what one gave back fits another."""
 _RING = 32
 """Open ticks of one model that are found without Python."""
 _NO_TICK = np.iinfo(np.int64).min
@@ -244,7 +244,7 @@ class Blocks:
 
 
 def _rounded(sizes: Ints) -> Ints:
-    return -(-(sizes + _SLACK) // 8) * 8
+    return -(-sizes // _STEP) * _STEP
 
 
 def _rows_of(bases: Ints, sizes: Ints) -> Ints:

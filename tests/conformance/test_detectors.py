@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 import monitor.detectors
 from monitor.catalog.models import SHARES, TOLERANCES
-from monitor.detectors import DETECTORS
+from monitor.cells import question
+from monitor.detectors import DETECTORS, SHARED_TABLES
 from monitor.detectors.cell import Detector, SeriesView
 from monitor.events.columns import Space
 from monitor.kernels.tally import (
@@ -182,3 +183,15 @@ def test_words(detector: Detector) -> None:
         assert not words.endswith(".")
         assert "\n" not in words
         assert words[0].islower()
+
+
+@pytest.mark.parametrize("names", SHARED_TABLES, ids="+".join)
+def test_one_of_a_table(names: tuple[str, ...]) -> None:
+    """Of detectors whose cells share a table at most one applies to any series, and all bet alike; each has a table."""
+    sharing = [detector for detector in DETECTORS if detector.name in names]
+    view = replace(series()[1], space=np.resize([Space.FEATURE, Space.SEGMENT], K).astype(np.uint8))
+    applies = np.stack([detector.applies(view) for detector in sharing])
+    assert applies.any(axis=1).all()
+    assert applies.sum(axis=0).max() == 1
+    assert len({question(detector) for detector in sharing}) == 1
+    assert sorted(name for table in SHARED_TABLES for name in table) == sorted(d.name for d in DETECTORS)

@@ -55,17 +55,13 @@ def test_present_and_cuts(seed: int) -> None:
     k, rows = 40, rng.permutation(100)[:40].astype(np.int64)
     counts = rng.poisson(3, (k, COLUMNS)).astype(np.uint32)
     counts[0], counts[:, [PRESENT, EVENTS]] = 0, 60
-    recent, pending = (
-        rng.random((100, COLUMNS)).astype(np.float32),
-        rng.integers(0, 9, (100, COLUMNS)).astype(np.uint32),
-    )
-    ours, twins = (recent.copy(), pending.copy()), (recent.copy(), pending.copy())
-    tick, now = judge.present(rows, counts, *ours, 300.0)
-    tick_twin, now_twin = judge.present_twin(rows, counts, *twins, 300.0)
+    recent = rng.random((100, COLUMNS)).astype(np.float32)
+    ours, twins = recent.copy(), recent.copy()
+    tick, now = judge.present(rows, counts, ours, 300.0)
+    tick_twin, now_twin = judge.present_twin(rows, counts, twins, 300.0)
     assert np.array_equal(tick, tick_twin)
     assert np.allclose(now, now_twin, rtol=1e-6)
-    assert np.allclose(ours[0], twins[0], rtol=1e-6)
-    assert np.array_equal(ours[1], twins[1])
+    assert np.allclose(ours, twins, rtol=1e-6)
     cuts = rng.integers(0, BINS, (k, 9)).astype(np.uint8)
     is_number = rng.random(k) < 0.5
     for got, want in zip(

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.catalog.rows import Rows
+from monitor.cells import cell_fields, question
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector
-from monitor.judging import question, state_fields
 from monitor.kernels import judge
 from monitor.kernels.judge import Bets, bet, bet_twin
 from monitor.kernels.tally import ModelTotals, count_events, count_events_twin
@@ -25,7 +25,7 @@ NATS = 1e-3
 
 def cells(detector: Detector, n: int, rng: np.random.Generator) -> Rows:
     """The state of ``n`` cells, some of whose bets cannot be made."""
-    state = Rows(state_fields(detector))
+    state = Rows(cell_fields(question(detector)))
     state.add(n)
     middle = rng.uniform(0.05, 0.95, state["null_low"][:n].shape)
     state["null_low"][:n], state["null_high"][:n] = np.maximum(middle - 0.04, 0.0), np.minimum(middle + 0.04, 1.0)
@@ -53,9 +53,9 @@ def test_bets(detector: Detector, seed: int) -> None:
     """Over some ticks both give the same flags and the same state, but for roundings."""
     rng, n = np.random.default_rng(seed), 37
     ours = cells(detector, n, rng)
-    twin = Rows(state_fields(detector))
+    twin = Rows(cell_fields(question(detector)))
     twin.add(n)
-    for name in state_fields(detector):
+    for name in cell_fields(question(detector)):
         twin[name][:] = ours[name]
     for tick in range(8):
         bets = ticks(detector, n, rng, 60.0 * (tick + 1))

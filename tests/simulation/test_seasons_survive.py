@@ -12,7 +12,8 @@ from fleets.build import DAY, HOUR, START, event, write_lines
 from unit.pipeline.stage import Stage
 
 from monitor.config import load
-from monitor.seasons import DIARY, LEARNED, LINKS, PROFILE
+from monitor.diaries import DIARY
+from monitor.seasons import LEARNED, LINKS, PROFILE
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,10 @@ def known(stage: Stage) -> dict[str, object]:
     """All that was learned, and what was told."""
     stage.pipeline.finish(DAY)
     seasons = stage.fleet.judge.seasons
-    tables = ((seasons.links, LINKS), (seasons.diaries, DIARY), (seasons.profiles, PROFILE))
+    tables = ((seasons.links, LINKS), (seasons.diaries.rows, DIARY), (seasons.profiles, PROFILE))
     arrays = [[table[field][: len(table)].tobytes() for field in fields] for table, fields in tables]
+    has = np.flatnonzero(seasons.profiles["series"][: len(seasons.profiles)] >= 0)
+    arrays.append([shape.tobytes() for shape in seasons.shapes.read(has)])
     told = sorted(i.incident.id for i in stage.fleet.book.open.values())
     return {"arrays": arrays, "told": told, "stage": seasons.links["stage"][: len(seasons.links)].tolist()}
 
@@ -49,6 +52,7 @@ def test_killed_anywhere(story: tuple[Path, Path], tmp_path: Path) -> None:
     expected = known(whole)
     whole.close()
     assert set(expected["stage"]) == {LEARNED}
+    assert any(expected["arrays"][-1][0])
     assert len(expected["told"]) == 1
     kills = 0
     while True:

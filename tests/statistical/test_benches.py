@@ -42,7 +42,7 @@ def test_counted_hours_are_what_events_would_give(bench: ModuleType) -> None:
         written.fleet.close(hour.start + 3600.0)
     assert counted._series is not None
     a, b = counted.fleet, written.fleet
-    for name in ("reference", "recent", "pending", "seen_low", "seen_high", "low", "high"):
+    for name in ("reference", "recent", "suspected", "seen_low", "seen_high", "low", "high"):
         assert np.array_equal(a.series.rows[name], b.series.rows[name]), name
     assert np.array_equal(a.models.rows["events"], b.models.rows["events"])
     assert np.array_equal(a.models.rows["phase"], b.models.rows["phase"])

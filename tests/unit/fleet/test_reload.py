@@ -51,7 +51,9 @@ def stage(tmp_path: Path):
 
 def state(one: Stage) -> dict[str, Any]:
     return {
-        name: {field: rows[field][: len(rows)].copy() for field in ("log_r", "firing", "evidence", "null_low")}
+        name: {
+            field: rows[field][: len(rows)].copy() for field in ("applies", "log_r", "firing", "evidence", "null_low")
+        }
         for name, rows in one.fleet.judge.states.items()
     }
 
@@ -82,7 +84,8 @@ def test_a_changed_tolerance(stage, tmp_path: Path) -> None:
     for name, fields in state(one).items():
         for field, values in fields.items():
             same = np.array([np.array_equal(x, y) for x, y in zip(values, before[name][field], strict=True)])
-            others = np.setdiff1d(np.arange(len(same)), own) if name == "drift" else np.arange(len(same))
+            others = np.flatnonzero(fields["applies"])
+            others = np.setdiff1d(others, own) if name == "drift" else others
             assert same[others].all(), (name, field)
     drift = one.fleet.judge.states["drift"]
     assert (drift["firing"][own] == 0).all()
