@@ -130,6 +130,11 @@ def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     note = commands.add_parser("note", help="writes a note to an incident")
     note.add_argument("subject", metavar="INCIDENT")
     _ask_daemon(note, "note", "incidents", note_needed=True)
+    exclude = commands.add_parser("exclude", help="takes a stretch of a model's past out of what it is judged by")
+    exclude.add_argument("--model", dest="subject", required=True, metavar="M")
+    exclude.add_argument("--from", dest="from_", required=True, metavar="TIME")
+    exclude.add_argument("--until", required=True, metavar="TIME")
+    _ask_daemon(exclude, "exclude", "models", note_needed=True)
     retire = commands.add_parser("retire", help="ends the watch of a model")
     retire.add_argument("subject", metavar="MODEL")
     _ask_daemon(retire, "retire", "models")
@@ -258,6 +263,10 @@ def _alerts_test(arguments: Arguments) -> int:
     return 0 if all(result.ok for result in results) else 1
 
 
+_DONE = {"accept": "accepted", "exclude": "excluded, and judged again", "retire": "retired"}
+"""What a model was, that an order spoke of."""
+
+
 def _order(arguments: Arguments) -> None:
     import getpass
 
@@ -268,14 +277,15 @@ def _order(arguments: Arguments) -> None:
         "note": arguments.note,
         "reason": getattr(arguments, "reason", None),
         "for": getattr(arguments, "for_", None),
+        "from": getattr(arguments, "from_", None),
         "until": getattr(arguments, "until", None),
     }
     body = {name: value for name, value in said.items() if value is not None}
     daemon = remote.daemon(arguments.url or remote.DEFAULT_URL, arguments.token_file)
     answer = daemon.post(body, arguments.kind, arguments.subject, arguments.verb)
     if arguments.kind == "models":
-        print(f"{answer['model']}: {arguments.verb}ed" if arguments.verb == "accept" else f"{answer['model']}: retired")
-        print("".join(f"resolved {incident}\n" for incident in answer["resolved"]), end="")
+        print(f"{answer['model']}: {_DONE[arguments.verb]}")
+        print("".join(f"{state} {one}\n" for state in ("resolved", "firing") for one in answer[state]), end="")
         return
     known = answer["acknowledged"]
     state = f"acknowledged by {known['by']} until {known['until']}" if known else answer["state"]

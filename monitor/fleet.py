@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.budget import Budget
-from monitor.catalog import references
 from monitor.catalog.discovery import Discovery
 from monitor.catalog.ignoring import Ignoring
-from monitor.catalog.models import Models, Phase
+from monitor.catalog.models import Models
 from monitor.catalog.placing import place
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile
-from monitor.catalog.series import JUDGED, KNOWN, LEARNING, RETIRED, STRANGER, Series
+from monitor.catalog.series import RETIRED, Series
 from monitor.catalog.splits import Splits
 from monitor.conduct.watch import Conduct, Ticks
 from monitor.detectors import DETECTORS
@@ -34,7 +33,8 @@ from monitor.incidents.order import Order
 from monitor.incidents.telling import fact_of, tell, tell_conduct, tell_traffic
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
-from monitor.kernels.tally import EVENTS, KIND_NUMBER, PRESENT, ModelTotals, count_events, tally
+from monitor.kernels.tally import EVENTS, KIND_NUMBER, ModelTotals, count_events, tally
+from monitor.learning import Learning
 from monitor.lives import Lives
 from monitor.outcomes.alarm import told
 from monitor.outcomes.by_group import ByGroup, GroupMoment
@@ -54,11 +54,6 @@ from monitor.tally.closed import ClosedTicks
 from monitor.tally.duplicates import Duplicates
 from monitor.traffic.alarm import Watched
 from monitor.traffic.watch import Traffic
-
-JUDGED_EVENTS_MIN = 1000
-"""Events from which drift and quality are judged (contract, section 4)."""
-JUDGED_SECONDS_MIN = 86400.0
-"""Event time from which they are."""
 
 _ASKED_PARTS = np.zeros(5, np.uint16)
 """By the columns of a block's first row, short of the first, which counts every event."""
@@ -133,6 +128,7 @@ class Fleet:
         self.ignoring = Ignoring(self.models, policy_of)
         rooms = (self.judge, self.traffic, self.conduct, self.book)
         self.lives = Lives(self.discovery, self.blocks, *rooms, load_reference)
+        self.learning = Learning(self.lives)
         self.splits = Splits(self.models)
         self._categories_max = categories_max
         self._touched = np.zeros(1024, bool)
@@ -333,21 +329,21 @@ class Fleet:
             kept = ~np.isin(of, blocks.model[planned])
             sums, moments = TickSums(sums.rows[kept], sums.counts[kept], end, sums.seconds[kept]), moments[kept]
             events[planned] = 0
-        self._succeed(blocks.model, end, closed)
+        closed.incidents += self.learning.succeed(blocks.model, end)
         judged = self.judge.judge(sums)
         closed.n_cells += judged.n_cells
         conducted = self.conduct.close(ticks)
         closed.n_cells += conducted.n_cells
-        closed.incidents += self.book.fire(self._firing(alarm) for alarm in self._in_order(judged.alarms))
+        closed.incidents += self.book.fire(self.told(alarm) for alarm in self._in_order(judged.alarms))
         closed.incidents += self.book.fire(tell_conduct(each, self.models, self.series) for each in conducted.alarms)
         closed.incidents += self.book.clear(judged.cleared + conducted.cleared, end)
         closed.incidents += self.book.give_back(judged.returned)
-        self._learn(sums, moments)
+        self.learning.learn(sums, moments)
         models = blocks.model.astype(np.int64)
         own = self.models.rows["root"][models] == models
         again = self.traffic.count(models[own], came[own], end, planned[own])
         closed.incidents += self.book.clear(again, end, "events come again")
-        self._advance(blocks.model, events, end, closed)
+        closed.incidents += self.learning.advance(blocks.model, events, end)
 
     def _in_order(self, alarms: list[CellAlarm]) -> list[CellAlarm]:
         """Alarms as they come, but of models within behind their own model's: its row says when it was met."""
@@ -389,81 +385,6 @@ class Fleet:
         sums = TickSums(series, counts[of_series], end, seconds)
         return sums, own, counts[starts]
 
-    def _learn(self, sums: TickSums, moments: NDArray[np.float64]) -> None:
-        """Let the tick into the references that are still made: at once before judging, else when it is no suspect."""
-        rows = self.series.rows
-        own = rows["judging"][sums.rows] == LEARNING
-        learning = sums.rows[own]
-        if len(learning):
-            references.grow(self.series, learning, sums.counts[own])
-            rows["seen_low"][learning] = np.minimum(rows["seen_low"][learning], moments[own, 2])
-            rows["seen_high"][learning] = np.maximum(rows["seen_high"][learning], moments[own, 3])
-        judged, strange = rows["judging"][sums.rows] == JUDGED, rows["appeared"][sums.rows] == STRANGER
-        clear = judged & ~self.judge.suspicious(sums.rows)
-        fires = self.judge.firing(sums.rows)
-        grows = clear & (self.models.rows["phase"][rows["model"][sums.rows]] == Phase.GROWING)
-        growing = sums.rows[grows]
-        references.grow(self.series, growing, sums.counts[grows] + self.series.since_suspicion(growing))
-        self.judge.renull(growing)
-        self.lives.versions.keep(sums.rows, sums.counts, clear, sums.end)
-        self.series.release(sums.rows[clear | fires])
-        held = (judged | strange) & ~clear & ~fires
-        self.series.suspect(sums.rows[held], sums.counts[held])
-        rows.stir(sums.rows)
-
-    def _advance(self, models: NDArray[np.int64], events: NDArray[np.int64], end: float, closed: Closed) -> None:
-        """Take models on in life: from learning to being judged, and to a reference that no longer changes."""
-        rows = self.models.rows
-        rows["learned"][models] += events
-        learned, age = rows["learned"][models], end - rows["learn_since"][models]
-        phase = rows["phase"][models]
-        ready = (learned >= JUDGED_EVENTS_MIN) & (age >= JUDGED_SECONDS_MIN)
-        for model in models[ready & (phase == Phase.LEARNING)].tolist():
-            rows["phase"][model] = Phase.GROWING
-            self.models.note(model, end, "judged from here on", "")
-        judged = models[rows["phase"][models] != Phase.LEARNING]
-        if len(judged):
-            self._begin_series(judged, end, closed)
-        grown = (learned >= rows["learn_events"][models]) & (age >= rows["learn_for"][models])
-        for model in models[grown & (rows["phase"][models] == Phase.GROWING)].tolist():
-            rows["phase"][model] = Phase.FROZEN
-            self.models.note(model, end, "reference complete", "")
-        rows.touch(models)
-
-    def _succeed(self, models: NDArray[np.int64], end: float, closed: Closed) -> None:
-        """Let versions that began in this tick be judged by what those before them showed."""
-        rows = self.models.rows
-        for model in self.lives.versions.due(models, end):
-            if rows["phase"][model] == Phase.LEARNING and rows["learned"][model] >= JUDGED_EVENTS_MIN:
-                rows["phase"][model] = Phase.FROZEN
-                self._begin_series(np.array([model]), end, closed)
-            self.lives.versions.succeed(model, self.lives.series_rows(model), end)
-
-    def _begin_series(self, models: NDArray[np.int64], end: float, closed: Closed) -> None:
-        """Begin to judge the series of ``models`` that have a reference by now, and those that appeared late."""
-        series = np.concatenate([self.lives.series_rows(model) for model in models.tolist()])
-        rows = self.series.rows
-        waiting = series[rows["judging"][series] == LEARNING]
-        if not len(waiting):
-            return
-        late = rows["appeared"][waiting] != KNOWN
-        old = (rows["reference"][waiting, PRESENT] >= JUDGED_EVENTS_MIN) & (
-            end - rows["first_time"][waiting] >= JUDGED_SECONDS_MIN
-        )
-        met = rows["reference"][waiting, PRESENT] >= references.VALUES_MIN
-        references.begin_judging(self.series, waiting[np.where(late, old, met)])
-        strangers = waiting[(rows["appeared"][waiting] == STRANGER) & ~old]
-        begun = waiting[rows["judging"][waiting] == JUDGED]
-        self.judge.extend()
-        unknown = strangers[self.judge.states["schema"]["applies"][strangers] == 0]
-        self._join(begun[rows["appeared"][begun] != KNOWN], end, closed)
-        self.judge.begin(np.concatenate([begun, unknown]))
-
-    def _join(self, series: NDArray[np.int64], end: float, closed: Closed) -> None:
-        """A feature that appeared has now a reference of its own: its being new is no incident any more."""
-        self.series.rows["appeared"][series] = KNOWN
-        closed.incidents += self.lives.end_cells(series, end, "joined the reference")
-
     def _pass_time(self, until: float, closed: Closed, *, through: bool, silence: bool) -> None:
         """Let into the incident book what fell due until then of cases and of traffic, in the order of event time."""
         judged = self.outcomes.mature(until, inclusive=through)
@@ -489,7 +410,8 @@ class Fleet:
                 closed.incidents += self.book.clear(due.cleared, due.due)
             _changed_once(closed.incidents, before)
 
-    def _firing(self, alarm: CellAlarm) -> Firing:
+    def told(self, alarm: CellAlarm) -> Firing:
+        """What the incident book is told of a cell of a series; a fact of its model's life is noted."""
         if (fact := fact_of(alarm, self.series)) is not None:
             self.models.note(int(self.series.rows["model"][alarm.row]), alarm.fired_time, *fact)
         return tell(alarm, self.models, self.series)

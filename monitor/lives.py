@@ -189,6 +189,8 @@ class Lives:
         references.begin_judging(self.series, own)
         self.judge.begin(own)
         self._forget_origin(row)
+        if ticks:
+            self.models.rows["learn_since"][row] = ticks[0].end - float(self.models.rows["tick"][row])
         self.models.note(row, time, "the present accepted as the reference", "")
         return resolved
 

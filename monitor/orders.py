@@ -1,17 +1,19 @@
-"""What an order does to the fleet: acknowledge, take back, note, accept the present, end a model's watch."""
+"""What an order does to the fleet: acknowledge, take back, note, accept the present, exclude, end a model's watch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
 
+from monitor.anew import exclude
+from monitor.catalog.models import Excluded
 from monitor.detectors import DETECTORS
+from monitor.drill.past import Past
 from monitor.fleet import Fleet
 from monitor.incidents.incident import Acknowledged, Incident, Note
 from monitor.incidents.order import Order, Outcome
-from monitor.tally.closed import ClosedTick
 
 NOTES_MAX = 50
 """Notes kept of one incident, the newest; all of them stay in the audit trail."""
@@ -20,19 +22,16 @@ PRESENT_SECONDS = 7 * 86400.0
 PRESENT_EVENTS_MIN = 1000
 """Events without which the present is no reference (contract, section 4)."""
 
-History = Callable[[int, float, float], Sequence[ClosedTick]]
-"""Closed ticks of a model's row between two moments, oldest first."""
 
-
-def carry_out(fleet: Fleet, order: Order, history: History) -> Outcome:
+def carry_out(fleet: Fleet, order: Order, past: Past) -> Outcome:
     """Do what ``order`` says and remember it in the audit trail, or say why not."""
-    outcome = _DOES[order.verb](fleet, order, history)
+    outcome = _DOES[order.verb](fleet, order, past)
     if outcome.found and not outcome.refused:
         fleet.audit.append(order)
     return outcome
 
 
-def _ack(fleet: Fleet, order: Order, _history: History) -> Outcome:
+def _ack(fleet: Fleet, order: Order, _past: Past) -> Outcome:
     held = fleet.book.find(order.subject)
     if held is None:
         return Outcome(found=False)
@@ -44,7 +43,7 @@ def _ack(fleet: Fleet, order: Order, _history: History) -> Outcome:
     return Outcome(_noted(fleet, changed, order))
 
 
-def _unack(fleet: Fleet, order: Order, _history: History) -> Outcome:
+def _unack(fleet: Fleet, order: Order, _past: Past) -> Outcome:
     held = fleet.book.find(order.subject)
     if held is None:
         return Outcome(found=False)
@@ -57,7 +56,7 @@ def _unack(fleet: Fleet, order: Order, _history: History) -> Outcome:
     return Outcome(_noted(fleet, changed, order))
 
 
-def _note(fleet: Fleet, order: Order, _history: History) -> Outcome:
+def _note(fleet: Fleet, order: Order, _past: Past) -> Outcome:
     held = fleet.book.find(order.subject)
     return Outcome(found=False) if held is None else Outcome(_noted(fleet, held, order))
 
@@ -71,34 +70,45 @@ def _noted(fleet: Fleet, incident: Incident, order: Order) -> tuple[Incident, ..
     return (incident,)
 
 
-def _accept(fleet: Fleet, order: Order, history: History) -> Outcome:
+def _accept(fleet: Fleet, order: Order, past: Past) -> Outcome:
     """What the model shows since its last seven days is its reference from here on."""
     row = fleet.find_model(order.subject)
     if row is None:
         return Outcome(found=False)
     now = float(fleet.models.rows["last_time"][row])
-    ticks = history(row, now - PRESENT_SECONDS, np.inf)
+    ticks = past.ticks(row, now - PRESENT_SECONDS, np.inf)
     if sum(int(tick.counts[0, 0]) for tick in ticks) < PRESENT_EVENTS_MIN:
         return Outcome(refused=f"the last seven days hold fewer than {PRESENT_EVENTS_MIN} events")
     resolved = fleet.lives.accept(row, ticks, now)
     for within in fleet.models.within.get(row, ()):
-        own = history(within, now - PRESENT_SECONDS, np.inf)
+        own = past.ticks(within, now - PRESENT_SECONDS, np.inf)
         if sum(int(tick.counts[0, 0]) for tick in own) >= PRESENT_EVENTS_MIN:
             resolved += fleet.lives.accept(within, own, now)
     return Outcome(tuple({incident.id: incident for incident in resolved}.values()))
 
 
-def _retire(fleet: Fleet, order: Order, _history: History) -> Outcome:
+def _exclude(fleet: Fleet, order: Order, past: Past) -> Outcome:
+    """A stretch of the model's past leaves its references; what is left is judged again."""
+    row = fleet.find_model(order.subject)
+    if row is None:
+        return Outcome(found=False)
+    ticks = {member: past.ticks(member, -np.inf, np.inf) for member in fleet.models.family(row)}
+    stretch = Excluded(order.from_, order.until, order.by, order.note)
+    return Outcome(tuple(exclude(fleet, row, stretch, ticks, past.groups(row, -np.inf, np.inf))))
+
+
+def _retire(fleet: Fleet, order: Order, _past: Past) -> Outcome:
     row = fleet.find_model(order.subject)
     if row is None:
         return Outcome(found=False)
     return Outcome(tuple(fleet.lives.retire(row, float(fleet.models.rows["last_time"][row]))))
 
 
-_DOES: dict[str, Callable[[Fleet, Order, History], Outcome]] = {
+_DOES: dict[str, Callable[[Fleet, Order, Past], Outcome]] = {
     "ack": _ack,
     "unack": _unack,
     "note": _note,
     "accept": _accept,
     "retire": _retire,
+    "exclude": _exclude,
 }

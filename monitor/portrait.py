@@ -63,6 +63,9 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "first_event_time": _time(rows["first_time"][row]),
         "last_event_time": _time(rows["last_time"][row]),
         "versions": list(model.versions),
+        "excluded": [
+            {"from": rfc3339(e.from_), "until": rfc3339(e.until), "by": e.by, "note": e.note} for e in model.excluded
+        ],
         "facts": [{"time": rfc3339(f.time), "what": f.what, "subject": f.subject} for f in model.facts],
         "reference": {
             "digest": model.reference_digest or None,

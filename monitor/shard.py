@@ -88,7 +88,7 @@ class Shard:
 
     def order(self, order: Order) -> Outcome:
         """Do what somebody asks for; what it changed is stored and told by :meth:`Pipeline.take`."""
-        return carry_out(self.fleet, order, self.log.read)
+        return carry_out(self.fleet, order, self._past)
 
     def said(self) -> list[Incident]:
         """What every notifier is told at the start: what is open, and what was resolved of late."""

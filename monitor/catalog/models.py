@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.policies import Policy
+from monitor.catalog.policies import Planned, Policy
 from monitor.catalog.rows import Field, Rows
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix_one
@@ -30,6 +30,8 @@ _KEEP_FIRING_TICKS = 2
 """Ticks for which a cell goes on firing at least: one good tick among bad ones is no end."""
 _WORD_MAX = 64
 """Characters of a segment's name or value that are shown."""
+EXCLUDED_MAX = 50
+"""Stretches of its past that are taken out of one model; the oldest go first."""
 VERSIONS_MAX = 200
 """Versions remembered of one model; the oldest go first."""
 
@@ -51,6 +53,18 @@ class Fact(msgspec.Struct, frozen=True):
     time: float
     what: str
     subject: str
+
+
+class Excluded(msgspec.Struct, frozen=True, array_like=True):
+    """A stretch of a model's past that counts as if it had not been, and who said so why.
+
+    From ``from_`` until just before ``until``, seconds since the epoch.
+    """
+
+    from_: float
+    until: float
+    by: str
+    note: str
 
 
 class Split(msgspec.Struct, frozen=True, array_like=True):
@@ -93,6 +107,8 @@ class Model:
     full: bool = False
     tolerances: dict[str, float] = field(default_factory=dict)
     """By family, as its policy said when cells were last given their nulls; -1 is ``auto``."""
+    excluded: list[Excluded] = field(default_factory=list)
+    """Stretches of its past that people took out."""
     outside: dict[str, int] = field(default_factory=dict)
     """Outputs that its policy does not allow, and how often each was given since they are under suspicion."""
     retired: int = 0
@@ -102,6 +118,11 @@ class Model:
     def version(self) -> str:
         """The newest one."""
         return self.versions[-1] if self.versions else ""
+
+    @property
+    def windows(self) -> list[Planned | Excluded]:
+        """Stretches of time that are neither judged nor learned from: planned ones, and those that were taken out."""
+        return [*self.policy.planned, *self.excluded]
 
 
 FIELDS = {
@@ -206,7 +227,7 @@ class Models:
         planned: NDArray[np.bool_] = self.rows["planned"][rows] > 0
         for i in np.flatnonzero(planned).tolist():
             begin = end - float(self.rows["tick"][rows[i]])
-            windows = self.items[int(rows[i])].policy.planned
+            windows = self.items[int(rows[i])].windows
             planned[i] = any(window.from_ < end and begin < window.until for window in windows)
         return planned
 
@@ -230,7 +251,7 @@ class Models:
         self.rows["quality_auto"][row] = policy.tolerance.quality is None
         self.rows["unseen_tolerance"][row] = policy.unseen_tolerance
         self.rows["cycle"][row] = policy.cycle
-        self.rows["planned"][row] = len(policy.planned) > 0
+        self.rows["planned"][row] = len(self.items[row].windows) > 0
         self.rows["ignores"][row] = bool(policy.ignore)
         self.rows["catalogued"][row] = policy.outputs is not None
         self.rows["splits"][row] = len(policy.split_by) if self.items[row].split is None else 0
@@ -238,6 +259,15 @@ class Models:
         for family in TOLERANCES:
             self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
         self.rows.touch(row)
+
+    def exclude(self, row: int, stretch: Excluded) -> None:
+        """Take a stretch of a model's past out of all that it is judged by from here on."""
+        excluded = self.items[row].excluded
+        excluded.append(stretch)
+        del excluded[:-EXCLUDED_MAX]
+        self.rows["planned"][row] = 1
+        self.rows.touch(row)
+        self.changed.add(row)
 
     def note(self, row: int, time: float, what: str, subject: str) -> None:
         """Add a fact to a model's life."""

@@ -8,9 +8,9 @@ import msgspec
 
 from monitor.incidents.incident import Incident
 
-Verb = Literal["ack", "unack", "note", "accept", "retire"]
+Verb = Literal["ack", "unack", "note", "accept", "retire", "exclude"]
 INCIDENT_VERBS: tuple[Verb, ...] = ("ack", "unack", "note")
-MODEL_VERBS: tuple[Verb, ...] = ("accept", "retire")
+MODEL_VERBS: tuple[Verb, ...] = ("accept", "retire", "exclude")
 BY_MAX, NOTE_MAX = 200, 2000
 """Characters of a name and of a note."""
 ACK_SECONDS = 7 * 86400.0
@@ -20,8 +20,8 @@ ACK_SECONDS = 7 * 86400.0
 class Order(msgspec.Struct, frozen=True):
     """Something that somebody asked for. What is kept as the audit trail is exactly this.
 
-    ``subject`` is an incident's id or a model's name; ``time`` (wall time) and ``until`` in seconds since the epoch;
-    ``token`` the first digits of the digest of the token that was used, empty where a silence asked.
+    ``subject`` is an incident's id or a model's name; ``time`` (wall time), ``from_`` and ``until`` count seconds since
+    the epoch; ``token`` are the first digits of the digest of the token that was used, empty where a silence asked.
     """
 
     verb: Verb
@@ -33,6 +33,7 @@ class Order(msgspec.Struct, frozen=True):
     until: float = 0.0
     token: str = ""
     silence: str = ""
+    from_: float = 0.0
 
 
 class Outcome(msgspec.Struct, frozen=True):

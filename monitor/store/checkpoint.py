@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from monitor.catalog.models import Fact, Model, Models, Split
+from monitor.catalog.models import Excluded, Fact, Model, Models, Split
 from monitor.catalog.rows import Rows
 from monitor.catalog.series import RETIRED
 from monitor.errors import StoreError
@@ -85,6 +85,7 @@ class ModelRecord(msgspec.Struct):
     reference_version: str
     awaited_version: str
     split: Split | None = None
+    excluded: list[Excluded] = []
 
 
 class GroupRecord(msgspec.Struct, array_like=True):
@@ -388,6 +389,7 @@ def _record(fleet: Fleet, model: Model) -> ModelRecord:
         reference_version=model.reference_version,
         awaited_version=model.awaited_version,
         split=model.split,
+        excluded=model.excluded,
     )
 
 
@@ -402,6 +404,7 @@ def _restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
     model.reference_digest, model.full = record.reference_digest, record.full
     model.tolerances, model.outside = record.tolerances, record.outside
     model.reference_version, model.awaited_version = record.reference_version, record.awaited_version
+    model.excluded = record.excluded
     models.items.append(model)
     if split is not None:
         model.split = split

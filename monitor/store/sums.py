@@ -91,21 +91,6 @@ def unpack(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     return counts, moments
 
 
-def merge(
-    a: tuple[NDArray[np.uint32], NDArray[np.float64]], b: tuple[NDArray[np.uint32], NDArray[np.float64]]
-) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
-    """The sums of the union: counts and sums add, extremes compare. A row that one side lacks is empty there."""
-    if len(a[0]) < len(b[0]):
-        a, b = b, a
-    counts, moments = a[0].copy(), a[1].copy()
-    n = len(b[0])
-    counts[:n] += b[0]
-    moments[:n, :2] += b[1][:, :2]
-    moments[:n, 2] = np.minimum(moments[:n, 2], b[1][:, 2])
-    moments[:n, 3] = np.maximum(moments[:n, 3], b[1][:, 3])
-    return counts, moments
-
-
 class _Reader:
     """Takes arrays from bytes, one behind the other; a ``ValueError`` says that there are not enough."""
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.store.database import Database, Writes
-from monitor.store.sums import merge, pack, pack_all, unpack
-from monitor.tally.closed import ClosedTick, ClosedTicks
+from monitor.store.sums import pack, pack_all, unpack
+from monitor.tally.closed import ClosedTick, ClosedTicks, merge
 
 _END = struct.Struct(">Q")
 _LEVEL_MODEL = struct.Struct(">BI")
@@ -96,7 +96,8 @@ class TickLog:
         first = _key(level, model, max(since, _FIRST) + 0.001)
         for key, value in self._database.scan(first, _key(level, model, until + 0.001)):
             counts, moments = unpack(value)
-            yield ClosedTick(model, (_END.unpack(key[-8:])[0] - _EPOCH) / 1000.0, counts, moments)
+            end = (_END.unpack(key[-8:])[0] - _EPOCH) / 1000.0
+            yield ClosedTick(model, end, counts, moments, LEVELS[level].seconds)
 
 
 def _key(level: int, model: int, end: float) -> bytes:

@@ -1,4 +1,4 @@
-"""The sums of ticks that closed, as facts: of many models at once, and of one."""
+"""The sums of ticks that closed, as facts: of many models at once, of one, and of several ticks together."""
 
 from __future__ import annotations
 
@@ -29,9 +29,28 @@ class ClosedTicks:
 
 @dataclass(frozen=True, slots=True)
 class ClosedTick:
-    """The sums of one model's tick, as the log keeps them: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4)."""
+    """The sums of one model's tick, as the log keeps them: ``counts`` (series + 1, 40), ``moments`` (series + 1, 4).
+
+    ``seconds`` is the length of what ticks were rolled up to; 0 of a tick as it was.
+    """
 
     model: int
     end: float
     counts: NDArray[np.uint32]
     moments: NDArray[np.float64]
+    seconds: float = 0.0
+
+
+def merge(
+    a: tuple[NDArray[np.uint32], NDArray[np.float64]], b: tuple[NDArray[np.uint32], NDArray[np.float64]]
+) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    """The sums of the union: counts and sums add, extremes compare. A row that one side lacks is empty there."""
+    if len(a[0]) < len(b[0]):
+        a, b = b, a
+    counts, moments = a[0].copy(), a[1].copy()
+    n = len(b[0])
+    counts[:n] += b[0]
+    moments[:n, :2] += b[1][:, :2]
+    moments[:n, 2] = np.minimum(moments[:n, 2], b[1][:, 2])
+    moments[:n, 3] = np.maximum(moments[:n, 3], b[1][:, 3])
+    return counts, moments

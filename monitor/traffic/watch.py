@@ -161,6 +161,25 @@ class Traffic:
         rows.touch(model)
         return cleared
 
+    def learn_again(self, model: int, hours: Indices, events: Array) -> list[tuple[int, str]]:
+        """Expect of ``model`` the ``events`` (k,) that ``hours`` since the epoch (k,) brought, and nothing else.
+
+        Its volume is judged anew from here on; returns the cell if it fired.
+        """
+        self._extend()
+        rows, one = self.rows, np.array([model])
+        rows["observed"][model], rows["seen"][model] = 0.0, 0
+        for week in np.unique(hours // SLOTS).tolist():
+            own = hours // SLOTS == week
+            slots, again = hours[own] % SLOTS, np.full(int(own.sum()), model)
+            expectation.remember(rows["observed"], rows["seen"], again, slots, events[own])
+        self._expect(one)
+        fired = self._fires(model)[1]
+        rows.reset(model, ("log_r", "firing", "calm", "alarmed", "last_bad", "present", "day"))
+        if rows["judged"][model] and not rows["silent"][model]:
+            self._set_due(one)
+        return [(model, "volume")] if fired else []
+
     def silent(self) -> NDArray[np.bool_]:
         """By model row: whether it is silent."""
         return self._padded("silent")
@@ -352,7 +371,7 @@ class Traffic:
         """A gap that has a part of a planned window in it begins behind that, and so do the hours to be judged."""
         last, told = self.rows["last"], self.rows["told"]
         for model in asked.tolist():
-            for window in self.models.items[model].policy.planned:
+            for window in self.models.items[model].windows:
                 if window.from_ < now and window.until > last[model]:
                     last[model] = window.until
                     told[model] = max(int(told[model]), math.ceil(window.until / HOUR))

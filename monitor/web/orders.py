@@ -1,4 +1,4 @@
-"""What may be asked for over HTTP? Orders from tokens of scope ``write``: acknowledge, note, accept, retire."""
+"""What may be asked for over HTTP? Orders of scope ``write``: acknowledge, note, accept, exclude, retire."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _SAID_BY_PEOPLE = tuple(reason for reason in REASONS if reason != "silenced")
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    """What an order may say; ``until`` is a time, ``for_`` a duration from now."""
+    """What an order may say; ``until`` and ``from_`` are times, ``for_`` a duration from now."""
 
     by: str = ""
     reason: str = "expected"
     note: str = ""
     until: str | None = None
     for_: str | None = msgspec.field(name="for", default=None)
+    from_: str | None = msgspec.field(name="from", default=None)
 
 
 class Orders:
@@ -40,11 +41,15 @@ class Orders:
         return json_response(incident_document(outcome.incidents[0]))
 
     def model(self, verb: Verb, request: Request) -> Response:
-        """Make a model's present its reference, or end its watch; answers with the incidents that this resolved."""
+        """Make a model's present its reference, judge it without a stretch of its past, or end its watch.
+
+        Answers with the incidents that this resolved, and those that it found.
+        """
         if not may_see_model(self._desk.status().fleet, request.rest, request.reader):
             raise not_found(f"no model {request.rest!r}")
         outcome = self._carried_out(self._order(verb, request), f"no model {request.rest!r}")
-        return json_response({"model": request.rest, "resolved": [incident.id for incident in outcome.incidents]})
+        ids = {state: [i.id for i in outcome.incidents if i.state == state] for state in ("resolved", "firing")}
+        return json_response({"model": request.rest, **ids})
 
     def _carried_out(self, order: Order, missing: str) -> Outcome:
         try:
@@ -66,8 +71,10 @@ class Orders:
             raise _bad(f"note is text of at most {NOTE_MAX} characters" + " and not empty" * (verb == "note"))
         if body.reason not in _SAID_BY_PEOPLE:
             raise _bad(f"reason is one of {', '.join(_SAID_BY_PEOPLE)}")
-        until = _until(body, now) if verb == "ack" else 0.0
-        return Order(verb, request.rest, body.by, now, body.reason, body.note, until, request.reader.token)
+        if verb != "exclude" and body.from_ is not None:
+            raise _bad(f"{verb} takes no from")
+        from_, until = _stretch(body, now) if verb == "exclude" else (0.0, _until(body, now) if verb == "ack" else 0.0)
+        return Order(verb, request.rest, body.by, now, body.reason, body.note, until, request.reader.token, from_=from_)
 
 
 def _read(request: Request) -> _Body:
@@ -91,6 +98,21 @@ def _until(body: _Body, now: float) -> float:
     if until <= now:
         raise _bad("until is not in the future")
     return until
+
+
+def _stretch(body: _Body, now: float) -> tuple[float, float]:
+    """From when until when something is excluded, seconds since the epoch."""
+    if body.from_ is None or body.until is None:
+        raise _bad("exclude needs from and until")
+    try:
+        from_, until = parse_instant(body.from_), parse_instant(body.until)
+    except ValueError as error:
+        raise _bad(f"from or until: {error}") from error
+    if not from_ < until:
+        raise _bad("from is not before until")
+    if until > now:
+        raise _bad("until is in the future: what is planned stands in the policy, as planned")
+    return from_, until
 
 
 def _bad(message: str) -> RefusedError:

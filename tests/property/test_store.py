@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from monitor.errors import StoreError
 from monitor.kernels.tally import COLUMNS
-from monitor.store.sums import merge, pack, unpack
+from monitor.store.sums import pack, unpack
+from monitor.tally.closed import merge
 
 Sums = tuple[NDArray[np.uint32], NDArray[np.float64]]
 EMPTY = (0.0, 0.0, np.inf, -np.inf)

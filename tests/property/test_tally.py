@@ -30,7 +30,8 @@ from monitor.kernels.tally import (
     tally,
     tally_twin,
 )
-from monitor.store.sums import merge, pack, unpack
+from monitor.store.sums import pack, unpack
+from monitor.tally.closed import merge
 
 needs_kernels = pytest.mark.skipif(table_module.compiled() is None, reason="the kernels are not built")
 

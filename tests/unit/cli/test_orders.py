@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from fakes.desk import FakeDesk, made_incident, made_status
 
@@ -34,6 +35,9 @@ def reach(desk: FakeDesk, tmp_path: Path) -> Iterator[list[str]]:
     server.stop()
 
 
+EXCLUDE = ["exclude", "--model", "a/b/c", "--from", "2026-01-01T00:00:00Z", "--until", "2026-01-02T00:00:00Z"]
+
+
 def test_ack(reach: list[str], desk: FakeDesk, capsys: pytest.CaptureFixture[str]) -> None:
     """`ack` says by whom, why and for how long."""
     desk.outcome = Outcome((made_incident(1, "m"),))
@@ -51,6 +55,7 @@ def test_ack(reach: list[str], desk: FakeDesk, capsys: pytest.CaptureFixture[str
         (["note", "i-0001", "--note", "see 812"], "note", "i-0001"),
         (["retire", "a/b/c"], "retire", "a/b/c"),
         (["baseline", "accept", "a/b/c"], "accept", "a/b/c"),
+        ([*EXCLUDE, "--note", "a campaign"], "exclude", "a/b/c"),
     ],
 )
 def test_the_other_orders(reach: list[str], desk: FakeDesk, words: list[str], verb: str, subject: str) -> None:
@@ -58,6 +63,17 @@ def test_the_other_orders(reach: list[str], desk: FakeDesk, words: list[str], ve
     desk.outcome = Outcome((made_incident(1, "m"),))
     assert main([*words, "--by", "ada", *reach]) == 0
     assert [(order.verb, order.subject) for order in desk.orders] == [(verb, subject)]
+
+
+def test_exclude(reach: list[str], desk: FakeDesk, capsys: pytest.CaptureFixture[str]) -> None:
+    """`exclude` says of which model, from when until when and why; it prints what judging again resolved and found."""
+    over = msgspec.structs.replace(made_incident(2, "m"), state="resolved")
+    desk.outcome = Outcome((made_incident(1, "m"), over))
+    assert main([*EXCLUDE, "--note", "a campaign", "--by", "ada", *reach]) == 0
+    [order] = desk.orders
+    assert (order.from_, order.until, order.note) == (1_767_225_600.0, 1_767_312_000.0, "a campaign")
+    said = ["a/b/c: excluded, and judged again", "resolved i-0002", "firing i-0001"]
+    assert capsys.readouterr().out.splitlines()[-3:] == said
 
 
 def test_what_the_daemon_refuses(reach: list[str], desk: FakeDesk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from fleets.build import DAY, HOUR, LEARNED, START, hourly, new_fleet
 from unit.incidents.test_book import firing
 
+from monitor.drill.past import Past
 from monitor.fleet import Fleet
 from monitor.incidents.attention import Telling, telling
 from monitor.incidents.book import Book
@@ -27,8 +28,7 @@ RNG = np.random.default_rng(17)
 NOISE = RNG.normal(size=200_000)
 
 
-def no_history(_row: int, _since: float, _until: float) -> list[ClosedTick]:
-    return []
+NO_PAST = Past(lambda _row, _since, _until: [])
 
 
 def numbers(shift: float) -> Any:
@@ -45,7 +45,7 @@ def drifted(shift: float = 0.8) -> tuple[Fleet, Incident]:
 
 
 def ask(fleet: Fleet, verb: Any, subject: str, until: float = math.inf, **rest: str) -> Outcome:
-    return carry_out(fleet, Order(verb, subject, "ada", START, until=until, **rest), no_history)
+    return carry_out(fleet, Order(verb, subject, "ada", START, until=until, **rest), NO_PAST)
 
 
 def test_acknowledged_it_spends_nothing() -> None:
@@ -157,7 +157,7 @@ def test_accepted_the_present_is_the_reference() -> None:
     fleet.close = close  # type: ignore[method-assign]
     assert ask(fleet, "accept", "m").refused, "nothing in the log"
     hourly(fleet, numbers(0.8), range(LEARNED + 70, LEARNED + 120))
-    [resolved] = carry_out(fleet, Order("accept", "m", "ada", START), lambda *_: ticks).incidents
+    [resolved] = carry_out(fleet, Order("accept", "m", "ada", START), Past(lambda *_: ticks)).incidents
     assert resolved.resolved_because == "accepted as the reference"
     hourly(fleet, numbers(0.8), range(LEARNED + 120, LEARNED + 160))
     assert fleet.book.open == {}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from fakes.desk import NOW, FakeDesk, made_incident
 
@@ -67,6 +68,38 @@ def test_what_cannot_be_meant_is_refused(post: Any, desk: FakeDesk, body: Any) -
     assert desk.orders == []
 
 
+@pytest.mark.parametrize(
+    "stretch",
+    [
+        {},
+        {"from": "2026-01-01T00:00:00Z"},
+        {"until": "2026-01-01T00:00:00Z"},
+        {"from": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
+        {"from": "yesterday", "until": "2026-01-01T00:00:00Z"},
+        {"from": "2026-01-01T00:00:00Z", "until": "2036-01-01T00:00:00Z"},
+    ],
+)
+def test_a_stretch_that_is_none_is_refused(post: Any, desk: FakeDesk, stretch: dict[str, str]) -> None:
+    """What is excluded begins before it ends, and has ended; no other order takes a beginning."""
+    assert post("/api/v1/models/m/exclude", {"by": "ada", **stretch}).status == 400
+    assert post(ACK, {"by": "ada", "from": "2026-01-01T00:00:00Z"}).status == 400
+    assert desk.orders == []
+
+
+def test_a_stretch_is_excluded(post: Any, desk: FakeDesk) -> None:
+    """The order says from when until when, and by whom."""
+    said = {"by": "ada", "from": "2025-12-01T00:00:00Z", "until": "2025-12-02T00:00:00Z", "note": "campaign"}
+    desk.outcome = Outcome(())
+    assert post("/api/v1/models/m/exclude", said).json == {"model": "m", "resolved": [], "firing": []}
+    [order] = desk.orders
+    assert (order.verb, order.from_, order.until, order.note) == (
+        "exclude",
+        1_764_547_200.0,
+        1_764_633_600.0,
+        "campaign",
+    )
+
+
 def test_only_tokens_that_write_write(post: Any, get: Any, desk: FakeDesk) -> None:
     """Without the scope it is 403, and without a token file nobody writes."""
     assert post(ACK, {"by": "ada"}, token="r").status == 403
@@ -89,9 +122,10 @@ def test_a_team_writes_to_its_own(post: Any, desk: FakeDesk) -> None:
 
 def test_models_with_any_name(post: Any, desk: FakeDesk) -> None:
     """The verb stands behind the name, whatever is in it; reading a model called like a verb is no order."""
-    desk.outcome = Outcome((made_incident(3, "m"),))
+    over = msgspec.structs.replace(made_incident(3, "m"), state="resolved")
+    desk.outcome = Outcome((over, made_incident(4, "m")))
     answer = post("/api/v1/models/a%2Fb%2Fc/accept", {"by": "ada"})
-    assert answer.json == {"model": "a/b/c", "resolved": ["i-0003"]}
+    assert answer.json == {"model": "a/b/c", "resolved": ["i-0003"], "firing": ["i-0004"]}
     assert desk.orders[0].subject == "a/b/c"
 
 

@@ -1,0 +1,49 @@
+"""What would comparisons of groups say without a stretch of the past? Judged again, by the hours that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from monitor.groups.comparing import Comparer, GroupAlarm
+from monitor.groups.questions import Kind
+from monitor.groups.sums import TallySums
+
+_OF_PREDICTIONS = (Kind.DECISION, Kind.CLASS, Kind.TAG, Kind.WATCHED, Kind.SCORE, Kind.VALUE)
+"""What is counted of predictions, and kept by the hour; cases that matured later are not."""
+_JUDGED = ("pool", "last", "recent")
+
+Hour = tuple[float, TallySums]
+
+
+def judge_again(
+    comparer: Comparer, model: int, kept: Iterable[Hour], left_out: Iterable[Hour], now: float
+) -> tuple[list[GroupAlarm], list[int]]:
+    """Let the comparisons of ``model`` begin anew and bet on the hours ``kept`` alone, oldest first.
+
+    What was counted in the hours ``left_out`` leaves the rates that are shown. Returns the alarms that stand at the end
+    and were not there before, told ``now``, and the cells that fired before and do so no more.
+    """
+    comparer.extend()
+    register, state = comparer.register, comparer.state
+    outputs, tallies = register.outputs, register.tallies
+    own = np.flatnonzero(outputs["model"][: len(outputs)] == model)
+    own = own[np.isin(outputs["kind"][own], _OF_PREDICTIONS)]
+    cells = np.flatnonzero(np.isin(register.cells["output"][: len(register.cells)], own))
+    rows = np.flatnonzero(np.isin(tallies["output"][: len(tallies)], own))
+    before = {cell for cell in cells.tolist() if state["firing"][cell]}
+    state.reset(cells)
+    tallies.reset(rows, _JUDGED)
+    kept = list(kept)
+    for _, sums in (*kept, *left_out):
+        tallies["total"][sums.row] -= np.stack([sums.n, sums.s], axis=1)
+    standing: dict[int, GroupAlarm] = {}
+    for end, sums in kept:
+        compared = comparer.judge(end, sums)
+        standing |= {alarm.cell: alarm for alarm in compared.alarms}
+        for cell in compared.cleared:
+            standing.pop(cell, None)
+    new = [replace(alarm, fired_time=now) for cell, alarm in standing.items() if cell not in before]
+    return new, sorted(before - standing.keys())
