@@ -153,7 +153,7 @@ class Daemon:
     def left(self, shard: Shard) -> None:
         """As :class:`~monitor.shard.Audience` says."""
         self._notifications.forget([held.incident.id for held in shard.fleet.book.open.values()])
-        self._tell_digest()
+        self._tell_digest(without=shard)
 
     def told(self, incidents: list[Incident]) -> None:
         """As :class:`~monitor.shard.Audience` says."""
@@ -162,8 +162,9 @@ class Daemon:
         self._tell_digest()
         self._incident_log.offer(incidents)
 
-    def _tell_digest(self) -> None:
-        self._notifications.offer_digest([each for shard in self.work.shards for each in shard.fleet.book.digest()])
+    def _tell_digest(self, without: Shard | None = None) -> None:
+        shards = [shard for shard in self.work.shards if shard is not without]
+        self._notifications.offer_digest([each for shard in shards for each in shard.fleet.book.digest()])
 
     def _beside(self) -> None:
         """What is done between batches: answer, publish, count what the source says, collect garbage."""

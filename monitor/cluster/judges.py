@@ -168,6 +168,11 @@ class Judges:
         return sorted(partition.number for partition in self._held)
 
     @property
+    def holding(self) -> bool:
+        """Whether there are any; may be asked from any thread."""
+        return bool(self._held)
+
+    @property
     def repeated(self) -> int:
         """Records that came again, and were not counted again."""
         return self._repeated + sum(source.repeated for source in self.sources)
@@ -235,11 +240,11 @@ class Judges:
                 continue
             if not lost:
                 held.shard.pipeline.commit()
+            self._audience.left(held.shard)
             del self._held[partition]
             self._repeated += held.source.repeated
             self._refused += held.source.refused
             self._needed.pop(partition, None)
-            self._audience.left(held.shard)
             held.shard.close()
             shutil.rmtree(self._directory / f"{partition.number:03d}", ignore_errors=True)
             _log.info("shard_given_up", shard=partition.number, lost=lost)

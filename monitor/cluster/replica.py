@@ -14,7 +14,7 @@ from monitor.clock import Clock
 from monitor.cluster.judges import Judges
 from monitor.cluster.router import Router
 from monitor.config import Config
-from monitor.errors import IngestError
+from monitor.errors import ConfigError
 from monitor.events.raw import Partition
 from monitor.ingest.dead_letters import DeadLetters
 from monitor.ingest.kafka_client import admin_settings, reason_of
@@ -37,6 +37,9 @@ class Replica:
     def __init__(self, config: Config, clock: Clock, metrics: Metrics, audience: Audience) -> None:
         kafka = config.require_kafka()
         self._config, self._kafka = config, kafka
+        self._own = {events_topic(kafka), state_topic(kafka)}
+        if named := self._own.intersection(topic.name for topic in kafka.topics):
+            raise ConfigError(f"kafka.topics: {min(named)} is an internal topic of the cluster")
         self._clock = clock
         self._metrics = metrics
         self._cleanups = ExitStack()
@@ -67,8 +70,8 @@ class Replica:
 
     @property
     def assured(self) -> bool:
-        """As :class:`~monitor.alone.Work` says: by the newest commit that the group took."""
-        return self.judges.group.assured
+        """As :class:`~monitor.alone.Work` says: by the newest commit that the group took, if it holds anything."""
+        return not self.judges.holding or self.judges.group.assured
 
     def start(self) -> None:
         """As :class:`~monitor.alone.Work` says; the groups are joined once a broker answers."""
@@ -166,7 +169,6 @@ class Replica:
     def _refresh(self) -> None:
         """Look which partitions there are: every shard must know of all of them, whoever reads them."""
         self._refresh_at = self._clock.monotonic() + RETRY_SECONDS
-        own = {events_topic(self._kafka), state_topic(self._kafka)}
         try:
             # A daemon that has the whole fleet to itself would tell everything twice; replicas are no rivals.
             if not self._membership.alone([topic.name for topic in self._kafka.topics]):
@@ -179,7 +181,7 @@ class Replica:
         except KafkaException as error:
             self._trouble = reason_of(error)
             return
-        existing = frozenset(each for each in found if each.topic not in own)
+        existing = frozenset(each for each in found if each.topic not in self._own)
         absent = self.judges.existing - existing
         self.judges.existing = existing | (absent - self._missed)
         self._missed = absent
@@ -188,6 +190,4 @@ class Replica:
             return
         self._trouble = ""
         self._router.group.subscribe(each.topic for each in existing)
-        if any(topic.name in own for topic in self._kafka.topics):
-            raise IngestError("kafka.topics names an internal topic of the cluster")
         self._refresh_at = self._clock.monotonic() + REFRESH_SECONDS

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from confluent_kafka import ConsumerGroupTopicPartitions
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from servers.daemon import Daemon
 
 from monitor.clock import SystemClock
@@ -83,10 +83,14 @@ class Replicas:
 
     def read_all(self, topic: str, partitions: int) -> bool:
         """Whether everything was sent on, and everything that was sent was judged."""
-        sent = self.kafka.committed(self.group)
-        if any(sent.get((topic, p), -1) != self.kafka.end_offset(topic, p) for p in range(partitions)):
+        try:
+            sent = self.kafka.committed(self.group)
+            if any(sent.get((topic, p), -1) != self.kafka.end_offset(topic, p) for p in range(partitions)):
+                return False
+            return self._judged({p: self.kafka.end_offset(f"{self.group}.events", p) for p in range(SHARDS)})
+        except KafkaException:
+            self.kafka.renew_clients()
             return False
-        return self._judged({p: self.kafka.end_offset(f"{self.group}.events", p) for p in range(SHARDS)})
 
     def _judged(self, ends: dict[int, int]) -> bool:
         deadline = time.monotonic() + 30.0

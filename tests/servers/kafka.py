@@ -157,6 +157,10 @@ class KafkaServer:
         target = TopicPartition(topic, partition, before)
         self.admin.delete_records([target])[target].result(20)
 
+    def renew_clients(self) -> None:
+        """Forget what was known of the broker before it went and came back."""
+        self._clients.clear()
+
     def end_offset(self, topic: str, partition: int) -> int:
         target = TopicPartition(topic, partition)
         return int(self.admin.list_offsets({target: OffsetSpec.latest()})[target].result(20).offset)
