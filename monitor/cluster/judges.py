@@ -27,7 +27,7 @@ from monitor.incidents.incident import Incident
 from monitor.ingest.kafka_client import admin_settings
 from monitor.ingest.kafka_cluster import Cluster
 from monitor.ingest.kafka_group import Committed, GroupReader
-from monitor.ingest.kafka_internal import InternalTopics, Publisher, events_topic, read_range, state_topic
+from monitor.ingest.kafka_internal import InternalTopics, Publisher, RangeReader, events_topic, state_topic
 from monitor.ingest.routed import RoutedSource
 from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
 from monitor.shard import Audience, Shard, StoreKeeper
@@ -155,6 +155,7 @@ class Judges:
         self._needed: dict[Partition, int] = {}
         self._unneeded: dict[Partition, int] = {}
         self._cut_at = clock.monotonic() + _CUT_OFF_SECONDS
+        self._ranges = RangeReader(kafka, clock)
         self.group = GroupReader(kafka, f"{kafka.group_id}.judges", self, clock)
 
     @property
@@ -218,7 +219,7 @@ class Judges:
         bounds = self._cluster.bounds([partition]).get(partition)
         if bounds is None:
             raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE))
-        start = self._start(partition, committed, bounds.low)
+        start, asked = self._start(partition, committed, bounds.low), self.clock.monotonic()
         path = self._directory / f"{partition.number:03d}"
         shutil.rmtree(path, ignore_errors=True)
         database = Database(path, passing=True)
@@ -228,7 +229,13 @@ class Judges:
             database.close()
             raise
         self.restore_seconds = self.clock.monotonic() - began
-        _log.info("shard_taken", shard=partition.number, models=len(shard.fleet.models), seconds=self.restore_seconds)
+        _log.info(
+            "shard_taken",
+            shard=partition.number,
+            models=len(shard.fleet.models),
+            seconds=round(self.restore_seconds, 3),
+            asked_seconds=round(asked - began, 3),
+        )
         self._audience.joined(shard)
         return {partition: start}
 
@@ -257,6 +264,7 @@ class Judges:
     def close(self) -> None:
         """Leave the group."""
         self.group.close()
+        self._ranges.close()
         self.give_up(list(self._held), lost=True)
 
     def _cut_off(self) -> None:
@@ -283,7 +291,7 @@ class Judges:
         pointer = pointer_of(committed.metadata if committed else "")
         states, restored = Partition(self._states, partition.number), Restored(database)
         for segment in pointer.segments:
-            read_range(self._kafka, states, segment.start, segment.end, restored.segment(segment), self.clock)
+            self._ranges.read(states, segment.start, segment.end, restored.segment(segment))
             restored.done()
         database.watch()
         shard = Shard(self.config, database, self.clock, self.metrics, parts=self.config.cluster.shards)

@@ -150,46 +150,43 @@ class Publisher:
             raise IngestError(f"Kafka: an internal topic cannot be written: {self._failed}")
 
 
-def read_range(
-    settings: KafkaSettings,
-    partition: Partition,
-    first: int,
-    last: int,
-    take: Callable[[int, bytes], None],
-    clock: Clock,
-) -> None:
-    """Hand every record of ``partition`` from offset ``first`` on, short of ``last``, to ``take``.
+class RangeReader:
+    """Reads stretches of internal topics, one after the other, over connections that it keeps."""
 
-    Raises
-    ------
-    IngestError
-        They are not there any more.
-    """
-    ours = {
-        **consumer_settings(settings.bootstrap_servers, f"{settings.group_id}.restore", settings.client()),
-        "fetch.message.max.bytes": RECORD_BYTES_MAX,
-        "fetch.max.bytes": 2 * RECORD_BYTES_MAX,
-    }
-    consumer = open_client(Consumer, ours, clock)
-    try:
-        consumer.assign([TopicPartition(*partition, first)])
+    def __init__(self, settings: KafkaSettings, clock: Clock) -> None:
+        ours = {
+            **consumer_settings(settings.bootstrap_servers, f"{settings.group_id}.restore", settings.client()),
+            "fetch.message.max.bytes": RECORD_BYTES_MAX,
+            "fetch.max.bytes": 2 * RECORD_BYTES_MAX,
+        }
+        self._consumer = open_client(Consumer, ours, clock)
+
+    def read(self, partition: Partition, first: int, last: int, take: Callable[[int, bytes], None]) -> None:
+        """Hand every record of ``partition`` from offset ``first`` on, short of ``last``, to ``take``.
+
+        Raises
+        ------
+        IngestError
+            They are not there any more.
+        """
+        self._consumer.assign([TopicPartition(*partition, first)])
         position = first
         while position < last:
-            for message in consumer.consume(200, 0.2):
+            for message in self._consumer.consume(min(200, last - position), 0.2):
                 error = message.error()
-                if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 -- librdkafka's own
-                        position = max(position, message.offset() or 0)
-                    elif not error.retriable() and error.code() in _GONE:
-                        raise IngestError(f"{partition.topic}[{partition.number}]: {error.str()}")
-                    continue
-                offset, value = message.offset(), message.value()
-                assert offset is not None
-                if offset < last and value is not None:
-                    take(offset, value)
-                position = offset + 1
-    finally:
-        consumer.close()
+                if error is None:
+                    offset, value = message.offset(), message.value()
+                    assert offset is not None
+                    if message.partition() == partition.number and position <= offset < last and value is not None:
+                        take(offset, value)
+                        position = offset + 1
+                elif error.code() in _GONE:
+                    raise IngestError(f"{partition.topic}[{partition.number}]: {error.str()}")
+        self._consumer.unassign()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._consumer.close()
 
 
 _GONE = frozenset(

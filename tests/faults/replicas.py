@@ -17,7 +17,7 @@ from monitor.clock import SystemClock
 from monitor.compose import make_fleet
 from monitor.config import load
 from monitor.events.raw import Partition
-from monitor.ingest.kafka_internal import read_range
+from monitor.ingest.kafka_internal import RangeReader
 from monitor.store.changes import Restored, pointer_of
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
@@ -105,18 +105,18 @@ class Replicas:
         """Every shard as the internal topics have it: what is there if all replicas are gone."""
         config = load(self.daemons[0].config, {})
         assert config.kafka is not None
+        ranges = RangeReader(config.kafka, SystemClock())
         for number, (_, metadata) in sorted(_committed(self.kafka, f"{self.group}.judges").items()):
             with TemporaryDirectory() as directory, Database(Path(directory), passing=True) as database:
                 restored = Restored(database)
                 state = Partition(f"{self.group}.state", number)
                 for segment in pointer_of(metadata).segments:
-                    read_range(
-                        config.kafka, state, segment.start, segment.end, restored.segment(segment), SystemClock()
-                    )
+                    ranges.read(state, segment.start, segment.end, restored.segment(segment))
                     restored.done()
                 fleet, log = make_fleet(config, SHARDS), TickLog(database, float("inf"))
                 Checkpoint(database, log).load(fleet, EventTime(0.0))
                 yield fleet, log
+        ranges.close()
 
 
 def _committed(kafka: KafkaServer, group: str) -> dict[int, tuple[int, str]]:

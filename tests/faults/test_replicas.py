@@ -20,7 +20,7 @@ FOR_EVER = 2.0
 RUNS = {
     "calm": Run(0, replicas=1),
     "killed": Run(4, seed=7, replicas=3),
-    "unfenced": Run(3, seed=8, program=UNFENCED, replicas=2, commit="2s"),
+    "unfenced": Run(3, seed=8, program=UNFENCED, replicas=2),
 }
 
 

@@ -14,7 +14,7 @@ from monitor.errors import IngestError
 from monitor.events.raw import Partition
 from monitor.ingest.facts import SourceChange
 from monitor.ingest.kafka import KafkaSource
-from monitor.ingest.kafka_membership import PATIENCE_SECONDS
+from monitor.ingest.kafka_membership import PATIENCE_SECONDS, Membership
 from monitor.ingest.settings import KafkaSettings
 
 if TYPE_CHECKING:
@@ -85,6 +85,30 @@ def test_a_restart_need_not_wait(kafka: KafkaServer, topic: str) -> None:
     died.close()
     with closing(source(kafka, topic, owner="two")) as other:
         assert len(read(other, 10)) == 10
+
+
+def test_a_cluster_and_a_daemon_alone(kafka: KafkaServer, topic: str) -> None:
+    """Replicas are no rivals of one another; a daemon with the whole fleet to itself is refused beside them."""
+    settings = {"bootstrap.servers": kafka.bootstrap}
+    with (
+        closing(Membership(f"g-{topic}", "cluster", settings, SystemClock())) as one,
+        closing(Membership(f"g-{topic}", "cluster", settings, SystemClock())) as two,
+    ):
+        assert one.alone([topic])
+        until(lambda: two.alone([topic]), one.beat)
+        alone, refused = source(kafka, topic, owner="whole"), []
+
+        def turn() -> None:
+            one.beat()
+            two.beat()
+            try:
+                assert len(alone.poll(100, 0.05)) == 0
+            except IngestError as error:
+                refused.append(str(error))
+
+        with closing(alone):
+            until(lambda: bool(refused), turn, PATIENCE_SECONDS + 20)
+        assert "another modelwatch reads as group" in refused[0]
 
 
 def test_groups_are_their_own(kafka: KafkaServer, topic: str) -> None:
