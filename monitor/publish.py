@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from queue import Empty, SimpleQueue
@@ -160,6 +161,7 @@ class Painter:
             drifting=self._drifting(),
             impact=self._impact(),
             drilled=self._of_drills(),
+            opened=dict(self._fleet.book.opened),
         )
 
     def detail(self, name: str) -> dict[str, Any] | None:
@@ -257,6 +259,7 @@ class Gallery:
             drifting=tuple(each for picture in pictures for each in picture.drifting),
             impact=tuple(each for picture in pictures for each in picture.impact),
             drilled=tuple(each for picture in pictures for each in picture.drilled),
+            opened=sum((Counter(picture.opened) for picture in pictures), Counter[str]()),
             cluster=cluster,
             **said,
         )

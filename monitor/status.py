@@ -115,6 +115,8 @@ class Status:
     drifting: Sequence[DriftingFeature] = field(default=())
     impact: Sequence[ImpactRatio] = field(default=())
     drilled: Sequence[DrilledModel] = field(default=())
+    opened: Mapping[str, int] = field(default_factory=dict)
+    """Incidents that were opened since the start, by alertname."""
     cluster: ClusterView | None = None
     """``None`` where one daemon watches the whole fleet."""
 

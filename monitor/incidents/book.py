@@ -6,6 +6,7 @@ called, each as often as it may be.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -68,6 +69,8 @@ class Book:
     open: dict[BookKey, OpenIncident] = field(default_factory=dict)
     resolved: list[Incident] = field(default_factory=list)
     turned_away: int = 0
+    opened: Counter[str] = field(default_factory=Counter)
+    """How many incidents of each alertname were opened since the start: what the spending of the budget bought."""
     code_version: str = ""
     """Of the program that fires: what an incident says of where it came from."""
     place: str = ""
@@ -98,6 +101,7 @@ class Book:
                     continue
                 held = self.open[key] = self._opened(firing)
                 self._fresh[key] = self._waiting[key] = None
+                self.opened[firing.alertname] += 1
                 self._relate(held.incident, changed)
             if held.incident.acknowledged is not None and firing.key not in held.firing:
                 self._give_back(key)  # what was acknowledged did not know of this
@@ -285,6 +289,7 @@ class Book:
             labels = {**made.labels, "shard": self.place} if self.place else made.labels
             made = msgspec.structs.replace(made, code_version=self.code_version, labels=labels)
             held = self.open[key] = OpenIncident(made, set(), [], features=found.features)
+            self.opened[SHARED] += 1
             self._waiting[key] = None
         else:
             held.incident = taken_in(held.incident, found.members)

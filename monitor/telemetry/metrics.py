@@ -110,6 +110,7 @@ class Metrics:
         self.incidents_waiting.read_from(lambda: {(): float(sum(map(waits, read().incidents)))})
         self.incidents_acknowledged.read_from(lambda: {(): float(sum(map(_known_of, read().incidents)))})
         self.false_alarm_budget_spent.read_from(lambda: _budget_spent(read()))
+        self.incidents_opened.read_from(lambda: {(name,): float(n) for name, n in read().opened.items()})
 
     def _make_ingest(self) -> None:
         self.events = self._counter("events_total", "Events that were read and understood.", "topic", "kind")
@@ -170,6 +171,10 @@ class Metrics:
         self.incidents = self._table(
             Entry("incidents", "gauge", ("alertname", "severity"), "Open incidents."),
             known=product(ALERTNAMES, SEVERITIES),
+        )
+        self.incidents_opened = self._table(
+            Entry("incidents_opened_total", "counter", ("alertname",), "Incidents that were opened."),
+            known=[(alertname,) for alertname in ALERTNAMES],
         )
         self.incidents_waiting = self._table(
             Entry("incidents_waiting", "gauge", (), "Incidents in the digest: their team was called often enough."),

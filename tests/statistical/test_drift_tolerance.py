@@ -63,7 +63,7 @@ def first_alarms(
 
 @pytest.mark.parametrize("n", [50, 500, 5_000])
 def test_v9_no_alarm_inside_the_tolerance(n: int) -> None:
-    """However many events a tick: a distribution that moved by less than the tolerance does not alarm."""
+    """V9: however many events a tick, a distribution that moved by less than the tolerance does not alarm."""
     for gap in (0.0, 0.008, 0.0199):
         found = int(np.isfinite(first_alarms(np.random.default_rng(n), n, gap)).sum())
         print(f"V9 gap {gap}, {n} events a tick: {found} of 500 cells alarm in 1,000 ticks (budget 5)")
@@ -73,7 +73,7 @@ def test_v9_no_alarm_inside_the_tolerance(n: int) -> None:
 
 @pytest.mark.parametrize("n", [50, 500, 5_000])
 def test_v9_beyond_the_tolerance_is_found(n: int) -> None:
-    """A distribution that moved by more than the tolerance is found, sooner the further and the more events."""
+    """V9: a distribution that moved by more than the tolerance is found, sooner the further and the more events."""
     medians = []
     for gap in (0.04, 0.079, 0.197):
         first = first_alarms(np.random.default_rng(n + 1), n, gap, cells=200)

@@ -62,7 +62,7 @@ def difference_null(eps: float) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize("kind", ["ratio", "difference"])
 def test_two_sample_mean_is_at_most_one(kind: str) -> None:
-    """Over a grid of null points, sizes, bounds and alternatives the two-sample e-value's mean is at most 1."""
+    """V1: over a grid of null points, sizes, bounds and alternatives the two-sample e-value's mean is at most 1."""
     project, null, bounds = {
         "ratio": (evidence.project_ratio, ratio_null, (0.5, 0.8, 1.0, 1.25)),
         "difference": (evidence.project_difference, difference_null, (0.0, 0.05, 0.2)),
@@ -82,7 +82,7 @@ def test_two_sample_mean_is_at_most_one(kind: str) -> None:
 
 
 def test_one_sample_mean_is_at_most_one() -> None:
-    """Over a grid of null means, sizes, edges and alternatives, in both directions, the mean is at most 1."""
+    """V1: over a grid of null means, sizes, edges and alternatives, in both directions, the mean is at most 1."""
     worst = 0.0
     for n, edge, bet in itertools.product(SIZES, (0.0, *RATES, 1.0), (0.0, *RATES, 1.0)):
         p = np.linspace(0, edge, 51) if bet > edge else np.linspace(edge, 1, 51)

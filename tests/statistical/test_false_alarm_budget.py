@@ -42,7 +42,7 @@ def allowed(budget: float, fleets: int, clump: int = 1) -> float:
 
 
 def test_v2_restarting_cells_at_the_boundary() -> None:
-    """Fleets of 50 cells at the worst point of the null, restarted at each alarm, stay within budgets of .5, 2, 8."""
+    """V2: fleets of 50 cells at the worst point of the null, restarted at alarms, stay within budgets of .5, 2, 8."""
     fleets, cells, ticks, budgets = 400, 50, 500, (0.5, 2.0, 8.0)
     log_budgets = [float(np.log(b / cells / ticks)) for b in budgets]
     means = [n / fleets for n in boundary_alarms(np.random.default_rng(20), fleets * cells, ticks, log_budgets)]
@@ -52,7 +52,7 @@ def test_v2_restarting_cells_at_the_boundary() -> None:
 
 
 def test_v3_cells_that_are_copies() -> None:
-    """The same with all 50 cells of a fleet seeing the same events: the mean stays within the budget."""
+    """V3: the same with all 50 cells of a fleet seeing the same events: the mean stays within the budget."""
     fleets, cells, ticks, budgets = 4_000, 50, 500, (0.5, 2.0, 8.0)
     log_budgets = [float(np.log(b / cells / ticks)) for b in budgets]
     means = [n * cells / fleets for n in boundary_alarms(np.random.default_rng(21), fleets, ticks, log_budgets)]
@@ -61,7 +61,7 @@ def test_v3_cells_that_are_copies() -> None:
 
 
 def test_v4_ratio_null_with_learned_alternatives() -> None:
-    """Two groups at exactly the tolerated ratio, sizes at random, alternatives learned: within 10, 100 and 1,000."""
+    """V4: two groups at exactly the tolerated ratio, sizes at random, bets learned: within 10, 100 and 1,000."""
     rng = np.random.default_rng(22)
     cells, ticks, budgets, tau = 1_000, 1_000, (10.0, 100.0, 1_000.0), 0.8
     ratios = np.array([0.65, 0.45, 0.25])
@@ -110,7 +110,7 @@ def clumped_alarms(rng: np.random.Generator, copies: int, temper: bool) -> tuple
 
 @pytest.mark.parametrize("copies", [1, 2, 5])
 def test_v12_tempering_restores_the_budget(copies: int) -> None:
-    """Events counted two and five times break the budget of 20 by far; tempered, they keep it."""
+    """V12: events counted two and five times break the budget of 20 by far; tempered, they keep it."""
     plain, _ = clumped_alarms(np.random.default_rng(23), copies, temper=False)
     tempered, eta = clumped_alarms(np.random.default_rng(23), copies, temper=True)
     print(f"V12 events x{copies}, budget 20: {plain} false alarms, tempered {tempered} (mean exponent {eta:.2f})")

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.statistical
 
 
 def test_v7_looking_every_day() -> None:
-    """A 5 % z-test asked daily alarms falsely in half of the years; evidence with a budget of 5 % a year does not.
+    """V7: a 5 % z-test asked daily alarms falsely in half of the years; evidence with that budget does not.
 
     2,000 streams of 100 coin throws a day, of a fair coin. The share of streams with an alarm lies within four standard
     errors, .045 at the most, of what was found elsewhere: .054 on the first day, .17 in a week, .29 in a month, .48
@@ -57,7 +57,7 @@ def crossing_bound(c: float, a: float = 0.85) -> float:
     ("error", "constant"), [(0.05, 8.12), (0.01, 9.28), (1e-3, 10.94), (1e-6, 15.90), (1e-9, 20.83)]
 )
 def test_v19_constant_of_the_band(error: float, constant: float) -> None:
-    """The constant of the band that holds at all sizes is the published one, and the band shown is never narrower."""
+    """V19: the constant of the band that holds at all sizes is as published, and the band shown is never narrower."""
     exact = optimize.brentq(lambda c: np.log(crossing_bound(c) / error), 6.0, 30.0)
     assert exact == pytest.approx(constant, abs=0.006)
     shown = (float(cdf_band(1.0e6, error)) / 0.85) ** 2 * 1.0e6 - np.log(np.log(1.0e6) + 1.0)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.statistical
 
 
 def test_v13_psi_null_is_chi_squared() -> None:
-    """Two samples of one distribution: mean and 95 % point of PSI are those of (1/n + 1/m) chi-squared, to 2 and 3 %.
+    """V13: mean and 95 % point of PSI of two samples of one law are (1/n + 1/m) chi-squared's, to 2 and 3 %.
 
     1 % for the terms in 1/n that the limit leaves out, and three standard errors of 20,000 rows: .33 % of the mean
     and .7 % of the 95 % point.

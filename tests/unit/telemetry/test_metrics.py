@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,9 @@ def test_the_status_is_read_when_scraped(metrics: Metrics) -> None:
     assert sum(values(metrics, "modelwatch_models").values()) == len(status.fleet.names)
     assert sum(values(metrics, "modelwatch_incidents").values()) == 6  # two of eight are resolved
     assert values(metrics, "modelwatch_false_alarm_budget_spent_total")[("fairness",)] == 1.5
+    metrics.read_status(lambda: replace(status, opened={"ModelSilent": 3}))
+    opened = values(metrics, "modelwatch_incidents_opened_total")
+    assert (opened[("ModelSilent",)], sum(opened.values())) == (3, 3)
 
 
 def test_notifications_are_read_when_scraped(metrics: Metrics) -> None:
