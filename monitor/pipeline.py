@@ -25,8 +25,8 @@ from monitor.tally.duplicates import keys_of
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import EVENT_KINDS, Metrics
 
-BATCH_RECORDS = 4000
-"""Records of one turn: larger batches leave the cache, in smaller ones Python and each model's memory serve fewer."""
+BATCH_RECORDS = 16_000
+"""Records of one turn: the more there are, the more of each model are counted while its memory is in the cache."""
 POLL_SECONDS = 0.1
 """The longest that a quiet turn waits, and so the longest that a question to the loop does."""
 

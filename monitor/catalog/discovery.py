@@ -108,11 +108,8 @@ class Discovery:
     def _resolve_series(
         self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32]
     ) -> tuple[NDArray[np.int32], int]:
-        series = series_of(
-            batch.event, hashes, batch.space, batch.name.hash, self._series.rows["key"], self._series.index
-        )
-        watched = ((batch.space <= Space.METRIC) | (batch.space == Space.SEGMENT)) & (model[batch.event] >= 0)
-        unknown = np.flatnonzero((series < 0) & watched)
+        row_keys, index = self._series.rows["key"], self._series.index
+        series, unknown = series_of(batch.event, hashes, model, batch.space, batch.name.hash, row_keys, index)
         if not len(unknown):
             return series, 0
         keys = series_key(hashes[batch.event[unknown]], batch.space[unknown], batch.name.hash[unknown])

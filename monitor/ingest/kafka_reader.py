@@ -11,12 +11,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from monitor.clock import Clock
 from monitor.errors import IngestError
-from monitor.events.raw import Partition, RawBatch
+from monitor.events.raw import Partition, RawBatch, joined
 from monitor.ingest.kafka_client import open_client, reason_of
 from monitor.ingest.kafka_cursors import NO_END, Cursors
 
 BATCH_BYTES_MAX = 64 << 20
-"""About how many bytes of values one batch may hold; without it 4,000 records of 1 MiB would be one batch."""
+"""About how many bytes of values one batch may hold; without it 16,000 records of 1 MiB would be one batch."""
+
+CONSUMED_MAX = 2000
+"""Records that are asked of librdkafka at once: what it hands over is looked at while it is in the cache."""
 
 METADATA_SECONDS = 3.0
 """How long a turn of the loop may wait for metadata when no broker answers."""
@@ -118,19 +121,17 @@ class Reader:
             librdkafka gave up for good.
         """
         self._take_up_again()
-        wanted = max(1, min(records_max, int(BATCH_BYTES_MAX / self._record_bytes)))
-        try:
-            messages = self.consumer.consume(wanted, timeout_seconds)
-        except KafkaException as error:
-            raise IngestError(f"Kafka: {reason_of(error)}") from error
-        # Identity, not equality: to compare a KafkaError with None leaves an error behind.
-        notes = [message for message in messages if message.error() is not None]
-        if not notes:
-            return self._batch(messages)
-        batch = self._batch([message for message in messages if message.error() is None])
-        for message in notes:
-            self._note(message)
-        return batch
+        parts: list[RawBatch] = []
+        while True:
+            # What is large is known behind the first part.
+            left = min(records_max, int(BATCH_BYTES_MAX / self._record_bytes)) - len(parts) * CONSUMED_MAX
+            if parts and left <= 0:
+                break
+            wanted = max(1, min(left, CONSUMED_MAX))
+            parts.append(self._consume(wanted, 0.0 if parts else timeout_seconds))
+            if len(parts[-1]) < CONSUMED_MAX:
+                break
+        return joined(parts)
 
     def alive(self, slot: int) -> bool:
         """Whether the broker that leads a partition was there when we last heard.
@@ -160,10 +161,23 @@ class Reader:
         """Let a commit on its way arrive, within some seconds, and let go of everything."""
         self.consumer.close()
 
-    def _batch(self, messages: list[Message]) -> RawBatch:
+    def _consume(self, wanted: int, timeout_seconds: float) -> RawBatch:
+        """So many of the next records, fewer when ``timeout_seconds`` are over; takes note of what is no record."""
+        try:
+            messages = self.consumer.consume(wanted, timeout_seconds)
+        except KafkaException as error:
+            raise IngestError(f"Kafka: {reason_of(error)}") from error
+        notes: list[Message] = []
+        if any(map(Message.error, messages)):
+            # Identity, not equality: to compare a KafkaError with None leaves an error behind.
+            notes = [message for message in messages if message.error() is not None]
+            messages = [message for message in messages if message.error() is None]
         if messages:
             self._record_bytes = max(1.0, sum(map(len, messages)) / len(messages))
-        return self.cursors.batch(messages)
+        batch = self.cursors.batch(messages)
+        for message in notes:
+            self._note(message)
+        return batch
 
     def _take_up_again(self) -> None:
         """Ask anew for where the logs end of a broker that is back: what we knew is from before it went.

@@ -27,14 +27,13 @@ def compiled() -> ctypes.CDLL | None:
     if loaded is not None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
         loaded.mw_find.argtypes = (long, at, at, at, size, at)
-        loaded.mw_series.argtypes = (long, *[at] * 5, long, *[at] * 2, size, at)
-        loaded.mw_tally.argtypes = (long, *[at] * 18, size, *[at] * 4)
+        loaded.mw_series.argtypes = (long, *[at] * 6, long, *[at] * 2, size, *[at] * 2)
+        loaded.mw_tally.argtypes = (long, long, *[at] * 17, size, *[at] * 5)
         loaded.mw_repeats.argtypes = (long, *[at] * 5)
         loaded.mw_count_events.argtypes = (long, *[at] * 5, long, *[at] * 4)
         loaded.mw_insert.argtypes = (long, *[at] * 4, size)
-        loaded.mw_find.restype = loaded.mw_series.restype = loaded.mw_count_events.restype = None
-        loaded.mw_repeats.restype = None
-        loaded.mw_tally.restype = loaded.mw_insert.restype = long
+        loaded.mw_find.restype = loaded.mw_count_events.restype = loaded.mw_repeats.restype = None
+        loaded.mw_tally.restype = loaded.mw_insert.restype = loaded.mw_series.restype = long
     return loaded
 
 

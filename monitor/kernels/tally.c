@@ -11,7 +11,7 @@ enum { AHEAD = 16 }; /* entries whose memory is asked for before it is needed: a
 enum { NULLS = 32, INVALID = 33, TYPE = 34, DROPPED = 35, BELOW = 36, ABOVE = 37, PRESENT = 39 };
 enum { UNSEEN_BIN = 31 };
 enum { WITH_INPUTS = 6, REPEATED_INPUTS = 7, FAR_INPUTS = 8 }; /* columns of a block's first row */
-enum { FEATURE = 0, FAR_MIN = 2, RECENT = 32 };
+enum { FEATURE = 0, METRIC = 2, SEGMENT = 4, FAR_MIN = 2, RECENT = 32 };
 enum { T_NULL = 0, T_NUMBER = 1, T_TEXT = 2, T_BOOL = 3, T_DROPPED = 4 };
 enum { K_UNKNOWN = 0, K_NUMBER = 1, K_CATEGORY = 2 };
 
@@ -57,18 +57,29 @@ int64_t mw_insert(int64_t n, const uint64_t *wanted, const int32_t *given, uint6
 
 /* The series of each entry: a look-up by (model, space, name). Events name their values in one order as a rule, the one
  * in which their series were met: so the row behind the last one found is tried before the table, which no cache holds.
+ * Entries without one that could have one are listed in `unknown`, their number returned: those of spaces that are
+ * watched, of events that are of a model (`event_row` is not -1).
  */
-void mw_series(int64_t n, const int32_t *event, const uint64_t *event_model, const uint8_t *space, const uint64_t *name,
-               const uint64_t *row_keys, int64_t rows, const uint64_t *keys, const int32_t *values, uint64_t mask,
-               int32_t *out)
+int64_t mw_series(int64_t n, const int32_t *event, const uint64_t *event_model, const int32_t *event_row,
+                  const uint8_t *space, const uint64_t *name, const uint64_t *row_keys, int64_t rows, const uint64_t *keys,
+                  const int32_t *values, uint64_t mask, int32_t *out, int64_t *unknown)
 {
-    int64_t next = 0;
+    int64_t next = 0, n_unknown = 0;
     for (int64_t i = 0; i < n; i++) {
+        int64_t ahead = i + AHEAD;
+        if (ahead < n && event[ahead] != event[ahead - 1]) {
+            uint64_t slot = mix(event_model[event[ahead]] + space[ahead], name[ahead]) & mask;
+            __builtin_prefetch(keys + slot);
+            __builtin_prefetch(values + slot);
+        }
         uint64_t wanted = mix(event_model[event[i]] + space[i], name[i]);
         if (next >= rows || row_keys[next] != wanted)
             next = find(wanted, keys, values, mask);
+        if (next < 0 && (space[i] <= METRIC || space[i] == SEGMENT) && event_row[event[i]] >= 0)
+            unknown[n_unknown++] = i;
         out[i] = (int32_t)next++;
     }
+    return n_unknown;
 }
 
 /* How many of `n` edges, at least one, lie below x: halves without a branch, for which way it goes cannot be foretold. */
@@ -232,15 +243,60 @@ static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
     return 0;
 }
 
-/* Counts the entries of `n` events into the rows of their ticks, event `order[k]` with entries from `start` on to the
- * next event's, with the print of its inputs in `print`. What needs Python is listed in `deferred`, its number returned.
- * Where an order puts events of one block behind one another, their rows and edges come from memory once. */
-int64_t mw_tally(int64_t n, const int32_t *order, const int64_t *start, const int32_t *event_base, const uint8_t *type,
+/* Where the entries of each of `n` events begin among `m`, which are ordered by event. */
+static void find_starts(int64_t n, int64_t m, const int32_t *event, int32_t *start)
+{
+    int64_t next = 0;
+    for (int64_t i = 0; i < m; i++)
+        while (next <= event[i])
+            start[next++] = (int32_t)i;
+    while (next <= n)
+        start[next++] = (int32_t)m;
+}
+
+/* The events by their bases, those of one base as they came: digits of 11 bits, the lowest first. `spare` has as much
+ * room as `order`. */
+static void find_order(int64_t n, const int32_t *base, int32_t *order, int32_t *spare)
+{
+    int32_t *from = spare, *to = order, at[2048];
+    uint32_t most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        order[i] = (int32_t)i;
+        if ((uint32_t)(base[i] + 1) > most)
+            most = (uint32_t)(base[i] + 1);
+    }
+    for (int shift = 0; shift < 32 && most >> shift; shift += 11) {
+        int32_t *swap = from, before = 0;
+        from = to, to = swap;
+        memset(at, 0, sizeof at);
+        for (int64_t i = 0; i < n; i++)
+            at[(uint32_t)(base[i] + 1) >> shift & 2047]++;
+        for (int digit = 0; digit < 2048; digit++) {
+            int32_t count = at[digit];
+            at[digit] = before;
+            before += count;
+        }
+        for (int64_t i = 0; i < n; i++)
+            to[at[(uint32_t)(base[from[i]] + 1) >> shift & 2047]++] = from[i];
+    }
+    if (to != order)
+        memcpy(order, to, (size_t)n * sizeof *order);
+}
+
+/* Counts the `m` entries of `n` events, ordered by `event`, into the rows of their ticks; the print of each event's
+ * inputs goes into `print`. What needs Python is listed in `deferred`, its number returned. Events of one block are
+ * counted behind one another, so that their rows and edges come from memory once: a fleet is larger than a cache. The
+ * order within a block stays, so sums do too. `room` is for `3 n + 1` numbers.
+ */
+int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *event_base, const uint8_t *type,
                  const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
                  const int16_t *local, const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
-                 uint32_t *counts, double *moments, int64_t *deferred, uint64_t *print)
+                 uint32_t *counts, double *moments, int64_t *deferred, uint64_t *print, int32_t *room)
 {
+    int32_t *order = room, *start = room + 2 * n;
+    find_order(n, event_base, order, room + n);
+    find_starts(n, m, event, start);
     tally_call c = {type, space, series, number, text, name, local, kind, open, n_edges, edges, low, high,
                     keys, values, mask, counts, moments};
     int64_t n_deferred = 0;

@@ -87,25 +87,21 @@ def tally(
     kernels = compiled()
     if kernels is None:
         return tally_twin(entries, event_base, series, categories, counts, moments)
-    deferred = np.empty(len(entries.event) + 1, np.int64)
-    n_events = len(event_base)
+    n_events, n_entries = len(event_base), len(entries.event)
+    deferred = np.empty(n_entries + 1, np.int64)
     prints = np.zeros(n_events, np.uint64)
-    # Events of one block in a row: a fleet is larger than a cache. The order within a block stays, so sums do too.
-    order = np.argsort(event_base, kind="stable").astype(np.int32)
-    start = np.zeros(n_events + 1, np.int64)
-    np.cumsum(np.bincount(entries.event, minlength=n_events), out=start[1:])
+    room = np.empty(3 * n_events + 1, np.int32)
     n = kernels.mw_tally(
         n_events,
-        *(_pointer(a) for a in (order, start, event_base)),
+        n_entries,
+        *(_pointer(a) for a in (entries.event, event_base)),
         *(_pointer(a) for a in (entries.type, entries.space, entries.series)),
         *(_pointer(a) for a in (entries.number, entries.text, entries.name)),
         *(_pointer(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
         *(_pointer(a) for a in (series.low, series.high, categories.keys, categories.values)),
         categories.mask,
         _pointer(counts),
-        _pointer(moments),
-        _pointer(deferred),
-        _pointer(prints),
+        *(_pointer(a) for a in (moments, deferred, prints, room)),
     )
     return np.sort(deferred[:n]), prints
 
@@ -306,28 +302,34 @@ def count_events_twin(
 def series_of(
     event: NDArray[np.int32],
     event_model: NDArray[np.uint64],
+    event_row: NDArray[np.int32],
     space: NDArray[np.uint8],
     name: NDArray[np.uint64],
     row_keys: NDArray[np.uint64],
     table: Table,
-) -> NDArray[np.int32]:
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The series row of each entry, by (model, space, name); -1 where there is none yet.
 
-    ``row_keys`` has the key of each row that ``table`` leads to, and 0 for the others.
+    Beside it the entries, by rising index, that have none and could have one: of spaces that are watched, of events
+    whose model has a row (``event_row`` is not -1). ``row_keys`` has the key of each row that ``table`` leads to, and
+    0 for the others.
     """
     kernels = compiled()
     if kernels is None:
-        return table.find_twin(series_key(event_model[event], space, name))
-    out = np.empty(len(event), np.int32)
-    kernels.mw_series(
+        out = table.find_twin(series_key(event_model[event], space, name))
+        watched = ((space <= Space.METRIC) | (space == Space.SEGMENT)) & (event_row[event] >= 0)
+        return out, np.flatnonzero((out < 0) & watched)
+    out, unknown = np.empty(len(event), np.int32), np.empty(len(event), np.int64)
+    n = kernels.mw_series(
         len(event),
-        *(_pointer(a) for a in (event, event_model, space, name, row_keys)),
+        *(_pointer(a) for a in (event, event_model, event_row, space, name, row_keys)),
         len(row_keys),
         *(_pointer(a) for a in (table.keys, table.values)),
         table.mask,
         _pointer(out),
+        _pointer(unknown),
     )
-    return out
+    return out, unknown[:n].copy()
 
 
 def series_key(model: NDArray[np.uint64], space: NDArray[np.uint8], name: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor.events.columns import ValueType
+from monitor.catalog.series import JUDGED_SPACES
+from monitor.events.columns import Space, ValueType
 from monitor.kernels import table as table_module
 from monitor.kernels.table import Table, mix
 from monitor.kernels.tally import (
@@ -188,17 +189,21 @@ def test_table_grows_and_forgets() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_series_of_is_its_key(seed: int) -> None:
-    """The series of an entry is found under the key of its event's model, its space and its name."""
+    """A series is found under its event's model, its space and its name; what has none and could is listed."""
     rng = np.random.default_rng(seed)
     models, names = rng.integers(1, 2**63, 4).astype(np.uint64), rng.integers(1, 2**63, 5).astype(np.uint64)
     event = np.sort(rng.integers(0, 4, 30)).astype(np.int32)
-    space, name = rng.integers(0, 3, 30).astype(np.uint8), rng.choice(names, 30)
+    space, name = rng.integers(0, len(Space), 30).astype(np.uint8), rng.choice(names, 30)
     keys = series_key(models[event], space, name)
     table = Table()
     row_keys = np.array(list(dict.fromkeys(keys[:15].tolist())), np.uint64)
     for row, key in enumerate(row_keys.tolist()):
         table.insert(key, row)
-    assert series_of(event, models, space, name, row_keys, table).tolist() == table.find_twin(keys).tolist()
+    event_row = rng.integers(-1, 2, 4).astype(np.int32)
+    series, unknown = series_of(event, models, event_row, space, name, row_keys, table)
+    assert series.tolist() == table.find_twin(keys).tolist()
+    lacking = (series < 0) & np.isin(space, list(JUDGED_SPACES)) & (event_row[event] >= 0)
+    assert unknown.tolist() == np.flatnonzero(lacking).tolist()
 
 
 @settings(max_examples=50, deadline=None)
