@@ -15,6 +15,8 @@ _PREFIX = b"H"
 _KEY = struct.Struct(">IQ")
 _EPOCH = 1 << 62
 """Added to times, so that those before 1970 are in order too."""
+_FIRST, _LAST = -1e12, 1e12
+"""Before and behind every time that an event may have, seconds: what is asked for may be infinite."""
 _HOUR = 3600.0
 KEPT_SECONDS = 8 * 86400.0
 """Event time for which an hour is kept: a week, and a day in which it may be asked for."""
@@ -50,7 +52,7 @@ class GroupLog:
 
     @staticmethod
     def _key(model: int, end: float) -> bytes:
-        return _PREFIX + _KEY.pack(model, round(end * 1000.0) + _EPOCH)
+        return _PREFIX + _KEY.pack(model, round(min(max(end, _FIRST), _LAST) * 1000.0) + _EPOCH)
 
 
 def _packed(sums: TallySums) -> bytes:

@@ -19,8 +19,8 @@ _LEVEL_MODEL = struct.Struct(">BI")
 _EPOCH = 1 << 62
 """Added to times, so that those before 1970 are in order too."""
 _PREFIX = b"T"
-_FIRST = -1e12
-"""Before every time that an event may have."""
+_FIRST, _LAST = -1e12, 1e12
+"""Before and behind every time that an event may have, seconds: what is asked for may be infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class TickLog:
 
     def _scan(self, level: int, model: int, since: float, until: float) -> Iterator[ClosedTick]:
         """Ticks of one level that ended after ``since``, at ``until`` at the latest."""
-        first = _key(level, model, max(since, _FIRST) + 0.001)
+        first = _key(level, model, since + 0.001)
         for key, value in self._database.scan(first, _key(level, model, until + 0.001)):
             counts, moments = unpack(value)
             end = (_END.unpack(key[-8:])[0] - _EPOCH) / 1000.0
@@ -106,4 +106,4 @@ def _key(level: int, model: int, end: float) -> bytes:
 
 
 def _end(end: float) -> bytes:
-    return _END.pack(round(end * 1000.0) + _EPOCH)
+    return _END.pack(round(min(max(end, _FIRST), _LAST) * 1000.0) + _EPOCH)

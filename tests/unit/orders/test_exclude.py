@@ -17,8 +17,9 @@ from monitor.kernels.tally import PRESENT
 from monitor.orders import carry_out
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
+from monitor.store.grouplog import GroupLog
 from monitor.store.ticklog import TickLog
-from monitor.tally.closed import ClosedTick
+from monitor.tally.closed import ClosedTick, ClosedTicks
 from monitor.tally.event_time import EventTime
 
 RNG = np.random.default_rng(29)
@@ -34,12 +35,14 @@ class Watched:
     def __init__(self, policy: dict[str, Any]) -> None:
         self.fleet: Fleet = new_fleet(policy, per_week=50, per_model=50)
         self.ticks: list[ClosedTick] = []
+        self.closed: list[ClosedTicks] = []
         self.hours: list[Any] = []
         self.fleet.groups.hours.wanted = True
         close = self.fleet.close
 
         def logged(watermark: float) -> Any:
             closed = close(watermark)
+            self.closed += closed.ticks
             self.ticks += [ClosedTick(0, tick.end, tick.counts, tick.moments) for tick in closed.ticks]
             self.hours += self.fleet.groups.hours.take(watermark)
             return closed
@@ -184,13 +187,20 @@ def test_traffic_is_expected_as_if_it_had_not_been() -> None:
 
 
 def test_it_stays_excluded(tmp_path: Path) -> None:
-    """After a restart the stretch is still out, and the audit trail says who took it out, and why."""
+    """By a store's own logs it is excluded; after a restart it still is, and the audit trail says by whom, and why."""
     watched = Watched(LEARN)
     watched.live(0.0, range(70))
-    watched.exclude(range(30, 40))
     with Database(tmp_path) as database:
-        checkpoint = Checkpoint(database, TickLog(database, math.inf))
+        log = TickLog(database, math.inf)
+        checkpoint = Checkpoint(database, log)
+        checkpoint.save(watched.fleet, EventTime(0.0), {}, watched.closed, [])
+        past = Past(log.read, GroupLog(database).read)
+        order = Order("exclude", "m", "ada", START, note="campaign", until=START + 40 * HOUR, from_=START + 30 * HOUR)
+        assert carry_out(watched.fleet, order, past).found
+        assert watched.reference() == 50 * 60, "the 3,000th event that is left completes it"
         checkpoint.save(watched.fleet, EventTime(0.0), {}, [], [])
+        assert carry_out(watched.fleet, Order("accept", "m", "ada", START), past).refused == ""
+        assert watched.reference() == 50 * 70, "the last seven days are all there is"
         [order] = checkpoint.audit()
         again = new_fleet(LEARN, per_week=50, per_model=50)
         checkpoint.load(again, EventTime(0.0))
