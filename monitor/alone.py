@@ -129,6 +129,7 @@ class Alone:
         self._letters = SampledDeadLetters(letters, clock, self._metrics)
         self._keeper = StoreKeeper(shard, self._metrics, clock)
         owner, ids = shard.checkpoint.owner(uuid.uuid4().hex), shard.checkpoint.topic_ids
+        shard.name = owner
         self._source = KafkaSource(kafka, shard.positions, clock, topic_ids=ids, owner=owner)
         self._keeper.topic_ids = self._source.topic_ids
         self._cleanups.callback(self._source.close)

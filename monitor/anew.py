@@ -45,7 +45,7 @@ def exclude(
     changed: list[Incident] = []
     for member in models.family(row):
         models.exclude(member, stretch)
-        models.note(
+        models.refer(
             member, now, "a stretch of the past was excluded", f"{rfc3339(stretch.from_)}/{rfc3339(stretch.until)}"
         )
         left = list(_hourly(fleet, member, _outside(fleet, member, ticks[member])))

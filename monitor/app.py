@@ -24,6 +24,7 @@ from monitor.errors import ConfigError, ModelwatchError
 from monitor.heap import give_back
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order, Outcome
+from monitor.ingest.anchors import Anchors
 from monitor.notify.log import IncidentLog, log_facts
 from monitor.notify.notifier import Notifications
 from monitor.notify.silences import Silence, SilenceWatch, orders
@@ -82,6 +83,7 @@ class Daemon:
             self._manager.stopping()
             self._publish()
             self.work.commit()
+            self._anchor(now=True)
 
     @property
     def stopping(self) -> bool:
@@ -107,6 +109,8 @@ class Daemon:
         self._cleanups.callback(web.stop)
         self.port = web.port
         self._notifications = self._start_notifications()
+        self._anchors = Anchors(kafka, clock)
+        self._cleanups.callback(self._anchors.close)
         self.work.start()
         self.metrics.read_status(self.desk.status)
         self.metrics.expect_topics(topic.name for topic in kafka.topics if not topic.name.startswith("^"))
@@ -180,6 +184,7 @@ class Daemon:
             for shard in self.work.shards:
                 shard.beside()
             self._measure()
+            self._anchor()
             self._publish()
             self._published_at = now
         if now - self._collected_at >= _GC_SECONDS:
@@ -222,6 +227,8 @@ class Daemon:
             _log.error("not_reloaded", error=str(error), detail="the configuration before stays in use")
             return
         changed = self.work.reload(policies)
+        for shard in self.work.shards:
+            shard.enter_configuration(config)
         self.metrics.config_last_reload_successful.set(1)
         self.metrics.config_last_reload_success.set(self._clock.now())
         _log.info("reloaded", models_changed=changed, digest=config.digest)
@@ -240,6 +247,14 @@ class Daemon:
             metrics.watermark.set(watermark)
         n_open = sum(len(shard.fleet.book.open) for shard in shards)
         self._manager.turning(f"{sum(len(s.fleet.models) for s in shards)} models, {n_open} open incidents")
+
+    def _anchor(self, *, now: bool = False) -> None:
+        """Publish how far the audit trails go that cannot be lost any more."""
+        for shard in self.work.shards:
+            stored = shard.trail.stored
+            self._anchors.publish(shard.name, stored.number, stored.digest, now=now)
+        self.metrics.audit_entries.set(sum(shard.trail.stored.number for shard in self.work.shards))
+        self.metrics.audit_anchors_failed.inc(self._anchors.take_failed())
 
     def _publish(self) -> None:
         pictures = [shard.status() for shard in self.work.shards]

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_alerts(commands)
     _add_orders(commands)
     _add_store(commands)
+    _add_audit(commands)
     version = commands.add_parser("version", help="which version this is")
     version.add_argument("--json", action="store_true")
     version.set_defaults(run=_version)
@@ -174,6 +175,26 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     restore.add_argument("path", type=Path, metavar="BACKUP")
     restore.add_argument("target", type=Path, metavar="STORE")
     restore.set_defaults(run=_store_copy)
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    audit = commands.add_parser("audit", help="who decided what, when and by what: the trail of a store")
+    verbs = audit.add_subparsers(title="verbs", metavar="VERB", required=True)
+    verify = verbs.add_parser("verify", help="whether the trail is whole and as it was written")
+    verify.add_argument("store", type=Path, metavar="STORE")
+    verify.add_argument("--config", type=Path, metavar="FILE", help="also against the anchors in its kafka.audit_topic")
+    verify.set_defaults(run=_audit_verify)
+    show = verbs.add_parser("show", help="the trail, oldest first")
+    show.add_argument("store", type=Path, metavar="STORE")
+    show.add_argument("--kind", choices=("program", "configuration", "reference", "incident", "order", "budget"))
+    show.add_argument("--subject", metavar="NAME", help="a model, an incident, a digest, a day")
+    show.add_argument("--json", action="store_true", help="one JSON object a line, with all that was said")
+    show.set_defaults(run=_audit_show)
+    exhibit = verbs.add_parser("exhibit", help="the policy or the reference that an incident names by its digest")
+    exhibit.add_argument("store", type=Path, metavar="STORE")
+    exhibit.add_argument("digest", metavar="DIGEST")
+    exhibit.add_argument("--out", type=Path, required=True, metavar="FILE")
+    exhibit.set_defaults(run=_audit_exhibit)
 
 
 # Each command imports what it needs: `modelwatch version` need not load Kafka, nor `check-config` numpy.
@@ -338,6 +359,46 @@ def _store_copy(arguments: Arguments) -> None:
     n = copy(arguments.path, arguments.target)
     found = check(arguments.target, lambda: make_fleet(load(None, {})))
     print(f"{arguments.target}: {n} keys, {found.models} models, read back whole")
+
+
+def _audit_verify(arguments: Arguments) -> None:
+    from monitor import auditing
+    from monitor.clock import SystemClock
+    from monitor.config import load
+
+    config = load(arguments.config, os.environ) if arguments.config else None
+    found = auditing.verify(arguments.store, config, SystemClock())
+    anchors = f", agrees with {found.n_anchors} anchors in {config.require_kafka().audit_topic}" if config else ""
+    print(f"{arguments.store}: whole; {found.end.number} entries, the last {found.end.digest.hex()}{anchors}")
+
+
+def _audit_show(arguments: Arguments) -> None:
+    from monitor import auditing
+    from monitor.clock import rfc3339
+
+    for entry in auditing.entries(arguments.store):
+        if arguments.kind not in {None, entry.kind} or arguments.subject not in {None, entry.subject}:
+            continue
+        if arguments.json:
+            head = {"number": entry.number, "time": rfc3339(entry.time), "kind": entry.kind, "subject": entry.subject}
+            print(json.dumps(head | {"by": entry.by, "before": entry.before.hex(), "said": entry.said}))
+        else:
+            words = ", ".join(f"{name} {value}" for name, value in entry.said.items() if _short(value))
+            by = f" by {entry.by}" if entry.by else ""
+            print(f"{entry.number:>6}  {rfc3339(entry.time)}  {entry.kind:13}  {entry.subject}{by}: {words}")
+
+
+def _short(value: object) -> bool:
+    """Whether ``value`` says something that fits a line."""
+    return value not in ("", None, 0.0, [], {}) and len(str(value)) <= 100
+
+
+def _audit_exhibit(arguments: Arguments) -> None:
+    from monitor import auditing
+
+    content = auditing.exhibit(arguments.store, arguments.digest)
+    arguments.out.write_bytes(content)
+    print(f"{arguments.out}: {len(content)} bytes, {arguments.digest}")
 
 
 def _version(arguments: Arguments) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from monitor.budget import Budget
 from monitor.catalog import profile
@@ -19,6 +23,9 @@ from monitor.groups.watch import GroupRules
 from monitor.ingest.settings import TopicSettings
 from monitor.tally.duplicates import Duplicates
 
+_CODE = frozenset({".py", ".c", ".h"})
+"""Files of which the program is made; what is compiled follows from them."""
+
 
 def program_version() -> str:
     """The version of the installed distribution."""
@@ -26,6 +33,17 @@ def program_version() -> str:
         return version("modelwatch")
     except PackageNotFoundError:
         return "0.0.0"
+
+
+@cache
+def program_facts() -> dict[str, str]:
+    """By which program is judged: what it was built from, and a SHA-256 over all of its files."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*")):
+        if path.suffix in _CODE:
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return {"revision": os.environ.get("SOURCE_REVISION", ""), "code": digest.hexdigest()}
 
 
 def make_fleet(config: Config, parts: int = 1) -> Fleet:

@@ -21,6 +21,7 @@ from monitor.catalog.splits import Splits
 from monitor.conduct.watch import Conduct, Ticks
 from monitor.detectors import DETECTORS
 from monitor.events.columns import EventBatch, Part, Space
+from monitor.exhibits import Exhibits
 from monitor.groups.comparing import Compared
 from monitor.groups.watch import GroupRules, Groups
 from monitor.incidents.attention import Attention
@@ -121,8 +122,9 @@ class Fleet:
         self.by_group = ByGroup(self.models, self.groups, self.outcomes)
         self.traffic = Traffic(self.models, budget, self.judge.n_cells)
         self.conduct = Conduct(self.models, self.series, budget, self.judge.n_cells)
-        candidates = Candidates(self.models, self.series)
+        candidates, self.exhibits = Candidates(self.models, self.series), Exhibits(self.models, self.series)
         self.book = Book(incidents_max, Attention(), budget.per_week, candidates.share, candidates.n_models)
+        self.book.judged_by = self.exhibits.judged_by
         self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
         self.ignoring = Ignoring(self.models, policy_of)
@@ -240,9 +242,7 @@ class Fleet:
 
     def find_model(self, name: str) -> int | None:
         """The row of a model by its name."""
-        key = np.array([max(hash64(name.encode()), 1)], np.uint64)
-        row = int(self.models.index.find(key)[0])
-        return row if row >= 0 else None
+        return self.models.find(hash64(name.encode()))
 
     def drift_ratios(self) -> NDArray[np.float64]:
         """By model row: the largest effect of any of its cells over the cell's tolerance; NaN while none is judged."""
@@ -330,10 +330,9 @@ class Fleet:
             sums, moments = TickSums(sums.rows[kept], sums.counts[kept], end, sums.seconds[kept]), moments[kept]
             events[planned] = 0
         closed.incidents += self.learning.succeed(blocks.model, end)
-        judged = self.judge.judge(sums)
-        closed.n_cells += judged.n_cells
-        conducted = self.conduct.close(ticks)
-        closed.n_cells += conducted.n_cells
+        self.models.count_closed(blocks.model, came, end)
+        judged, conducted = self.judge.judge(sums), self.conduct.close(ticks)
+        closed.n_cells += judged.n_cells + conducted.n_cells
         closed.incidents += self.book.fire(self.told(alarm) for alarm in self._in_order(judged.alarms))
         closed.incidents += self.book.fire(tell_conduct(each, self.models, self.series) for each in conducted.alarms)
         closed.incidents += self.book.clear(judged.cleared + conducted.cleared, end)

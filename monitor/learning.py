@@ -66,14 +66,14 @@ class Learning:
         ready = (learned >= JUDGED_EVENTS_MIN) & (age >= JUDGED_SECONDS_MIN)
         for model in models[ready & (phase == Phase.LEARNING)].tolist():
             rows["phase"][model] = Phase.GROWING
-            self._models.note(model, end, "judged from here on", "")
+            self._models.refer(model, end, "judged from here on", "")
         judged = models[rows["phase"][models] != Phase.LEARNING]
         if len(judged):
             resolved = self._begin_series(judged, end)
         grown = (learned >= rows["learn_events"][models]) & (age >= rows["learn_for"][models])
         for model in models[grown & (rows["phase"][models] == Phase.GROWING)].tolist():
             rows["phase"][model] = Phase.FROZEN
-            self._models.note(model, end, "reference complete", "")
+            self._models.refer(model, end, "reference complete", "")
         rows.touch(models)
         return resolved
 

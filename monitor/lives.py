@@ -84,7 +84,7 @@ class Lives:
         self._retire(row, profile, time)
         self._installer.install(profile, digest, row)
         self.discovery.grown.add(row)
-        self.models.note(row, time, "reference file", digest[:16])
+        self.models.refer(row, time, "reference file", digest[:16])
 
     def new_version(self, row: int, time: float) -> None:
         """A version is judged by a reference file of its own, or by the version before, from its first event."""
@@ -191,7 +191,7 @@ class Lives:
         self._forget_origin(row)
         if ticks:
             self.models.rows["learn_since"][row] = ticks[0].end - float(self.models.rows["tick"][row])
-        self.models.note(row, time, "the present accepted as the reference", "")
+        self.models.refer(row, time, "the present accepted as the reference", "")
         return resolved
 
     def end_cells(self, rows: NDArray[np.int64], time: float, because: str) -> list[Incident]:

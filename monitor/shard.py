@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from monitor.clock import Clock
-from monitor.compose import make_fleet
-from monitor.config import Config
+from monitor.compose import make_fleet, program_facts, program_version
+from monitor.config import Config, describe
 from monitor.drill.drill import drill_of
 from monitor.drill.past import Past
 from monitor.events.raw import Partition
@@ -25,6 +25,7 @@ from monitor.pipeline import Pipeline
 from monitor.publish import Painter
 from monitor.rounds import Rounds
 from monitor.status import Status
+from monitor.store.audit import Trail
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
 from monitor.store.drills import DrillLog
@@ -47,6 +48,8 @@ class Shard:
     """
 
     pipeline: Pipeline
+    name: str = ""
+    """Under which its audit trail is anchored: its store's own."""
 
     def __init__(self, config: Config, database: Database, clock: Clock, metrics: Metrics, parts: int = 1) -> None:
         self._clock = clock
@@ -57,9 +60,12 @@ class Shard:
         self.fleet = make_fleet(config, parts)
         self.event_time = EventTime(config.clock.lateness, config.clock.leap)
         self.log = TickLog(database, config.privacy.retention.ticks)
-        self.checkpoint = Checkpoint(database, self.log, config.privacy.retention.incidents)
+        self.trail = Trail(clock)
+        self.checkpoint = Checkpoint(database, self.log, config.privacy.retention.incidents, self.trail)
         self.positions = self.checkpoint.load(self.fleet, self.event_time)
         """Where each partition is to be read from, as the store has it."""
+        self.trail.enter("program", program_version(), program_facts())
+        self.enter_configuration(config)
         self._painter = Painter(self.fleet, config, "run", clock)
         self._past = Past(self.log.read, GroupLog(database).read)
         drills = DrillLog(database)
@@ -85,6 +91,10 @@ class Shard:
     def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
         """A fire drill of one of its models, to be run on any thread."""
         return drill_of(self.fleet, model, self._past, self._clock.now())
+
+    def enter_configuration(self, config: Config) -> None:
+        """Enter into the audit trail what is judged by from here on."""
+        self.trail.enter("configuration", config.digest, {"text": describe(config)})
 
     def order(self, order: Order) -> Outcome:
         """Do what somebody asks for; what it changed is stored and told by :meth:`Pipeline.take`."""
@@ -123,10 +133,12 @@ class StoreKeeper:
     """Writes checkpoints of a shard, and measures them.
 
     A partition that is not read now, because no broker has answered yet, keeps the offset that the store has for it:
-    only one that is gone for good is forgotten.
+    only one that is gone for good is forgotten. ``lasting`` says that what is in the store cannot be lost any more.
     """
 
-    def __init__(self, shard: Shard, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, shard: Shard, metrics: Metrics, clock: Clock, *, lasting: bool = True) -> None:
+        self._trail = shard.trail
+        self._lasting = lasting
         self._database = shard.database
         self._checkpoint = shard.checkpoint
         self._log = shard.log
@@ -152,6 +164,8 @@ class StoreKeeper:
         self._known.update(positions)
         self._checkpoint.topic_ids.update(self.topic_ids)
         self._checkpoint.save(fleet, time, self._known, ticks, incidents)
+        if self._lasting:
+            self._trail.lasts()
         self._metrics.store_commit.observe(self._clock.monotonic() - began)
         self._metrics.store_last_commit.set(self._clock.now())
         if len(fleet.models) and np.isfinite(time.watermark):

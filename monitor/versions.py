@@ -78,7 +78,7 @@ class Versions:
         self._judge.seasons.move(judged, self._judge.reference_shares(judged) - shares)
         self._judge.anew(judged)
         known.reference_version = before
-        self._models.note(model, end, "reference from the version", before)
+        self._models.refer(model, end, "reference from the version", before)
 
     def keep(self, rows: Indices, counts: NDArray[np.uint32], clear: NDArray[np.bool_], end: float) -> None:
         """Hold what those of ``rows`` (k,) that are ``clear`` of suspicion showed since they were last.

@@ -38,6 +38,8 @@ class ReferenceColumns:
     texts: dict[int, tuple[list[str], NDArray[np.uint64]]]
     first_values: list[NDArray[np.float64]]
     first: NDArray[np.float64]
+    fixed: dict[int, SeriesProfile]
+    """By series, those whose cuts or range were fixed before."""
 
 
 class Installer:
@@ -48,6 +50,7 @@ class Installer:
         self._series = series
         self._columns: OrderedDict[str, ReferenceColumns] = OrderedDict()
         self._waiting: list[NDArray[np.int64]] = []
+        self._fixed: dict[int, SeriesProfile] = {}
 
     def install(self, profile: Profile, digest: str, model: int) -> None:
         """Make ``profile`` the reference of ``model``; the series that it had before are retired by the caller."""
@@ -72,7 +75,19 @@ class Installer:
         self._waiting.clear()
         rows = np.delete(rows, np.flatnonzero(self._series.rows["judging"][rows] == RETIRED))
         references.begin_judging(self._series, rows)
+        for row, part in self._fixed.items():
+            self._fix(row, part)
+        self._fixed.clear()
         return rows
+
+    def _fix(self, row: int, part: SeriesProfile) -> None:
+        """Judge a series at the cuts and by the range that its reference says."""
+        rows = self._series.rows
+        if part.cuts:
+            rows["cuts"][row] = 0
+            rows["cuts"][row, : len(part.cuts)], rows["n_cuts"][row] = part.cuts, len(part.cuts)
+        if part.bounds is not None:
+            rows["low"][row], rows["high"][row] = part.bounds
 
     def _columns_of(self, profile: Profile, digest: str) -> ReferenceColumns:
         columns = self._columns.pop(digest, None) or reference_columns(profile)
@@ -94,6 +109,7 @@ class Installer:
             if references.tells_time(columns.first_values[i], first_time):
                 rows["unjudged"][part.start + i] = UNJUDGED.index("timestamp")
         codes = []
+        self._fixed.update((part.start + i, fixed) for i, fixed in columns.fixed.items())
         for i, (values, hashes) in columns.texts.items():
             series.categories[part.start + i] = list(values)
             codes.append((mix(np.full(len(hashes), part.start + i, np.uint64), hashes), np.arange(len(hashes))))
@@ -110,7 +126,10 @@ def reference_columns(profile: Profile) -> ReferenceColumns:
     for i, part in enumerate(parts):
         edges[i, : len(part.edges)] = part.edges
     first_values = [np.array(part.first_values) for part in parts]
-    unjudged = [references.counts_or_names(p.name, v) for p, v in zip(parts, first_values, strict=True)]
+    unjudged = [
+        UNJUDGED.index(part.unjudged) or references.counts_or_names(part.name, values)
+        for part, values in zip(parts, first_values, strict=True)
+    ]
     arrays: dict[str, NDArray[np.generic]] = {
         "reference": np.array([part.counts for part in parts], np.uint32).reshape(-1, COLUMNS),
         "kind": np.where(is_number, KIND_NUMBER, KIND_CATEGORY).astype(np.uint8),
@@ -129,6 +148,7 @@ def reference_columns(profile: Profile) -> ReferenceColumns:
         texts={i: _texts(part) for i, part in enumerate(parts) if part.kind == "category"},
         first_values=first_values,
         first=np.array([values[0] if len(values) else np.nan for values in first_values]),
+        fixed={i: part for i, part in enumerate(parts) if part.cuts or part.bounds is not None},
     )
 
 

@@ -129,6 +129,8 @@ FIELDS = {
     "phase": Field(np.uint8, (), Phase.LEARNING),
     "tick": Field(np.float64, (), 60.0),
     "events": Field(np.int64),
+    "closed_events": Field(np.int64),
+    "closed_until": Field(np.float64, (), np.nan),
     "learned": Field(np.int64),
     "first_time": Field(np.float64, (), np.nan),
     "last_time": Field(np.float64, (), np.nan),
@@ -180,6 +182,8 @@ class Models:
         """Rows whose names, versions or facts changed since the store last asked."""
         self.within: dict[int, list[int]] = {}
         """Rows of the models within a model, by its row."""
+        self.referred: list[tuple[int, Fact]] = []
+        """Changes of references, by row, since the store last asked."""
         self._models_max = models_max
 
     def __len__(self) -> int:
@@ -189,6 +193,11 @@ class Models:
     def full(self) -> bool:
         """Whether no further model is let in."""
         return len(self.items) >= self._models_max
+
+    def find(self, name_hash: int) -> int | None:
+        """The row of a model by the hash of its name."""
+        row = int(self.index.find(np.array([max(name_hash, 1)], np.uint64))[0])
+        return row if row >= 0 else None
 
     def newest(self) -> float:
         """The newest event time of all models, in seconds since the epoch; -inf before the first event."""
@@ -204,6 +213,15 @@ class Models:
         self.changed.add(row)
         self.apply_policy(row)
         return row
+
+    def count_closed(self, rows: NDArray[np.integer], events: NDArray[np.int64], end: float) -> None:
+        """Count the ``events`` (k,) of each of ``rows`` in ticks that closed at ``end``.
+
+        ``events`` of the table counts open ticks too, so it depends on how far partitions are apart; this does not.
+        """
+        self.rows["closed_events"][rows] += events
+        self.rows["closed_until"][rows] = end
+        self.rows.touch(rows)
 
     def add_within(self, split: Split, first_time: float) -> int:
         """A new model within another, by whose name and policy it goes; returns its row."""
@@ -275,6 +293,11 @@ class Models:
         facts.append(Fact(time, what, subject))
         del facts[:-FACTS_MAX]
         self.changed.add(row)
+
+    def refer(self, row: int, time: float, what: str, subject: str) -> None:
+        """Add a fact that speaks of what the model is judged by."""
+        self.note(row, time, what, subject)
+        self.referred.append((row, self.items[row].facts[-1]))
 
     def add_version(self, row: int, version: str, version_hash: int) -> None:
         """Note that ``version`` serves under the model's name from now on."""

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.series import BUFFER, choose_edges
+from monitor.catalog.series import BUFFER, CUTS, UNJUDGED, choose_edges
 from monitor.errors import ProfileError
 from monitor.kernels.tally import BINS, COLUMNS, EDGES, EVENTS, INVALID, NULLS, OTHER_BIN, PRESENT
 
@@ -34,6 +34,12 @@ class SeriesProfile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     categories: list[str] = []
     first_values: list[float] = []
     """Some numbers in the order they stood, from which clocks and counters are known."""
+    unjudged: str = ""
+    """Why its distribution is not judged, where that was known when the reference was made: one of ``UNJUDGED``."""
+    cuts: list[int] = []
+    """The bins at which it is judged, where that was fixed before the reference was complete; else they are chosen."""
+    bounds: tuple[float, float] | None = None
+    """The range that it is judged by, where that was fixed before; else it follows from ``low`` and ``high``."""
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,15 +54,26 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def save(profile: Profile, path: Path) -> str:
     """Write ``profile``; returns its digest. The file appears whole or not at all."""
+    digest, content = packed(profile)
+    write(content, path)
+    return digest
+
+
+def packed(profile: Profile) -> tuple[str, bytes]:
+    """The digest of ``profile`` and what its file holds: the same for the same reference, wherever it is made."""
     payload = zlib.compress(msgspec.json.encode(profile), 6)
     digest = hashlib.sha256(payload).hexdigest()
+    return digest, MAGIC + b" " + digest.encode() + b"\n" + payload
+
+
+def write(content: bytes, path: Path) -> None:
+    """Write what :func:`packed` made to ``path``, which appears whole or not at all."""
     scratch = path.with_name(path.name + ".partial")
     try:
-        scratch.write_bytes(MAGIC + b" " + digest.encode() + b"\n" + payload)
+        scratch.write_bytes(content)
         scratch.replace(path)
     except OSError as error:
         raise ProfileError(f"{path}: cannot be written: {error.strerror}") from error
-    return digest
 
 
 def load(path: Path) -> tuple[Profile, str]:
@@ -71,16 +88,24 @@ def load(path: Path) -> tuple[Profile, str]:
         raw = path.read_bytes()
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-    head, _, payload = raw.partition(b"\n")
+    try:
+        return unpacked(raw)
+    except ProfileError as error:
+        raise ProfileError(f"{path}: {error}") from error
+
+
+def unpacked(content: bytes) -> tuple[Profile, str]:
+    """The reference that :func:`packed` made ``content`` of, and its digest; raises as :func:`load`."""
+    head, _, payload = content.partition(b"\n")
     magic, _, digest = head.partition(b" ")
     if magic != MAGIC:
-        raise ProfileError(f"{path}: is not a reference of this program (no {MAGIC.decode()} at its start)")
+        raise ProfileError(f"is not a reference of this program (no {MAGIC.decode()} at its start)")
     if hashlib.sha256(payload).hexdigest().encode() != digest:
-        raise ProfileError(f"{path}: was changed or cut off since it was written (its digest does not fit)")
+        raise ProfileError("was changed or cut off since it was written (its digest does not fit)")
     try:
         return _decoded(payload), digest.decode()
-    except (zlib.error, msgspec.MsgspecError, ProfileError) as error:
-        raise ProfileError(f"{path}: {error}") from error
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise ProfileError(str(error)) from error
 
 
 @lru_cache(_PROFILES_CACHED)
@@ -131,7 +156,8 @@ def _check(profile: Profile) -> None:
     for part in profile.series:
         edges = np.array(part.edges)
         right = len(part.counts) == COLUMNS and min(part.counts) >= 0 and max(part.counts) < 1 << 32
-        right &= len(part.categories) <= OTHER_BIN
+        right &= len(part.categories) <= OTHER_BIN and part.unjudged in UNJUDGED
+        right &= len(part.cuts) <= CUTS and all(0 <= cut < BINS for cut in part.cuts)
         if part.kind == "number":
             right &= 0 < len(edges) <= EDGES and bool(np.all(np.isfinite(edges)) and np.all(np.diff(edges) > 0))
         if not right:

@@ -92,7 +92,7 @@ class _ClusterKeeper:
         self._log = log
         self._judges = judges
         self._own = own
-        self._local = StoreKeeper(shard, judges.metrics, judges.clock)
+        self._local = StoreKeeper(shard, judges.metrics, judges.clock, lasting=False)
 
     def save(
         self,
@@ -112,6 +112,7 @@ class _ClusterKeeper:
             return False
         if not judges.group.commit({self._own: (self._source.next, self._log.pointer())}):
             return False
+        shard.trail.lasts()
         judges.note_needed(self._own, self._source.next, self._log.needed_from)
         return True
 
@@ -296,6 +297,7 @@ class Judges:
         database.watch()
         shard = Shard(self.config, database, self.clock, self.metrics, parts=self.config.cluster.shards)
         shard.fleet.book.place = str(partition.number)
+        shard.name = f"{self._kafka.group_id}/{partition.number}"
         start = shard.positions.pop(partition, 0)
         if committed is not None and start != committed.offset:
             shard.close()

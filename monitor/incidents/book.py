@@ -19,6 +19,7 @@ from monitor.incidents.firing import (
     BookKey,
     CellKey,
     Firing,
+    JudgedBy,
     OpenIncident,
     continues,
     incident_id,
@@ -53,6 +54,10 @@ def _everything(_cause: Cause) -> float:
     return 1.0
 
 
+def _by_nothing(_model: str, _segment: str | None) -> JudgedBy:
+    return JudgedBy()
+
+
 @dataclass(slots=True)
 class Book:
     """All open incidents, and the newest of those that were resolved.
@@ -73,6 +78,8 @@ class Book:
     """How many incidents of each alertname were opened since the start: what the spending of the budget bought."""
     code_version: str = ""
     """Of the program that fires: what an incident says of where it came from."""
+    judged_by: Callable[[str, str | None], JudgedBy] = _by_nothing
+    """Asked of a model and a segment (or ``None``) when an incident of it opens."""
     place: str = ""
     """Which part of the fleet this is, where there are several: what tells its shared causes from those of others."""
     changed: set[str] = field(default_factory=set)
@@ -232,7 +239,11 @@ class Book:
         beside = [alertname for model, alertname, _ in self.open if model == firing.model]
         grave = "info" if firing.provisional else severity(firing.alertname, beside, cost=firing.cost)
         return OpenIncident(
-            new_incident(firing, grave, self.code_version), set(), [], upstreams=firing.upstreams, tick=firing.tick
+            new_incident(firing, grave, self.code_version, self.judged_by(firing.model, firing.report.segment)),
+            set(),
+            [],
+            upstreams=firing.upstreams,
+            tick=firing.tick,
         )
 
     def _fire_shared(self, key: BookKey, firing: Firing, changed: dict[str, Incident]) -> bool:

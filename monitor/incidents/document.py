@@ -43,6 +43,8 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "merged_into": incident.merged_into,
         "resolved_because": incident.resolved_because,
         "code_version": incident.code_version or None,
+        "policy_digest": incident.policy_digest or None,
+        "reference_digest": incident.reference_digest or None,
         "labels": dict(incident.labels),
         "cause": incident.cause,
         "harm": round(harm(incident), 3),

@@ -92,7 +92,15 @@ def key_of(incident: Incident) -> BookKey:
     return incident.model, incident.alertname, incident.attribute or ""
 
 
-def new_incident(firing: Firing, grave: str, code_version: str) -> Incident:
+@dataclass(frozen=True, slots=True)
+class JudgedBy:
+    """By what a model is judged: SHA-256 of its policy and of its reference, hexadecimal; empty where it has none."""
+
+    policy: str = ""
+    reference: str = ""
+
+
+def new_incident(firing: Firing, grave: str, code_version: str, judged_by: JudgedBy) -> Incident:
     """An incident that ``firing`` opens with the severity ``grave``; it has no cells yet."""
     report = firing.report
     return Incident(
@@ -124,6 +132,8 @@ def new_incident(firing: Firing, grave: str, code_version: str) -> Incident:
         watched=firing.watched,
         code_version=code_version,
         reference_version=firing.reference_version,
+        policy_digest=judged_by.policy,
+        reference_digest=judged_by.reference,
     )
 
 

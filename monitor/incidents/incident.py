@@ -77,7 +77,8 @@ class Incident(msgspec.Struct, frozen=True):
     ``traffic`` is the events a day that flowed through its models when it fired. ``watched`` incidents come from a
     watch list and wait for nobody; ``reference_version`` is the one that ``version`` is judged by, where it is one;
     ``paged_time`` is when the team was called, ``None`` if it was not.
-    ``onset_interval`` is between when and when it began in nine of ten cases.
+    ``onset_interval`` is between when and when it began in nine of ten cases. ``policy_digest`` and
+    ``reference_digest`` (SHA-256, hexadecimal) name what it was judged by when it fired.
     """
 
     id: str
@@ -117,3 +118,5 @@ class Incident(msgspec.Struct, frozen=True):
     onset_interval: tuple[float, float] | None = None
     segment: str | None = None
     reference_version: str = ""
+    policy_digest: str = ""
+    reference_digest: str = ""

@@ -18,7 +18,7 @@ ACK_SECONDS = 7 * 86400.0
 
 
 class Order(msgspec.Struct, frozen=True):
-    """Something that somebody asked for. What is kept as the audit trail is exactly this.
+    """Something that somebody asked for. The audit trail keeps all of it.
 
     ``subject`` is an incident's id or a model's name; ``time`` (wall time), ``from_`` and ``until`` count seconds since
     the epoch; ``token`` are the first digits of the digest of the token that was used, empty where a silence asked.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from monitor.catalog.models import Model, Models
 from monitor.catalog.series import Series
 from monitor.conduct.alarm import ConductAlarm
@@ -79,9 +81,9 @@ def fact_of(alarm: CellAlarm, series: Series) -> tuple[str, str] | None:
 
 
 def events_a_day(models: Models, row: int) -> float:
-    """The model's events a day since its first; of a model younger than a day those that it had."""
-    age = float(models.rows["last_time"][row] - models.rows["first_time"][row])
-    return float(models.rows["events"][row]) / max(age / 86400.0, 1.0)
+    """The model's events a day since its first, in closed ticks; of a model younger than a day those that it had."""
+    age = float(np.nan_to_num(models.rows["closed_until"][row] - models.rows["first_time"][row]))
+    return float(models.rows["closed_events"][row]) / max(age / 86400.0, 1.0)
 
 
 def tell_traffic(alarm: TrafficAlarm, models: Models) -> Firing:

@@ -162,12 +162,16 @@ class TopicSettings(Settings):
 
 
 class KafkaSettings(Settings):
-    """``[kafka]``. ``start_from`` is a word or seconds since the epoch; an empty ``dead_letter_topic`` means none."""
+    """``[kafka]``. ``start_from`` is a word or seconds since the epoch.
+
+    An empty ``dead_letter_topic`` or ``audit_topic`` means none.
+    """
 
     bootstrap_servers: Text = "localhost:9092"
     group_id: Text = "modelwatch"
     topics: tuple[TopicSettings, ...] = (TopicSettings(name="ml.predictions"), TopicSettings(name="ml.outcomes"))
     dead_letter_topic: Annotated[str, AfterValidator(_topic_or_nothing)] = ""
+    audit_topic: Annotated[str, AfterValidator(_topic_or_nothing)] = ""
     dead_letters_per_second: int = Field(default=100, ge=0, le=10**6)
     start_from: Annotated[Literal["earliest", "latest"] | Instant, BeforeValidator(_start)] = "earliest"
     lost_offsets: Literal["earliest", "fail"] = "earliest"
@@ -194,6 +198,8 @@ class KafkaSettings(Settings):
     def _no_circle(self) -> Self:
         if any(topic.name == self.dead_letter_topic for topic in self.topics):
             raise ValueError("dead_letter_topic is one of the topics: every dead letter would come back")
+        if self.audit_topic and self.audit_topic in {self.dead_letter_topic, *(topic.name for topic in self.topics)}:
+            raise ValueError("audit_topic must be a topic of its own")
         if self.sasl_password_file and "sasl.password" in self.librdkafka:
             raise ValueError('sasl_password_file and librdkafka."sasl.password" say the same: keep one')
         return self
@@ -201,9 +207,10 @@ class KafkaSettings(Settings):
     def topic(self, name: str) -> TopicSettings | None:
         """What was said of the topic ``name``: by its own name, else by the first pattern that fits from its start.
 
-        ``None`` where it is not to be read; the dead-letter topic never is, since every dead letter would come back.
+        ``None`` where it is not to be read: the audit topic never is, nor the dead-letter topic, for every dead letter
+        would come back.
         """
-        if name == self.dead_letter_topic:
+        if name in {self.dead_letter_topic, self.audit_topic}:
             return None
         for topic in self.topics:
             if topic.name == name:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -13,16 +12,18 @@ import numpy as np
 from monitor.catalog.models import Excluded, Fact, Model, Models, Split
 from monitor.catalog.rows import Rows
 from monitor.catalog.series import RETIRED
+from monitor.clock import rfc3339
 from monitor.errors import StoreError
 from monitor.events.raw import Partition
 from monitor.fleet import Fleet
 from monitor.incidents.book import RESOLVED_KEPT
 from monitor.incidents.firing import OpenIncident
 from monitor.incidents.incident import Incident
-from monitor.incidents.order import Order
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import mix
 from monitor.kernels.tally import series_key
+from monitor.store import audit, exhibits, trail_of
+from monitor.store.audit import Anchor, Trail
 from monitor.store.database import Database, Writes
 from monitor.store.grouplog import GroupLog
 from monitor.store.sums import pack_all, unpack
@@ -40,9 +41,9 @@ _BLOCK_KEY = struct.Struct(">IQ")
 _BLOCK_END = struct.Struct(">d")
 _TICK_END = struct.Struct(">d")
 _MET = b"D"
-_AUDIT = b"A"
 _MET_KEY = struct.Struct(">QQ")
 _EPOCH = 1 << 62
+_DAY = 86400.0
 
 
 class Head(msgspec.Struct):
@@ -60,6 +61,8 @@ class Head(msgspec.Struct):
     """Ids of the topics that the offsets belong to."""
     called: dict[str, list[float]] = {}
     """When each team was called within the last day."""
+    trail: Anchor = Anchor()
+    """Where the audit trail ends."""
 
 
 class SeriesRecord(msgspec.Struct, array_like=True):
@@ -99,8 +102,18 @@ class GroupRecord(msgspec.Struct, array_like=True):
 class Checkpoint:
     """Writes what changed since the last time, and reads all of it back."""
 
-    def __init__(self, database: Database, log: TickLog, incident_retention: float = float("inf")) -> None:
+    def __init__(
+        self,
+        database: Database,
+        log: TickLog,
+        incident_retention: float = float("inf"),
+        trail: Trail | None = None,
+    ) -> None:
         self._database = database
+        self._trail = trail
+        self._day = -np.inf
+        self._entered: dict[str, str] = {}
+        """Of incidents that are open, the digest of what was entered last."""
         self._log = log
         self._group_log = GroupLog(database)
         self._retention = incident_retention
@@ -128,13 +141,14 @@ class Checkpoint:
         _save_groups(fleet, writes)
         self._save_incidents(fleet, incidents, writes)
         self._save_duplicates(fleet, writes)
-        self._save_audit(fleet, writes)
+        self._save_trail(fleet, time.watermark, incidents, writes)
+        exhibits.save(fleet.exhibits.take(), writes)
         self._log.append(ticks, writes)
         if hours := fleet.groups.hours.take(time.watermark):
             self._group_log.append(hours, fleet.groups.register.models_of_tallies(), writes)
         fleet.judge.seasons.save(writes)
         fleet.outcomes.pending.save(writes)
-        writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions, self.topic_ids)))
+        writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions, self.topic_ids, self._trail)))
         self._database.commit(writes)
 
     def load(self, fleet: Fleet, time: EventTime) -> dict[Partition, int]:
@@ -148,14 +162,11 @@ class Checkpoint:
         fleet.judge.seasons.attach(self._database)
         fleet.outcomes.pending.attach(self._database)
         fleet.groups.hours.wanted = True
-        raw = self._database.get(_HEAD)
-        if raw is None:
+        if self._database.get(_HEAD) is None:
             if any(key != _OWNER for key, _ in self._database.scan(b"", b"\xff")):
                 raise StoreError("the store holds data but no head: it was not copied to its end, or is damaged")
             return {}
-        head = _decode(raw, Head, "head")
-        if head.format != FORMAT:
-            raise StoreError(f"the store has format {head.format}, this program reads {FORMAT}")
+        head = head_of(self._database)
         for name, table in _tables(fleet).items():
             if name in head.lengths:
                 self._load_table(name, table, head)
@@ -170,18 +181,19 @@ class Checkpoint:
         fleet.book.attention.called.update(head.called)
         fleet.judge.budget.spent.update(head.spent)
         self._load_duplicates(fleet, head)
+        self._load_trail(head)
         _restore_time(time, head)
         self.topic_ids = head.topics
         return {Partition(topic, number): offset for topic, number, offset in head.positions}
 
     def owner(self, name: str) -> str:
         """Whose store this is: ``name`` from the first time on that it was asked, and in no copy of it."""
-        known = self._database.get(_OWNER)
-        if known is None:
+        known = owner_of(self._database)
+        if not known:
             writes = Writes()
             writes.put(_OWNER, name.encode())
             self._database.commit(writes)
-        return name if known is None else known.decode()
+        return known or name
 
     def _save_blocks(self, fleet: Fleet, writes: Writes) -> None:
         touched = fleet.take_touched_models()
@@ -236,16 +248,38 @@ class Checkpoint:
             generations.append((number, began, keys))
         fleet.duplicates.restore(generations)
 
-    def audit(self) -> list[Order]:
-        """All that people asked for, oldest first."""
-        return [_decode(value, Order, "audit") for _, value in self._database.scan_prefix(_AUDIT)]
+    def _save_trail(self, fleet: Fleet, watermark: float, incidents: Iterable[Incident], writes: Writes) -> None:
+        """Enter what was decided since the last time: orders, references, incidents, and each day what was spent."""
+        orders, fleet.audit = fleet.audit, []
+        referred, fleet.models.referred = fleet.models.referred, []
+        if self._trail is None:
+            return
+        for order in orders:
+            self._trail.enter("order", order.subject, trail_of.order(order), order.by, order.time)
+        for row, fact in referred:
+            model = fleet.models.items[row]
+            self._trail.enter("reference", model.name, trail_of.reference(model, fact))
+        for incident in {each.id: each for each in incidents}.values():
+            said = trail_of.incident(incident)
+            if self._entered.get(incident.id) != said["document"]:  # a commit that was refused is tried again
+                self._trail.enter("incident", incident.id, said)
+                self._entered[incident.id] = said["document"]
+            if incident.state == "resolved":
+                self._entered.pop(incident.id)
+        day = float(np.floor(watermark / _DAY))
+        if day > self._day > -np.inf:
+            self._trail.enter("budget", rfc3339(day * _DAY)[:10], trail_of.budget(fleet.judge.budget))
+        self._day = max(day, self._day)
+        self._trail.save(writes)
 
-    def _save_audit(self, fleet: Fleet, writes: Writes) -> None:
-        """Add to the audit trail; nothing in it is ever changed. Two orders of one moment differ in what they say."""
-        for order in fleet.audit:
-            value = msgspec.msgpack.encode(order)
-            writes.put(_AUDIT + struct.pack(">QI", round(order.time * 1000.0), zlib.crc32(value)), value)
-        fleet.audit.clear()
+    def _load_trail(self, head: Head) -> None:
+        """Go on where the trail ends, which must be where the head says that it does."""
+        self._day = float(np.floor(head.watermark / _DAY))
+        if self._trail is not None:
+            last = audit.last(self._database, head.trail.number)
+            if last != head.trail:
+                raise StoreError(f"the audit trail does not end with entry {head.trail.number} as it was written")
+            self._trail.restore(last)
 
     def _load_resolved(self, now: float) -> list[Incident]:
         """The newest resolved incidents, oldest first; what is older than the retention is forgotten here."""
@@ -303,6 +337,22 @@ class Checkpoint:
             fleet.groups.sums.restore(_TICK_END.unpack(key)[0], value)
 
 
+def head_of(database: Database) -> Head:
+    """What a store says of itself; raises ``StoreError`` where it says nothing, or in another format."""
+    raw = database.get(_HEAD)
+    if raw is None:
+        raise StoreError("the store has no head, so nothing says what it holds")
+    head = _decode(raw, Head, "head")
+    if head.format != FORMAT:
+        raise StoreError(f"the store has format {head.format}, this program reads {FORMAT}")
+    return head
+
+
+def owner_of(database: Database) -> str:
+    """The name of a store, which no copy has; empty where it has none yet."""
+    return (database.get(_OWNER) or b"").decode()
+
+
 def _save_groups(fleet: Fleet, writes: Writes) -> None:
     sums, register = fleet.groups.sums, fleet.groups.register
     for end in sums.changed:
@@ -344,7 +394,9 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
     }
 
 
-def _head(fleet: Fleet, time: EventTime, positions: Mapping[Partition, int], topics: dict[str, str]) -> Head:
+def _head(
+    fleet: Fleet, time: EventTime, positions: Mapping[Partition, int], topics: dict[str, str], trail: Trail | None
+) -> Head:
     tables = _tables(fleet)
     return Head(
         format=FORMAT,
@@ -360,6 +412,7 @@ def _head(fleet: Fleet, time: EventTime, positions: Mapping[Partition, int], top
         duplicates=[(each.number, each.began, len(each.keys)) for each in fleet.duplicates.generations],
         called=fleet.book.attention.called,
         topics=topics,
+        trail=Anchor() if trail is None else trail.anchor,
     )
 
 

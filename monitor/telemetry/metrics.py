@@ -202,6 +202,10 @@ class Metrics:
         self.store_last_commit = self._gauge(
             "store_last_commit_timestamp_seconds", "When the store was last written, 0 before the first time."
         )
+        self.audit_entries = self._gauge("audit_entries", "Entries of the audit trail that are stored.")
+        self.audit_anchors_failed = self._counter(
+            "audit_anchors_failed_total", "Anchors of the audit trail that the audit topic did not take."
+        )
 
     def _make_cluster(self) -> None:
         self.cluster_members = self._gauge("cluster_members", "Replicas that share the fleet, 0 outside a cluster.")

@@ -10,11 +10,13 @@ import numpy as np
 from fleets.build import DAY, HOUR, START, columns, event, feed, new_fleet, series_named
 
 from monitor.catalog.models import Phase
+from monitor.clock import ManualClock
 from monitor.drill.past import Past
 from monitor.fleet import Fleet
 from monitor.incidents.order import Order, Outcome
 from monitor.kernels.tally import PRESENT
 from monitor.orders import carry_out
+from monitor.store.audit import Trail, entries
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
 from monitor.store.grouplog import GroupLog
@@ -192,7 +194,7 @@ def test_it_stays_excluded(tmp_path: Path) -> None:
     watched.live(0.0, range(70))
     with Database(tmp_path) as database:
         log = TickLog(database, math.inf)
-        checkpoint = Checkpoint(database, log)
+        checkpoint = Checkpoint(database, log, math.inf, Trail(ManualClock(START)))
         checkpoint.save(watched.fleet, EventTime(0.0), {}, watched.closed, [])
         past = Past(log.read, GroupLog(database).read)
         order = Order("exclude", "m", "ada", START, note="campaign", until=START + 40 * HOUR, from_=START + 30 * HOUR)
@@ -201,10 +203,11 @@ def test_it_stays_excluded(tmp_path: Path) -> None:
         checkpoint.save(watched.fleet, EventTime(0.0), {}, [], [])
         assert carry_out(watched.fleet, Order("accept", "m", "ada", START), past).refused == ""
         assert watched.reference() == 50 * 70, "the last seven days are all there is"
-        [order] = checkpoint.audit()
+        [order] = [entry for entry in entries(database) if entry.kind == "order"]
         again = new_fleet(LEARN, per_week=50, per_model=50)
         checkpoint.load(again, EventTime(0.0))
-    assert (order.verb, order.by, order.from_, order.note) == ("exclude", "ada", START + 30 * HOUR, "campaign")
+    said = (order.said["verb"], order.by, order.said["from"], order.said["note"])
+    assert said == ("exclude", "ada", START + 30 * HOUR, "campaign")
     [held] = again.models.items[0].excluded
     assert (held.from_, held.until, held.by, held.note) == (START + 30 * HOUR, START + 40 * HOUR, "ada", "campaign")
     assert again.models.planned(np.array([0]), START + 35 * HOUR).all()

@@ -11,6 +11,7 @@ import pytest
 from fleets.build import DAY, HOUR, LEARNED, START, hourly, new_fleet
 from unit.incidents.test_book import firing
 
+from monitor.clock import ManualClock
 from monitor.drill.past import Past
 from monitor.fleet import Fleet
 from monitor.incidents.attention import Telling, telling
@@ -18,6 +19,7 @@ from monitor.incidents.book import Book
 from monitor.incidents.incident import Acknowledged, Incident
 from monitor.incidents.order import Order, Outcome
 from monitor.orders import carry_out
+from monitor.store.audit import Trail, entries
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
 from monitor.store.ticklog import TickLog
@@ -171,9 +173,10 @@ def test_what_was_asked_for_stays_written_down(tmp_path: Path) -> None:
     ask(fleet, "ack", incident.id, until=START + 100 * DAY, note="campaign")
     ask(fleet, "ack", "absent")
     with Database(tmp_path) as database:
-        checkpoint = Checkpoint(database, TickLog(database, math.inf))
+        checkpoint = Checkpoint(database, TickLog(database, math.inf), math.inf, Trail(ManualClock(START)))
         checkpoint.save(fleet, EventTime(0.0), {}, [], [])
-        assert [(o.verb, o.by, o.subject, o.note) for o in checkpoint.audit()] == [
+        orders = [entry for entry in entries(database) if entry.kind == "order"]
+        assert [(o.said["verb"], o.by, o.subject, o.said["note"]) for o in orders] == [
             ("ack", "ada", incident.id, "campaign")
         ]
         again = new_fleet({"tick": "1h"}, per_week=50, per_model=50)
