@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the real servers that the integration tests start: Kafka, Prometheus, Alertmanager.
+# Installs the real servers that the integration tests start: Kafka, Prometheus, Alertmanager, Chromium.
 #
 # Idempotent: installs only what is missing, from the system's package manager and, for Kafka's jars, from Maven's
 # configured repository. Says in one line what cannot be had and exits 1. SKIP_SERVERS=1 does without them all.
@@ -31,6 +31,8 @@ missing_packages() {
     command -v prometheus >/dev/null 2>&1 || printf ' prometheus'
     command -v prometheus-alertmanager >/dev/null 2>&1 || command -v alertmanager >/dev/null 2>&1 ||
         printf ' prometheus-alertmanager'
+    command -v chromium >/dev/null 2>&1 || printf ' chromium'
+    command -v chromedriver >/dev/null 2>&1 || printf ' chromium-driver'
 }
 
 install_packages() {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -107,6 +108,25 @@ def _reader(words: Sequence[str], place: str) -> Reader:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def presented(headers: Mapping[str, str], form: Mapping[str, str] | None, *, writes: bool) -> str:
+    """The token that somebody shows; empty where there is none.
+
+    A form shows the one in it alone. A browser that was asked for a password (Basic, whatever the name) may read with
+    it and not write: it sends it by itself, for a page elsewhere too.
+    """
+    if form is not None:
+        return form.get("token", "").strip()
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    if scheme.lower() == "basic" and not writes:
+        try:
+            return base64.b64decode(token.strip(), validate=True).decode().partition(":")[2]
+        except ValueError:
+            return ""
+    return ""
 
 
 class Hosts:

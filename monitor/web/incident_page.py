@@ -9,15 +9,20 @@ from typing import Any
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
 from monitor.status import Status
-from monitor.web import charts, html, odds
+from monitor.web import charts, forms, html, odds
 from monitor.web.html import Frame
 from monitor.web.model_page import features_table
 
 MODELS_SHOWN = 50
 
 
-def body(frame: Frame, incident: Incident, status: Status, model: Mapping[str, Any] | None) -> list[str]:
-    """The parts of the page; ``model`` is the document of its model, ``None`` where there is none to be had."""
+def body(
+    frame: Frame, incident: Incident, status: Status, model: Mapping[str, Any] | None, *, writable: bool
+) -> list[str]:
+    """The parts of the page; ``model`` is the document of its model, ``None`` where there is none to be had.
+
+    ``writable`` tells whether anybody may acknowledge it from here.
+    """
     document = incident_document(incident)
     return [
         f"<h1>{escape(incident.alertname)}</h1>",
@@ -29,6 +34,7 @@ def body(frame: Frame, incident: Incident, status: Status, model: Mapping[str, A
         _now(incident, model),
         _cells(document["cells"]),
         _related(frame, status, incident),
+        forms.orders(frame, incident, writable=writable),
         _judged_by(incident, status, model),
     ]
 
@@ -80,7 +86,8 @@ def _said(document: Mapping[str, Any]) -> str:
         note = f": {html.text(known['note'])}" if known["note"] else ""
         until = f", until {html.moment(known['until'])}" if known["until"] else ""
         reason = html.text(html.words(known["reason"]))
-        lines.append(f"Acknowledged by {html.text(known['by'])} as {reason}{until}{note}")
+        silence = f" (silence {html.text(known['silence'])} in Alertmanager)" if known.get("silence") else ""
+        lines.append(f"Acknowledged by {html.text(known['by'])} as {reason}{until}{note}{silence}")
     if document["waiting"]:
         lines.append("In the digest: its team was called often enough today")
     lines += [f"{html.moment(n['time'])} {html.text(n['by'])}: {html.text(n['text'])}" for n in document["notes"]]
@@ -121,9 +128,10 @@ def _reach(incident: Incident) -> str:
         return f"{len(incident.models)} models have it together, so go upstream"
     if incident.merged_into:
         return "it was taken into an incident of many models"
-    return (
-        f"{len(incident.related)} related incidents are listed below" if incident.related else "nothing related fired"
-    )
+    if not incident.related:
+        return "nothing related fired"
+    several = len(incident.related) > 1
+    return f"{len(incident.related)} related incident{'s are' if several else ' is'} listed below"
 
 
 def _now(incident: Incident, model: Mapping[str, Any] | None) -> str:
@@ -143,7 +151,7 @@ def _now(incident: Incident, model: Mapping[str, Any] | None) -> str:
 def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
-            html.text(cell["feature"] or cell["output"] or cell["attribute"]),
+            html.text(cell["feature"] or cell["output"] or cell["attribute"] or "the model as a whole"),
             html.text(cell["detector"]),
             html.text(cell["group"]) if cell["group"] else '<span class="quiet">none</span>',
             _effect(cell["effect"]),

@@ -31,6 +31,8 @@ class Request:
     """What stood in the place of the route's parameter, decoded."""
     body: bytes = b""
     """What came with it, as far as it is small; only routes that write look at it."""
+    form: Mapping[str, str] | None = None
+    """The fields of a form on a page; ``None`` where a program writes, or nothing is written."""
 
     def parameter(self, name: str, default: str = "") -> str:
         """The one value of a query parameter.

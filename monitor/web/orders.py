@@ -79,6 +79,9 @@ class Orders:
 
 def _read(request: Request) -> _Body:
     try:
+        if request.form is not None:
+            said = {name: text for name, text in request.form.items() if name != "token" and text}
+            return msgspec.convert(said, type=_Body)
         return msgspec.json.decode(request.body or b"{}", type=_Body)
     except msgspec.MsgspecError as error:
         raise _bad(f"the body is not what this address takes: {error}") from error

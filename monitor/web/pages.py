@@ -20,15 +20,17 @@ from monitor.web.runbooks import runbook
 class Pages:
     """The handlers of the pages. Links begin with the path of ``external_url``."""
 
-    def __init__(self, desk: Desk, clock: Clock, api: Api, external_url: str) -> None:
+    def __init__(self, desk: Desk, clock: Clock, api: Api, external_url: str, *, writable: bool = False) -> None:
+        """``writable`` tells that there are tokens, without which nobody writes."""
         self._desk = desk
         self._clock = clock
         self._api = api
-        self._frame = Frame(urlsplit(external_url).path.rstrip("/"))
+        self._writable = writable
+        self.frame = Frame(urlsplit(external_url).path.rstrip("/"))
 
     def fleet(self, request: Request) -> Response:
         """All models, a hundred to a page, below the open incidents."""
-        return self._frame.page("Models", fleet_page.body(self._frame, self._desk.status(), request, self._clock.now()))
+        return self.frame.page("Models", fleet_page.body(self.frame, self._desk.status(), request, self._clock.now()))
 
     def model(self, request: Request) -> Response:
         """One model: its life, its open incidents, each feature's reference beside now."""
@@ -36,21 +38,21 @@ class Pages:
         status = self._desk.status()
         now = self._clock.now() if status.watermark is None else status.watermark
         incidents = visible_incidents(status, request.reader)
-        return self._frame.page(f"Model {request.rest}", model_page.body(self._frame, document, incidents, now))
+        return self.frame.page(f"Model {request.rest}", model_page.body(self.frame, document, incidents, now))
 
     def incident(self, request: Request) -> Response:
         """One incident: what changed, since when, how sure, what it touches, what judged it."""
         status = self._desk.status()
         incident = find_incident(status, request)
-        body = incident_page.body(self._frame, incident, status, self._model_of(incident))
-        return self._frame.page(f"{incident.alertname} {incident.model}", body)
+        body = incident_page.body(self.frame, incident, status, self._model_of(incident), writable=self._writable)
+        return self.frame.page(f"{incident.alertname} {incident.model}", body)
 
     def runbook(self, request: Request) -> Response:
         """What to do about alerts of one name, from the operator's manual."""
         found = runbook(request.rest)
         if found is None:
             raise not_found(f"no runbook of {request.rest!r}")
-        return self._frame.page(f"Runbook {request.rest}", [f"<h1>{escape(request.rest)}</h1>", found])
+        return self.frame.page(f"Runbook {request.rest}", [f"<h1>{escape(request.rest)}</h1>", found])
 
     def _model_of(self, incident: Incident) -> Mapping[str, Any] | None:
         """The model's document; the page does without where there is none, or the loop does not answer."""

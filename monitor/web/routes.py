@@ -12,7 +12,8 @@ from monitor.clock import Clock
 from monitor.incidents.order import INCIDENT_VERBS, MODEL_VERBS
 from monitor.status import Desk
 from monitor.telemetry.metrics import Metrics
-from monitor.web.access import EVERYTHING, Hosts, Reader, Tokens
+from monitor.web import forms
+from monitor.web.access import EVERYTHING, Hosts, Reader, Tokens, presented
 from monitor.web.api import Api
 from monitor.web.fleet_metrics import CONTENT_TYPE, FleetMetrics, Selection
 from monitor.web.health import Health
@@ -31,13 +32,16 @@ class Route:
     """One address. ``template`` may have one parameter in braces, which takes all that stands in its place.
 
     ``scope`` is what a token must hold; ``None`` marks a probe, which is answered without one, and always at once.
-    ``writes`` marks an address that takes ``POST`` with a JSON body, and nothing else.
+    ``writes`` marks an address that takes ``POST`` with a JSON body, and nothing else; ``form`` that forms on pages may
+    write to it too. ``page`` marks what people read: their browsers ask them for a token.
     """
 
     template: str
     handler: Callable[[Request], Response]
     scope: str | None = "status"
     writes: bool = False
+    form: bool = False
+    page: bool = False
 
     @property
     def stem(self) -> str:
@@ -79,7 +83,8 @@ class Site:
         self._tokens = tokens
         self._openapi = files("monitor.web").joinpath("openapi.json").read_bytes()
         api = Api(desk, clock)
-        pages = Pages(desk, clock, api, external_url)
+        pages = Pages(desk, clock, api, external_url, writable=tokens is not None)
+        self._frame = pages.frame
         self.routes = self._table(Health(desk, clock, liveness_timeout), api, pages, Orders(desk, clock))
         self._exact = {route.template: route for route in self.routes if not route.has_parameter}
         # The ones with a tail first: a name may hold anything, so what ends like a verb is one where it is posted.
@@ -94,11 +99,31 @@ class Site:
             self._check_host(request)
             route, rest = self._find(request)
             _check_method(request, route)
-            reader = EVERYTHING if route.scope is None else self._reader(request, route.scope)
-            response = route.handler(replace(request, reader=reader, rest=rest))
+            response = self._by_form(request, route, rest) if forms.is_form(request) else self._by(request, route, rest)
         except RefusedError as refused:
             response = refused.response()
         return response.compressed_for(request.headers.get("accept-encoding", ""))
+
+    def _by(self, request: Request, route: Route, rest: str) -> Response:
+        reader = EVERYTHING if route.scope is None else self._reader(request, route)
+        try:
+            return route.handler(replace(request, reader=reader, rest=rest))
+        except RefusedError as error:
+            if not (route.page and forms.is_read_by_people(request)):
+                raise
+            return forms.refused(self._frame, error)
+
+    def _by_form(self, request: Request, route: Route, rest: str) -> Response:
+        """Somebody writes from a page, and is shown a page."""
+        if not route.form:
+            raise RefusedError(415, "body_not_accepted", "this address takes JSON")
+        try:
+            self._by(replace(request, form=forms.fields(request)), route, rest)
+        except RefusedError as error:
+            if not forms.is_read_by_people(request):
+                raise
+            return forms.refused(self._frame, error, rest)
+        return forms.done(self._frame, rest)
 
     def is_probe(self, path: str) -> bool:
         """Whether ``path`` must be answered however busy the server is."""
@@ -121,7 +146,9 @@ class Site:
             Route("/api/v1/incidents", api.incidents),
             Route("/api/v1/incidents/{id}", api.incident),
             *(
-                Route(f"/api/v1/incidents/{{id}}/{verb}", partial(orders.incident, verb), "write", writes=True)
+                Route(
+                    f"/api/v1/incidents/{{id}}/{verb}", partial(orders.incident, verb), "write", writes=True, form=True
+                )
                 for verb in INCIDENT_VERBS
             ),
             *(
@@ -129,10 +156,10 @@ class Site:
                 for verb in MODEL_VERBS
             ),
             Route("/openapi.json", lambda _request: Response(200, JSON, self._openapi)),
-            Route("/", pages.fleet),
-            Route("/models/{model}", pages.model),
-            Route("/incidents/{id}", pages.incident),
-            Route("/runbooks/{alertname}", pages.runbook),
+            Route("/", pages.fleet, page=True),
+            Route("/models/{model}", pages.model, page=True),
+            Route("/incidents/{id}", pages.incident, page=True),
+            Route("/runbooks/{alertname}", pages.runbook, page=True),
         )
 
     def _check_host(self, request: Request) -> None:
@@ -158,16 +185,20 @@ class Site:
                 raise RefusedError(400, "bad_path", "the path is not percent-encoded UTF-8") from error
         raise not_found("there is nothing at this address")
 
-    def _reader(self, request: Request, scope: str) -> Reader:
+    def _reader(self, request: Request, route: Route) -> Reader:
+        scope = route.scope or ""
         if self._tokens is None:
             if scope not in EVERYTHING.scopes:
                 raise RefusedError(403, "forbidden", f"writing needs http.token_file and a token of scope {scope}")
             return EVERYTHING
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        reader = self._tokens.reader(token.strip()) if scheme.lower() == "bearer" else None
+        token = presented(request.headers, request.form, writes=route.writes)
+        reader = self._tokens.reader(token) if token else None
         if reader is None:
-            challenge = ("WWW-Authenticate", 'Bearer realm="modelwatch"')
-            raise RefusedError(401, "unauthorized", "this address needs a token", challenge)
+            scheme = "Basic" if route.page else "Bearer"
+            challenge = ("WWW-Authenticate", f'{scheme} realm="modelwatch"')
+            raise RefusedError(
+                401, "unauthorized", "this address needs a token", *([] if request.form else [challenge])
+            )
         if scope not in reader.scopes:
             raise RefusedError(403, "forbidden", f"the token lacks the scope {scope}")
         return reader

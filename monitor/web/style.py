@@ -13,7 +13,8 @@ STYLE = """
   --line: #444b57; --alarm: #ff9c9c; --warn: #ffc27a; --good: #8fdcab; --link: #9cc7ff; --now: #4f7fb8;
   --then: #e8eaed; } }
 * { box-sizing: border-box; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 84rem; padding: 0 1rem 3rem;
+@media (min-width: 2200px) { html { font-size: 150%; } svg:not(.life) { zoom: 1.5; } }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 84rem; padding: 0 1rem 3rem;
   background: var(--page); color: var(--ink); }
 header { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: .8rem 0; border-bottom: 1px solid var(--line); }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 1.2rem 0 .3rem; overflow-wrap: anywhere; }
@@ -52,7 +53,7 @@ button { background: var(--card); cursor: pointer; }
 .pages { display: flex; gap: 1rem; margin: 1rem 0; }
 pre { overflow-x: auto; background: var(--card); padding: .6rem; } code { font-size: .95em; }
 svg { display: block; max-width: 100%; } svg:not(.life) { height: auto; } svg.life { width: 100%; }
-.ends { display: flex; justify-content: space-between; }
+.ends { display: flex; justify-content: space-between; max-width: none; }
 svg text { fill: var(--quiet); font: 12px system-ui, sans-serif; }
 .now { fill: var(--now); } .then { fill: none; stroke: var(--then); stroke-width: 1.5; }
 .axis { stroke: var(--line); } .edge { stroke: var(--ink); stroke-width: 2; } .beyond { fill: var(--alarm); }

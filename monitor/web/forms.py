@@ -1,0 +1,107 @@
+"""How does a person write from a page? By a form that carries a token, to the addresses that programs write to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from urllib.parse import parse_qsl, urlsplit
+
+from monitor.incidents.incident import Incident
+from monitor.incidents.order import BY_MAX, NOTE_MAX
+from monitor.web import html
+from monitor.web.html import Frame
+from monitor.web.messages import HTML, RefusedError, Request, Response
+
+FORM = "application/x-www-form-urlencoded"
+FIELDS_MAX = 10
+_REASONS = (
+    ("expected", "expected: it was planned or is known"),
+    ("fixed", "fixed: the cause is gone"),
+    ("false", "false: nothing has changed"),
+    ("not_useful", "not useful: true, but nothing to act on"),
+)
+_SPANS = (("7d", "7 days"), ("4h", "4 hours"), ("1d", "a day"), ("30d", "30 days"))
+
+
+def is_form(request: Request) -> bool:
+    """Whether a browser sends the fields of a form."""
+    return request.method == "POST" and request.headers.get("content-type", "").partition(";")[0].strip() == FORM
+
+
+def is_read_by_people(request: Request) -> bool:
+    """Whether the answer is asked for as a page: errors are JSON for everybody else."""
+    return "text/html" in request.headers.get("accept", "")
+
+
+def fields(request: Request) -> Mapping[str, str]:
+    """The fields of a form that stands on a page of ours.
+
+    A form is let in by the token in it and by nothing that a browser sends by itself, so no page elsewhere can write by
+    way of a reader's browser. Where a browser says that the form stood elsewhere it is refused all the same.
+
+    Raises
+    ------
+    RefusedError
+        403 where it stood elsewhere, 400 where it cannot be read.
+    """
+    origin, site = request.headers.get("origin", "null"), request.headers.get("sec-fetch-site", "same-origin")
+    elsewhere = origin != "null" and urlsplit(origin).netloc != request.headers.get("host")
+    if elsewhere or site != "same-origin":
+        raise RefusedError(403, "elsewhere", "this form does not stand on a page of this server")
+    try:
+        pairs = parse_qsl(
+            request.body.decode(), keep_blank_values=True, strict_parsing=bool(request.body), max_num_fields=FIELDS_MAX
+        )
+    except ValueError as error:
+        raise RefusedError(400, "bad_body", "the form cannot be read") from error
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise RefusedError(400, "bad_body", "a field of the form is given more than once")
+    return dict(pairs)
+
+
+def done(frame: Frame, incident: str) -> Response:
+    """Back to the page of the incident, by a request that may be repeated."""
+    return Response(303, HTML, b"", (("Location", frame.href("/incidents/", incident)),))
+
+
+def refused(frame: Frame, error: RefusedError, incident: str = "") -> Response:
+    """What went wrong, as a page; with the way back, where it was written from the page of an ``incident``."""
+    title = "Not done" if incident else "Not shown"
+    back = f"<p>{frame.link('/incidents/', incident, 'Back to the incident')}</p>" if incident else ""
+    page = frame.page(title, [f"<h1>{title}</h1>", f'<p role="alert">{escape(str(error))}.</p>', back])
+    return Response(error.status, page.content_type, page.body, error.headers)
+
+
+def orders(frame: Frame, incident: Incident, *, writable: bool) -> str:
+    """Forms to acknowledge an incident, to take that back, and to write a note to it."""
+    if not writable:
+        return (
+            "<h2>Acknowledge or note</h2>\n<p>Not from here: the daemon has no <code>http.token_file</code>. "
+            "A silence in Alertmanager acknowledges what it matches.</p>"
+        )
+    forms = []
+    if incident.state == "firing" and incident.acknowledged is None:
+        choices = (
+            f'<label>Why <select name="reason">{html.options(_REASONS, "expected")}</select></label>\n'
+            f'<label>For <select name="for">{html.options(_SPANS, "7d")}</select></label>\n'
+        )
+        forms.append(_form(frame, incident, "ack", choices + _note(required=False), "Acknowledge"))
+    elif incident.acknowledged is not None:
+        forms.append(_form(frame, incident, "unack", _note(required=False), "Take back"))
+    forms.append(_form(frame, incident, "note", _note(required=True), "Write a note"))
+    return "<h2>Acknowledge or note</h2>\n" + "\n".join(forms)
+
+
+def _form(frame: Frame, incident: Incident, verb: str, own: str, words: str) -> str:
+    action = escape(f"{frame.href('/api/v1/incidents/', incident.id)}/{verb}")
+    return (
+        f'<form method="post" action="{action}" aria-label="{words}">\n{own}\n'
+        f'<label>Who <input name="by" required maxlength="{BY_MAX}" autocomplete="username"></label>\n'
+        '<label>Token of scope write <input type="password" name="token" required autocomplete="current-password">'
+        f"</label>\n<button>{words}</button>\n</form>"
+    )
+
+
+def _note(*, required: bool) -> str:
+    return f'<label>Note <input name="note" maxlength="{NOTE_MAX}"{" required" if required else ""}></label>'

@@ -1,0 +1,102 @@
+"""Writing from a page: by a token in the form, and by nothing that a browser sends by itself."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+from fakes.desk import FakeDesk, made_incident
+
+from monitor.incidents.order import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ACK = "/api/v1/incidents/i-0001/ack"
+FORM = "application/x-www-form-urlencoded"
+
+
+def basic(token: str) -> str:
+    return f"Basic {base64.b64encode(f'ada:{token}'.encode()).decode()}"
+
+
+@pytest.fixture
+def client(serve: Callable[..., Any], tmp_path: Path, desk: FakeDesk) -> Any:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("w write\nr status\nboth status,write\n")
+    desk.outcome = Outcome((made_incident(1, "m"),))
+    return serve(token_file=str(tokens))
+
+
+def send(client: Any, path: str, fields: dict[str, str], **headers: str) -> Any:
+    return client(path, "POST", urlencode(fields).encode(), Content_Type=FORM, Accept="text/html", **headers)
+
+
+def test_a_form_with_a_token_writes(client: Any, desk: FakeDesk) -> None:
+    """What the form says reaches the loop, and the browser is sent back to the incident's page."""
+    answer = send(client, ACK, {"token": "w", "by": "ada", "reason": "fixed", "for": "4h", "note": ""})
+    assert (answer.status, answer.headers["location"]) == (303, "/incidents/i-0001")
+    [order] = desk.orders
+    assert (order.verb, order.by, order.reason, order.note) == ("ack", "ada", "fixed", "")
+
+
+def test_no_other_authority_writes(client: Any, desk: FakeDesk) -> None:
+    """A header that a browser or a proxy adds does not stand in for the token in the form."""
+    fields = {"by": "ada", "reason": "fixed"}
+    for header in ("Bearer w", basic("both")):
+        answer = send(client, ACK, fields, Authorization=header)
+        assert answer.status == 401
+        assert b"Back to the incident" in answer.body
+        assert "www-authenticate" not in answer.headers
+    assert client(ACK, "POST", b'{"by":"ada"}', Authorization=basic("both")).status == 401
+    assert send(client, ACK, {**fields, "token": "r"}).status == 403
+    assert desk.orders == []
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec_Fetch_Site": "cross-site"}])
+def test_forms_of_other_pages_are_refused(client: Any, desk: FakeDesk, headers: dict[str, str]) -> None:
+    """Where the browser says that the form stood elsewhere it is refused even with a token."""
+    assert send(client, ACK, {"token": "w", "by": "ada"}, **headers).status == 403
+    assert desk.orders == []
+    same = {"Origin": f"http://127.0.0.1:{client.server.port}", "Sec_Fetch_Site": "same-origin"}
+    assert send(client, ACK, {"token": "w", "by": "ada"}, **same).status == 303
+
+
+def test_what_is_wrong_is_told_on_a_page(client: Any, desk: FakeDesk) -> None:
+    """A field that cannot be meant comes back as words with the way back; models take no forms."""
+    answer = send(client, ACK, {"token": "w", "by": "ada", "reason": "boring"})
+    assert (answer.status, answer.headers["content-type"]) == (400, "text/html; charset=utf-8")
+    assert b"reason is one of" in answer.body
+    plain = client(ACK, "POST", urlencode({"token": "w", "by": "ada", "reason": "boring"}).encode(), Content_Type=FORM)
+    assert plain.json["error"]["code"] == "bad_body"
+    doubled = client(ACK, "POST", b"by=a&by=b&token=w", Content_Type=FORM)
+    assert doubled.status == 400
+    assert send(client, "/api/v1/models/m/retire", {"token": "w", "by": "ada"}).status == 415
+    assert desk.orders == []
+
+
+def test_what_is_not_there_is_told_on_a_page(get: Any) -> None:
+    """Who asks for a page is told of an error on one; everybody else gets the document."""
+    page = get("/incidents/none", Accept="text/html,*/*")
+    assert (page.status, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert get("/incidents/none").json["error"]["code"] == "not_found"
+
+
+def test_browsers_read_with_a_password(client: Any) -> None:
+    """Pages ask for a token as a password, whatever the name; the API goes on asking for a bearer's."""
+    assert client("/").headers["www-authenticate"] == 'Basic realm="modelwatch"'
+    assert client("/api/v1/status").headers["www-authenticate"] == 'Bearer realm="modelwatch"'
+    assert client("/", Authorization=basic("r")).status == 200
+    assert client("/", Authorization=basic("x")).status == 401
+    assert client("/", Authorization="Basic ???").status == 401
+
+
+def test_the_page_has_the_forms(client: Any, get: Any) -> None:
+    """An incident's page offers them where there are tokens, and says how else where there are none."""
+    text = client("/incidents/i-0001", Authorization=basic("r")).body.decode()
+    assert 'action="/api/v1/incidents/i-0001/note"' in text
+    assert 'type="password"' in text
+    assert "http.token_file" in get("/incidents/i-0001").body.decode()
