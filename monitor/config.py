@@ -124,6 +124,7 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
         entries += included.models if included else ()
     if tables is not None:
         loading.check_watch_lists(tables, entries, main.name)
+        loading.check_retention(tables, entries, main.name)
     if tables is None or loading.faults:
         raise ConfigError("\n".join(loading.faults))
     return Config(
@@ -248,13 +249,23 @@ class _Loading:
             self.faults.append(str(error))
             return _Document(file, {})
 
+    def check_retention(self, tables: Tables, entries: Iterable[PolicyEntry], name: str) -> None:
+        """A case is kept until it has matured: what would have it removed before is refused."""
+        cases = tables.privacy.retention.cases
+        longest = max([PolicyEntry.model_fields["outcome_horizon"].default, *(e.outcome_horizon for e in entries)])
+        if not isinstance(cases, str) and cases < longest:
+            self.faults.append(
+                f"{name}: privacy.retention.cases ({cases:g}s) is less than an outcome_horizon ({longest:g}s): "
+                "cases could not mature"
+            )
+
     def check_watch_lists(self, tables: Tables, entries: Iterable[PolicyEntry], name: str) -> None:
-        """The shares of all watch lists are taken from fairness, so that together they are at most its own."""
-        total = sum(watched.budget_share for entry in entries for watched in entry.watch_tags)
+        """The shares of all lists of tags are taken from fairness, so that together they are at most its own."""
+        total = sum(list_.budget_share for entry in entries for list_ in (*entry.watch_tags, *entry.roll_ups))
         fairness = tables.budget.shares.fairness
         if total > fairness + 1e-9:
             self.faults.append(
-                f"{name}: watch_tags: their budget_share sums to {total:g} over all models, "
+                f"{name}: watch_tags and roll_ups: their budget_share sums to {total:g} over all models, "
                 f"more than budget.shares.fairness ({fairness:g}), from which it is taken"
             )
 

@@ -159,6 +159,12 @@ class WatchList(Settings):
         return tags
 
 
+class RollUp(WatchList):
+    """One ``[[models.roll_ups]]``: what tags of one meaning come to together, such as a branch of a taxonomy."""
+
+    budget_share: float = Field(default=0.02, gt=0, le=1)
+
+
 def _reference(text: str) -> str:
     if text in {"learn", "previous-version", "same-slot-last-week"}:
         return text
@@ -233,6 +239,7 @@ class Policy(Settings):
     planned: tuple[Planned, ...] = ()
     tolerance: Tolerance = Tolerance()
     watch_tags: tuple[WatchList, ...] = ()
+    roll_ups: tuple[RollUp, ...] = ()
     _outputs: AllowedOutputs | None = PrivateAttr(None)
 
     @property
@@ -261,7 +268,7 @@ class Policy(Settings):
             raise ValueError("something is named twice")
         return values
 
-    @field_validator("watch_tags", mode="after")
+    @field_validator("watch_tags", "roll_ups", mode="after")
     @classmethod
     def _lists_differ(cls, lists: tuple[WatchList, ...]) -> tuple[WatchList, ...]:
         names = [entry.name for entry in lists]

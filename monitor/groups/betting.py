@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.groups.questions import DIRECTIONS, LESS, QUESTIONS, STEPS, Kind
+from monitor.groups.questions import BEYOND, DIRECTIONS, LESS, QUESTIONS, STEPS, Kind
 from monitor.stats.evidence import log_e_two_sample, project_difference, project_ratio
 
 Array = NDArray[np.float64]
@@ -92,7 +92,7 @@ def _gap(sides: Sides, level: Array, eps: Array, steps: tuple[float, ...]) -> Ar
     """Against "side a's rate is at most ``eps`` above side b's", shape ``(k, STEPS)``."""
     na, nb = sides.na[:, None], sides.nb[:, None]
     share = nb / np.maximum(na + nb, 1.0)
-    gap = np.maximum(eps[:, None] + 0.05, np.array(steps))
+    gap = np.maximum(eps[:, None] + np.array(BEYOND), np.array(steps))
     a1 = np.clip(level[:, None] + share * gap, gap, 1.0 - (1.0 - _HIGHEST) / 2.0)
     b1 = np.maximum(a1 - gap, (1.0 - _HIGHEST) / 2.0)
     a0, b0 = project_difference(a1, b1, na, nb, eps[:, None])

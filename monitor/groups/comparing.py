@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from monitor.catalog.models import Models
 from monitor.catalog.policies import WatchList
 from monitor.catalog.rows import Field, Rows
 from monitor.groups.betting import COMPONENTS, OFF, Sides, log_e
-from monitor.groups.questions import DIRECTIONS, LESS, MORE, QUESTIONS, Kind
+from monitor.groups.questions import DIRECTIONS, LESS, LISTS, MORE, QUESTIONS, Kind
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
 from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
@@ -90,11 +91,20 @@ class _Batch:
 class Comparer:
     """Holds the state of all comparisons; :meth:`judge` takes them one tick further."""
 
-    def __init__(self, models: Models, register: Register, budget: Budget, smallest_group: int) -> None:
+    def __init__(
+        self,
+        models: Models,
+        register: Register,
+        budget: Budget,
+        smallest_group: int,
+        people_of: Callable[[NDArray[np.integer], Array], Array] = lambda _groups, cases: cases,
+    ) -> None:
+        """``people_of`` says of how many people so many cases of groups (rows) are at most, where these are few."""
         self.models = models
         self.register = register
         self.budget = budget
         self.smallest_group = smallest_group
+        self._people_of = people_of
         self.state = Rows(STATE)
         self.n_cells = 0
         self.decay: Array | None = None
@@ -142,7 +152,7 @@ class Comparer:
         self._n_seen += new
         cells = np.arange(known, known + new)
         output = register.cells["output"][cells]
-        watched = register.outputs["kind"][output] == Kind.WATCHED
+        watched = np.isin(register.outputs["kind"][output], LISTS)
         np.add.at(self.n_of_model, register.outputs["model"][output[~watched]], 1)
         self.n_cells += int((~watched).sum())
         for row in output[watched].tolist():
@@ -150,10 +160,12 @@ class Comparer:
             self._watched[watch_list] = self._watched.get(watch_list, 0) + 1
 
     def watch_list(self, output: int) -> WatchList:
-        """The watch list that stands behind an output of kind ``WATCHED``."""
+        """The list of tags that stands behind an output of one of the kinds :data:`LISTS`."""
         policy = self.models.items[int(self.register.outputs["model"][output])].policy
         name = self.register.output_names[output]
-        return next((w for w in policy.watch_tags if w.name == name), _GONE)
+        rolled = self.register.outputs["kind"][output] == Kind.ROLLED
+        lists: tuple[WatchList, ...] = policy.roll_ups if rolled else policy.watch_tags
+        return next((w for w in lists if w.name == name), _GONE)
 
     def tolerance(self, cells: Rows64) -> Array:
         """The tolerance of each cell, in the unit of its question."""
@@ -212,7 +224,7 @@ class Comparer:
         model = self.model(cells)
         seconds = self.models.rows["tick"][model]
         allowance = self.budget.allowance(SHARE, self.n_cells, self.n_of_model[model], seconds, self.aside())
-        for i in np.flatnonzero(self.kind(cells) == Kind.WATCHED).tolist():
+        for i in np.flatnonzero(np.isin(self.kind(cells), LISTS)).tolist():
             watch_list = self.watch_list(int(self.register.cells["output"][cells[i]]))
             part = watch_list.budget_share / self._watched[watch_list]
             allowance[i] = self.budget.part(part, float(seconds[i]))
@@ -295,21 +307,35 @@ class Comparer:
     ) -> tuple[list[GroupAlarm], list[int]]:
         """Evidence and effect make an alarm, for groups of people that are not too few to be spoken of."""
         state, models = self.state, self.models.rows
-        kind, tolerance, model = self.kind(cells), self.tolerance(cells), self.model(cells)
-        recent = Sides.of(state["recent"][cells])
-        beyond = outside(kind, tolerance, state["recent_within"][cells])
-        direction = np.argmax(beyond, axis=1)
-        furthest = beyond[np.arange(len(cells)), direction]
-        many = np.minimum(recent.na, recent.nb) >= self.smallest_group
-        alarm = enough & (furthest > 0.0) & many
-        clear = furthest > CLEAR_MARGIN * _noise(kind, recent)
-        sustained = alarm | (clear & many) | (state["suspicion"][cells] > SUSPICIOUS)
+        model = self.model(cells)
+        # The present fades slowly, so that a change is seen late in it; since suspicion began it is seen whole.
+        (direction, furthest, clear), of_since = (
+            self._moved(cells, state[name][cells], state[f"{name}_within"][cells]) for name in ("recent", "since")
+        )
+        newer = of_since[1] > furthest
+        direction, furthest = (np.where(newer, b, a) for a, b in zip((direction, furthest), of_since[:2], strict=True))
+        alarm = enough & (furthest > 0.0)
+        sustained = alarm | clear | of_since[2] | (state["suspicion"][cells] > SUSPICIOUS)
         flags = decide(state, cells, end, models["hold"][model], models["keep_firing"][model], alarm, sustained)
         alarms = [
             self._alarm(end, int(cells[i]), int(direction[i]), float(evidence[i]))
             for i in np.flatnonzero(flags & HELD).tolist()
         ]
         return alarms, cells[(flags & OVER) > 0].tolist()
+
+    def _moved(self, cells: Rows64, seen: Array, within: Array) -> tuple[Rows64, Array, NDArray[np.bool_]]:
+        """Of what was ``seen``: the worse direction, by how much it is beyond what is tolerated, and if clearly so.
+
+        Nothing is beyond anything where a side has too few people to be spoken of.
+        """
+        kind, tolerance = self.kind(cells), self.tolerance(cells)
+        beyond = outside(kind, tolerance, within)
+        direction = np.argmax(beyond, axis=1)
+        sides = Sides.of(seen)
+        people = self._people_of(self.register.cells["group"][cells], sides.nb)
+        many = np.minimum(sides.na, people) >= self.smallest_group
+        furthest = np.where(many, beyond[np.arange(len(kind)), direction], -np.inf)
+        return direction, furthest, furthest > CLEAR_MARGIN * _noise(kind, sides)
 
     def _alarm(self, end: float, cell: int, direction: int, evidence: float) -> GroupAlarm:
         state, at = self.state, np.array([cell])

@@ -13,7 +13,7 @@ from monitor.catalog.policies import Policy
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch, Part, Space, ValueType
-from monitor.groups.questions import Kind
+from monitor.groups.questions import LISTS, Kind
 from monitor.groups.register import Register
 from monitor.groups.sorting import Memberships
 from monitor.groups.sums import OpenTicks
@@ -21,22 +21,29 @@ from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix
 from monitor.kernels.tally import BINS, KIND_NUMBER
 
-MEDIAN_MIN = 200
-"""Values of a score after which its median is fixed."""
+QUARTERS_MIN = 200
+"""Values of a score after which its quarters are fixed."""
 FACTS = {
     "met": Field(np.uint8, still=True),
     "favours": Field(np.uint8, still=True),
     "threshold": Field(np.float64, (), np.nan, still=True),
     "tags": Field(np.uint8, still=True),
-    "lists": Field(np.uint8, still=True),
-    "median": Field(np.float64, (2,), np.nan, still=True),
+    "lists": Field(np.uint16, still=True),
+    "of_kind": Field(np.uint16, (len(LISTS),), still=True),
+    "quarters": Field(np.float64, (2, 3), np.nan, still=True),
 }
 """By model: what its policy asks of predictions (``favours`` 1: labels, 2: at or above ``threshold``, 3: at or below),
-whether it ever gave ``tags``, how many watch ``lists`` it has, the ``median`` of its scores and of its bare numbers."""
+whether it ever gave ``tags``, how many ``lists`` of tags it has, also by kind, the ``quarters`` (upper ends of the
+first three) of its scores and of its bare numbers."""
 NOT_SAID, BY_LABEL, ABOVE, BELOW = range(4)
 _NUMBERS = ("score", "value")
 _HASHES = tuple(np.uint64(hash64(name.encode())) for name in _NUMBERS)
 _LABEL = hash64(b"label")
+_PARTS_OF_NUMBERS = (
+    (Kind.SCORE, Kind.SCORE_HIGH, Kind.SCORE_LOW),
+    (Kind.VALUE, Kind.VALUE_HIGH, Kind.VALUE_LOW),
+)
+"""Above the median, in the highest quarter and in the lowest, of scores and of bare numbers."""
 
 Rows64 = NDArray[np.int64]
 
@@ -62,7 +69,7 @@ class Counter:
         self._watched = Table()
         self._n_series = 0
         self._waiting: list[tuple[int, int]] = []
-        """Series of scores and bare numbers without a median so far, each with its place in ``median``."""
+        """Series of scores and bare numbers without quarters so far, each with its place in ``quarters``."""
 
     def count(self, batch: EventBatch, model: NDArray[np.int32], ends: NDArray[np.float64], of: Memberships) -> None:
         """Count the events of ``batch``: ``model`` (n,) rows or -1, ``ends`` (n,) of ticks, their groups ``of``."""
@@ -83,8 +90,8 @@ class Counter:
         s = cases.s[event][known]
         (self._sums if sums is None else sums).add(ends[of.event[pair]][known], tally[known], np.ones(len(s)), s)
 
-    def choose_medians(self) -> None:
-        """Fix the middle of scores that are known well enough by now; asked when ticks close."""
+    def choose_quarters(self) -> None:
+        """Fix the quarters of scores that are known well enough by now; asked when ticks close."""
         rows, facts = self._series.rows, self.facts
         new = self._n_series + np.flatnonzero(rows["space"][self._n_series : len(rows)] == Space.PREDICTION)
         for series in new.tolist():
@@ -96,13 +103,13 @@ class Counter:
             return
         self._extend()
         series, which = np.array(self._waiting, np.int64).T
-        known = np.isfinite(facts["median"][rows["model"][series], which])
+        known = np.isfinite(facts["quarters"][rows["model"][series], which, 0])
         bins = rows["reference"][series, :BINS].astype(np.float64).cumsum(axis=1)
-        ready = (rows["kind"][series] == KIND_NUMBER) & (rows["n_edges"][series] > 0) & (bins[:, -1] >= MEDIAN_MIN)
+        ready = (rows["kind"][series] == KIND_NUMBER) & (rows["n_edges"][series] > 0) & (bins[:, -1] >= QUARTERS_MIN)
         for i in np.flatnonzero(ready & ~known).tolist():
             model, n = int(rows["model"][series[i]]), int(rows["n_edges"][series[i]])
-            middle = min(int(np.searchsorted(bins[i], bins[i, -1] / 2.0)), n - 1)
-            facts["median"][model, which[i]] = rows["edges"][series[i], middle]
+            places = np.searchsorted(bins[i], bins[i, -1] * np.array([0.25, 0.5, 0.75]))
+            facts["quarters"][model, which[i]] = rows["edges"][series[i], np.minimum(places, n - 1)]
             facts.touch(model)
         self._waiting = [each for each, done in zip(self._waiting, ready | known, strict=True) if not done]
 
@@ -127,14 +134,17 @@ class Counter:
         facts["met"][row] = 1
         facts["favours"][row] = _favours(policy)
         facts["threshold"][row] = np.nan if policy.decision_threshold is None else policy.decision_threshold
-        facts["lists"][row] = len(policy.watch_tags)
+        lists = [(Kind.WATCHED, list_) for list_ in policy.watch_tags]
+        lists += [(Kind.ROLLED, list_) for list_ in policy.roll_ups]
+        facts["lists"][row] = len(lists)
+        facts["of_kind"][row] = [sum(kind == own for own, _ in lists) for kind in LISTS]
         facts.touch(row)
         key = self._models.items[row].name_hash
         for label in policy.favourable:
             self._favourable.insert(_two(key, hash64(label.encode())), 1)
-        for i, watched in enumerate(policy.watch_tags):
-            output = self._register.output(row, Kind.WATCHED, watched.name, -np.inf)
-            for tag in watched.tags:
+        for i, (kind, list_) in enumerate(lists):
+            output = self._register.output(row, kind, list_.name, -np.inf)
+            for tag in list_.tags:
                 self._watched.insert(_two(_two(key, i + 1), hash64(tag.encode())), output)
 
     def _count_labels(
@@ -162,10 +172,12 @@ class Counter:
         # An event with a score and a bare number cannot be; one of them is the decision's.
         fair = np.where(favours == ABOVE, number >= threshold, number <= threshold).astype(np.float64)
         self.add(Kind.DECISION, Cases(event[decided], fair[decided]), ends, of)
-        for i, kind in enumerate((Kind.SCORE, Kind.VALUE)):
-            middle = self.facts["median"][model[event], i]
-            own = (favours == NOT_SAID) & (batch.name.hash[entries] == _HASHES[i]) & ~np.isnan(middle)
-            self.add(kind, Cases(event[own], (number[own] > middle[own]).astype(np.float64)), ends, of)
+        for i, (above, high, low) in enumerate(_PARTS_OF_NUMBERS):
+            quarters = self.facts["quarters"][model[event], i]
+            own = (favours == NOT_SAID) & (batch.name.hash[entries] == _HASHES[i]) & ~np.isnan(quarters[:, 0])
+            x, (lower, middle, upper) = number[own], quarters[own].T
+            for kind, part in ((above, x > middle), (high, x > upper), (low, x <= lower)):
+                self.add(kind, Cases(event[own], part.astype(np.float64)), ends, of)
 
     def _count_tags(
         self,
@@ -179,9 +191,9 @@ class Counter:
         lists = self._tag_lists(batch, model, entries, grouped)
         if not len(lists):
             return
-        for kind in (Kind.TAG, Kind.WATCHED):
-            chosen = lists if kind == Kind.TAG else lists[self.facts["lists"][model[lists]] > 0]
-            self._count_bases(kind, chosen, ends, of)
+        self._count_bases(Kind.TAG, lists, ends, of)
+        for i, kind in enumerate(LISTS):
+            self._count_bases(kind, lists[self.facts["of_kind"][model[lists], i] > 0], ends, of)
         self._count_outputs(Kind.TAG, batch, model, ends, of, entries, batch.name.hash[entries])
         self._count_watched(batch, model, ends, of, entries)
 

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from monitor.catalog.policies import Policy, ToleranceFamily
 
-STEPS = 3
+STEPS = 4
 """Alternatives a direction is bet on with."""
 DIRECTIONS = 2
 """A group gets less than the rest, or more."""
@@ -43,6 +43,16 @@ class Kind(IntEnum):
     """An outcome within the horizon, of matured cases."""
     DELAY = 12
     """An outcome that came later than is usual with the model, of matured cases with one."""
+    SCORE_HIGH = 13
+    """A score in the highest quarter of the reference."""
+    SCORE_LOW = 14
+    """A score in the lowest quarter."""
+    VALUE_HIGH = 15
+    """A bare number in the highest quarter of the reference."""
+    VALUE_LOW = 16
+    """A bare number in the lowest quarter."""
+    ROLLED = 17
+    """Any tag of one roll-up, of all lists of tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +85,16 @@ class Question:
         return (gap if direction == LESS else -gap) * self.unit + 0.0
 
 
-_IMPACT = (0.8125, 0.5625, 0.3125)
-"""Of the tolerated ratio: 0.65, 0.45 and 0.25 where that is four fifths."""
-_OFTENER = (0.625, 0.3125, 0.15625)
-"""Two, four and eight times as often where 1.25 times is tolerated."""
+NEXT = 1
+"""Of the alternatives the one that a plan speaks of: the nearest gains too slowly to promise anything by it."""
+_IMPACT = (0.9375, 0.8125, 0.5625, 0.3125)
+"""Of the tolerated ratio: 0.75, 0.65, 0.45 and 0.25 where that is four fifths."""
+_OFTENER = (5.0 / 6.0, 0.625, 0.3125, 0.15625)
+"""One and a half, two, four and eight times as often where 1.25 times is tolerated."""
 
-_GAPS = (0.1, 0.2, 0.35)
+_GAPS = (0.075, 0.1, 0.2, 0.35)
+BEYOND = (0.025, 0.05, 0.05, 0.05)
+"""By so much at least each gap that is bet on lies beyond the tolerated one."""
 
 _ASSOCIATION = Question(
     "association", "ModelUnwarrantedAssociation", "rate_ratio", "association", (LESS, MORE), _OFTENER, excess=True
@@ -104,6 +118,18 @@ def _gap(detector: str, tolerance: ToleranceFamily, direction: int, words: str) 
     return Question(detector, alertname, effect, tolerance, (direction,), _GAPS, gap=True, fixed=True, words=words)
 
 
+LISTS = (Kind.WATCHED, Kind.ROLLED)
+"""What is asked of lists of tags that a policy names: each list is an output with a budget of its own."""
+BANDS_OF_NUMBERS = {
+    Kind.SCORE: "score above the median",
+    Kind.SCORE_HIGH: "score in the highest quarter",
+    Kind.SCORE_LOW: "score in the lowest quarter",
+    Kind.VALUE: "value above the median",
+    Kind.VALUE_HIGH: "value in the highest quarter",
+    Kind.VALUE_LOW: "value in the lowest quarter",
+}
+"""What the parts of scores and of bare numbers are called that are compared as outputs."""
+
 QUESTIONS: dict[Kind, Question] = {
     Kind.DECISION: Question(
         "impact", "ModelDisparateImpact", "impact_ratio", "impact_ratio", (LESS,), _IMPACT, fixed=True
@@ -120,8 +146,9 @@ QUESTIONS: dict[Kind, Question] = {
         fixed=True,
         excess=True,
     ),
-    Kind.SCORE: _EXCEEDANCE,
-    Kind.VALUE: _EXCEEDANCE,
+    Kind.ROLLED: _EXCEEDANCE,
+    **dict.fromkeys((Kind.SCORE, Kind.SCORE_HIGH, Kind.SCORE_LOW), _EXCEEDANCE),
+    **dict.fromkeys((Kind.VALUE, Kind.VALUE_HIGH, Kind.VALUE_LOW), _EXCEEDANCE),
     Kind.OPPORTUNITY: _gap("opportunity", "error_gap", LESS, "favourable decision among those who merit it"),
     Kind.FALSE_FAVOURABLE: _gap(
         "false_favourable", "error_gap", LESS, "favourable decision among those who do not merit it"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
-from monitor.groups.questions import QUESTIONS, Kind, edge
+from monitor.groups.questions import LISTS, QUESTIONS, Kind, edge
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix, mix_one
 
@@ -225,7 +225,7 @@ class Register:
         row = int(self.members["base"][member, kind])
         if row >= 0:
             return row
-        fixed = QUESTIONS[kind].fixed and kind != Kind.WATCHED
+        fixed = QUESTIONS[kind].fixed and kind not in LISTS
         model = self._model_of(member)
         if fixed:
             row = self._tally(member, self.output(model, kind, "", _ALWAYS), kind)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.groups.comparing import effect, told, tolerated
-from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind, Question
+from monitor.groups.questions import BANDS_OF_NUMBERS, BEYOND, LESS, MORE, NEXT, QUESTIONS, Kind, Question
 from monitor.groups.ranking import log_odds_z
 from monitor.groups.watch import Groups
 from monitor.kernels.judge import FIRING
@@ -23,8 +23,6 @@ from monitor.stats.power import ticks_to_alarm_two_sample
 OUTPUTS_SHOWN = 50
 """Outputs of an attribute that are shown, the strongest first; those that fire are always among them."""
 _BLIND_AFTER_SECONDS = 30 * 86400.0
-_STEP = 0
-"""The blind spots speak of the nearest alternative that is bet on."""
 _LN10 = math.log(10.0)
 _BY_MERIT = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE, Kind.LOSS)
 """What can be told only where outcomes are known of refused people too."""
@@ -45,11 +43,7 @@ class _Attribute:
 
 def output_name(kind: Kind, name: str) -> str | None:
     """What an output is called outside; a decision has no name but that it is favourable."""
-    if kind == Kind.SCORE:
-        return "score above the median"
-    if kind == Kind.VALUE:
-        return "value above the median"
-    return name or None
+    return BANDS_OF_NUMBERS.get(kind) or name or None
 
 
 def associations(groups: Groups, model: int, unidentified: str = "") -> list[dict[str, Any]]:
@@ -113,7 +107,8 @@ def impact_ratios(groups: Groups) -> list[tuple[int, str, str, float]]:
     for places in np.split(order, np.flatnonzero(np.diff(attribute[order])) + 1) if len(order) else ():
         of = int(attribute[places[0]])
         name, model = register.attribute_names[of], int(register.attributes["model"][of])
-        for place, seen in zip(places.tolist(), groups.privacy.shown(n[cells[places]].tolist()), strict=True):
+        sizes = groups.people.few(group[places], n[cells[places]])
+        for place, seen in zip(places.tolist(), groups.privacy.shown(sizes.tolist()), strict=True):
             if seen and within[place, 2] > 0.0 and math.isfinite(value[place]):
                 ratios.append((model, name, group_name(groups, int(group[place])), float(value[place])))
     return ratios
@@ -171,6 +166,7 @@ def _counts(groups: Groups, attribute: _Attribute, output: int) -> tuple[Array, 
             found = register.find_output(model, part, "")
             other_part = _totals(groups, attribute, found)[:, 0] if found >= 0 else np.zeros(len(sizes))
             sizes = np.minimum(sizes, other_part)
+    sizes = groups.people.few(np.array(attribute.groups, np.int64), sizes)
     visible = groups.privacy.shown(sizes.tolist())
     other = register.groups["other"][attribute.groups]
     return totals[:, 0], totals[:, 1], [seen and not hidden for seen, hidden in zip(visible, other, strict=True)]
@@ -368,11 +364,11 @@ def _slow(
 def _nearest(
     kind: Kind, tolerance: float, level: float, na: float, nb: float
 ) -> tuple[tuple[float, float, float, float], str]:
-    """Rates of the nearest alternative about the pooled ``level``, their projections on the null, and it in words."""
+    """Rates of the alternative that plans speak of, about ``level``, their projections on the null, and it in words."""
     question, share = QUESTIONS[kind], nb / max(na + nb, 1e-12)
     level = float(np.clip(level, 1e-4, 0.95))
     if question.gap:
-        gap = max(tolerance + 0.05, question.steps[_STEP])
+        gap = max(tolerance + BEYOND[NEXT], question.steps[NEXT])
         if MORE in question.directions:
             na, nb, share = nb, na, 1.0 - share
         a1 = min(max(level + share * gap, gap), 0.985)
@@ -380,7 +376,7 @@ def _nearest(
         a0, b0 = project_difference(a1, b1, na, nb, tolerance)
         found, words = (a1, b1, float(a0), float(b0)), f"a gap of {gap * question.unit:.2g}"
         return (found if MORE not in question.directions else (b1, a1, float(b0), float(a0))), words
-    ratio = tolerance * question.steps[_STEP]
+    ratio = tolerance * question.steps[NEXT]
     a1 = min(level / (1.0 - share + share * ratio), 0.97)
     a0, b0 = project_ratio(a1, ratio * a1, na, nb, tolerance)
     return (a1, ratio * a1, float(a0), float(b0)), f"a ratio of {ratio:.2g}"

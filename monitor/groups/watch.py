@@ -16,6 +16,7 @@ from monitor.events.columns import EventBatch
 from monitor.groups.comparing import Compared, Comparer
 from monitor.groups.counting import Counter
 from monitor.groups.hours import Hours
+from monitor.groups.people import People
 from monitor.groups.privacy import Privacy
 from monitor.groups.recalling import Recaller
 from monitor.groups.register import Limits, Register
@@ -29,6 +30,8 @@ class GroupRules:
 
     privacy: Privacy = field(default_factory=Privacy)
     limits: Limits = field(default_factory=Limits)
+    people_max: int = 5_000_000
+    """People that are remembered for a day, so that each counts once."""
 
 
 class Groups:
@@ -42,7 +45,8 @@ class Groups:
         self.recaller = Recaller(models, self.register, self.sorter)
         self.hours = Hours()
         self.counter = Counter(models, series, self.register, self.sums)
-        self.comparer = Comparer(models, self.register, budget, rules.privacy.smallest_group)
+        self.people = People(self.register, rules.people_max)
+        self.comparer = Comparer(models, self.register, budget, rules.privacy.smallest_group, self.people.few)
 
     def count(
         self,
@@ -59,7 +63,7 @@ class Groups:
         """
         if not self.sorter.concerns(batch) or not (model >= 0).any():
             return 0
-        of = self.sorter.sort(batch, hashes, model, series)
+        of = self.people.once(batch, self.sorter.sort(batch, hashes, model, series))
         if len(of.event):
             self.counter.count(batch, model, ends, of)
         turned_away, self.register.turned_away = self.register.turned_away, 0
@@ -76,7 +80,7 @@ class Groups:
             self.hours.add(end, sums)
             compared = self.comparer.judge(end, sums)
         self.sorter.choose_bands()
-        self.counter.choose_medians()
+        self.counter.choose_quarters()
         return compared
 
     def compare(
@@ -101,6 +105,7 @@ class Groups:
             "roles": self.sorter.roles,
             "facts": self.counter.facts,
             "compared": self.comparer.state,
+            "people": self.people.rows,
         }
 
     def restored(self) -> None:
@@ -108,4 +113,5 @@ class Groups:
         self.register.restored()
         self.sorter.restored()
         self.counter.restored()
+        self.people.restored()
         self.comparer.extend()

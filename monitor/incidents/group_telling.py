@@ -84,9 +84,11 @@ def _words(alarm: GroupAlarm, kind: Kind, who: str, output: str | None, explain_
         worse = "fewer" if alarm.direction == LESS else "more"
         much = f"{100 * alarm.effect:.3g} points {worse} than the rest, {100 * alarm.tolerance:.3g} are tolerated"
         return f"{who}: {question.words}: {group} of its matured cases, {rest} of the rest ({much}{within})"
-    what = {Kind.DECISION: "favourable decision", Kind.WATCHED: f"a tag of the watch list {output}"}.get(
-        kind, f"{output}"
-    )
+    what = {
+        Kind.DECISION: "favourable decision",
+        Kind.WATCHED: f"a tag of the watch list {output}",
+        Kind.ROLLED: f"a tag of {output}",
+    }.get(kind, f"{output}")
     much = f"{alarm.effect:.2f} times as often as the rest"
     less = "only " if alarm.direction == LESS else ""
     return f"{who}: {what} in {group} of its cases, {rest} of the rest ({less}{much}{within})"

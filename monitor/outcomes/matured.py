@@ -78,7 +78,8 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     turned_out = asked.classes(model, outcome)
     number = np.where(came, cases["outcome_number"], np.nan)
     score, value, threshold = _scores(cases, (outcome > 0) & np.isnan(number), asked)
-    favourable = _favourable(decided, cases["predicted"], score, value, threshold, asked, model)
+    number_said = np.where(np.isnan(cases["score"]), cases["value"], cases["score"])
+    favourable = _favourable(decided, cases["predicted"], number_said, threshold, asked, model)
     y = _scored(turned_out, outcome, known, asked, model)
     of_value = np.where(np.isnan(value), np.nan, number)
     merits = _merits(turned_out, known & (outcome > 0), y, of_value, asked, model)
@@ -143,14 +144,14 @@ def _side(x: Floats, threshold: Floats, above: NDArray[np.bool_]) -> Answer:
 def _favourable(
     decided: NDArray[np.int32],
     predicted: NDArray[np.uint64],
-    score: Floats,
-    value: Floats,
+    number: Floats,
     threshold: Floats,
     asked: Asked,
     model: NDArray[np.int32],
 ) -> Answer:
+    """Whether the decision is favourable, by its class or by a number on any scale, such as a score of 300 to 850."""
     named = asked.rows["says_favourable"][model] & (predicted > 0)
-    by_number = _side(np.where(np.isnan(score), value, score), threshold, asked.rows["above"][model])
+    by_number = _side(number, threshold, asked.rows["above"][model])
     return np.where(named, (decided & FAVOURABLE) > 0, by_number).astype(np.int8)
 
 

@@ -9,7 +9,7 @@ import pytest
 from fleets.build import MINUTE, START, decoded, event, feed, new_fleet
 
 from monitor.fleet import Fleet
-from monitor.groups.questions import Kind
+from monitor.groups.questions import QUESTIONS, Kind
 from monitor.groups.register import Limits
 from monitor.groups.watch import GroupRules
 
@@ -160,3 +160,20 @@ def test_planned_ticks_are_not_compared() -> None:
     fleet = new_fleet({"favourable": ("y",), "planned": (window,)})
     feed(fleet, [event(START + t, **who("F", prediction="y")) for t in (10, 70)])
     assert told(fleet, Kind.DECISION) == {"F": (1, 1)}
+
+
+def test_roll_ups() -> None:
+    """A roll-up counts as one output whatever tags of it there are; it is judged in both directions, a list in one."""
+    roll_ups = ({"name": "vehicles", "tags": ("cart", "truck")}, {"name": "wheels", "tags": ("cart", "bicycle")})
+    fleet = new_fleet({"roll_ups": roll_ups, "watch_tags": ({"name": "apes", "tags": ("gibbon",)},)})
+    lists = [["cart", "truck", "tree"], ["truck"], ["tree"], []]
+    feed(
+        fleet,
+        events(*(who("F", prediction={"tags": tags}) for tags in lists), who("M", prediction={"tags": ["bicycle"]})),
+    )
+    assert told(fleet, Kind.ROLLED, "vehicles") == {"F": (4, 2), "M": (1, 0)}
+    assert told(fleet, Kind.ROLLED, "wheels") == {"F": (4, 1), "M": (1, 1)}
+    assert told(fleet, Kind.WATCHED, "apes") == {"F": (4, 0), "M": (1, 0)}
+    assert len(QUESTIONS[Kind.ROLLED].directions) == 2
+    # Shares of the weekly budget: a list a fifth, a roll-up a fiftieth.
+    assert fleet.groups.comparer.aside() == pytest.approx(0.2 + 2 * 0.02)
