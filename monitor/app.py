@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from monitor.alone import Alone, Work
@@ -172,7 +173,7 @@ class Daemon:
 
     def _beside(self) -> None:
         """What is done between batches: answer, publish, count what the source says, collect garbage."""
-        self.desk.answer(self._detail, self._drill)
+        self.desk.answer(self._detail, self._drill, self._group_codes)
         self.desk.take_orders(self._carry_out)
         if self._hung_up:
             self._hung_up = False
@@ -197,14 +198,27 @@ class Daemon:
     def _drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
         return next((found for shard in self.work.shards if (found := shard.drill(model)) is not None), None)
 
+    def _group_codes(self, model: str) -> dict[str, Any] | None:
+        return next((found for shard in self.work.shards if (found := shard.group_codes(model)) is not None), None)
+
     def _carry_out(self, asked: Sequence[Order]) -> list[Outcome]:
         """Do what people ask for, store it, and show it, before anybody is told that it was done."""
-        outcomes = carried_out(self.work.shards, asked)
+        outcomes = [self._with_topics(outcome) for outcome in carried_out(self.work.shards, asked)]
         self._publish()
         for order, outcome in zip(asked, outcomes, strict=True):
             done = outcome.found and not outcome.refused
             _log.info("order", verb=order.verb, subject=order.subject, by=order.by, done=done)
         return outcomes
+
+    def _with_topics(self, outcome: Outcome) -> Outcome:
+        """What was forgotten, with the topics that may hold it still."""
+        if outcome.forgotten is None:
+            return outcome
+        kafka = self._config.require_kafka()
+        topics = tuple(topic.name for topic in kafka.topics) + (
+            (kafka.dead_letter_topic,) * bool(kafka.dead_letter_topic)
+        )
+        return msgspec.structs.replace(outcome, forgotten=msgspec.structs.replace(outcome.forgotten, topics=topics))
 
     def _heed_silences(self) -> None:
         """Acknowledge what an Alertmanager silences, and open again what it no longer does."""

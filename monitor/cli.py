@@ -139,6 +139,11 @@ def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     retire = commands.add_parser("retire", help="ends the watch of a model")
     retire.add_argument("subject", metavar="MODEL")
     _ask_daemon(retire, "retire", "models")
+    groups = commands.add_parser("groups", help="what is behind the codes of a model's groups (scope fairness)")
+    groups.add_argument("model", metavar="MODEL")
+    groups.add_argument("--json", action="store_true")
+    _reach_daemon(groups)
+    groups.set_defaults(run=_groups)
     drill = commands.add_parser("drill", help="what would be seen of faults in a model, and after how long")
     drill.add_argument("--model", required=True, metavar="M")
     drill.add_argument("--store", type=Path, metavar="PATH", help="of a daemon that does not run, or a copy of one")
@@ -171,6 +176,15 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     backup.add_argument("path", type=Path, metavar="STORE")
     backup.add_argument("target", type=Path, metavar="BACKUP")
     backup.set_defaults(run=_store_copy)
+    forget = verbs.add_parser("forget", help="removes what a running daemon keeps of one person alone")
+    whose = forget.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--id", metavar="ID", help="of the person's events")
+    whose.add_argument("--entity", metavar="E", help="the person's pseudonym in events")
+    forget.add_argument("--model", metavar="M", help="of this model alone; of all if not said")
+    forget.add_argument("--note", metavar="TEXT", help="why; kept in the audit trail")
+    forget.add_argument("--by", metavar="NAME", help="who asks; the name of the user if not said")
+    _reach_daemon(forget)
+    forget.set_defaults(run=_store_forget)
     restore = verbs.add_parser("restore", help="makes a store of a backup; a store that is there is never overwritten")
     restore.add_argument("path", type=Path, metavar="BACKUP")
     restore.add_argument("target", type=Path, metavar="STORE")
@@ -331,6 +345,40 @@ def _drill(arguments: Arguments) -> None:
         by = f" ({fault['detector']})" if fault["detector"] else ""
         print(f"{fault['words']}{by}")
     print(f"{len(found['faults'])} faults, {len(found['blind_spots'])} of them blind spots")
+
+
+def _groups(arguments: Arguments) -> None:
+    from monitor import remote
+
+    daemon = remote.daemon(arguments.url or remote.DEFAULT_URL, arguments.token_file)
+    found = daemon.get("models", arguments.model, "groups")
+    if arguments.json:
+        print(json.dumps(found))
+        return
+    for attribute in found["attributes"]:
+        for group in attribute["groups"]:
+            print(f"{group['group']}  {attribute['attribute']} = {group['value']}  ({group['n']} cases)")
+        if attribute["hidden"]:
+            print(
+                f"{attribute['attribute']}: {attribute['hidden']} more, too small to be shown or computable from these"
+            )
+
+
+def _store_forget(arguments: Arguments) -> None:
+    import getpass
+
+    from monitor import remote
+
+    said = {"id": arguments.id, "entity": arguments.entity, "model": arguments.model, "note": arguments.note}
+    body = {"by": arguments.by or getpass.getuser(), **{name: text for name, text in said.items() if text}}
+    daemon = remote.daemon(arguments.url or remote.DEFAULT_URL, arguments.token_file)
+    answer = daemon.post(body, "store", "forget")
+    print(
+        f"{answer['subject']}: removed {answer['waiting']} waiting and {answer['matured']} matured cases, "
+        f"{answer['repeats']} keys of ids"
+    )
+    print("".join(f"remains: {what}\n" for what in answer["remains"]), end="")
+    print("".join(f"yours to clean: topic {topic}\n" for topic in answer["topics"]), end="")
 
 
 def _store_check(arguments: Arguments) -> None:

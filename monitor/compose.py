@@ -70,6 +70,8 @@ def make_fleet(config: Config, parts: int = 1) -> Fleet:
     fleet.blocks.open_max = limits.open_ticks
     fleet.splits.values_max = limits.segment_values
     fleet.outcomes.allow(limits.pending_predictions)
+    cases = config.privacy.retention.cases
+    fleet.outcomes.retention = None if isinstance(cases, str) else cases
     return fleet
 
 
@@ -84,6 +86,7 @@ def _group_rules(config: Config) -> GroupRules:
             outputs=limits.outputs_per_model,
             tallies=limits.group_tallies_per_model,
         ),
+        config.dedupe.capacity,
     )
 
 

@@ -12,6 +12,7 @@ from monitor.catalog.models import Excluded
 from monitor.detectors import DETECTORS
 from monitor.drill.past import Past
 from monitor.fleet import Fleet
+from monitor.forgetting import forget
 from monitor.incidents.incident import Acknowledged, Incident, Note
 from monitor.incidents.order import Order, Outcome
 
@@ -27,8 +28,17 @@ def carry_out(fleet: Fleet, order: Order, past: Past) -> Outcome:
     """Do what ``order`` says and remember it in the audit trail, or say why not."""
     outcome = _DOES[order.verb](fleet, order, past)
     if outcome.found and not outcome.refused:
-        fleet.audit.append(order)
+        fleet.audit.append(msgspec.structs.replace(order, whom=None))
     return outcome
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """What was removed of one person in several fleets, as one."""
+    parts = [outcome.forgotten for outcome in outcomes if outcome.forgotten is not None]
+    if not parts:
+        return Outcome(found=False)
+    counts = {name: sum(getattr(part, name) for part in parts) for name in ("waiting", "matured", "repeats")}
+    return Outcome(forgotten=msgspec.structs.replace(parts[0], **counts))
 
 
 def _ack(fleet: Fleet, order: Order, _past: Past) -> Outcome:
@@ -104,6 +114,13 @@ def _retire(fleet: Fleet, order: Order, _past: Past) -> Outcome:
     return Outcome(tuple(fleet.lives.retire(row, float(fleet.models.rows["last_time"][row]))))
 
 
+def _forget(fleet: Fleet, order: Order, _past: Past) -> Outcome:
+    assert order.whom is not None
+    if order.whom.model and fleet.find_model(order.whom.model) is None:
+        return Outcome(found=False)
+    return Outcome(forgotten=forget(fleet, order.whom))
+
+
 _DOES: dict[str, Callable[[Fleet, Order, Past], Outcome]] = {
     "ack": _ack,
     "unack": _unack,
@@ -111,4 +128,5 @@ _DOES: dict[str, Callable[[Fleet, Order, Past], Outcome]] = {
     "accept": _accept,
     "retire": _retire,
     "exclude": _exclude,
+    "forget": _forget,
 }

@@ -18,6 +18,7 @@ from monitor.compose import make_fleet, program_version
 from monitor.config import Config
 from monitor.drill.findings import Drilled
 from monitor.fleet import Fleet
+from monitor.groups.codes import codes
 from monitor.groups.shown import impact_ratios
 from monitor.incidents.order import Order, Outcome
 from monitor.portrait import model_document, model_states
@@ -57,6 +58,7 @@ class LoopDesk:
     def __init__(self, first: Status) -> None:
         self._status = first
         self._questions: SimpleQueue[_Question[dict[str, Any]]] = SimpleQueue()
+        self._codes: SimpleQueue[_Question[dict[str, Any]]] = SimpleQueue()
         self._drills: SimpleQueue[_Question[Callable[[], dict[str, Any]]]] = SimpleQueue()
         self._orders: SimpleQueue[_Question[Outcome]] = SimpleQueue()
 
@@ -72,6 +74,12 @@ class LoopDesk:
         """Ask the loop; raises ``TimeoutError`` when it does not answer."""
         question = _Question[dict[str, Any]](model)
         self._questions.put(question)
+        return question.wait()
+
+    def group_codes(self, model: str) -> dict[str, Any] | None:
+        """Ask the loop; raises ``TimeoutError`` when it does not answer."""
+        question = _Question[dict[str, Any]](model)
+        self._codes.put(question)
         return question.wait()
 
     def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
@@ -90,14 +98,16 @@ class LoopDesk:
         self,
         find: Callable[[str], dict[str, Any] | None],
         prepare: Callable[[str], Callable[[], dict[str, Any]] | None] = lambda _model: None,
+        decipher: Callable[[str], dict[str, Any] | None] = lambda _model: None,
     ) -> None:
-        """Answer every question; called by the loop."""
+        """Answer every question; called by the loop. ``decipher`` says what is behind the codes of groups."""
         for drill in _waiting(self._drills):
             assert isinstance(drill.asked, str)
             drill.answer(prepare(drill.asked))
-        for question in _waiting(self._questions):
-            assert isinstance(question.asked, str)
-            question.answer(find(question.asked))
+        for questions, reply in ((self._questions, find), (self._codes, decipher)):
+            for question in _waiting(questions):
+                assert isinstance(question.asked, str)
+                question.answer(reply(question.asked))
 
     def take_orders(self, carry_out: Callable[[Sequence[Order]], Sequence[Outcome]]) -> None:
         """Have all orders carried out at once, and tell what became of each; called by the loop."""
@@ -170,6 +180,11 @@ class Painter:
         if row is None:
             return None
         return model_document(self._fleet, row, int(model_states(self._fleet)[row]), self.drilled.of(row))
+
+    def group_codes(self, name: str) -> dict[str, Any] | None:
+        """What is behind the codes of a model's groups."""
+        row = self._fleet.find_model(name)
+        return None if row is None else {"model": name, "attributes": codes(self._fleet.groups, row)}
 
     def _columns(self) -> FleetColumns:
         models = self._fleet.models

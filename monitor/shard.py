@@ -20,7 +20,7 @@ from monitor.events.raw import Partition
 from monitor.fleet import Fleet
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order, Outcome
-from monitor.orders import carry_out
+from monitor.orders import carry_out, together
 from monitor.pipeline import Pipeline
 from monitor.publish import Painter
 from monitor.rounds import Rounds
@@ -87,6 +87,10 @@ class Shard:
     def detail(self, model: str) -> dict[str, Any] | None:
         """The document of one of its models."""
         return self._painter.detail(model)
+
+    def group_codes(self, model: str) -> dict[str, Any] | None:
+        """What is behind the codes of the groups of one of its models."""
+        return self._painter.group_codes(model)
 
     def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
         """A fire drill of one of its models, to be run on any thread."""
@@ -178,6 +182,11 @@ def carried_out(shards: Sequence[Shard], asked: Sequence[Order]) -> list[Outcome
     changed: dict[Shard, list[Incident]] = {}
     outcomes = []
     for order in asked:
+        if order.verb == "forget":  # of a person any shard may know something
+            done = [(shard, shard.order(order)) for shard in shards]
+            changed |= {shard: changed.get(shard, []) for shard, outcome in done if outcome.found}
+            outcomes.append(together([outcome for _, outcome in done]))
+            continue
         outcome = Outcome(found=False)
         for shard in shards:
             outcome = shard.order(order)

@@ -132,6 +132,10 @@ class Desk(Protocol):
         """The document of ``/api/v1/models/{model}`` in JSON types, or ``None``; raises ``TimeoutError``."""
         ...
 
+    def group_codes(self, model: str) -> dict[str, Any] | None:
+        """What is behind the codes of a model's groups, in JSON types, or ``None``; raises ``TimeoutError``."""
+        ...
+
     def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
         """A fire drill of a model, ready to be run on any thread, or ``None``; raises ``TimeoutError``."""
         ...

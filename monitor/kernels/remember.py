@@ -47,6 +47,11 @@ class KeySet:
         """Slots minus one; the number of slots is a power of two."""
         return len(self.slots) - 1
 
+    def keys(self) -> Keys:
+        """All keys, in no order."""
+        held: Keys = self.slots[self.slots != 0]
+        return held
+
     def make_room(self, more: int) -> None:
         """See to it that ``more`` keys can be entered."""
         slots = _slots_for(self.used + more)

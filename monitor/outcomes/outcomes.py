@@ -60,6 +60,8 @@ class Outcomes:
         self.calibration = Calibration(models, budget)
         self.takers: list[Callable[[Matured], None]] = []
         """Are handed all cases that mature, a piece of a moment at a time, before the moment is judged."""
+        self.retention: float | None = None
+        """Seconds from its tick's end for which anything is kept of a case; ``None``: twice its model's horizon."""
         self._models = models
         self._n_cells = n_cells
 
@@ -106,6 +108,23 @@ class Outcomes:
         parts = brought(batch, model, due, passed, self.asked)
         return self.totals.count(join(self.pending, parts)) if parts is not None else dict.fromkeys(FATES, 0)
 
+    def forget(self, keys: NDArray[np.uint64]) -> tuple[int, int, list[np.uint64]]:
+        """Let go of the cases of ``keys``: how many waited, how many had matured, the outcomes (hashes) of the first.
+
+        What they would have said of their model is lost; what they said already stays in its sums.
+        """
+        rows = self.pending.find(np.unique(keys))
+        rows = rows[rows >= 0]
+        cases = self.pending.cases[rows]
+        waited = cases["stage"] == OPEN
+        self.totals.unmeet(cases[waited])
+        self.totals.wait(cases["model"][waited], -1)
+        self.pending.room += int(waited.sum())
+        self.pending.unlist(cases["key"], cases["due"])
+        self.pending.forget(cases["key"])
+        told = cases["outcome"][waited & ((cases["has"] & HAS_OUTCOME) > 0)]
+        return int(waited.sum()), int((~waited).sum()), list(np.unique(told))
+
     def mature(self, until: float, *, inclusive: bool) -> Judged:
         """Judge the cohorts that were due before ``until``, or at it as well, in order."""
         out = Judged()
@@ -120,7 +139,7 @@ class Outcomes:
         for cases in self.pending.take(due):
             complete = matured(cases)
             own = cases[complete]
-            self.pending.close(own, np.round(due + self._models.rows["outcome_horizon"][own["model"]], 3))
+            self._let_go(own, due)
             rest = cases[~complete]
             waited = cases["model"][cases["stage"] == OPEN]
             self.totals.wait(waited, -1)
@@ -138,6 +157,14 @@ class Outcomes:
             out.n_cells += self._judge(measures, scored, moment)
         if moment.alarms or moment.cleared:
             out.moments.append(moment)
+
+    def _let_go(self, cases: NDArray[np.void], due: float) -> None:
+        """Of what has matured nothing is kept but that it has, as long as ``privacy.retention.cases`` says."""
+        horizon = self._models.rows["outcome_horizon"][cases["model"]]
+        kept = horizon if self.retention is None else self.retention - horizon
+        remembered = kept > 0.0
+        self.pending.close(cases[remembered], np.round(due + kept[remembered], 3))
+        self.pending.forget(cases["key"][~remembered])
 
     def _unmatched(self, cases: NDArray[np.void]) -> None:
         """Count what waited for a prediction that never came."""

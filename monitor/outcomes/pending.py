@@ -21,11 +21,15 @@ CHUNK = 65_536
 CASE_PREFIX, DUE_PREFIX = b"C", b"W"
 _CASE_KEY = np.dtype([("prefix", "S1"), ("key", ">u8")])
 _DUE_KEY = struct.Struct(">QQ")
+_ENTITY_AT = sum(CASE[name].itemsize for name in (CASE.names or ())[: (CASE.names or ()).index("entity")])
+_ENTITY = slice(_ENTITY_AT, _ENTITY_AT + 8)
+"""Where the entity stands in a stored case."""
 _EPOCH = 1 << 62
 """Added to times in milliseconds, so that those before 1970 are in order too."""
 
 Keys = NDArray[np.uint64]
 Indices = NDArray[np.int64]
+Lists = list[Keys]
 
 
 class CaseStore(Protocol):
@@ -170,6 +174,24 @@ class Pending:
         self._dirty[rows] = True
         self._release(rows[~self._stored[rows]])
 
+    def unlist(self, keys: Keys, due: NDArray[np.float64]) -> None:
+        """Take ``keys`` off the lists of when they are due; the rest of a list stays."""
+        for moment in np.unique(due).tolist():
+            lists = self._lists_of(moment)
+            self._finished.append(moment)
+            self._listed[moment] = [np.setdiff1d(np.concatenate(lists), keys)] if lists else []
+
+    def keys_of_entity(self, entity: np.uint64) -> Keys:
+        """The keys of all waiting cases of an ``entity`` (hash): every case is looked at, in memory and on disk."""
+        held = self.cases[: self._end]
+        found = held["key"][(held["entity"] == entity) & (held["stage"] == OPEN)].tolist()
+        if self._store is not None:
+            wanted = entity.tobytes()
+            for key, value in self._store.scan_prefix(CASE_PREFIX):
+                if value[_ENTITY] == wanted and len(value) == CASE.itemsize:
+                    found.append(int.from_bytes(key, "big"))
+        return np.unique(np.array(found, np.uint64))
+
     def save(self, writes: CaseWrites) -> None:
         """Give all that changed to ``writes``."""
         rows = np.flatnonzero(self._dirty[: self._end])
@@ -206,11 +228,16 @@ class Pending:
         return places[kept], cases[kept]
 
     def _due_keys(self, due: float) -> Keys:
-        lists = self._listed.pop(due, [])
-        if self._store is not None:
-            lists += [np.frombuffer(blob, np.uint64) for _, blob in self._store.scan_prefix(_due_prefix(due))]
+        lists = self._lists_of(due)
         self._finished.append(due)
         return np.unique(np.concatenate(lists)) if lists else np.zeros(0, np.uint64)
+
+    def _lists_of(self, due: float) -> Lists:
+        """All lists of what is due at ``due``; those that are not stored yet are taken away."""
+        lists = self._listed.pop(due, [])
+        if self._store is not None and due not in self._finished:
+            lists += [np.frombuffer(blob, np.uint64) for _, blob in self._store.scan_prefix(_due_prefix(due))]
+        return lists
 
     def _expect(self, due: float) -> None:
         at = bisect_right(self._dues, due)

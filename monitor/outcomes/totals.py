@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
+from monitor.outcomes.case import HAS_OUTCOME, HAS_PREDICTION
 from monitor.outcomes.joining import FATES, Fates
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.measures import log_loss
@@ -66,6 +67,14 @@ class Totals:
     def wait(self, models: NDArray[np.int32], change: int) -> None:
         """Note that cases of ``models`` began (1) or ceased (-1) to wait."""
         self._add("waiting", (models,), change)
+
+    def unmeet(self, cases: NDArray[np.void]) -> None:
+        """Take waiting ``cases`` with both parts out of the early view: they were removed."""
+        met = cases[(cases["has"] & (HAS_PREDICTION | HAS_OUTCOME)) == HAS_PREDICTION | HAS_OUTCOME]
+        met = met[(met["predicted"] > 0) & (met["outcome"] > 0)]
+        wrong = (met["predicted"] != met["outcome"]).astype(np.int64)
+        self._add("early", (met["model"], np.zeros(len(met), np.int64)), -1)
+        self._add("early", (met["model"][wrong > 0], wrong[wrong > 0]), -1)
 
     def sum(self, name: str, model: int) -> tuple[float, float, float]:
         """Number, sum and sum of squares of one of :data:`SUMS`."""

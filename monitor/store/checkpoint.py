@@ -29,6 +29,7 @@ from monitor.store.grouplog import GroupLog
 from monitor.store.sums import pack_all, unpack
 from monitor.store.ticklog import TickLog
 from monitor.tally.closed import ClosedTicks
+from monitor.tally.duplicates import Duplicates
 from monitor.tally.event_time import EventTime
 
 FORMAT = 2
@@ -40,7 +41,7 @@ _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
 _BLOCK_END = struct.Struct(">d")
 _TICK_END = struct.Struct(">d")
-_MET = b"D"
+_MET, _PEOPLE = b"D", b"P"
 _MET_KEY = struct.Struct(">QQ")
 _EPOCH = 1 << 62
 _DAY = 86400.0
@@ -59,6 +60,8 @@ class Head(msgspec.Struct):
     duplicates: list[tuple[int, float, int]]
     topics: dict[str, str] = {}
     """Ids of the topics that the offsets belong to."""
+    people: list[tuple[int, float, int]] = []
+    """Generations of people who counted within the last days, as those of ``duplicates``."""
     called: dict[str, list[float]] = {}
     """When each team was called within the last day."""
     trail: Anchor = Anchor()
@@ -118,7 +121,7 @@ class Checkpoint:
         self._group_log = GroupLog(database)
         self._retention = incident_retention
         self._blocks: set[bytes] = set()
-        self._parts: dict[int, int] = {}
+        self._parts: dict[tuple[bytes, int], int] = {}
         self.topic_ids: dict[str, str] = {}
         """By name, of the topics that the offsets belong to; stored with them."""
 
@@ -140,7 +143,8 @@ class Checkpoint:
         self._save_blocks(fleet, writes)
         _save_groups(fleet, writes)
         self._save_incidents(fleet, incidents, writes)
-        self._save_duplicates(fleet, writes)
+        self._save_keys(_MET, fleet.duplicates, writes)
+        self._save_keys(_PEOPLE, fleet.groups.people.counted, writes)
         self._save_trail(fleet, time.watermark, incidents, writes)
         exhibits.save(fleet.exhibits.take(), writes)
         self._log.append(ticks, writes)
@@ -180,7 +184,8 @@ class Checkpoint:
         fleet.book.resolved = self._load_resolved(head.watermark)
         fleet.book.attention.called.update(head.called)
         fleet.judge.budget.spent.update(head.spent)
-        self._load_duplicates(fleet, head)
+        self._load_keys(_MET, fleet.duplicates, head.duplicates)
+        self._load_keys(_PEOPLE, fleet.groups.people.counted, head.people)
         self._load_trail(head)
         _restore_time(time, head)
         self.topic_ids = head.topics
@@ -223,30 +228,35 @@ class Checkpoint:
             writes.put(_DONE + identity.encode(), msgspec.msgpack.encode(incident))
         fleet.book.changed.clear()
 
-    def _save_duplicates(self, fleet: Fleet, writes: Writes) -> None:
-        """Keys are appended in parts, and a generation is removed whole: 8 bytes an event, once."""
-        for number, keys in fleet.duplicates.take_fresh():
-            part = self._parts[number] = self._parts.get(number, -1) + 1
-            writes.put(_MET + _MET_KEY.pack(number, part), keys.tobytes())
-        for number in fleet.duplicates.take_dropped():
-            writes.delete_range(_MET + _MET_KEY.pack(number, 0), _MET + _MET_KEY.pack(number + 1, 0))
-            self._parts.pop(number, None)
+    def _save_keys(self, prefix: bytes, met: Duplicates, writes: Writes) -> None:
+        """Keys are appended in parts, and a generation is removed whole: 8 bytes a key, once."""
+        for number, keys in met.take_rewritten().items():
+            writes.delete_range(prefix + _MET_KEY.pack(number, 0), prefix + _MET_KEY.pack(number + 1, 0))
+            writes.put(prefix + _MET_KEY.pack(number, 0), keys.tobytes())
+            self._parts[prefix, number] = 0
+        for number, keys in met.take_fresh():
+            part = self._parts[prefix, number] = self._parts.get((prefix, number), -1) + 1
+            writes.put(prefix + _MET_KEY.pack(number, part), keys.tobytes())
+        for number in met.take_dropped():
+            writes.delete_range(prefix + _MET_KEY.pack(number, 0), prefix + _MET_KEY.pack(number + 1, 0))
+            self._parts.pop((prefix, number), None)
 
-    def _load_duplicates(self, fleet: Fleet, head: Head) -> None:
-        parts: dict[int, list[bytes]] = {number: [] for number, _, _ in head.duplicates}
-        for key, value in self._database.scan_prefix(_MET):
+    def _load_keys(self, prefix: bytes, met: Duplicates, known: list[tuple[int, float, int]]) -> None:
+        parts: dict[int, list[bytes]] = {number: [] for number, _, _ in known}
+        for key, value in self._database.scan_prefix(prefix):
             number, part = _MET_KEY.unpack(key)
             if number not in parts or len(value) % 8:
-                raise StoreError(f"a part of the ids that were met (generation {number}) is out of place")
+                raise StoreError(f"a part of the keys that were met (generation {number}) is out of place")
             parts[number].append(value)
-            self._parts[number] = part
+            self._parts[prefix, number] = part
         generations = []
-        for number, began, n in head.duplicates:
+        for number, began, n in known:
             keys = np.frombuffer(b"".join(parts[number]), np.uint64)
             if len(keys) != n:
-                raise StoreError(f"generation {number} of the ids that were met has {len(keys)} of {n}")
+                raise StoreError(f"generation {number} of the keys that were met has {len(keys)} of {n}")
             generations.append((number, began, keys))
-        fleet.duplicates.restore(generations)
+        if generations:
+            met.restore(generations)
 
     def _save_trail(self, fleet: Fleet, watermark: float, incidents: Iterable[Incident], writes: Writes) -> None:
         """Enter what was decided since the last time: orders, references, incidents, and each day what was spent."""
@@ -409,11 +419,16 @@ def _head(
         ],
         positions=[(p.topic, p.number, offset) for p, offset in positions.items()],
         spent=fleet.judge.budget.spent,
-        duplicates=[(each.number, each.began, len(each.keys)) for each in fleet.duplicates.generations],
+        duplicates=_generations(fleet.duplicates),
+        people=_generations(fleet.groups.people.counted),
         called=fleet.book.attention.called,
         topics=topics,
         trail=Anchor() if trail is None else trail.anchor,
     )
+
+
+def _generations(met: Duplicates) -> list[tuple[int, float, int]]:
+    return [(each.number, each.began, len(each.keys)) for each in met.generations]
 
 
 def _restore_time(time: EventTime, head: Head) -> None:

@@ -38,6 +38,15 @@ def keys_of(batch: EventBatch) -> Keys:
     return keys
 
 
+def keys_of_id(models: Keys, name: np.uint64, outcome: np.uint64) -> Keys:
+    """The keys that events of one id may have, of each of ``models``; ``name`` and ``outcome`` (0: none) are hashes."""
+    kinds = np.arange(1, len(_KINDS) + 1, dtype=np.uint64)
+    keys = mix(np.repeat(mix(models, np.full(len(models), name)), len(kinds)), np.tile(kinds, len(models)))
+    if outcome:
+        keys = mix(keys, np.full(len(keys), outcome))
+    return np.maximum(keys, np.uint64(1))
+
+
 @dataclass(slots=True)
 class Generation:
     """Keys met from the watermark ``began`` on, until the next generation began; ``fresh`` are not stored yet."""
@@ -65,6 +74,7 @@ class Duplicates:
         self.generations = [Generation(0, -np.inf, KeySet())]
         self._forgotten_early = 0
         self._dropped: list[int] = []
+        self._rewritten: dict[int, Keys] = {}
         self._none = KeySet()
 
     def __len__(self) -> int:
@@ -107,6 +117,25 @@ class Duplicates:
         """Keys that the capacity made forget before the horizon had passed, since this was last asked."""
         n, self._forgotten_early = self._forgotten_early, 0
         return n
+
+    def forget(self, keys: Keys) -> int:
+        """Remove ``keys``; how many were there. Events that have them would be counted again."""
+        n = 0
+        for each in self.generations:
+            held = each.keys.keys()
+            gone = np.isin(held, keys)
+            if gone.any():
+                n += int(gone.sum())
+                each.keys = KeySet()
+                each.keys.restore(held[~gone])
+                each.fresh.clear()
+                self._rewritten[each.number] = held[~gone]
+        return n
+
+    def take_rewritten(self) -> dict[int, Keys]:
+        """All keys of the generations from which some were removed since this was last asked, by their number."""
+        rewritten, self._rewritten = self._rewritten, {}
+        return rewritten
 
     def take_dropped(self) -> list[int]:
         """Numbers of the generations that were let go since this was last asked."""

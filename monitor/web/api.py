@@ -23,6 +23,7 @@ from monitor.status import MODEL_STATES, Desk, Fleet, Status
 from monitor.web.access import Reader
 from monitor.web.health import overall
 from monitor.web.messages import RefusedError, Request, Response, bad_parameter, json_response, not_found
+from monitor.web.scopes import of_groups, sees_groups, told
 
 LIMIT_MAX = 1000
 LIMIT_DEFAULT = 100
@@ -47,9 +48,9 @@ class Api:
         self._desk = desk
         self._clock = clock
 
-    def status(self, _request: Request) -> Response:
+    def status(self, request: Request) -> Response:
         """`/api/v1/status`."""
-        return json_response(status_document(self._desk.status(), self._clock.now()))
+        return json_response(status_document(self._desk.status(), self._clock.now(), request.reader))
 
     def models(self, request: Request) -> Response:
         """`/api/v1/models`."""
@@ -60,6 +61,10 @@ class Api:
     def model(self, request: Request) -> Response:
         """`/api/v1/models/{model}`."""
         return json_response(self.model_document(request))
+
+    def groups(self, request: Request) -> Response:
+        """`/api/v1/models/{model}/groups`."""
+        return json_response(self._asked(request, self._desk.group_codes))
 
     def drill(self, request: Request) -> Response:
         """`/api/v1/models/{model}/drill`: run on this request's own thread, on copies."""
@@ -72,7 +77,7 @@ class Api:
             raise _busy() from error
         if run is None:
             raise not_found(f"no model {model!r}")
-        return json_response(run())
+        return json_response(told(run(), request.reader))
 
     def incidents(self, request: Request) -> Response:
         """`/api/v1/incidents`."""
@@ -95,11 +100,15 @@ class Api:
         RefusedError
             404 for a model that is not there or not the reader's, 503 while the loop does not answer.
         """
+        return told(self._asked(request, self._desk.model_detail), request.reader)
+
+    def _asked(self, request: Request, ask: Callable[[str], dict[str, Any] | None]) -> dict[str, Any]:
+        """What the loop answers when it is asked of the model that the path names."""
         model = request.rest
         if not may_see_model(self._desk.status().fleet, model, request.reader):
             raise not_found(f"no model {model!r}")
         try:
-            document = self._desk.model_detail(model)
+            document = ask(model)
         except TimeoutError as error:
             raise _busy() from error
         if document is None:
@@ -111,11 +120,12 @@ def _busy() -> RefusedError:
     return RefusedError(503, "busy", "the loop is busy and did not answer in time", ("Retry-After", "1"))
 
 
-def status_document(status: Status, now: float) -> dict[str, Any]:
-    """The document of `/api/v1/status`."""
+def status_document(status: Status, now: float, reader: Reader) -> dict[str, Any]:
+    """The document of `/api/v1/status`, with the incidents that ``reader`` may know of."""
+    incidents = [it for it in status.incidents if sees_groups(reader) or not of_groups(it)]
     states = np.bincount(status.fleet.state, minlength=len(MODEL_STATES)).tolist()
-    firing = Counter(incident.severity for incident in status.incidents if incident.state == "firing")
-    waiting = ranked(incident for incident in status.incidents if waits(incident))
+    firing = Counter(incident.severity for incident in incidents if incident.state == "firing")
+    waiting = ranked(incident for incident in incidents if waits(incident))
     return {
         "status": overall(status),
         "ready": status.ready,
@@ -259,7 +269,9 @@ def may_see_model(fleet: Fleet, model: str, reader: Reader) -> bool:
 
 
 def _may_see(fleet: Fleet, incident: Incident, reader: Reader) -> bool:
-    """A team sees what is addressed to it and what concerns its models."""
+    """A team sees what is addressed to it and what concerns its models; of groups only who has the scope."""
+    if of_groups(incident) and not sees_groups(reader):
+        return False
     models = incident.models or (incident.model,)
     return incident.labels.get("team") == reader.team or any(may_see_model(fleet, m, reader) for m in models)
 

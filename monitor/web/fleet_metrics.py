@@ -67,6 +67,8 @@ class Selection:
     shard: int = 0
     shards: int = 1
     team: str | None = None
+    groups: bool = True
+    """Whether what is known of groups of people is asked for."""
 
     def rows(self, fleet: Fleet) -> NDArray[np.intp]:
         """Indices of the selected models. A model's shard is the CRC-32 of its name modulo ``shards``."""
@@ -125,10 +127,15 @@ class FleetMetrics:
         groups: dict[tuple[str, ...], float] = {
             (it.model, it.attribute, it.group): it.ratio for it in impact if math.isfinite(it.ratio)
         }
+        if not selection.groups:
+            groups = {}
         dropped = self._capped_lines(lines, FEATURE_DRIFT, features, largest=True)
         dropped += self._capped_lines(lines, IMPACT_RATIO, groups, largest=False)
         seconds: dict[tuple[str, ...], float] = {
-            (it.model, fault): days * _DAY for it in drilled for fault, days in it.days.items()
+            (it.model, fault): days * _DAY
+            for it in drilled
+            for fault, days in it.days.items()
+            if selection.groups or not fault.startswith("group_")
         }
         dropped += self._capped_lines(lines, DRILL_SECONDS, seconds, largest=True)
         blind: dict[tuple[str, ...], float] = {(it.model,): float(it.blind) for it in drilled}

@@ -32,7 +32,7 @@ def body(frame: Frame, status: Status, request: Request, now: float) -> list[str
     """The parts of the page, as of ``now`` (seconds since the epoch)."""
     page = page_of_models(status.fleet, request, MODELS_SHOWN)
     return [
-        _summary(frame, status, now),
+        _summary(frame, status, request, now),
         "<h2>Open incidents, the worst first</h2>",
         incident_list(frame, visible_incidents(status, request.reader, "firing")),
         '<h2 id="models">Models</h2>',
@@ -73,8 +73,8 @@ def _entry(frame: Frame, incident: Incident) -> str:
     )
 
 
-def _summary(frame: Frame, status: Status, now: float) -> str:
-    document = status_document(status, now)
+def _summary(frame: Frame, status: Status, request: Request, now: float) -> str:
+    document = status_document(status, now, request.reader)
     models, incidents = document["models"], document["incidents"]
     home = escape(frame.href("/"))
     cards = [

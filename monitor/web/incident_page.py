@@ -17,11 +17,17 @@ MODELS_SHOWN = 50
 
 
 def body(
-    frame: Frame, incident: Incident, status: Status, model: Mapping[str, Any] | None, *, writable: bool
+    frame: Frame,
+    incident: Incident,
+    status: Status,
+    model: Mapping[str, Any] | None,
+    visible: Sequence[Incident],
+    *,
+    writable: bool,
 ) -> list[str]:
     """The parts of the page; ``model`` is the document of its model, ``None`` where there is none to be had.
 
-    ``writable`` tells whether anybody may acknowledge it from here.
+    ``visible`` are the incidents that the reader may see, ``writable`` tells whether anybody may acknowledge it from here.
     """
     document = incident_document(incident)
     return [
@@ -33,7 +39,7 @@ def body(
         _first_look(frame, incident),
         _now(incident, model),
         _cells(document["cells"]),
-        _related(frame, status, incident),
+        _related(frame, visible, incident),
         forms.orders(frame, incident, writable=writable),
         _judged_by(incident, status, model),
     ]
@@ -168,12 +174,12 @@ def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
     return html.table(f"Cells ({len(rows)})", headings, rows, stacked=True) if rows else ""
 
 
-def _related(frame: Frame, status: Status, incident: Incident) -> str:
+def _related(frame: Frame, visible: Sequence[Incident], incident: Incident) -> str:
     """What fired beside it, in words where it is still known."""
     names = [*incident.related, *([incident.merged_into] if incident.merged_into else [])]
     if not names:
         return ""
-    known = {each.id: each for each in status.incidents}
+    known = {each.id: each for each in visible}
     entries = []
     for name in names:
         other = known.get(name)

@@ -1,6 +1,8 @@
-"""What may be asked for over HTTP? Orders of scope ``write``: acknowledge, note, accept, exclude, retire."""
+"""What may be asked for over HTTP? Orders of scope ``write``: acknowledge, note, accept, exclude, retire, forget."""
 
 from __future__ import annotations
+
+import hashlib
 
 import msgspec
 
@@ -8,16 +10,18 @@ from monitor.catalog.durations import parse_duration, parse_instant
 from monitor.clock import Clock
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import REASONS
-from monitor.incidents.order import ACK_SECONDS, BY_MAX, NOTE_MAX, Order, Outcome, Verb
+from monitor.incidents.order import ACK_SECONDS, BY_MAX, NOTE_MAX, Order, Outcome, Verb, Whom
 from monitor.status import Desk
 from monitor.web.api import find_incident, may_see_model
 from monitor.web.messages import RefusedError, Request, Response, json_response, not_found
 
+_DIGITS = 16
+"""Of the SHA-256 that stands for a person in the audit trail."""
 _SAID_BY_PEOPLE = tuple(reason for reason in REASONS if reason != "silenced")
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True):
-    """What an order may say; ``until`` and ``from_`` are times, ``for_`` a duration from now."""
+    """What an order may say: ``until`` and ``from_`` are times, ``for_`` a duration from now; whose data goes."""
 
     by: str = ""
     reason: str = "expected"
@@ -25,6 +29,9 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     until: str | None = None
     for_: str | None = msgspec.field(name="for", default=None)
     from_: str | None = msgspec.field(name="from", default=None)
+    id: str = ""
+    entity: str = ""
+    model: str = ""
 
 
 class Orders:
@@ -50,6 +57,21 @@ class Orders:
         outcome = self._carried_out(self._order(verb, request), f"no model {request.rest!r}")
         ids = {state: [i.id for i in outcome.incidents if i.state == state] for state in ("resolved", "firing")}
         return json_response({"model": request.rest, **ids})
+
+    def forget(self, request: Request) -> Response:
+        """Remove what is kept of one person alone; answers with what went, what remains, and where else to look."""
+        body = _read(request)
+        if bool(body.id) == bool(body.entity):
+            raise _bad("one of id and entity says whose data is to be removed")
+        if body.model and not may_see_model(self._desk.status().fleet, body.model, request.reader):
+            raise not_found(f"no model {body.model!r}")
+        if not body.model and request.reader.team is not None:
+            raise _bad("a token of a team names the model")
+        whom = Whom("id" if body.id else "entity", body.id or body.entity, body.model)
+        subject = f"{whom.kind} {hashlib.sha256(whom.name.encode()).hexdigest()[:_DIGITS]}"
+        order = msgspec.structs.replace(self._order("forget", request), subject=subject, whom=whom)
+        forgotten = self._carried_out(order, f"no model {body.model!r}").forgotten
+        return json_response({"subject": subject, **msgspec.to_builtins(forgotten)})
 
     def _carried_out(self, order: Order, missing: str) -> Outcome:
         try:

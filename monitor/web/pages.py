@@ -15,6 +15,7 @@ from monitor.web.api import Api, find_incident, visible_incidents
 from monitor.web.html import Frame
 from monitor.web.messages import Request, Response, not_found
 from monitor.web.runbooks import runbook
+from monitor.web.scopes import told
 
 
 class Pages:
@@ -44,7 +45,8 @@ class Pages:
         """One incident: what changed, since when, how sure, what it touches, what judged it."""
         status = self._desk.status()
         incident = find_incident(status, request)
-        body = incident_page.body(self.frame, incident, status, self._model_of(incident), writable=self._writable)
+        visible, model = visible_incidents(status, request.reader), self._model_of(incident, request)
+        body = incident_page.body(self.frame, incident, status, model, visible, writable=self._writable)
         return self.frame.page(f"{incident.alertname} {incident.model}", body)
 
     def runbook(self, request: Request) -> Response:
@@ -54,11 +56,12 @@ class Pages:
             raise not_found(f"no runbook of {request.rest!r}")
         return self.frame.page(f"Runbook {request.rest}", [f"<h1>{escape(request.rest)}</h1>", found])
 
-    def _model_of(self, incident: Incident) -> Mapping[str, Any] | None:
+    def _model_of(self, incident: Incident, request: Request) -> Mapping[str, Any] | None:
         """The model's document; the page does without where there is none, or the loop does not answer."""
         if not incident.model:
             return None
         try:
-            return self._desk.model_detail(incident.model)
+            document = self._desk.model_detail(incident.model)
         except TimeoutError:
             return None
+        return document and told(document, request.reader)

@@ -20,6 +20,7 @@ from monitor.web.health import Health
 from monitor.web.messages import JSON, RefusedError, Request, Response, bad_parameter, not_found
 from monitor.web.orders import Orders
 from monitor.web.pages import Pages
+from monitor.web.scopes import sees_groups
 
 METHODS = ("GET", "HEAD")
 WRITE_METHODS = ("POST",)
@@ -143,6 +144,7 @@ class Site:
             Route("/api/v1/models", api.models),
             Route("/api/v1/models/{model}", api.model),
             Route("/api/v1/models/{model}/drill", api.drill),
+            Route("/api/v1/models/{model}/groups", api.groups, "fairness"),
             Route("/api/v1/incidents", api.incidents),
             Route("/api/v1/incidents/{id}", api.incident),
             *(
@@ -155,6 +157,7 @@ class Site:
                 Route(f"/api/v1/models/{{model}}/{verb}", partial(orders.model, verb), "write", writes=True)
                 for verb in MODEL_VERBS
             ),
+            Route("/api/v1/store/forget", orders.forget, "write", writes=True),
             Route("/openapi.json", lambda _request: Response(200, JSON, self._openapi)),
             Route("/", pages.fleet, page=True),
             Route("/models/{model}", pages.model, page=True),
@@ -213,7 +216,7 @@ class Site:
         model = request.parameter("model") or None
         if model is not None and len(model) > GLOB_LENGTH_MAX:
             raise bad_parameter("model", f"is longer than {GLOB_LENGTH_MAX} characters")
-        selection = Selection(model, shard, shards, request.reader.team)
+        selection = Selection(model, shard, shards, request.reader.team, groups=sees_groups(request.reader))
         return Response(200, CONTENT_TYPE, self._fleet_metrics.render(self._desk.status(), selection))
 
 

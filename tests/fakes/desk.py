@@ -168,6 +168,12 @@ class FakeDesk:
     def status(self) -> Status:
         return self.published
 
+    def group_codes(self, model: str) -> dict[str, Any] | None:
+        if model not in self.status().fleet.names:
+            return None
+        groups = [{"group": "g-0badcafe", "value": "F", "n": 40}]
+        return {"model": model, "attributes": [{"attribute": "sex", "groups": groups, "hidden": 2}]}
+
     def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
         if self.busy:
             raise TimeoutError

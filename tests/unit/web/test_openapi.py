@@ -33,6 +33,8 @@ REQUESTS = [
     ("/api/v1/models/{model}", "/api/v1/models/%ff", 400),
     ("/api/v1/models/{model}/drill", "/api/v1/models/a%2Fb%2Fc/drill", 200),
     ("/api/v1/models/{model}/drill", "/api/v1/models/absent/drill", 404),
+    ("/api/v1/models/{model}/groups", "/api/v1/models/a%2Fb%2Fc/groups", 200),
+    ("/api/v1/models/{model}/groups", "/api/v1/models/absent/groups", 404),
     ("/api/v1/incidents", "/api/v1/incidents?state=firing", 200),
     ("/api/v1/incidents", "/api/v1/incidents?limit=2", 200),
     ("/api/v1/incidents", "/api/v1/incidents?state=x", 400),
