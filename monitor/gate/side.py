@@ -72,7 +72,7 @@ def side(config: Config, files: list[Path], references: dict[str, Path], clock: 
 
 def _settle(pipeline: Pipeline) -> None:
     """Medians of scores and bands of ages come from the reference: no tick need close before they are known."""
-    pipeline.fleet.groups.counter.choose_medians()
+    pipeline.fleet.groups.counter.choose_quarters()
     pipeline.fleet.groups.sorter.choose_bands()
 
 
