@@ -39,8 +39,9 @@ class Forgotten(msgspec.Struct, frozen=True):
 class Order(msgspec.Struct, frozen=True):
     """Something that somebody asked for. The audit trail keeps all of it.
 
-    ``subject`` is an incident's id, a model's name or what stands for a person; ``time`` (wall time), ``from_`` and ``until`` count seconds since
-    the epoch; ``token`` are the first digits of the digest of the token that was used, empty where a silence asked.
+    ``subject`` is an incident's id, a model's name or what stands for a person; ``time`` (wall time), ``from_`` and
+    ``until`` count seconds since the epoch; ``token`` are the first digits of the digest of the token that was used,
+    empty where a silence asked.
     """
 
     verb: Verb

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fleets.build import DAY, START, decoded, event, new_fleet
 
+from monitor.drill.past import Past
 from monitor.events.raw import Partition
 from monitor.fleet import Fleet
 from monitor.incidents.order import Order, Whom
@@ -47,7 +48,7 @@ def save(checkpoint: Checkpoint, fleet: Fleet) -> None:
 
 
 def asked(fleet: Fleet, whom: Whom) -> tuple[int, int, int]:
-    outcome = carry_out(fleet, Order("forget", "id 123", "ada", START, whom=whom), lambda *_: [])
+    outcome = carry_out(fleet, Order("forget", "id 123", "ada", START, whom=whom), Past(lambda *_: []))
     assert outcome.forgotten is not None
     assert any("sums" in part for part in outcome.forgotten.remains)
     return outcome.forgotten.waiting, outcome.forgotten.matured, outcome.forgotten.repeats
