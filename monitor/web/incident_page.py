@@ -27,7 +27,7 @@ def body(
 ) -> list[str]:
     """The parts of the page; ``model`` is the document of its model, ``None`` where there is none to be had.
 
-    ``visible`` are the incidents that the reader may see, ``writable`` tells whether anybody may acknowledge it from here.
+    ``visible`` are the incidents that the reader may see; ``writable`` tells whether anybody may acknowledge it here.
     """
     document = incident_document(incident)
     return [
