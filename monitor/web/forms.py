@@ -24,8 +24,12 @@ _SPANS = (("7d", "7 days"), ("4h", "4 hours"), ("1d", "a day"), ("30d", "30 days
 
 
 def is_form(request: Request) -> bool:
-    """Whether a browser sends the fields of a form."""
-    return request.method == "POST" and request.headers.get("content-type", "").partition(";")[0].strip() == FORM
+    """Whether a browser sends the fields of a form.
+
+    Clients that are given JSON call it a form too where nobody says what it is, curl among them: that is JSON.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    return request.method == "POST" and kind == FORM and not request.body.lstrip().startswith(b"{")
 
 
 def is_read_by_people(request: Request) -> bool:

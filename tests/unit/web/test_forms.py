@@ -56,6 +56,13 @@ def test_no_other_authority_writes(client: Any, desk: FakeDesk) -> None:
     assert desk.orders == []
 
 
+def test_json_that_is_called_a_form_is_json(client: Any, desk: FakeDesk) -> None:
+    """What curl and others send without a word on its kind is read as the JSON that it is."""
+    answer = client(ACK, "POST", b' {"by":"ada"}', Content_Type=FORM, Authorization="Bearer w")
+    assert answer.status == 200
+    assert [order.by for order in desk.orders] == ["ada"]
+
+
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec_Fetch_Site": "cross-site"}])
 def test_forms_of_other_pages_are_refused(client: Any, desk: FakeDesk, headers: dict[str, str]) -> None:
     """Where the browser says that the form stood elsewhere it is refused even with a token."""
