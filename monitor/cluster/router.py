@@ -63,6 +63,8 @@ class Router:
         self._sent: dict[Partition, NDArray[np.int64]] = {}
         """By partition, up to which offset each shard was sent everything, shape ``(shards,)``."""
         self._committed_at = self._beat_at = clock.monotonic()
+        self._routed: dict[Partition, int] = {}
+        """By partition, the offset below which all records were sent; what was read and not sorted lies behind."""
         self._ended_at: dict[Partition, float] = {}
         self._events: list[SourceEvent] = []
         self.group = GroupReader(kafka, kafka.group_id, self, clock, kafka.reads_headers)
@@ -79,6 +81,8 @@ class Router:
             for p in np.flatnonzero(np.bincount(raw.source)).tolist():
                 self._ended_at.pop(raw.partitions[p], None)
             self._route(raw)
+        positions = self.group.reader.cursors.positions()
+        self._routed = {each: positions.get(each, at) for each, at in self._routed.items()}
         now = self._clock.monotonic()
         if now - self._beat_at >= self._idle / 6:
             self._beat_at = now
@@ -90,11 +94,10 @@ class Router:
     def commit(self) -> bool:
         """Commit where each partition stands, once every shard has been sent everything up to there."""
         self._committed_at = self._clock.monotonic()
-        positions = {each: at for each, at in self.group.reader.cursors.positions().items() if each in self._bases}
-        for partition, position in positions.items():
+        for partition, position in self._routed.items():
             for shard in np.flatnonzero(self._sent[partition] < position).tolist():
                 self._send(shard, self._stretch(partition, shard, position))
-        noted = {each: (at, self._note(each)) for each, at in positions.items()}
+        noted = {each: (at, self._note(each)) for each, at in self._routed.items()}
         if not self._publisher.flush(_FLUSH_SECONDS) or not self._dead_letters.flush(_FLUSH_SECONDS):
             return False
         return not noted or self.group.commit(noted)
@@ -168,12 +171,12 @@ class Router:
         return found if found >= 0 else bounds.high
 
     def _forget(self, partition: Partition) -> None:
-        for held in (self._bases, self._sent, self._ended_at, self._time.reached, self._time.ahead):
+        for held in (self._bases, self._sent, self._routed, self._ended_at, self._time.reached, self._time.ahead):
             held.pop(partition, None)
 
     def _resume(self, partition: Partition, at: int, noted: _Noted) -> None:
         self._forget(partition)
-        self._bases[partition] = noted.base
+        self._bases[partition], self._routed[partition] = noted.base, at
         self._sent[partition] = np.full(len(self._shards), at)
         if noted.reached is not None:
             self._time.reached[partition] = noted.reached
@@ -249,7 +252,7 @@ class Router:
             if now - self._ended_at.setdefault(partition, now) >= self._idle:
                 self._time.believe([partition])
             for shard in range(len(self._shards)):
-                said = self._stretch(partition, shard, int(cursors.next[slot]))
+                said = self._stretch(partition, shard, self._routed[partition])
                 self._send(shard, msgspec.structs.replace(said, at_end=True))
 
 

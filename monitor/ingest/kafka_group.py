@@ -107,15 +107,19 @@ class GroupReader:
         return bool(self._topics)
 
     def read(self, records_max: int, timeout_seconds: float) -> RawBatch:
-        """Return the next records of the partitions that are held; partitions come and go meanwhile."""
+        """Return the next records of the partitions that are held; partitions come and go meanwhile.
+
+        What is returned may hold records of partitions that were given up since they were read, never of those that
+        were begun since.
+        """
+        if self.fresh and self._clock.monotonic() >= self._begin_at:
+            self._begin()
         try:
             batch = self.reader.read(records_max, timeout_seconds)
         except KafkaException as error:  # of taking partitions up again behind an outage, while they are shared out
             raise IngestError(f"group {self.group}: {reason_of(error)}") from error
         if self.reader.lost:
             self._begin_anew(sorted(self.reader.lost))
-        if self.fresh and self._clock.monotonic() >= self._begin_at:
-            self._begin()
         return batch
 
     def committed(self, partitions: Iterable[Partition]) -> dict[Partition, Committed]:
