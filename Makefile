@@ -8,7 +8,7 @@ TESTS ?= tests
 NONE := 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test bench soak demo lock clean
+.PHONY: help setup fmt check test bench bench-peers soak demo lock clean
 
 help:
 	@echo "make demo    an embedded fleet with planted faults, no broker needed"
@@ -17,6 +17,7 @@ help:
 	@echo "make check   lint, types, layers"
 	@echo "make fmt     format the code"
 	@echo "make bench   the benchmarks, as ratios from one run"
+	@echo "make bench-peers  events a second and memory beside other tools, each in an environment that is built once"
 	@echo "make soak    kills a daemon, and three replicas, 200 times under load, held against a ledger (KILLS=200)"
 	@echo "make lock    resolve the dependencies anew"
 
@@ -53,6 +54,9 @@ bench: $(READY)
 	$(BIN)/python bench/decode.py
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/throughput.py --json
+
+bench-peers: $(READY)
+	$(BIN)/python bench/rates_of_peers.py
 
 soak: $(READY)
 	scripts/servers.sh

@@ -51,10 +51,9 @@ def resident_mb() -> float:
     return int(line.split()[1]) / 1024.0
 
 
-def measured(sizes: tuple[int, ...]) -> dict[int, float]:
-    """Resident megabytes by number of models, each in a process of its own."""
-    command = [sys.executable, __file__]
-    return {models: float(subprocess.check_output([*command, str(models)])) for models in sizes}
+def measured(models: int) -> float:
+    """Resident megabytes of so many models, in a process of its own."""
+    return float(subprocess.check_output([sys.executable, __file__, str(models)]))
 
 
 def main() -> None:
@@ -63,11 +62,13 @@ def main() -> None:
         with filled(int(sys.argv[1])):
             print(resident_mb())
         return
-    resident = measured(SIZES)
     print(f"{'models':>8} {'resident MB':>12} {'kB a model':>11}")
-    for models, megabytes in resident.items():
-        each = f"{(megabytes - resident[0]) * 1024.0 / models:11.1f}" if models else ""
-        print(f"{models:8,} {megabytes:12.1f} {each}")
+    empty = 0.0
+    for models in SIZES:
+        resident = measured(models)
+        empty = empty or resident
+        each = f"{(resident - empty) * 1024.0 / models:11.1f}" if models else ""
+        print(f"{models:8,} {resident:12.1f} {each}", flush=True)
 
 
 if __name__ == "__main__":

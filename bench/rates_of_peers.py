@@ -1,0 +1,131 @@
+"""Events a CPU second and memory a model, beside other tools on the same events; ``make bench-peers``.
+
+Each tool has an environment of its own with pinned versions (``bench/peers/*.txt``), built in ``.cache/peers`` when it
+is not there. Each is used as its documentation says and in the way that is fastest (``bench/peers/rates.py``). All
+are measured in seconds of CPU of their process, which other work on the machine disturbs least, and modelwatch again
+before each tool, so that a ratio is of two neighbours. Of the tools the parsing of events and the fitting of references
+are not counted; of modelwatch everything is, from bytes to the commit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import events as bench_events
+import memory
+from watching import watching
+
+ROOT = Path(__file__).parents[1]
+MODELS, PER_TICK = 1_000, 60.0
+_OWN_TICKS = 4
+_BATCH = 4_000
+WAYS = {
+    "whylogs_rows": ("whylogs", "a profile a model, event by event"),
+    "whylogs_batches": ("whylogs", "a profile a model, tables of 60 events"),
+    "whylogs_table": ("whylogs", "one model, one table of 60,000"),
+    "evidently_batches": ("evidently", "drift preset, 60 events of a model"),
+    "evidently_table": ("evidently", "drift preset, one model, 10,000 events"),
+    "nannyml_batches": ("nannyml", "Jensen-Shannon, 60 events of a model"),
+    "nannyml_table": ("nannyml", "Jensen-Shannon, one model, 60,000 events"),
+    "adwin": ("river", "ADWIN, 17 numbers"),
+    "adwin_rarely": ("river", "ADWIN, 17 numbers, looks every 1,024 values"),
+    "kswin": ("river", "KSWIN, 17 numbers"),
+    "cvm": ("alibi-detect", "CVM online, 17 numbers, two windows"),
+    "cvm_one": ("alibi-detect", "CVM online, 17 numbers, one window"),
+    "fet": ("alibi-detect", "FET online, 18 values of categories, two windows"),
+    "driftfdr_error": ("driftfdr", "one number an event"),
+    "driftfdr_features": ("driftfdr", "17 numbers"),
+}
+"""What each way of ``bench/peers/rates.py`` is: whose environment, and in words."""
+
+
+def python_of(package: str, venvs: Path) -> Path | None:
+    """The interpreter of a peer's environment, built where it is not there; ``None`` where it cannot be."""
+    home, asked = venvs / package, ROOT / "bench" / "peers" / f"{package}.txt"
+    python, ready = home / "bin" / "python", home / f"{package}.ready"
+    if ready.exists() and ready.read_text() == asked.read_text():
+        return python
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(asked)]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        subprocess.run(pip, check=True)
+    except subprocess.CalledProcessError:
+        return None
+    ready.write_text(asked.read_text())
+    return python
+
+
+def own_rate() -> float:
+    """Events a CPU second of modelwatch, once it has met every model: decoded, counted, joined, judged, stored."""
+    per_tick = round(MODELS * PER_TICK)
+    stream = bench_events.events(bench_events.Shape(per_tick * _OWN_TICKS, MODELS, PER_TICK, 0))
+    with watching("0s") as watched:  # no other tool waits for outcomes
+        gc.disable()
+        warm = islice(stream, per_tick)
+        while values := list(islice(warm, _BATCH)):
+            watched.take(values)
+        spent = 0.0
+        while values := list(islice(stream, _BATCH)):
+            began = time.process_time()
+            watched.take(values)
+            spent += time.process_time() - began
+        began = time.process_time()
+        watched.commit()
+        return per_tick * (_OWN_TICKS - 1) / (spent + time.process_time() - began)
+
+
+def of_peer(way: str, path: Path, venvs: Path, seconds: float) -> tuple[str, str, float]:
+    """Cells of the table, rate and memory, and the rate as a number."""
+    python = python_of(WAYS[way][0], venvs)
+    if python is None:
+        return "cannot be installed here", "", 0.0
+    command = [str(python), str(ROOT / "bench" / "peers" / "rates.py"), str(path), way, str(seconds)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        return f"fails: {ran.stderr.strip().splitlines()[-1]}", "", 0.0
+    told = json.loads(ran.stdout.splitlines()[-1])
+    each = "" if told["kb"] is None else f"{told['kb']:,.0f}"
+    return f"{told['events_per_second']:,.0f}", each, told["events_per_second"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--seconds", type=float, default=5.0, help="CPU time after which a way begins no further step")
+    parser.add_argument("--venvs", type=Path, default=ROOT / ".cache" / "peers", help="an environment for each package")
+    given = parser.parse_args()
+    own: dict[str, float] = {}
+    print("| tool | used | events a CPU second | kB a model | modelwatch is faster by |\n|---|---|--:|--:|--:|")
+    with tempfile.TemporaryDirectory(prefix="modelwatch-peers-") as folder:
+        path = Path(folder) / "events.jsonl"
+        with path.open("wb") as file:
+            file.writelines(line + b"\n" for line in bench_events.events(_shape()))
+        for way in given.ways.split(","):
+            package, words = WAYS[way]
+            if package not in own:
+                own[package] = own_rate()
+            told, kept, rate = of_peer(way, path, given.venvs, given.seconds)
+            faster = f"{own[package] / rate:,.1f}" if rate else ""
+            print(f"| {package} | {words} | {told} | {kept} | {faster} |", flush=True)
+    each, rate = (memory.measured(MODELS) - memory.measured(0)) * 1024.0 / MODELS, statistics.median(own.values())
+    spread = f"{rate:,.0f} ({min(own.values()):,.0f} to {max(own.values()):,.0f})"
+    print(f"| modelwatch | everything, 1,000 models, 60 events a tick | {spread} | {each:,.0f} | |")
+
+
+def _shape() -> bench_events.Shape:
+    return bench_events.Shape(round(MODELS * PER_TICK), MODELS, PER_TICK, 0)
+
+
+if __name__ == "__main__":
+    main()
