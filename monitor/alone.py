@@ -16,8 +16,9 @@ from monitor.events.raw import RawBatch
 from monitor.ingest.dead_letters import DeadLetters
 from monitor.ingest.facts import SourceChange, SourceEvent
 from monitor.ingest.kafka import KafkaSource
+from monitor.keeping import StoreKeeper
 from monitor.pipeline import Pace, Pipeline, Surroundings
-from monitor.shard import Audience, Shard, StoreKeeper
+from monitor.shard import Audience, Shard
 from monitor.status import Check, ClusterView
 from monitor.store.database import Database
 from monitor.telemetry import logs
@@ -160,7 +161,7 @@ class Alone:
 
     def checks(self) -> Mapping[str, Check]:
         """As :class:`Work` says."""
-        return {"kafka": self._source.check(), "store": Check("ok", self._config.store.path, self._clock.now())}
+        return {"kafka": self._source.check(), "store": self._keeper.check()}
 
     def view(self) -> ClusterView | None:
         """As :class:`Work` says."""

@@ -20,6 +20,7 @@ from monitor.catalog.outputs import with_outputs
 from monitor.clock import Clock
 from monitor.cluster.replica import Replica
 from monitor.compose import program_version
+from monitor.conditions import Conditions
 from monitor.config import Config
 from monitor.errors import ConfigError, ModelwatchError
 from monitor.heap import give_back
@@ -68,6 +69,7 @@ class Daemon:
             level=config.log.level,
             count=lambda level: self.metrics.log_messages.labels(level).inc(),
         )
+        self._conditions = Conditions(self.metrics, clock, config.limits.memory_bytes)
         self._gallery = Gallery(config, "run", clock)
         self.desk = LoopDesk(self._gallery.merged(()))
 
@@ -174,16 +176,19 @@ class Daemon:
     def _beside(self) -> None:
         """What is done between batches: answer, publish, count what the source says, collect garbage."""
         self.desk.answer(self._detail, self._drill, self._group_codes)
-        self.desk.take_orders(self._carry_out)
-        if self._hung_up:
-            self._hung_up = False
-            self._reload()
+        stuck = any(shard.pipeline.stuck for shard in self.work.shards)
+        if not stuck:  # what changes now would be told and not be stored
+            self.desk.take_orders(self._carry_out)
+            if self._hung_up:
+                self._hung_up = False
+                self._reload()
         now = self._clock.monotonic()
         if now - self._published_at >= PUBLISH_SECONDS:
             self._ready = self.work.watch() or self._ready
-            self._heed_silences()
-            for shard in self.work.shards:
-                shard.beside()
+            if not stuck:
+                self._heed_silences()
+                for shard in self.work.shards:
+                    shard.beside()
             self._measure()
             self._anchor()
             self._publish()
@@ -282,6 +287,11 @@ class Daemon:
         checks = dict(self.work.checks())
         for name, status, detail in self._notifications.check():
             checks[name] = Check(status, detail, now)
+        shards = self.work.shards
+        watermark = min((shard.event_time.watermark for shard in shards), default=-np.inf)
+        checks |= self._conditions.look(watermark, self._config.clock.lateness)
+        for shard in shards:
+            shard.fleet.discovery.shut = self._conditions.memory_is_short
         return checks
 
     def _settle_collector(self) -> None:

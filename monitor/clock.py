@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Protocol
+
+_CATCHING_UP = 0.9
+"""How fast time goes, beside the machine's, while a clock that was set back catches up."""
 
 
 class Clock(Protocol):
@@ -18,19 +23,42 @@ class Clock(Protocol):
         """Seconds on a clock that never steps; only differences mean anything."""
         ...
 
+    def wall(self) -> float:
+        """What the machine's clock says: less than ``now`` where it was set back."""
+        ...
+
     def sleep(self, seconds: float) -> None:
         """Let ``seconds`` pass."""
         ...
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock, which never goes back.
+
+    Where the machine's is set back, this one goes on at nine tenths of its pace until the two agree: otherwise honest
+    events would be of the future, and alerts that fire would be over for whoever is told of them.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._lock = Lock()
+        self._last = wall()
+        self._read_at = monotonic()
 
     def now(self) -> float:
-        return time.time()
+        with self._lock:
+            moment = self._monotonic()
+            self._last = max(self._wall(), self._last + _CATCHING_UP * (moment - self._read_at))
+            self._read_at = moment
+            return self._last
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return self._monotonic()
+
+    def wall(self) -> float:
+        """What the machine's clock says, set back or not."""
+        return self._wall()
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
@@ -46,6 +74,9 @@ class ManualClock:
         return self._now
 
     def monotonic(self) -> float:
+        return self._now
+
+    def wall(self) -> float:
         return self._now
 
     def sleep(self, seconds: float) -> None:

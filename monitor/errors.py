@@ -33,6 +33,14 @@ class StoreError(ModelwatchError):
     """The embedded store cannot be opened, read or written."""
 
 
+class StoreFullError(StoreError):
+    """The disk of the store has no room left; what was to be written is whole, and can be written later."""
+
+
+class StoreWaitsError(StoreError):
+    """There is no room, what was to be written is kept, and whoever asked is to ask again before anything changes."""
+
+
 class NotifyError(ModelwatchError):
     """An incident could not be told."""
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from monitor.catalog.policies import Policy
 from monitor.clock import Clock
 from monitor.decode.decoder import Decoder
+from monitor.errors import StoreWaitsError
 from monitor.events.columns import EventBatch, Part, Reason, ValueType
 from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import Absorbed, Closed, Fleet
@@ -38,6 +39,8 @@ _COMMIT_REST, _TELLING_REST = 20.0, 9.0
 """Time between two commits, in what one takes: a twentieth of the loop at most, a tenth with news to tell."""
 _TICKS_WAITING = 20_000
 """Closed ticks that may wait for a commit: what holds them is bounded by this, not by time."""
+_FULL_REST = 0.5
+"""How long a full store is left alone before it is tried again."""
 _FLUSH_SECONDS = 1.0
 """The longest that a commit waits for dead letters before it is put off."""
 
@@ -70,7 +73,13 @@ class Keeper(Protocol):
         ticks: list[ClosedTicks],
         incidents: list[Incident],
     ) -> bool:
-        """Write everything that changed in one piece; ``False`` to be asked again later, with the same and more."""
+        """Write everything that changed in one piece; ``False`` to be asked again later, with the same and more.
+
+        Raises
+        ------
+        StoreWaitsError
+            There is no room. Nothing may change until the same call has succeeded.
+        """
         ...
 
 
@@ -137,6 +146,8 @@ class Pipeline:
         self._ticks: list[ClosedTicks] = []
         self._ticks_waiting = 0
         self._incidents: list[Incident] = []
+        self.stuck = False
+        """Whether the store has no room for what was counted, so that nothing more is read or changed."""
         self._committed_at = around.clock.monotonic()
         self._commit_took = 0.0
         self._heard: dict[Partition, float] = {}
@@ -146,6 +157,10 @@ class Pipeline:
 
     def turn(self) -> int:
         """Do one turn of the loop; returns the number of records read."""
+        if self.stuck:
+            self._clock.sleep(_FULL_REST)
+            self.commit()
+            return 0
         with self._stage("poll"):
             raw = self.source.poll(self._pace.batch_records, POLL_SECONDS)
         silent = self._listen(raw)
@@ -189,7 +204,12 @@ class Pipeline:
                 return
             positions = dict(self.source.positions())
             began = self._clock.monotonic()
-            saved = self._keeper.save(self.fleet, self.event_time, positions, self._ticks, self._incidents)
+            try:
+                saved = self._keeper.save(self.fleet, self.event_time, positions, self._ticks, self._incidents)
+            except StoreWaitsError:
+                self.stuck = True
+                return
+            self.stuck = False
             self._committed_at = self._clock.monotonic()
             self._commit_took = self._committed_at - began
             if not saved:
@@ -367,20 +387,21 @@ class Pipeline:
     def _count_absorbed(self, absorbed: Absorbed) -> None:
         self.totals.add(absorbed)
         self._metrics.late_events.inc(absorbed.late)
-        self._count_strangers(absorbed.models_turned_away)
-        self._metrics.limits_turned_away.labels("features").inc(absorbed.values_turned_away)
+        shut = self.fleet.discovery.shut
+        self._count_strangers(absorbed.models_turned_away, "memory" if shut else "models")
+        self._metrics.limits_turned_away.labels("memory" if shut else "features").inc(absorbed.values_turned_away)
         self._metrics.limits_turned_away.labels("open_ticks").inc(absorbed.ticks_turned_away)
         self._metrics.limits_turned_away.labels("categories").inc(absorbed.categories_turned_away)
         self._metrics.limits_turned_away.labels("groups").inc(absorbed.groups_turned_away)
         self._metrics.limits_turned_away.labels("segment_values").inc(absorbed.segments_turned_away)
 
-    def _count_strangers(self, n: int) -> None:
-        """Count events of models that the limit kept out: dead letters, but not sent on, for they may be a flood."""
+    def _count_strangers(self, n: int, limit: str) -> None:
+        """Count events of models that a limit kept out: dead letters, but not sent on, for they may be a flood."""
         if n:
             reason = Reason.TOO_MANY_MODELS.name.lower()
             self.rejected[reason] += n
             self._metrics.dead_letters.labels(reason).inc(n)
-            self._metrics.limits_turned_away.labels("models").inc(n)
+            self._metrics.limits_turned_away.labels(limit).inc(n)
 
     def _count_fates(self, fates: Mapping[str, int]) -> None:
         for fate, n in fates.items():

@@ -5,19 +5,15 @@ One daemon alone holds the whole fleet as one shard. Replicas of a cluster hold 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Protocol
-
-import numpy as np
 
 from monitor.clock import Clock
 from monitor.compose import make_fleet, program_facts, program_version
 from monitor.config import Config, describe
 from monitor.drill.drill import drill_of
 from monitor.drill.past import Past
-from monitor.events.raw import Partition
-from monitor.fleet import Fleet
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order, Outcome
 from monitor.orders import carry_out, together
@@ -31,14 +27,11 @@ from monitor.store.database import Database
 from monitor.store.drills import DrillLog
 from monitor.store.grouplog import GroupLog
 from monitor.store.ticklog import TickLog
-from monitor.tally.closed import ClosedTicks
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import Metrics
 
 RESOLVED_RESENT_SECONDS = 15 * 60.0
 """How long after its end an incident is told as resolved again, in case the first telling was lost."""
-_ROLL_UP_MODELS = 8
-"""Models whose history is rolled up behind one commit."""
 
 
 class Shard:
@@ -131,50 +124,6 @@ class Audience(Protocol):
     def told(self, incidents: list[Incident]) -> None:
         """These changed, and are stored."""
         ...
-
-
-class StoreKeeper:
-    """Writes checkpoints of a shard, and measures them.
-
-    A partition that is not read now, because no broker has answered yet, keeps the offset that the store has for it:
-    only one that is gone for good is forgotten. ``lasting`` says that what is in the store cannot be lost any more.
-    """
-
-    def __init__(self, shard: Shard, metrics: Metrics, clock: Clock, *, lasting: bool = True) -> None:
-        self._trail = shard.trail
-        self._lasting = lasting
-        self._database = shard.database
-        self._checkpoint = shard.checkpoint
-        self._log = shard.log
-        self._metrics = metrics
-        self._clock = clock
-        self._known = dict(shard.positions)
-        self.topic_ids: Mapping[str, str] = {}
-
-    def forget(self, partition: Partition) -> None:
-        """``partition`` no longer exists."""
-        self._known.pop(partition, None)
-
-    def save(
-        self,
-        fleet: Fleet,
-        time: EventTime,
-        positions: Mapping[Partition, int],
-        ticks: list[ClosedTicks],
-        incidents: list[Incident],
-    ) -> bool:
-        """One atomic write; then a little of the tick log's history is rolled up."""
-        began = self._clock.monotonic()
-        self._known.update(positions)
-        self._checkpoint.topic_ids.update(self.topic_ids)
-        self._checkpoint.save(fleet, time, self._known, ticks, incidents)
-        if self._lasting:
-            self._trail.lasts()
-        self._metrics.store_commit.observe(self._clock.monotonic() - began)
-        self._metrics.store_last_commit.set(self._clock.now())
-        if len(fleet.models) and np.isfinite(time.watermark):
-            self._database.commit(self._log.roll_up(len(fleet.models), _ROLL_UP_MODELS, time.watermark))
-        return True
 
 
 def carried_out(shards: Sequence[Shard], asked: Sequence[Order]) -> list[Outcome]:

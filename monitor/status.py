@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from monitor.incidents.order import Order, Outcome
 
 MODEL_STATES = ("learning", "watching", "firing", "silent")
+CHECK_STATUSES = ("ok", "degraded", "failing")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that must hold for the daemon to do its work. ``status`` is ``ok``, ``degraded`` or ``failing``."""
+    """One thing that must hold for the daemon to do its work. ``status`` is one of :data:`CHECK_STATUSES`."""
 
     status: str
     detail: str

@@ -43,6 +43,8 @@ class Discovery:
         self._series = series
         self.policy_of = policy_of
         self._series_max = min(series_per_model_max, LOCAL_MAX)
+        self.shut = False
+        """Whether no new models and series are let in for now, because memory is short."""
         self.grown: set[int] = set()
         """Models that got a series since the caller last emptied this."""
         self.on_model: Callable[[int, float], None] = lambda _model, _time: None
@@ -78,7 +80,7 @@ class Discovery:
         if not len(unknown):
             return model, 0
         for i in unknown[_first_of_each(hashes[unknown])].tolist():
-            if self._models.full:
+            if self._models.full or self.shut:
                 break
             name = batch.string(batch.model, i)
             self._models.add(name, int(hashes[i]), self.policy_of(name), float(batch.time[i]))
@@ -122,7 +124,7 @@ class Discovery:
 
     def _let_in(self, batch: EventBatch, entry: int, model: int, key: int) -> None:
         known = self._models.items[model]
-        if known.full or batch.type[entry] == ValueType.DROPPED:
+        if self.shut or known.full or batch.type[entry] == ValueType.DROPPED:
             return
         if len(known.series) - known.retired >= self._series_max or len(known.series) >= LOCAL_MAX:
             known.full = True

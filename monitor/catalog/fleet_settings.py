@@ -119,3 +119,4 @@ class LimitSettings(Settings):
     open_incidents: Count = 10_000
     open_ticks: Count = Field(default=200_000, ge=1_000)
     pending_predictions: Count = 50_000_000
+    memory_bytes: int = Field(default=0, ge=0, le=2**50)

@@ -29,8 +29,9 @@ from monitor.ingest.kafka_cluster import Cluster
 from monitor.ingest.kafka_group import Committed, GroupReader
 from monitor.ingest.kafka_internal import InternalTopics, Publisher, RangeReader, events_topic, state_topic
 from monitor.ingest.routed import RoutedSource
+from monitor.keeping import StoreKeeper
 from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
-from monitor.shard import Audience, Shard, StoreKeeper
+from monitor.shard import Audience, Shard
 from monitor.store.changes import ChangeLog, Restored, pointer_of
 from monitor.store.database import Database
 from monitor.tally.closed import ClosedTicks

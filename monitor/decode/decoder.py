@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from monitor.decode import cloudevents, kserve, mapped, oip, sagemaker, seldon
+from monitor.decode.careful import CarefulDecoder
 from monitor.decode.native import NativeDecoder
 from monitor.decode.translated import TranslatedDecoder
 
@@ -65,5 +66,5 @@ def make_decoder(topic: TopicFormat, limits: DecodeLimits, seed: int = 0) -> Dec
     Raises ``KeyError`` for a format that is not one of :data:`FORMATS`.
     """
     if topic.name == "native":
-        return NativeDecoder(limits, seed)
-    return TranslatedDecoder(TRANSLATORS[topic.name](topic, limits), limits, seed)
+        return CarefulDecoder(NativeDecoder(limits, seed))
+    return CarefulDecoder(TranslatedDecoder(TRANSLATORS[topic.name](topic, limits), limits, seed))

@@ -90,6 +90,8 @@ class Reason(IntEnum):
     NOTHING = 15
     """None of the parts that an event is for."""
     TOO_MANY_MODELS = 16
+    DECODER_FAILED = 17
+    """A bug of ours, which costs the record and nothing else."""
 
 
 @dataclass(slots=True)

@@ -134,6 +134,17 @@ class Checkpoint:
         incidents: Iterable[Incident],
     ) -> None:
         """Store everything that changed, closed ticks and incidents among it, with the offsets that it covers."""
+        self._database.commit(self.gather(fleet, time, positions, ticks, incidents))
+
+    def gather(
+        self,
+        fleet: Fleet,
+        time: EventTime,
+        positions: Mapping[Partition, int],
+        ticks: list[ClosedTicks],
+        incidents: Iterable[Incident],
+    ) -> Writes:
+        """What :meth:`save` writes; gathered once, for from here on the fleet takes it for stored."""
         writes = Writes()
         for name, table in _tables(fleet).items():
             for chunk, blob in table.take_dirty():
@@ -153,7 +164,7 @@ class Checkpoint:
         fleet.judge.seasons.save(writes)
         fleet.outcomes.pending.save(writes)
         writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions, self.topic_ids, self._trail)))
-        self._database.commit(writes)
+        return writes
 
     def load(self, fleet: Fleet, time: EventTime) -> dict[Partition, int]:
         """Fill an empty fleet; returns the next offset of each partition, none from an empty store.

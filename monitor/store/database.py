@@ -10,10 +10,12 @@ from typing import Any, Self
 
 from rocksdict import AccessType, BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
-from monitor.errors import StoreError
+from monitor.errors import StoreError, StoreFullError
 
 _BUFFER_BYTES = 32 << 20
 """What RocksDB collects in memory before it writes a file."""
+_NO_ROOM = "No space left on device"
+"""How RocksDB says that there is no room: the one failure of a disk that it recovers from by itself."""
 _BLOOM_BITS = 10
 """Bits a key of the filters that tell, mostly without reading a file, that a case is new."""
 
@@ -24,7 +26,7 @@ Change = tuple[int, bytes, bytes]
 
 
 class Writes:
-    """Everything that must change together; given to :meth:`Database.commit` once."""
+    """Everything that must change together, in its order; given to :meth:`Database.commit`, again if it failed."""
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
@@ -64,7 +66,7 @@ class Database:
         table = BlockBasedOptions()
         table.set_bloom_filter(_BLOOM_BITS, False)
         options.set_block_based_table_factory(table)
-        self._path = path
+        self.path = path
         try:
             if to_look:
                 options.create_if_missing(False)
@@ -84,7 +86,7 @@ class Database:
         try:
             value: bytes | None = self._db.get(key)
         except Exception as error:  # as above: a block whose checksum is wrong, a file that is gone
-            raise StoreError(f"{self._path}: the store cannot be read: {error}") from error
+            raise StoreError(f"{self.path}: the store cannot be read: {error}") from error
         return value
 
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
@@ -106,7 +108,7 @@ class Database:
         try:
             cursor.status()  # an iterator that meets a damaged block is at its end
         except Exception as error:  # as above
-            raise StoreError(f"{self._path}: the store cannot be read: {error}") from error
+            raise StoreError(f"{self.path}: the store cannot be read: {error}") from error
 
     def scan_prefix(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Keys that begin with ``prefix``, without it, and their values."""
@@ -114,7 +116,15 @@ class Database:
             yield key[len(prefix) :], value
 
     def commit(self, writes: Writes) -> None:
-        """Do all of ``writes`` or nothing, and have it on the disk before returning, unless it is passing."""
+        """Do all of ``writes`` or nothing, and have it on the disk before returning, unless it is passing.
+
+        Raises
+        ------
+        StoreFullError
+            The disk is full. RocksDB goes on by itself some seconds after there is room for a buffer (32 MiB).
+        StoreError
+            The disk is broken.
+        """
         batch = WriteBatch(raw_mode=True)
         do = {PUT: batch.put, DELETE_RANGE: batch.delete_range, DELETE: lambda key, _: batch.delete(key)}
         for what, first, second in writes.changes:
@@ -123,7 +133,8 @@ class Database:
             try:
                 self._db.write(batch, self._synced)
             except Exception as error:  # as above: a full or broken disk
-                raise StoreError(f"{self._path}: the store cannot be written: {error}") from error
+                what = f"{self.path}: the store cannot be written: {error}"
+                raise (StoreFullError if _NO_ROOM in what else StoreError)(what) from error
             if self._watched is not None:
                 self._watched += writes.changes
 
@@ -143,8 +154,11 @@ class Database:
         return sum(int(self._db.property_int_value(name) or 0) for name in names)
 
     def close(self) -> None:
-        """Let go of the directory."""
-        self._db.close()
+        """Let go of the directory; an error where the disk is full or broken, with all that was committed on it."""
+        try:
+            self._db.close()
+        except Exception as error:  # as above
+            raise StoreError(f"{self.path}: the store cannot be closed: {error}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -23,7 +23,7 @@ from monitor.events.columns import Reason
 from monitor.incidents.attention import waits
 from monitor.incidents.incident import Incident
 from monitor.outcomes.joining import FATES
-from monitor.status import MODEL_STATES, Status
+from monitor.status import CHECK_STATUSES, MODEL_STATES, Status
 from monitor.telemetry.families import BatchHistogram, Entry, Samples, Table
 
 EVENT_KINDS = ("prediction", "outcome", "features", "metrics", "sensitive", "lifecycle")
@@ -39,6 +39,7 @@ LIMITS = (
     "pending_predictions",
     "open_incidents",
     "open_ticks",
+    "memory",
     "http_connections",
     "http_requests",
 )
@@ -107,6 +108,7 @@ class Metrics:
         """Take models, incidents and the spent budget from the newest published status, at each scrape."""
         self.models.read_from(lambda: _models_by_state(read()))
         self.incidents.read_from(lambda: _open_incidents(read()))
+        self.check_status.read_from(lambda: _checks(read()))
         self.incidents_waiting.read_from(lambda: {(): float(sum(map(waits, read().incidents)))})
         self.incidents_acknowledged.read_from(lambda: {(): float(sum(map(_known_of, read().incidents)))})
         self.false_alarm_budget_spent.read_from(lambda: _budget_spent(read()))
@@ -196,6 +198,7 @@ class Metrics:
 
     def _make_store(self) -> None:
         self.store_bytes = self._gauge("store_bytes", "Size of the store on disk.")
+        self.store_free_bytes = self._gauge("store_free_bytes", "Room that is left on the disk of the store.")
         name, text = "store_commit_seconds", "Duration of an atomic write of sums and offsets."
         self._enter(name, "histogram", text)
         self.store_commit = Histogram(_full(name), text, registry=self.registry, buckets=COMMIT_BOUNDS)
@@ -254,6 +257,11 @@ class Metrics:
     def _make_process(self, version: str, revision: str) -> None:
         build = self._gauge("build_info", "What is running; always 1.", "version", "revision", "python_version")
         build.labels(version, revision, platform.python_version()).set(1)
+        self.check_status = self._table(
+            Entry("check_status", "gauge", ("check",), "The checks of the probes: 0 ok, 1 degraded, 2 failing.")
+        )
+        self.memory_limit_bytes = self._gauge("memory_limit_bytes", "Memory that the process may hold.")
+        self.clock_steps = self._counter("clock_steps_total", "Times that the machine's clock was set.")
         self.config_last_reload_successful = self._gauge(
             "config_last_reload_successful", "1 if the newest configuration that was read is the one in use."
         )
@@ -310,6 +318,10 @@ def _models_by_state(status: Status) -> Samples:
 
 def _open_incidents(status: Status) -> Samples:
     return Tally((open_.alertname, open_.severity) for open_ in status.incidents if open_.state == "firing")
+
+
+def _checks(status: Status) -> Samples:
+    return {(name,): float(CHECK_STATUSES.index(check.status)) for name, check in status.checks.items()}
 
 
 def _known_of(incident: Incident) -> bool:

@@ -58,7 +58,7 @@ class Daemon:
     """One daemon. ``stop`` or ``kill`` and ``start`` again: same configuration, same store, same port.
 
     ``config`` is the configuration but for ``[store]`` and ``[http]``, which are the harness's own. It has started
-    when ``probe`` says so.
+    when ``probe`` says so. ``token`` is what it is asked with.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Daemon:
         self.config = directory / "config.toml"
         self.store = directory / "store"
         self.log = directory / "log"
+        self.token = ""
         tables = f'[store]\npath = "{self.store}"\ncommit = "{commit}"\n[http]\nlisten = "127.0.0.1:{port}"\n'
         self.config.write_text(f'{tables}external_url = "{external_url}"\n{config}')
         command = [*program, "run", "--config", str(self.config)]
@@ -105,13 +106,20 @@ class Daemon:
         os.kill(self._process.pid, number)
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process.running
 
     def get(self, path: str) -> Answer:
         """GET ``path``, whatever the status."""
+        request = urllib.request.Request(self.url + path)
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=10) as response:
                 return Answer(response.status, _headers(response.headers.items()), response.read())
         except urllib.error.HTTPError as refused:
             with refused:

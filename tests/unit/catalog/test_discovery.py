@@ -124,3 +124,15 @@ def test_category_cap() -> None:
     counts = fleet.close(np.inf).ticks[0].counts[1]
     assert counts[:6].tolist() == [10, 10, 10, 10, 10, 0]
     assert counts[30] == 30
+
+
+def test_while_memory_is_short_nothing_new_is_let_in() -> None:
+    """New models and series are turned away, what is known goes on, and both come in once there is memory again."""
+    fleet = new_fleet()
+    absorb(fleet, [event(START, {"x": 1.0}, model="known")])
+    fleet.discovery.shut = True
+    got = absorb(fleet, [event(START + 1.0, {"x": 1.0, "y": 1.0}, model=model) for model in ("known", "new")])
+    assert (got.events, got.models_turned_away, got.values_turned_away) == (1, 1, 1)
+    fleet.discovery.shut = False
+    got = absorb(fleet, [event(START + 2.0, {"x": 1.0, "y": 1.0}, model=model) for model in ("known", "new")])
+    assert (got.events, got.models_turned_away, got.values_turned_away) == (2, 0, 0)

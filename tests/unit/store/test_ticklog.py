@@ -75,6 +75,7 @@ def test_read_as_written(database: Database) -> None:
     append(database, log, ticks)
     assert [t.end for t in all_of(log)] == [START + 60.0 * i for i in range(1, 6)]
     assert totals(all_of(log, 1)) == totals([t for t in ticks if t.model == 1])
+    assert [t.end for t in log.read(0, -np.inf, np.inf)] == [t.end for t in all_of(log)], "times without an end"
     part = list(log.read(0, START + 60.0, START + 180.0))
     assert [t.end - START for t in part] == [120.0, 180.0], "behind the first time, up to the second"
 

@@ -30,6 +30,9 @@ class StoppedClock:
     def monotonic(self) -> float:
         return 0.0
 
+    def wall(self) -> float:
+        return NOW
+
     def sleep(self, seconds: float) -> None:
         raise AssertionError(seconds)
 
