@@ -65,6 +65,7 @@ class KafkaServer:
         self.process = ServerProcess("kafka", command, lambda: accepts(broker) and self._serves(), directory / "log")
         self._clients: dict[str, AdminClient | Producer] = {}
         self._topics: set[str] = set()
+        self._format_options: list[str] = []
 
     def __enter__(self) -> Self:
         self.start()
@@ -195,5 +196,6 @@ class KafkaServer:
     def _format(self) -> None:
         cluster = "bW9kZWx3YXRjaC10ZXN0cw"
         how = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(self._properties)]
+        how += self._format_options
         done = subprocess.run([*self._java, *how], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
