@@ -4,11 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TESTS ?= tests
+FUZZ := .cache/fuzz
+FUZZ_SECONDS ?= 1200
 # pytest's exit code for "there was none": TESTS may name a file of one kind only.
 NONE := 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test bench bench-peers soak demo lock clean
+.PHONY: help setup fmt check audit test fuzz bench bench-peers soak demo lock clean
 
 help:
 	@echo "make demo    an embedded fleet with planted faults, no broker needed"
@@ -16,6 +18,8 @@ help:
 	@echo "make setup   the environment alone"
 	@echo "make check   lint, types, layers"
 	@echo "make fmt     format the code"
+	@echo "make fuzz    throws bytes at the decoder and requests at the API, each for FUZZ_SECONDS (1200)"
+	@echo "make audit   asks for known weaknesses of the locked dependencies (needs a network)"
 	@echo "make bench   the benchmarks, as ratios from one run"
 	@echo "make bench-peers  events a second and memory beside other tools, each in an environment that is built once"
 	@echo "make soak    kills a daemon, and three replicas, 200 times under load, held against a ledger (KILLS=200)"
@@ -41,6 +45,23 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/audit.py
+
+# Both have an environment of their own: neither is needed to run or to test the program.
+$(FUZZ)/.ready: requirements/fuzz.txt
+	test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	touch $@
+
+audit: $(FUZZ)/.ready
+	$(FUZZ)/bin/pip-audit --require-hashes --disable-pip -r requirements/runtime.txt -r requirements/dev.txt
+
+fuzz: $(READY) $(FUZZ)/.ready
+	scripts/servers.sh
+	mkdir -p .cache/fuzzed
+	PYTHONPATH=. $(FUZZ)/bin/python tests/fuzz/fuzz_decoder.py .cache/fuzzed tests/fuzz/corpus -max_len=2048 \
+		-max_total_time=$(FUZZ_SECONDS) -artifact_prefix=.cache/fuzzed/
+	cd tests && PYTHONPATH=.:.. ../$(BIN)/python fuzz/fuzz_api.py ../$(FUZZ)/bin/schemathesis --seconds $(FUZZ_SECONDS)
 
 test: $(READY)
 	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
@@ -70,6 +91,7 @@ lock: $(READY)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/dev.txt
+	printf 'atheris\nnumpy\npip-audit\nschemathesis\n' | $(BIN)/uv pip compile --quiet - --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/fuzz.txt
 	echo ziglang | $(BIN)/uv pip compile --quiet - --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/compiler.txt
 
 clean:

@@ -1,9 +1,8 @@
 """Throws mutated records at the decoder, guided by the coverage of its twin; ends where kernel and twin disagree.
 
-Needs atheris, which the project does not install: ``python3.11 -m venv V; V/bin/pip install atheris numpy``; then, from
-the root with the kernels built, ``PYTHONPATH=. V/bin/python tests/fuzz/fuzz_decoder.py FOUND tests/fuzz/corpus
--max_len=2048 -max_total_time=3600``. FOUND is an empty directory for what reaches new code; libFuzzer's ``-merge=1``
-with ``tests/fuzz/corpus FOUND`` keeps of it what is needed. A record that crashes it is written to ``crash-*``.
+``make fuzz`` runs it, in an environment of its own with atheris (``requirements/fuzz.txt``). What reaches new code goes
+into ``.cache/fuzzed``; libFuzzer's ``-merge=1`` with ``tests/fuzz/corpus .cache/fuzzed`` keeps of it what is needed.
+A record that crashes it is written to ``.cache/fuzzed/crash-*``.
 """
 
 from __future__ import annotations
