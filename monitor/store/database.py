@@ -133,8 +133,8 @@ class Database:
             try:
                 self._db.write(batch, self._synced)
             except Exception as error:  # as above: a full or broken disk
-                what = f"{self.path}: the store cannot be written: {error}"
-                raise (StoreFullError if _NO_ROOM in what else StoreError)(what) from error
+                told = f"{self.path}: the store cannot be written: {error}"
+                raise (StoreFullError if _NO_ROOM in told else StoreError)(told) from error
             if self._watched is not None:
                 self._watched += writes.changes
 
