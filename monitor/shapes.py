@@ -11,7 +11,7 @@ from monitor.catalog.rows import CHUNK
 from monitor.catalog.series import CUTS
 from monitor.stats.seasons import HOURS, SLOTS
 
-PREFIX = b"P"
+PREFIX = b"S"
 
 Indices = NDArray[np.int64]
 Shape = NDArray[np.int8]

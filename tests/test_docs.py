@@ -336,9 +336,11 @@ def test_the_columns_of_a_series_are_those_of_the_kernel() -> None:
 
 
 def test_the_keys_of_the_store_are_those_that_are_written() -> None:
-    """store.md names the format and every kind of key."""
+    """store.md names the format and every kind of key, and no two kinds begin alike."""
     assert f"Format **{checkpoint.FORMAT}**" in STORE
-    told = {row[0].split("`")[1] for row in rows(STORE, "| key |")[2:]}
+    named = [row[0].split("`")[1] for row in rows(STORE, "| key |")[2:]]
+    told = set(named)
+    assert len(told) == len(named)
     constants = {value for name, value in vars(checkpoint).items() if re.fullmatch("_[A-Z]+", name)}
     written = {value for value in constants if isinstance(value, bytes)}
     written |= {ticklog._PREFIX, drills._PREFIX, grouplog._PREFIX, audit._PREFIX, exhibits._PREFIX}
