@@ -137,7 +137,7 @@ def _learn_anew(fleet: Fleet, row: int, live: Indices) -> None:
     rows, models = fleet.series.rows, fleet.models.rows
     fleet.judge.end(live)
     fleet.series.release(live)
-    empty = ("judging", "open", "low", "high", "seen_low", "seen_high", "reference", "recent")
+    empty = ("judging", "open", "low", "high", "seen_low", "seen_high", "risen", "overlapped", "reference", "recent")
     rows.reset(live, empty)
     models["phase"][row], models["learned"][row] = Phase.LEARNING, 0
     models.touch(row)

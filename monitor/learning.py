@@ -37,6 +37,7 @@ class Learning:
         learning = sums.rows[own]
         if len(learning):
             references.grow(self._series, learning, sums.counts[own])
+            references.compare_with_earlier(self._series, learning, moments[own, 2], moments[own, 3])
             rows["seen_low"][learning] = np.minimum(rows["seen_low"][learning], moments[own, 2])
             rows["seen_high"][learning] = np.maximum(rows["seen_high"][learning], moments[own, 3])
         judged, strange = rows["judging"][sums.rows] == JUDGED, rows["appeared"][sums.rows] == STRANGER

@@ -38,6 +38,8 @@ _ID_DISTINCT = 0.5
 _COUNTER_RISES = 0.9
 _COUNTER_JUMBLED = 0.6
 """How often a counter rises whose events overtake one another."""
+_RISES_MIN = 5
+"""Ticks that must each lie above all before them: what counts days or runs, and many events share."""
 _COUNTER_DISTINCT = 32
 """Values that a counter of things which several events share must have shown: more than a day has hours."""
 _RUNNING = tuple(UNJUDGED.index(reason) for reason in ("identifier", "counter", "timestamp"))
@@ -142,6 +144,8 @@ def recognise(series: Series, chosen: Rows) -> None:
     constant = (bins > 0).sum(axis=1) <= 1
     constant &= category | (rows["seen_low"][chosen] >= rows["seen_high"][chosen])
     reason[constant & (reason != UNJUDGED.index("timestamp"))] = UNJUDGED.index("constant")
+    counts = ~category & (rows["overlapped"][chosen] == 0) & (rows["risen"][chosen] >= _RISES_MIN)
+    reason[counts & (reason == 0)] = UNJUDGED.index("counter")
     reason[reference[:, TYPE] > n] = UNJUDGED.index("mixed types")
     few = n < VALUES_MIN
     reason[few & (reason == 0)] = UNJUDGED.index("too few values")
@@ -178,6 +182,14 @@ def grow(series: Series, chosen: Rows, counts: NDArray[np.uint32]) -> None:
     """Add ``counts`` (k, 40) to the references of ``chosen``; no row may stand there twice."""
     series.rows["reference"][chosen] += counts
     series.rows.touch(chosen)
+
+
+def compare_with_earlier(series: Series, chosen: Rows, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    """Note of a tick's extremes (k,) whether all lies above what ``chosen`` showed before, as with a counter."""
+    rows, known = series.rows, series.rows["seen_high"][chosen]
+    rows["overlapped"][chosen] |= low < known
+    rose = (high > known) & np.isfinite(known) & (rows["risen"][chosen] < _RISES_MIN)
+    rows["risen"][chosen] += rose
 
 
 def _wanted(

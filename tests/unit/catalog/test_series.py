@@ -36,6 +36,8 @@ CASES = {
     "day": (lambda i: int(moment(i, "%Y%m%d")), "timestamp"),
     "midnight": (lambda i: (START + 60 * i) // 86400 * 86400, "timestamp"),
     "batch": (lambda i: 1000 + i // 3, "counter"),
+    "run": (lambda i: 7 + i // 50, "counter"),
+    "hour": (lambda i: i // 50 % 24, None),
     "policy_since": (lambda i: "2019-07-01", "constant"),
     "plan_of": (lambda i: ["2019-07-01", "2021-01-01"][i % 2], None),
     "user_id": (lambda i: int(RNG.integers(0, 10**9)), "identifier"),
