@@ -222,6 +222,8 @@ class Stretches:
         state, series = self.rows, self.series.rows
         rows = rows[(state["applies"][rows] == 0) & (state["events"][rows] >= EVENTS_MIN)]
         rows = rows[(series["judging"][rows] == JUDGED) & (series["unjudged"][rows] != _CONSTANT)]
+        # Days in words have no age: what is kept of texts are hashes.
+        rows = rows[(series["unjudged"][rows] != _TIMESTAMP) | (series["kind"][rows] != KIND_CATEGORY)]
         varied = (state["changes"][rows] >= CHANGES_MIN) | (series["unjudged"][rows] == _TIMESTAMP)
         rows = rows[varied & (end - state["first"][rows] >= SECONDS_MIN)]
         if not len(rows):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 from fleets.build import DAY, HOUR, LEARNED, START, cells_of, event, feed, hourly, new_fleet, series_named
 
+from monitor.catalog.series import UNJUDGED
 from monitor.incidents.incident import Incident
 
 NORMAL = np.random.default_rng(31).normal(0, 1, 60_000)
@@ -137,6 +139,16 @@ def test_daily_batch_is_not_stale() -> None:
 
     fleet = new_fleet(POLICY)
     assert told(hourly(fleet, renewed, range(28 * 24)), "stale") == set()
+
+
+def test_days_in_words_have_no_age() -> None:
+    """A batch model's date as text is a timestamp; it is not told as stale by what a text hashes to."""
+    fleet = new_fleet({"tick": "1d"})
+    for day in range(70):
+        date = datetime.fromtimestamp(START + day * DAY, UTC).strftime("%Y%m%d")
+        events = [event(START + day * DAY + i, {"date": date, "x": float(UNIFORM[i])}) for i in range(50)]
+        assert feed(fleet, events, until=START + (day + 1) * DAY).incidents == []
+    assert fleet.series.rows["unjudged"][series_named(fleet, "date")] == UNJUDGED.index("timestamp")
 
 
 def test_forgotten_with_its_series() -> None:
