@@ -139,28 +139,13 @@ class Fleet:
 
     def tick_ends(self, batch: EventBatch) -> NDArray[np.float64]:
         """The end of the tick that each event belongs to, shape ``(n,)``; models that are new get their policy's."""
-        hashes = np.maximum(batch.model.hash, np.uint64(1))
-        model = self.models.index.find(hashes)
-        seconds = self.models.rows["tick"][model]
-        unknown = np.flatnonzero(model < 0)
-        if len(unknown):
-            first, inverse = np.unique(hashes[unknown], return_index=True, return_inverse=True)[1:]
-            names = (batch.string(batch.model, i) for i in unknown[first].tolist())
-            seconds[unknown] = np.array([self.discovery.policy_of(name).tick for name in names])[inverse]
+        seconds = self._asked(batch, "tick")
         ends: NDArray[np.float64] = (np.floor(batch.time / seconds) + 1) * seconds
         return ends
 
     def case_dues(self, batch: EventBatch, ends: NDArray[np.float64]) -> NDArray[np.float64]:
         """When cases that are predicted in ticks that close at ``ends`` mature, by event."""
-        hashes = np.maximum(batch.model.hash, np.uint64(1))
-        model = self.models.index.find(hashes)
-        horizon = self.models.rows["outcome_horizon"][model]
-        unknown = np.flatnonzero(model < 0)
-        if len(unknown):
-            first, inverse = np.unique(hashes[unknown], return_index=True, return_inverse=True)[1:]
-            names = (batch.string(batch.model, i) for i in unknown[first].tolist())
-            horizon[unknown] = np.array([self.discovery.policy_of(name).outcome_horizon for name in names])[inverse]
-        dues: NDArray[np.float64] = np.round(ends + horizon, 3)
+        dues: NDArray[np.float64] = np.round(ends + self._asked(batch, "outcome_horizon"), 3)
         return dues
 
     def join(self, batch: EventBatch, dues: NDArray[np.float64], passed: NDArray[np.float64]) -> dict[str, int]:
@@ -275,6 +260,7 @@ class Fleet:
         """Judge every model by the policy that it has from now on; returns the rows of those whose policy changed."""
         self.splits.restored()
         self.discovery.policy_of = self.ignoring.policy_of = policy_of
+        self.groups.familiar.reloaded()
         return self.lives.reload(policy_of)
 
     def restored(self) -> None:
@@ -293,6 +279,18 @@ class Fleet:
         self.outcomes.restored()
         self.traffic.restored()
         self.conduct.restored()
+
+    def _asked(self, batch: EventBatch, name: str) -> NDArray[np.float64]:
+        """What the policy of each event's model says of ``name``, in seconds, shape ``(n,)``; models may be new."""
+        hashes = np.maximum(batch.model.hash, np.uint64(1))
+        model = self.models.index.find(hashes)
+        seconds: NDArray[np.float64] = self.models.rows[name][model]
+        unknown = np.flatnonzero(model < 0)
+        if len(unknown):
+            first, inverse = np.unique(hashes[unknown], return_index=True, return_inverse=True)[1:]
+            names = (batch.string(batch.model, i) for i in unknown[first].tolist())
+            seconds[unknown] = np.array([getattr(self.discovery.policy_of(each), name) for each in names])[inverse]
+        return seconds
 
     def _count_events(
         self, batch: EventBatch, counted: NDArray[np.int64], model: NDArray[np.int32], base: NDArray[np.int32]

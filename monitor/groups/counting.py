@@ -65,7 +65,8 @@ class Counter:
         self._register = register
         self._sums = sums
         self.facts = Rows(FACTS)
-        self._favourable = Table()
+        self.favourable = Table()
+        """By model and label, the labels that are favourable."""
         self._watched = Table()
         self._n_series = 0
         self._waiting: list[tuple[int, int]] = []
@@ -73,7 +74,7 @@ class Counter:
 
     def count(self, batch: EventBatch, model: NDArray[np.int32], ends: NDArray[np.float64], of: Memberships) -> None:
         """Count the events of ``batch``: ``model`` (n,) rows or -1, ``ends`` (n,) of ticks, their groups ``of``."""
-        self._meet(model)
+        self.known(model)
         grouped = of.first[1:] > of.first[:-1]
         entries = np.flatnonzero((batch.space == Space.PREDICTION) & grouped[batch.event])
         self._count_labels(batch, model, ends, of, entries)
@@ -122,11 +123,13 @@ class Counter:
         if len(self.facts) < len(self._models):
             self.facts.add(len(self._models) - len(self.facts))
 
-    def _meet(self, model: NDArray[np.int32]) -> None:
+    def known(self, model: NDArray[np.int32]) -> Rows:
+        """The facts, those of ``model`` (n,) among them, which are met for the first time or were before."""
         self._extend()
         present = model[model >= 0]
         for row in np.unique(present[self.facts["met"][present] == 0]).tolist():
             self._apply(row)
+        return self.facts
 
     def _apply(self, row: int) -> None:
         """Write down what the policy of a model asks."""
@@ -141,7 +144,7 @@ class Counter:
         facts.touch(row)
         key = self._models.items[row].name_hash
         for label in policy.favourable:
-            self._favourable.insert(_two(key, hash64(label.encode())), 1)
+            self.favourable.insert(_two(key, hash64(label.encode())), 1)
         for i, (kind, list_) in enumerate(lists):
             output = self._register.output(row, kind, list_.name, -np.inf)
             for tag in list_.tags:
@@ -155,7 +158,7 @@ class Counter:
         favours = self.facts["favours"][model[event]]
         own = favours == BY_LABEL
         keys = mix(self._model_keys(model[event[own]]), batch.text.hash[entries[own]])
-        self.add(Kind.DECISION, Cases(event[own], (self._favourable.find(keys) >= 0).astype(np.float64)), ends, of)
+        self.add(Kind.DECISION, Cases(event[own], (self.favourable.find(keys) >= 0).astype(np.float64)), ends, of)
         free = entries[favours == NOT_SAID]
         if len(free):
             self._count_outputs(Kind.CLASS, batch, model, ends, of, free, batch.text.hash[free])

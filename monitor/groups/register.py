@@ -344,7 +344,7 @@ class Register:
         return row
 
     def _add(self, table: str, key: int, **fields: float) -> int:
-        rows = self.tables()[table]
+        rows: Rows = getattr(self, table)
         row = rows.add()
         rows["key"][row] = key
         for name, value in fields.items():

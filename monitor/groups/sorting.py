@@ -70,6 +70,7 @@ class Sorter:
         self._of_series: NDArray[np.int32] = np.zeros(0, np.int32)
         self._bandless: set[int] = set()
         self._whole_of: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._peculiar, self._peculiar_of = np.zeros(0, bool), (0, 0)
 
     def sort(
         self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], series: NDArray[np.int32]
@@ -97,6 +98,16 @@ class Sorter:
         """Whether any event of ``batch`` can say whom it is about."""
         self._meet_series()
         return bool(self._of_series.any() or (batch.space == Space.SENSITIVE).any())
+
+    def peculiar(self) -> NDArray[np.bool_]:
+        """By model: whether anything but what events say of people has a role with it."""
+        if self._peculiar_of != (len(self._models), len(self.roles)):
+            roles, n = self.roles, len(self.roles)
+            other = (roles["series"][:n] >= 0) | (roles["explains"][:n] > 0)
+            self._peculiar = np.zeros(len(self._models), bool)
+            self._peculiar[roles["model"][:n][other]] = True
+            self._peculiar_of = (len(self._models), n)
+        return self._peculiar
 
     def roles_of(self, hashes: NDArray[np.uint64], space: Space, names: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The role of each of ``names`` in a space of its model's events (``hashes``), shape ``(k,)``; 0 for none."""

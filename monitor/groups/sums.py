@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StoreError
+from monitor.kernels.groups import SumTable
 
-_LOOSE = 4096
-"""Increments that are kept apart before they are summed up."""
 GRAIN = 2.0**-20
 """Sums are multiples of this: they are exact, so that the order in which events come cannot be seen in them."""
 
@@ -27,33 +26,24 @@ class TallySums:
     s: Values
 
 
-@dataclass(slots=True)
-class _Open:
-    whole: TallySums
-    loose: list[tuple[Rows, Values, Values]] = field(default_factory=list)
-    n_loose: int = 0
-
-
 class OpenTicks:
     """The sums of all ticks that are open, by the end of the tick."""
 
     def __init__(self) -> None:
-        self._open: dict[float, _Open] = {}
+        self._open: dict[float, SumTable] = {}
         self.changed: set[float] = set()
         """Ends of the ticks whose sums are others than when they were last stored."""
 
     def add(self, ends: Values, rows: Rows, n: Values, s: Values) -> None:
         """Count cases: ``n`` and ``s`` of tally ``rows`` in the ticks that end at ``ends``; shapes ``(k,)``."""
+        if not len(ends):
+            return
+        if (ends == ends[0]).all():
+            self._add(float(ends[0]), rows, n, s)
+            return
         for end in np.unique(ends).tolist():
             own = ends == end
-            tick = self._open.get(end)
-            if tick is None:
-                tick = self._open[end] = _Open(_summed([]))
-            tick.loose.append((rows[own], n[own], s[own]))
-            tick.n_loose += int(own.sum())
-            self.changed.add(end)
-            if tick.n_loose > max(_LOOSE, len(tick.whole.row)):
-                _gather(tick)
+            self._add(end, rows[own], n[own], s[own])
 
     def ends(self) -> list[float]:
         """Ends of all open ticks, the oldest first."""
@@ -61,9 +51,7 @@ class OpenTicks:
 
     def sums(self, end: float) -> TallySums:
         """The sums of an open tick."""
-        tick = self._open[end]
-        _gather(tick)
-        return tick.whole
+        return TallySums(*self._open[end].sums())
 
     def take(self, end: float) -> TallySums:
         """The sums of a tick, which is closed with that."""
@@ -89,30 +77,20 @@ class OpenTicks:
             raise StoreError(f"the group sums of a tick have {len(blob)} bytes")
         row = np.frombuffer(blob, np.int64, k)
         n, s = (np.frombuffer(blob, np.float64, k, 8 * k * (i + 1)) for i in range(2))
-        self._open[end] = _Open(TallySums(row, n, s))
+        self._add(end, row, n, s)
+        self.changed.discard(end)
 
     def blob(self, end: float) -> bytes:
         """The sums of an open tick as bytes."""
         sums = self.sums(end)
         return sums.row.tobytes() + sums.n.tobytes() + sums.s.tobytes()
 
+    def _add(self, end: float, rows: Rows, n: Values, s: Values) -> None:
+        self._open.setdefault(end, SumTable()).add(rows, n, s)
+        self.changed.add(end)
+
 
 def exact(values: Values) -> Values:
     """Outcomes in [0, 1] rounded to the grain of the sums."""
     rounded: Values = np.rint(values / GRAIN) * GRAIN
     return rounded
-
-
-def _gather(tick: _Open) -> None:
-    if tick.loose:
-        tick.whole = _summed([(tick.whole.row, tick.whole.n, tick.whole.s), *tick.loose])
-        tick.loose, tick.n_loose = [], 0
-
-
-def _summed(parts: list[tuple[Rows, Values, Values]]) -> TallySums:
-    if not parts:
-        return TallySums(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-    rows, n, s = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    unique, inverse = np.unique(rows, return_inverse=True)
-    totals = (np.bincount(inverse, weights=x, minlength=len(unique)).astype(np.float64) for x in (n, s))
-    return TallySums(unique, *totals)

@@ -15,6 +15,7 @@ from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch
 from monitor.groups.comparing import Compared, Comparer
 from monitor.groups.counting import Counter
+from monitor.groups.familiar import Familiar
 from monitor.groups.hours import Hours
 from monitor.groups.people import People
 from monitor.groups.privacy import Privacy
@@ -46,6 +47,7 @@ class Groups:
         self.hours = Hours()
         self.counter = Counter(models, series, self.register, self.sums)
         self.people = People(self.register, rules.people_max)
+        self.familiar = Familiar(models, self.register, self.sorter, self.counter, self.people, self.sums)
         self.comparer = Comparer(models, self.register, budget, rules.privacy.smallest_group, self.people.few)
 
     def count(
@@ -63,9 +65,14 @@ class Groups:
         """
         if not self.sorter.concerns(batch) or not (model >= 0).any():
             return 0
-        of = self.people.once(batch, self.sorter.sort(batch, hashes, model, series))
-        if len(of.event):
-            self.counter.count(batch, model, ends, of)
+        left = self.familiar.count(batch, hashes, model, ends)
+        if len(left):
+            rest = np.full(len(model), -1, np.int32)
+            rest[left] = model[left]
+            of = self.people.once(batch, self.sorter.sort(batch, hashes, rest, series))
+            if len(of.event):
+                self.counter.count(batch, rest, ends, of)
+                self.familiar.learn(batch, hashes, left)
         turned_away, self.register.turned_away = self.register.turned_away, 0
         return turned_away
 
@@ -114,4 +121,5 @@ class Groups:
         self.sorter.restored()
         self.counter.restored()
         self.people.restored()
+        self.familiar.reloaded()
         self.comparer.extend()
