@@ -73,6 +73,7 @@ test: $(READY)
 bench: $(READY)
 	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
 	$(BIN)/python bench/decode.py
+	$(BIN)/python bench/stages.py
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/throughput.py --json
 

@@ -1,7 +1,8 @@
 """The events that the benchmarks are measured with: a fleet of models that share one law, a few of them with a fault.
 
-Events of about 419 bytes with 16 numbers and 4 categories, a label and a score. Bodies are drawn from a pool, because
-drawing numbers costs more than anything that is measured; model, id and time are each event's own.
+Events of about 419 bytes with 16 numbers and 4 categories, a label and a score; with two sensitive attributes, if
+asked, 472. Bodies are drawn from a pool, because drawing numbers costs more than anything that is measured;
+model, id and time are each event's own.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Shape:
 
     The last ``faulty`` models have a feature that is a whole standard deviation off from the middle on. ``sensitive``
     events tell two attributes of the person besides, of two and of four groups, and are 472 bytes long. Event time
-    begins ``later`` seconds behind :data:`START`.
+    begins ``later`` seconds behind :data:`START`. ``skewed`` lets the first model have most events, each further one
+    fewer, as 1 over its rank.
     """
 
     events: int
@@ -44,6 +46,8 @@ class Shape:
     faulty: int = 5
     sensitive: bool = False
     later: float = 0.0
+    numbers: int = NUMBERS
+    skewed: bool = False
 
     @property
     def seconds(self) -> float:
@@ -54,8 +58,11 @@ class Shape:
 def events(shape: Shape, seed: int = 1) -> Iterator[bytes]:
     """All events, in the order of their times."""
     rng = np.random.default_rng(seed)
-    good, bad = (_bodies(rng, shift, sensitive=shape.sensitive) for shift in (0.0, 1.0))
+    good, bad = (_bodies(rng, shift, shape) for shift in (0.0, 1.0))
     models = rng.integers(0, shape.models, shape.events)
+    if shape.skewed:
+        weights = 1.0 / np.arange(1, shape.models + 1)
+        models = rng.choice(shape.models, shape.events, p=weights / weights.sum())
     bodies = rng.integers(0, _POOL, shape.events)
     faulty = (models >= shape.models - shape.faulty) & (np.arange(shape.events) >= shape.events // 2)
     times = START + shape.later + np.arange(shape.events) * (shape.seconds / shape.events)
@@ -65,12 +72,12 @@ def events(shape: Shape, seed: int = 1) -> Iterator[bytes]:
         yield b'{"model":"model-%04d","id":"req-%011d","time":"%s",%s' % (model, i, stamps[i], rest)
 
 
-def reference(path: Path, seed: int = 2) -> None:
+def reference(path: Path, n_numbers: int = NUMBERS, seed: int = 2) -> None:
     """Write the reference that all the models share: a sample of the law."""
     rng = np.random.default_rng(seed)
     n = _REFERENCE_ROWS
-    numbers = _numbers(rng, n, 0.0)
-    series = [profile.number_series(f"f{j:02d}", "feature", numbers[:, j], n) for j in range(NUMBERS)]
+    numbers = _numbers(rng, n, n_numbers, 0.0)
+    series = [profile.number_series(f"f{j:02d}", "feature", numbers[:, j], n) for j in range(n_numbers)]
     for j in range(CATEGORIES):
         counts = np.bincount(rng.choice(len(_VALUES), n, p=_WEIGHTS), minlength=len(_VALUES))
         values = dict(zip(_VALUES, counts.tolist(), strict=True))
@@ -83,18 +90,18 @@ def reference(path: Path, seed: int = 2) -> None:
     profile.save(profile.Profile("any", "", n, "the law of the benchmark", series), path)
 
 
-def _numbers(rng: np.random.Generator, n: int, shift: float) -> NDArray[np.float64]:
-    values = rng.normal(size=(n, NUMBERS))
+def _numbers(rng: np.random.Generator, n: int, n_numbers: int, shift: float) -> NDArray[np.float64]:
+    values = rng.normal(size=(n, n_numbers))
     values[:, 0] += shift
     rounded: NDArray[np.float64] = np.round(values, 4)
     return rounded
 
 
-def _bodies(rng: np.random.Generator, shift: float, *, sensitive: bool) -> list[bytes]:
-    numbers = _numbers(rng, _POOL, shift).tolist()
+def _bodies(rng: np.random.Generator, shift: float, shape: Shape) -> list[bytes]:
+    numbers = _numbers(rng, _POOL, shape.numbers, shift).tolist()
     places = rng.choice(len(_VALUES), (_POOL, CATEGORIES), p=_WEIGHTS).tolist()
     scores = np.round(rng.random(_POOL), 4).tolist()
-    people = rng.integers(0, (len(_SEXES), len(_AGES)), (_POOL, 2)).tolist() if sensitive else [None] * _POOL
+    people = rng.integers(0, (len(_SEXES), len(_AGES)), (_POOL, 2)).tolist() if shape.sensitive else [None] * _POOL
     made = []
     for row, categories, score, person in zip(numbers, places, scores, people, strict=True):
         features: dict[str, object] = {f"f{j:02d}": value for j, value in enumerate(row)}

@@ -239,6 +239,7 @@ def benchmark(shape: bench_events.Shape, pairs: int, compression: str, *, joined
         "bytes_per_event": round(size, 1),
         "compression": compression,
         "joined": joined,
+        "sensitive_attributes": 2 if shape.sensitive else 0,
         "per_tick": shape.per_tick,
         "pairs": pairs,
         "python": platform.python_version(),
@@ -253,6 +254,7 @@ def main() -> None:
     parser.add_argument("--per-tick", type=float, default=60.0, help="events of a model in a 60-s tick, in the mean")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--compression", default="none")
+    parser.add_argument("--without-groups", action="store_true", help="events say nothing of the people they are about")
     parser.add_argument("--joined", action="store_true", help="let every prediction wait a day for its outcome")
     parser.add_argument("--json", action="store_true", help="one object, last")
     parser.add_argument("--parse-line", metavar="BOOTSTRAP", help=argparse.SUPPRESS)
@@ -264,7 +266,9 @@ def main() -> None:
     elif arguments.daemon:
         print(json.dumps(daemon(arguments.daemon, arguments.events)))
     else:
-        shape = bench_events.Shape(arguments.events, arguments.models, arguments.per_tick)
+        shape = bench_events.Shape(
+            arguments.events, arguments.models, arguments.per_tick, sensitive=not arguments.without_groups
+        )
         found = benchmark(shape, arguments.pairs, arguments.compression, joined=arguments.joined)
         if not arguments.json:
             print("the daemon takes {daemon:,} events/s, the parse line {parse_line:,}: ratio {ratio}".format(**found))
