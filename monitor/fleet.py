@@ -19,7 +19,6 @@ from monitor.catalog.profile import Profile
 from monitor.catalog.series import RETIRED, Series
 from monitor.catalog.splits import Splits
 from monitor.conduct.watch import Conduct, Ticks
-from monitor.detectors import DETECTORS
 from monitor.events.columns import EventBatch, Part, Space
 from monitor.exhibits import Exhibits
 from monitor.groups.comparing import Compared
@@ -35,9 +34,11 @@ from monitor.incidents.telling import fact_of, tell, tell_conduct, tell_traffic
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import EVENTS, KIND_NUMBER, ModelTotals, count_events, tally
+from monitor.leaning.setting import Settings
+from monitor.leaning.sums import Leaning
 from monitor.learning import Learning
 from monitor.lives import Lives
-from monitor.outcomes.alarm import told
+from monitor.outcomes.alarm import CaseAlarm, told
 from monitor.outcomes.by_group import ByGroup, GroupMoment
 from monitor.outcomes.outcomes import Moment, Outcomes
 from monitor.tally.blocks import (
@@ -53,7 +54,7 @@ from monitor.tally.blocks import (
 )
 from monitor.tally.closed import ClosedTicks
 from monitor.tally.duplicates import Duplicates
-from monitor.traffic.alarm import Watched
+from monitor.traffic.alarm import TrafficAlarm, Watched
 from monitor.traffic.watch import Traffic
 
 _ASKED_PARTS = np.zeros(5, np.uint16)
@@ -88,6 +89,9 @@ class Absorbed:
             setattr(self, part.name, getattr(self, part.name) + getattr(other, part.name))
 
 
+_Counted = tuple[Absorbed, NDArray[np.int32], NDArray[np.uint64]]
+
+
 @dataclass(slots=True)
 class Closed:
     """What closing ticks gave: their sums, the incidents that changed, and how many cells were judged."""
@@ -120,6 +124,7 @@ class Fleet:
         self.groups = Groups(self.models, self.series, budget, group_rules or GroupRules())
         self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
         self.by_group = ByGroup(self.models, self.groups, self.outcomes)
+        self.leaning = Leaning(self.models, self.series, self.judge, self.outcomes)
         self.traffic = Traffic(self.models, budget, self.judge.n_cells)
         self.conduct = Conduct(self.models, self.series, budget, self.judge.n_cells)
         candidates, self.exhibits = Candidates(self.models, self.series), Exhibits(self.models, self.series)
@@ -131,6 +136,7 @@ class Fleet:
         rooms = (self.judge, self.traffic, self.conduct, self.book)
         self.lives = Lives(self.discovery, self.blocks, *rooms, load_reference)
         self.learning = Learning(self.lives)
+        self.book.setting_of = Settings(self.models, self.outcomes, self.leaning, self.lives.series_rows).of
         self.splits = Splits(self.models)
         self._categories_max = categories_max
         self._touched = np.zeros(1024, bool)
@@ -149,16 +155,16 @@ class Fleet:
         return dues
 
     def join(self, batch: EventBatch, dues: NDArray[np.float64], passed: NDArray[np.float64]) -> dict[str, int]:
-        """Bring events that were absorbed to their cases; how many outcomes met which fate.
+        """Bring the events that were absorbed last to their cases; how many outcomes met which fate.
 
         By event: ``dues`` is when its case would mature, ``passed`` the event time reached before it.
         """
         model = self.models.index.find(np.maximum(batch.model.hash, np.uint64(1)))
-        return self.outcomes.join(batch, model, dues, passed)
+        return self.outcomes.join(batch, model, dues, passed, self.leaning.places)
 
     def absorb(self, batch: EventBatch, late: NDArray[np.bool_]) -> Absorbed:
         """Count the events of ``batch`` into their ticks; ``late`` marks those whose tick has closed."""
-        absorbed, model = self._count(batch, late)
+        absorbed, model, self.leaning.places = self._count(batch, late)
         for copies in self.splits.copies(batch, model):
             within = self._count(copies.batch, late[copies.at])[0]
             absorbed.values_turned_away += within.values_turned_away
@@ -168,8 +174,8 @@ class Fleet:
         self.lives.note(batch, counted, model[counted])
         return absorbed
 
-    def _count(self, batch: EventBatch, late: NDArray[np.bool_]) -> tuple[Absorbed, NDArray[np.int32]]:
-        """Count events into their ticks; returns what became of them, and by event the row of its model, -1 for none.
+    def _count(self, batch: EventBatch, late: NDArray[np.bool_]) -> _Counted:
+        """Count events into their ticks; returns what became of them, by event its model's row (-1: none), and places.
 
         Groups are compared within whole models alone: events of models within another have nothing to compare.
         """
@@ -208,7 +214,7 @@ class Fleet:
             groups_turned_away=groups_turned_away,
             ticks_turned_away=crowded_out,
         )
-        return absorbed, own
+        return absorbed, own, self.leaning.note(batch, resolved.entries, whole)
 
     def close(self, watermark: float, *, silence: bool = True) -> Closed:
         """Close and judge every tick that ended at ``watermark`` or before, in the order of their ends.
@@ -228,19 +234,6 @@ class Fleet:
     def find_model(self, name: str) -> int | None:
         """The row of a model by its name."""
         return self.models.find(hash64(name.encode()))
-
-    def drift_ratios(self) -> NDArray[np.float64]:
-        """By model row: the largest effect of any of its cells over the cell's tolerance; NaN while none is judged."""
-        ratios = np.full(len(self.models), np.nan)
-        n = min(len(self.series.rows), *(len(state) for state in self.judge.states.values()))
-        model = self.series.rows["model"][:n]
-        for detector in DETECTORS:
-            state = self.judge.states[detector.name]
-            applies = np.flatnonzero(state["applies"][:n])
-            tolerance = state["tolerance"][applies]
-            ratio = state["effect"][applies] / np.maximum(tolerance, 1e-9)
-            np.fmax.at(ratios, self.models.rows["root"][model[applies]], ratio)
-        return ratios
 
     def take_changed_models(self) -> list[int]:
         """Rows of the models that are known otherwise than when this was last asked."""
@@ -340,6 +333,9 @@ class Fleet:
         own = self.models.rows["root"][models] == models
         again = self.traffic.count(models[own], came[own], end, planned[own])
         closed.incidents += self.book.clear(again, end, "events come again")
+        self.outcomes.estimate.extend()
+        self.outcomes.estimate.close(models)
+        self.leaning.close(models, heads[:, EVENTS_IN], self.lives.series_rows, {name for name, _, _ in self.book.open})
         closed.incidents += self.learning.advance(blocks.model, events, end)
 
     def _in_order(self, alarms: list[CellAlarm]) -> list[CellAlarm]:
@@ -396,16 +392,18 @@ class Fleet:
         ]
         for due in sorted(moments, key=lambda moment: moment.due):
             before = len(closed.incidents)
-            if isinstance(due, Watched):
-                closed.incidents += self.book.fire(tell_traffic(alarm, self.models) for alarm in due.alarms)
-                closed.incidents += self.book.clear(due.cleared, due.due)
-                closed.incidents += self.book.settle(due.due)
-            elif isinstance(due, GroupMoment):
+            if isinstance(due, GroupMoment):
                 self._take_compared(due.due, due.compared, closed)
             else:
-                closed.incidents += self.book.fire(told(a, self.models.items[a.model]) for a in due.alarms)
+                closed.incidents += self.book.fire(self._told_of_model(alarm) for alarm in due.alarms)
                 closed.incidents += self.book.clear(due.cleared, due.due)
+            closed.incidents += self.book.settle(due.due)
             _changed_once(closed.incidents, before)
+
+    def _told_of_model(self, alarm: TrafficAlarm | CaseAlarm) -> Firing:
+        if isinstance(alarm, TrafficAlarm):
+            return tell_traffic(alarm, self.models)
+        return told(alarm, self.models.items[alarm.model])
 
     def told(self, alarm: CellAlarm) -> Firing:
         """What the incident book is told of a cell of a series; a fact of its model's life is noted."""

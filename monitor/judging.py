@@ -197,6 +197,19 @@ class Judge:
             doubt |= state["suspicion"][rows] > SUSPICIOUS
         return doubt
 
+    def drift_ratios(self) -> NDArray[np.float64]:
+        """By model row: the largest effect of any of its cells over the cell's tolerance; NaN while none is judged."""
+        ratios = np.full(len(self.models), np.nan)
+        n = min(len(self.series.rows), *(len(state) for state in self.states.values()))
+        model = self.series.rows["model"][:n]
+        for detector in DETECTORS:
+            state = self.states[detector.name]
+            applies = np.flatnonzero(state["applies"][:n])
+            tolerance = state["tolerance"][applies]
+            ratio = state["effect"][applies] / np.maximum(tolerance, 1e-9)
+            np.fmax.at(ratios, self.models.rows["root"][model[applies]], ratio)
+        return ratios
+
     def firing(self, rows: IndexArray) -> NDArray[np.bool_]:
         """Which of ``rows`` have a cell that fires or is about to."""
         fires = np.zeros(len(rows), bool)

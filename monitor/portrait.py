@@ -26,6 +26,7 @@ from monitor.kernels.tally import (
     PRESENT,
     TYPE,
 )
+from monitor.leaning.document import leaning_document
 from monitor.outcomes.document import performance_document
 from monitor.stats.distances import debiased_psi, wasserstein
 from monitor.status import MODEL_STATES
@@ -78,6 +79,8 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "splits": [_split(fleet, within) for within in fleet.models.within.get(row, ())],
         "associations": associations(fleet.groups, row, fleet.by_group.unidentified(row)),
         "performance": performance_document(fleet.outcomes, fleet.models, row),
+        "advice": _advice(fleet, model.name),
+        "leaning": _leaning(fleet, row),
         "blind_spots": _blind_spots(fleet, row, series)
         + blind_spots(
             fleet.groups, row, float(rows["last_time"][row] - rows["first_time"][row]), fleet.by_group.unseen(row)
@@ -85,6 +88,21 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         + drilled["blind_spots"],
         "drill": drilled if found else None,
     }
+
+
+def _advice(fleet: Fleet, name: str) -> dict[str, str] | None:
+    """What should be done about all that is open; the same for every incident of a model."""
+    said = [held.incident.advice for key, held in fleet.book.open.items() if key[0] == name]
+    advice = next((each for each in said if each is not None), None)
+    return None if advice is None else {"action": advice.action, "reason": advice.reason}
+
+
+def _leaning(fleet: Fleet, row: int) -> dict[str, Any] | None:
+    """What the model leans on; features that are groups of people are told of elsewhere."""
+    policy = fleet.models.items[row].policy
+    hidden = () if policy.include_group_values else policy.sensitive or ()
+    rows = fleet.lives.series_rows(row)
+    return leaning_document(fleet.leaning, fleet.series, row, rows, hidden, policy.costs.currency)
 
 
 def _drilled(fleet: Fleet, row: int, found: Findings | None) -> dict[str, Any]:

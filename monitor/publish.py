@@ -205,7 +205,7 @@ class Painter:
             state=model_states(self._fleet)[order],
             events=rows["events"][order],
             last_event_time=rows["last_time"][order],
-            drift_ratio=self._fleet.drift_ratios()[order],
+            drift_ratio=self._fleet.judge.drift_ratios()[order],
         )
 
     def _drifting(self) -> tuple[DriftingFeature, ...]:

@@ -26,7 +26,7 @@ from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector, in_proportion
 from monitor.events.columns import Reason, Space
 from monitor.groups.questions import QUESTIONS
-from monitor.ingest.demo_faults import KINDS, FaultKind
+from monitor.ingest.demo_faults import KINDS, REMEDIES, FaultKind
 from monitor.kernels import tally
 from monitor.outcomes import pending
 from monitor.outcomes.joining import FATES
@@ -398,6 +398,7 @@ def test_the_demo_plants_what_its_page_says() -> None:
     told = {row[0]: row[1:] for row in rows(TEXTS["docs/demo.md"], "| kind |")[2:]}
     assert told.keys() == {f"`{kind}`" for kind in FaultKind}
     for kind, table in KINDS.items():
-        size, _, alertnames = told[f"`{kind}`"]
+        size, _, alertnames, asks = told[f"`{kind}`"]
         assert size == " to ".join(f"{end:g}" for end in sorted(set(table.sizes)))
         assert alertnames == ", ".join(f"`{name}`" for name in table.alertnames)
+        assert asks == ", ".join(f"`{action}`" for action in REMEDIES[kind])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
@@ -26,6 +27,8 @@ PREVIOUS_VERSION = "previous-version"
 """The ``reference`` of a model whose versions are each judged by the one before."""
 FACTS_MAX = 200
 """Facts kept of one model's life; the oldest go first."""
+_CHANGES = frozenset({"version", "deployed", "retrained"})
+"""Facts after which a model may answer otherwise."""
 _KEEP_FIRING_TICKS = 2
 """Ticks for which a cell goes on firing at least: one good tick among bad ones is no end."""
 _WORD_MAX = 64
@@ -123,6 +126,12 @@ class Model:
     def windows(self) -> list[Planned | Excluded]:
         """Stretches of time that are neither judged nor learned from: planned ones, and those that were taken out."""
         return [*self.policy.planned, *self.excluded]
+
+    @property
+    def changed_time(self) -> float:
+        """When its newest version, deployment or training took over, seconds; -inf where it has always been so."""
+        changes = [fact.time for fact in self.facts if fact.what in _CHANGES]
+        return changes[-1] if len(changes) > 1 else -math.inf
 
 
 FIELDS = {

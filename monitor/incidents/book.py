@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from monitor.incidents.advice import Setting, advise
 from monitor.incidents.attention import Attention, waits
 from monitor.incidents.causes import ALERTNAME as SHARED
 from monitor.incidents.causes import cause_of, shared_incident, taken_in, with_cells
@@ -89,6 +90,10 @@ class Book:
     """Opened since they were last settled."""
     _waiting: dict[BookKey, None] = field(default_factory=dict)
     """Those that would call their team, and have not."""
+    setting_of: Callable[[str], Setting] = lambda _model: Setting()
+    """What else is known of a model, for the advice."""
+    _stirred: set[str] = field(default_factory=set)
+    """Models whose incidents changed since advice was last given."""
     _known: dict[BookKey, float] = field(default_factory=dict)
     """Until when those that are acknowledged are, in event time."""
     _merged: dict[BookKey, BookKey] = field(default_factory=dict)
@@ -116,8 +121,10 @@ class Book:
             if len(held.words) < _WORDS_MAX and firing.words not in held.words:
                 held.words.append(firing.words)
             self._cells[firing.key] = key
+            self._stirred.add(firing.model)
             held.incident = with_firing(self.open[key], firing)
             changed[held.incident.id] = held.incident
+        self._advise(changed)
         self.changed |= changed.keys()
         return list(changed.values())
 
@@ -144,6 +151,7 @@ class Book:
         for key in [key for key, until in self._known.items() if until <= now]:
             self._give_back(key)
             changed[self.open[key].incident.id] = self.open[key].incident
+        self._advise(changed)
         self._call(now, changed)
         self.changed |= changed.keys()
         return list(changed.values())
@@ -223,6 +231,7 @@ class Book:
             merged_into=into,
         )
         self.resolved.append(done)
+        self._stirred.add(key[0])
         del self.resolved[:-RESOLVED_KEPT]
         return done
 
@@ -343,6 +352,21 @@ class Book:
                 other.incident = with_related(other.incident, shared.incident.id)
                 shared.incident = with_related(shared.incident, other.incident.id)
                 changed[other.incident.id] = other.incident
+
+    def _advise(self, changed: dict[str, Incident]) -> None:
+        """Say of every open incident of the models that were stirred what should be done about all that fires there."""
+        for model in sorted(self._stirred - {""}):
+            own = [held for key, held in self.open.items() if key[0] == model]
+            struck = {key[1] for key in (*(key_of(held.incident) for held in own), *self._merged) if key[0] == model}
+            shared = {SHARED} if any(key[0] == model for key in self._merged) else set()
+            began = [held.incident.onset_time for held in own if held.incident.onset_time is not None]
+            known = replace(self.setting_of(model), began=min(began, default=None))
+            for held in own:
+                advice = advise(struck | shared, known)
+                if advice != held.incident.advice:
+                    held.incident = msgspec.structs.replace(held.incident, advice=advice)
+                    changed[held.incident.id] = held.incident
+        self._stirred.clear()
 
     def _call(self, now: float, changed: dict[str, Incident]) -> None:
         """Call the teams for what waits, as far as they may be called."""

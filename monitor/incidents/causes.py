@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from monitor.incidents.advice import Setting, advise
 from monitor.incidents.incident import CellReport, Effect, Incident
 from monitor.incidents.severity import gravest
 from monitor.incidents.shared import Cause, Found, Member, began
@@ -51,6 +52,7 @@ def shared_incident(found: Found, family: str, identity: str, now: float) -> Inc
         labels=labels,
         cells=(),
         models=(),
+        advice=advise({ALERTNAME}, Setting()),
         cause=f"{kind} {name}".strip(),
     )
     return taken_in(made, found.members)

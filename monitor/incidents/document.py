@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
+
 from monitor.clock import rfc3339
 from monitor.incidents.attention import waits
 from monitor.incidents.incident import Acknowledged, CellReport, Effect, Incident
@@ -37,6 +39,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "evidence_log10": _number(incident.evidence_log10),
         "people_affected": incident.people_affected,
         "cost": _number(incident.cost),
+        "advice": None if incident.advice is None else msgspec.to_builtins(incident.advice),
         "summary": incident.summary,
         "description": incident.description,
         "related": list(incident.related),

@@ -57,6 +57,13 @@ class Acknowledged(msgspec.Struct, frozen=True):
     silence: str = ""
 
 
+class Advice(msgspec.Struct, frozen=True):
+    """What should be done, one of :data:`monitor.incidents.advice.ACTIONS`, and why."""
+
+    action: str
+    reason: str
+
+
 class Note(msgspec.Struct, frozen=True):
     """What somebody wrote to an incident, at ``time`` (wall time, seconds since the epoch)."""
 
@@ -120,3 +127,4 @@ class Incident(msgspec.Struct, frozen=True):
     reference_version: str = ""
     policy_digest: str = ""
     reference_digest: str = ""
+    advice: Advice | None = None

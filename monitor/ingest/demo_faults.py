@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from monitor.incidents.advice import FIX_INPUT, NOTHING, RECALIBRATE, RETRAIN, ROLL_BACK
 from monitor.ingest.demo_laws import ATTRIBUTES, SEGMENT, STEP_SECONDS, TAGS, FleetLaws, LawKind, ModelLaw, Role
 
 
@@ -143,6 +144,25 @@ KINDS: dict[FaultKind, Kind] = {
     FaultKind.CONCEPT_DOWN: Kind((CALIBRATION,), (), (1.0, 3.0), (PERFORMANCE,), (Role.DECIDER,)),
 }
 """What goes wrong in models of their own, a line for each kind; the upstream break is planted apart."""
+_INPUTS_MOVED = (FIX_INPUT, NOTHING, RETRAIN)
+REMEDIES: dict[FaultKind, tuple[str, ...]] = {
+    **dict.fromkeys((FaultKind.DRIFT_UP, FaultKind.DRIFT_DOWN, FaultKind.SPREAD, FaultKind.SHARE_MOVED), _INPUTS_MOVED),
+    **dict.fromkeys((FaultKind.UNIT_CHANGE, FaultKind.COLUMNS_SWAPPED, FaultKind.STUCK), (FIX_INPUT,)),
+    **dict.fromkeys((FaultKind.DEFAULT_FLOOD, FaultKind.OUT_OF_RANGE, FaultKind.UNSEEN_CATEGORY), (FIX_INPUT,)),
+    **dict.fromkeys((FaultKind.MISSING, FaultKind.VANISHED, FaultKind.APPEARED), (FIX_INPUT,)),
+    **dict.fromkeys((FaultKind.TYPE_CHANGE, FaultKind.NAN_FLOOD, FaultKind.UPSTREAM_BREAK), (FIX_INPUT,)),
+    **dict.fromkeys((FaultKind.SCORE_DRIFT, FaultKind.SCORE_COLLAPSE, FaultKind.CLASS_VANISHED), (ROLL_BACK,)),
+    **dict.fromkeys((FaultKind.SILENCE, FaultKind.SURGE, FaultKind.SLUMP, FaultKind.LABEL_GAP), (FIX_INPUT,)),
+    FaultKind.MIX_MOVED: (NOTHING, RETRAIN),
+    FaultKind.DISPARATE_IMPACT: (ROLL_BACK,),
+    FaultKind.UNWARRANTED_ASSOCIATION: (ROLL_BACK,),
+    FaultKind.UNEQUAL_ERRORS: (ROLL_BACK,),
+    FaultKind.ANSWERS_MIXED_UP: (ROLL_BACK,),
+    FaultKind.CONCEPT_UP: (RECALIBRATE, RETRAIN),
+    FaultKind.CONCEPT_DOWN: (RECALIBRATE, RETRAIN),
+}
+"""What each kind asks for. A number that is larger for the people of today asks for nothing, or for another model; one
+that was spoiled on the way asks to be mended; by its values alone the two cannot be told apart."""
 OF_TRAFFIC = frozenset({FaultKind.SILENCE, FaultKind.SURGE, FaultKind.SLUMP})
 """Faults in how many events there are; what is in them is as ever."""
 OF_GROUPS = frozenset(

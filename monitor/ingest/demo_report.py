@@ -29,7 +29,7 @@ from monitor.clock import rfc3339
 from monitor.incidents.attention import ranked
 from monitor.incidents.incident import CellReport, Incident
 from monitor.incidents.ranking import harm
-from monitor.ingest.demo_faults import BY_OUTCOMES, OF_GROUPS, PREDICTION_DRIFT, Fault
+from monitor.ingest.demo_faults import BY_OUTCOMES, OF_GROUPS, PREDICTION_DRIFT, REMEDIES, Fault
 from monitor.ingest.demo_people import OUTCOME_HORIZON
 from monitor.ingest.demo_plan import Outlook
 
@@ -57,16 +57,23 @@ class Finding:
     """A fault, its outlook, and when it was first told, in seconds since the epoch; ``None`` where it was not.
 
     ``incidents`` are those that tell of it and were merged into no other: one, if it was seen as the one fault it is.
+    ``advice`` is what the first of them said should be done, in its last state.
     """
 
     outlook: Outlook
     found_time: float | None
     incidents: int
+    advice: str | None = None
 
     @property
     def fault(self) -> Fault:
         """The fault."""
         return self.outlook.fault
+
+    @property
+    def advised_rightly(self) -> bool:
+        """Whether the advice is what the planted cause asks for."""
+        return self.advice in REMEDIES[self.fault.kind]
 
     @property
     def missed(self) -> bool:
@@ -108,6 +115,12 @@ class DemoReport:
     def missed(self) -> int:
         """How many were not."""
         return self.planted - self.found
+
+    @property
+    def advised(self) -> tuple[int, int]:
+        """Of how many faults that were told the advice was right, and how many had one."""
+        said = [finding for finding in self.findings if finding.advice is not None]
+        return sum(finding.advised_rightly for finding in said), len(said)
 
     @property
     def events_per_second(self) -> float:
@@ -157,6 +170,7 @@ def as_json(report: DemoReport) -> dict[str, Any]:
         "false": len(report.false),
         "undetectable": report.undetectable,
         "stray_cells": report.stray_cells,
+        "advice": {"right": report.advised[0], "given": report.advised[1]},
         "incidents": report.incidents,
         "faults": [_fault(finding) for finding in report.findings],
         "ranked": [incident.id for incident in report.ranked],
@@ -168,7 +182,7 @@ def as_json(report: DemoReport) -> dict[str, Any]:
 
 def as_text(report: DemoReport) -> str:
     """The same for people."""
-    rows: list[tuple[str, ...]] = [("fault", "size", "model", "of what", "began", "ended", "found after")]
+    rows: list[tuple[str, ...]] = [("fault", "size", "model", "of what", "began", "ended", "advice", "found after")]
     rows += [_row(finding) for finding in report.findings]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -181,6 +195,7 @@ def as_text(report: DemoReport) -> str:
         f"(named undetectable beforehand {report.undetectable}, incidents {report.incidents}, "
         f"stray cells {report.stray_cells})"
     )
+    lines.append(f"advice given {report.advised[1]}, what the cause asks for {report.advised[0]}")
     lines.append(f"{report.events} events in {report.seconds:.1f} s: {report.events_per_second:.0f} events/s")
     return "\n".join(lines)
 
@@ -194,14 +209,16 @@ def _finding(outlook: Outlook, incidents: Iterable[Incident], tick: float) -> Fi
     """When claims were made that tell of the fault, and in how many incidents."""
     fault = outlook.fault
     told = [
-        (claim.time, incident.merged_into or incident.id)
+        (claim.time, incident.merged_into or incident.id, incident.advice)
         for incident in incidents
         if incident.model in fault.models and incident.alertname in fault.alertnames
         for claim in _claims(incident)
         if _in_span(fault, claim, tick) and _is_about(fault, incident, claim)
     ]
     # What was merged told of it all the same, and is one incident with all that it was merged with.
-    return Finding(outlook, min((time for time, _ in told), default=None), len({which for _, which in told}))
+    first = min(told, key=lambda each: each[:2], default=None)
+    advice = first[2].action if first is not None and first[2] is not None else None
+    return Finding(outlook, None if first is None else first[0], len({which for _, which, _ in told}), advice)
 
 
 def _is_about(fault: Fault, incident: Incident, claim: _Claim) -> bool:
@@ -263,6 +280,8 @@ def _fault(finding: Finding) -> dict[str, Any]:
         "found": found is not None,
         "found_time": None if found is None else rfc3339(found),
         "alertnames": list(fault.alertnames),
+        "advice": finding.advice,
+        "asks_for": list(REMEDIES[fault.kind]),
     }
 
 
@@ -275,7 +294,9 @@ def _row(finding: Finding) -> tuple[str, ...]:
         after += f", as {finding.incidents} incidents"
     model = fault.model if len(fault.models) == 1 else f"{len(fault.models)} models"
     span = (rfc3339(time)[5:16].replace("T", " ") for time in (fault.began, fault.ended))
-    return str(fault.kind), f"{fault.size:g}", model, _hit(fault), *span, after
+    advice = finding.advice or ""
+    told = advice + ("" if not advice or finding.advised_rightly else f" (not {REMEDIES[fault.kind][0]})")
+    return str(fault.kind), f"{fault.size:g}", model, _hit(fault), *span, told, after
 
 
 def _top(report: DemoReport) -> tuple[Incident, ...]:

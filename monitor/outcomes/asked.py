@@ -26,6 +26,7 @@ _FIELDS = {
     "own_words": Field(bool),
     "positive_merits": Field(bool),
     "says_positive": Field(bool),
+    "answered": Field(np.uint8),
     "says_scored": Field(bool),
     "missing": Field(np.uint64),
     "false_positive": Field(np.float64),
@@ -65,6 +66,11 @@ class Asked:
         self.rows, self._classes, self._names = Rows(_FIELDS), Table(), Table()
         self.extend()
 
+    @property
+    def table(self) -> Table:
+        """What classes are to models: bits, by ``mix(row + 1, hash)``."""
+        return self._classes
+
     def classes(self, model: NDArray[np.int32], names: NDArray[np.uint64]) -> NDArray[np.int32]:
         """What each class is to its model: bits, 0 for nothing special."""
         return np.maximum(self._classes.find(mix(model.astype(np.uint64) + np.uint64(1), names)), 0)
@@ -96,6 +102,7 @@ class Asked:
         rows["positive_merits"][row] = not set(policy.positive).isdisjoint(policy.favourable_outcomes)
         rows["says_positive"][row] = bool(policy.positive)
         rows["says_scored"][row] = bool(scored)
+        rows["answered"][row] = FAVOURABLE if policy.favourable else POSITIVE if policy.positive else SCORED
         meanings = (
             (FAVOURABLE, policy.favourable),
             (MERITS, policy.favourable_outcomes),

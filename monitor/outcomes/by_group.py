@@ -165,10 +165,11 @@ class ByGroup:
             self._groups.counter.add(Kind.DECISION, Cases(event, favoured), cases.end, of, sums)
 
     def _loss(self, cases: Matured) -> Floats:
-        """A wrong class or decision; of a regression an error beyond nine tenths of the first; of a score Brier's."""
+        """What a list falls short of; a wrong class or decision; a regression's large error; of a score Brier's."""
         large = self._outcomes.performance.rows["large"][cases.model]
         error = np.where(np.isnan(large) | np.isnan(cases.error), np.nan, cases.error > large)
         loss = np.where(np.isnan(cases.wrong), error, cases.wrong)
+        loss = np.where(np.isnan(cases.list_loss), loss, cases.list_loss)
         return np.where(np.isnan(loss), (cases.y - cases.score) ** 2, loss)
 
     def _learn(self, cases: Matured) -> None:

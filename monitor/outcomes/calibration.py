@@ -117,6 +117,15 @@ class Calibration:
         np.add.at(into.s, place, y)
         np.add.at(into.n, place, 1.0)
 
+    def chances(self, model: Indices | NDArray[np.int32], score: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """What scores mean: lower bound, estimate and upper bound of the chance that ``y`` is 1, (n, 3).
+
+        Beside it, which of them are known: those of models that are judged, in bins with enough outcomes.
+        """
+        bin_ = np.minimum((score * BINS).astype(np.int64), BINS - 1)
+        known: NDArray[np.bool_] = self.rows["judged"][model] & self.rows["known"][model, bin_]
+        return _sigmoid(_logit(score)[:, None] + self.rows["offset"][model, bin_]), known
+
     def judge(self, sums: Scored, n_fleet: int) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
         """Let the cells of a cohort bet; what fires, what clears, and how many bet. ``end`` is one value."""
         rows = self.rows

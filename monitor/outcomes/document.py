@@ -50,6 +50,7 @@ def performance_document(outcomes: Outcomes, models: Models, row: int) -> dict[s
         ],
         "reliability": _reliability(outcomes.calibration, row),
         "early": None if outcomes.asked.rows["own_words"][row] else _early(totals, row),
+        "estimate": outcomes.estimate.document(row),
         "currency": models.items[row].policy.costs.currency or None,
     }
 
@@ -79,6 +80,8 @@ def _figures(totals: Totals, row: int, *, selective: bool) -> dict[str, Any]:
         "auc": _auc(totals.rows["scores"][row]),
         "mae": _mean(*totals.sum("error", row)),
         "rmse": _root(_mean(*totals.sum("squared_error", row))),
+        "ndcg": _mean(*totals.sum("ndcg", row)),
+        **{name: _mean(*totals.sum(name, row)) for name in ("tag_overlap", "tag_precision", "tag_recall")},
         "cost": _mean(*totals.sum("cost", row)),
         "value": _mean(*totals.sum("money", row)),
     }

@@ -11,7 +11,8 @@ from monitor.events.columns import EventBatch, Part, Space, ValueType
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import mix
 from monitor.outcomes.asked import SCORED, Asked
-from monitor.outcomes.case import CLOSED, HAS_OUTCOME, HAS_PREDICTION, OPEN, TOLD_WITH, blank
+from monitor.outcomes.case import CLOSED, HAS_OUTCOME, HAS_PREDICTION, OPEN, TOLD_WITH, WIDE, Cases, blank
+from monitor.outcomes.lists import Lists, lists_of
 from monitor.outcomes.pending import Pending
 
 FATES = (
@@ -59,6 +60,8 @@ class Brought:
     name: NDArray[np.uint64]
     text: NDArray[np.uint64]
     kind: NDArray[np.uint8]
+    places: NDArray[np.uint64]
+    lists: Lists | None
 
 
 @dataclass(slots=True)
@@ -67,6 +70,8 @@ class Fates:
 
     models: dict[str, list[NDArray[np.int32]]] = field(default_factory=lambda: {name: [] for name in FATES})
     let_in: list[NDArray[np.int32]] = field(default_factory=list)
+    predicted: list[Indices] = field(default_factory=list)
+    """Events whose prediction is their case's."""
     early: list[tuple[NDArray[np.int32], NDArray[np.bool_], int]] = field(default_factory=list)
 
     def add(self, name: str, models: NDArray[np.int32]) -> None:
@@ -81,10 +86,11 @@ def brought(
     due: NDArray[np.float64],
     passed: NDArray[np.float64],
     asked: Asked,
+    places: NDArray[np.uint64],
 ) -> Brought | None:
     """The events of ``batch`` that have to do with cases, or ``None`` where there are none.
 
-    ``model`` (rows, -1: not let in), ``due`` and ``passed`` are by event.
+    ``model`` (rows, -1: not let in), ``due``, ``passed`` and ``places`` (n, 2) are by event.
     """
     identified = (batch.id.length > 0) & (model >= 0) & asked.rows["joins"][model]
     if not identified.any():
@@ -115,6 +121,8 @@ def brought(
         name=batch.name.hash[entries],
         text=texts,
         kind=batch.type[entries],
+        places=places[chosen],
+        lists=lists_of(batch, place, len(chosen)),
     )
 
 
@@ -148,6 +156,10 @@ def _answers(batch: EventBatch, place: Indices, n: int, model: NDArray[np.int32]
 def join(pending: Pending, b: Brought) -> Fates:
     """Bring every event of ``b`` to its case, events of one case in their order."""
     fates = Fates()
+    if b.lists is not None:
+        # What tells two outcomes of a case apart.
+        b.outcome = np.where(b.lists.n_shown > 0, b.lists.shown_hash, b.outcome)
+        pending.widen()
     order = np.argsort(b.key, kind="stable")
     keys = b.key[order]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
@@ -214,6 +226,7 @@ def _predict(pending: Pending, b: Brought, rows: Indices, events: Indices, fates
     fates.add("late_predictions", b.model[events[late]])
     first = ~again & ~late
     rows, events = rows[first], events[first]
+    fates.predicted.append(events)
     moved = cases["due"][rows] != b.due[events]
     for name, column in (
         ("time", b.time),
@@ -221,8 +234,12 @@ def _predict(pending: Pending, b: Brought, rows: Indices, events: Indices, fates
         ("predicted", b.predicted),
         ("score", b.score),
         ("value", b.value),
+        ("places", b.places),
     ):
         cases[name][rows] = column[events]
+    if b.lists is not None:
+        cases["list"][rows], cases["n_served"][rows] = b.lists.kind[events], b.lists.n_served[events]
+        cases["served"][rows] = b.lists.served[events]
     cases["has"][rows] |= HAS_PREDICTION
     pending.list(rows[moved])
     told = (cases["has"][rows] & HAS_OUTCOME) > 0
@@ -253,8 +270,16 @@ def _tell(pending: Pending, b: Brought, rows: Indices, events: Indices, fates: F
     at, source = rows[taken], events[taken]
     cases["outcome"][at], cases["outcome_number"][at] = b.outcome[source], b.outcome_number[source]
     cases["outcome_time"][at] = b.time[source]
+    if cases.dtype == WIDE:
+        _show(cases, at, b.lists, source)
     cases["has"][at] |= HAS_OUTCOME
     _meet(pending, rows[taken & predicted], fates, 1)
+
+
+def _show(cases: Cases, rows: Indices, lists: Lists | None, events: Indices) -> None:
+    """Put the lists of outcomes into their cases; an outcome without one takes away what was there."""
+    cases["n_shown"][rows] = 0 if lists is None else lists.n_shown[events]
+    cases["shown"][rows] = 0 if lists is None else lists.shown[events]
 
 
 def _meet(pending: Pending, rows: Indices, fates: Fates, sign: int) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from monitor.outcomes.asked import FALSE, FAVOURABLE, MERITS, POSITIVE, SCORED, Asked
 from monitor.outcomes.case import HAS_OUTCOME, TOLD_WITH, Cases
+from monitor.outcomes.lists import Graded, graded
 
 Floats = NDArray[np.float64]
 Answer = NDArray[np.int8]
@@ -28,6 +29,7 @@ class Matured:
     predicted and actual ``positive`` are answers.
     ``names``, ``texts`` and ``kinds``, shape ``(n, SLOTS)``, are the attributes: hashes of name and value; of a number
     (``kinds`` is ``ValueType.NUMBER``) the bits of the float64. ``apart`` are those that came in a record of their own.
+    ``places``, shape ``(n, 2)``, are the strata of its features. ``lists`` is how right its list was.
     """
 
     key: NDArray[np.uint64]
@@ -56,23 +58,41 @@ class Matured:
     texts: NDArray[np.uint64]
     kinds: NDArray[np.uint8]
     apart: NDArray[np.bool_]
+    places: NDArray[np.uint64]
+    lists: Graded
 
     def __len__(self) -> int:
         return len(self.model)
+
+    @property
+    def list_loss(self) -> Floats:
+        """How far each list was wrong: what a ranking falls short of an nDCG of 1, tags of a full overlap."""
+        return 1.0 - np.where(np.isnan(self.lists.ndcg), self.lists.overlap, self.lists.ndcg)
+
+    @property
+    def loss(self) -> Floats:
+        """How far each case was wrong: its list, its class or decision, else its error, else its Brier score."""
+        rest = np.where(np.isnan(self.error), (self.y - self.score) ** 2, self.error)
+        rest = np.where(np.isnan(self.wrong), rest, self.wrong)
+        return np.where(np.isnan(self.list_loss), rest, self.list_loss)
 
     def chosen(self, which: NDArray[np.bool_]) -> Matured:
         """Some of the cases: those with True in ``which``, shape ``(n,)``."""
         if which.all():
             return self
-        names = (name for name in Matured.__dataclass_fields__ if name != "due")
-        return replace(self, **{name: getattr(self, name)[which] for name in names})
+        names = (name for name in Matured.__dataclass_fields__ if name not in {"due", "lists"})
+        lists = Graded(*(getattr(self.lists, name)[which] for name in Graded.__dataclass_fields__))
+        return replace(self, lists=lists, **{name: getattr(self, name)[which] for name in names})
 
 
 def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     """What ``cases`` are to their models; ``tick`` (seconds) is by model row."""
     model, rows = cases["model"], asked.rows
     came = (cases["has"] & HAS_OUTCOME) > 0
-    outcome = np.where(came, cases["outcome"], rows["missing"][model])
+    lists = graded(cases)
+    # A list is no class, and is compared by its items.
+    came_as_class = np.where(cases["n_shown"] > 0, np.uint64(0), cases["outcome"])
+    outcome = np.where(came, came_as_class, rows["missing"][model])
     known = came | (outcome > 0)
     decided = asked.classes(model, cases["predicted"])
     turned_out = asked.classes(model, outcome)
@@ -103,7 +123,12 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
         entity=cases["entity"],
         money=cases["money"],
         labelled=known,
-        wrong=_wrong(cases["predicted"], outcome, favourable, merits, rows["own_words"][model]),
+        wrong=np.where(
+            np.isnan(lists.wrong),
+            _wrong(cases["predicted"], outcome, favourable, merits, rows["own_words"][model]),
+            lists.wrong,
+        ),
+        lists=lists,
         score=score,
         y=y,
         error=np.abs(value - number),
@@ -116,6 +141,7 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
         texts=cases["texts"],
         kinds=cases["kinds"],
         apart=(cases["names"] > 0) & ((cases["has"][:, None] & TOLD_WITH) == 0),
+        places=cases["places"],
     )
 
 

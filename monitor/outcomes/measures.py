@@ -17,7 +17,7 @@ LOG_LOSS_MAX = float(np.log(1000.0))
 LOSS_LIMITS = 10.0
 """A regression's error counts up to so many times its contract."""
 
-ERROR_RATE, ABSOLUTE_ERROR, BRIER, LOG_LOSS, COST = range(5)
+ERROR_RATE, ABSOLUTE_ERROR, BRIER, LOG_LOSS, COST, RANKING_LOSS, TAG_LOSS = range(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ MEASURES = (
     Measure("brier", "brier_rise", "Brier score"),
     Measure("log_loss", "log_loss_rise", "log loss"),
     Measure("cost", "cost_rise", "cost of a case"),
+    Measure("ranking_loss", "ranking_loss_rise", "what rankings fall short of the order shown"),
+    Measure("tag_loss", "tag_loss_rise", "what tags fall short of those of the outcome"),
 )
 
 
@@ -59,6 +61,7 @@ def scales(asked: Asked, regression: NDArray[np.bool_]) -> Scale:
     limit[LOG_LOSS] = np.where(regression, np.nan, loss)
     limit[ABSOLUTE_ERROR] = np.where(contract, loss, np.nan)
     limit[COST] = rows["limit_cost"][:n]
+    limit[RANKING_LOSS] = limit[TAG_LOSS] = np.where(regression, np.nan, loss)
     return Scale(unit, np.minimum(limit / unit, 1.0))
 
 
@@ -77,6 +80,7 @@ def values(cases: Matured, scale: Scale, large: Floats) -> Floats:
     x[BRIER] = (y - score) ** 2
     x[LOG_LOSS] = np.minimum(log_loss(y, score) / LOG_LOSS_MAX, 1.0)
     x[COST] = cases.cost / scale.unit[COST, model]
+    x[RANKING_LOSS], x[TAG_LOSS] = 1.0 - cases.lists.ndcg, 1.0 - cases.lists.overlap
     return x
 
 

@@ -17,6 +17,7 @@ from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
 from monitor.outcomes.calibration import BETS, BINS, Calibration, Scored
 from monitor.outcomes.case import HAS_OUTCOME, OPEN
+from monitor.outcomes.estimate import Estimate
 from monitor.outcomes.joining import FATES, brought, join
 from monitor.outcomes.matured import Matured, read
 from monitor.outcomes.measures import MEASURES
@@ -58,6 +59,7 @@ class Outcomes:
         self.totals = Totals(models)
         self.performance = Performance(models, self.asked, budget)
         self.calibration = Calibration(models, budget)
+        self.estimate = Estimate(models, self.asked, self.calibration)
         self.takers: list[Callable[[Matured], None]] = []
         """Are handed all cases that mature, a piece of a moment at a time, before the moment is judged."""
         self.retention: float | None = None
@@ -71,6 +73,7 @@ class Outcomes:
             "outcomes": self.totals.rows,
             "performance": self.performance.rows,
             "calibration": self.calibration.rows,
+            "estimate": self.estimate.rows,
             **{f"performance.{m.name}": s for m, s in zip(MEASURES, self.performance.states, strict=True)},
         }
 
@@ -98,15 +101,30 @@ class Outcomes:
         model: NDArray[np.int32],
         due: NDArray[np.float64],
         passed: NDArray[np.float64],
+        places: NDArray[np.uint64],
     ) -> dict[str, int]:
         """Bring the events of ``batch`` to their cases; how many met which of :data:`FATES`.
 
         By event: ``model`` is its row (-1: none), ``due`` when a case predicted then matures, ``passed`` the event time
-        that was reached before it came.
+        that was reached before it came, ``places`` (n, 2) where its features lie (``kernels/lean.py``).
         """
         self._extend()
-        parts = brought(batch, model, due, passed, self.asked)
-        return self.totals.count(join(self.pending, parts)) if parts is not None else dict.fromkeys(FATES, 0)
+        parts = brought(batch, model, due, passed, self.asked, places)
+        if parts is None:
+            return dict.fromkeys(FATES, 0)
+        fates = join(self.pending, parts)
+        first = np.concatenate([np.zeros(0, np.int64), *fates.predicted])
+        self.estimate.add(parts.model[first], parts.predicted[first], parts.score[first], parts.value[first])
+        return self.totals.count(fates)
+
+    def doubted(self, models: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of ``models`` (k,) have a cell under suspicion, or one that fires."""
+        self._extend()
+        return self.performance.doubt(models)[0] | self.calibration.doubt(models)[0]
+
+    def judges(self, model: int) -> bool:
+        """Whether errors of a model are judged by now."""
+        return model < len(self.performance.rows) and bool(self.performance.rows["judged"][model].any())
 
     def forget(self, keys: NDArray[np.uint64]) -> tuple[int, int, list[np.uint64]]:
         """Let go of the cases of ``keys``: how many waited, how many had matured, the outcomes (hashes) of the first.
@@ -211,7 +229,7 @@ class Outcomes:
 
     def _extend(self) -> None:
         self.asked.extend()
-        for part in (self.totals, self.performance, self.calibration):
+        for part in (self.totals, self.performance, self.calibration, self.estimate):
             part.extend()
 
 

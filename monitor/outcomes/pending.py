@@ -11,7 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.kernels.table import Table
-from monitor.outcomes.case import CASE, CLOSED, GONE, HAS_PREDICTION, OPEN, Cases, blank, packed, unpacked
+from monitor.outcomes.case import (
+    CASE,
+    CLOSED,
+    GONE,
+    HAS_PREDICTION,
+    OPEN,
+    WIDE,
+    Cases,
+    as_dtype,
+    blank,
+    packed,
+    unpacked,
+)
 
 BUFFERED_MAX = 262_144
 """Cases in memory at which a commit is asked for: about 60 MB."""
@@ -119,11 +131,15 @@ class Pending:
         """Let in new cases, keys distinct and unknown; returns their rows."""
         rows = self._index.find(cases["key"]).astype(np.int64)
         known = rows >= 0
-        self.cases[rows[known]] = cases[known]
+        self.cases[rows[known]] = self._own(cases[known])
         rows[~known] = self._put(cases[~known], stored=False)
         self._dirty[rows] = True
         self.list(rows)
         return rows
+
+    def widen(self) -> None:
+        """Make room for lists in the cases at hand."""
+        self.cases = as_dtype(self.cases, WIDE)
 
     def list(self, rows: Indices) -> None:
         """Note when ``rows`` are due; a case is looked at where its own ``due`` says so."""
@@ -147,7 +163,9 @@ class Pending:
             cases = self.cases[rows[here]]
             away = piece[~here]
             if len(away) and self._store is not None:
-                cases = np.concatenate([cases, self._read(away)[1]])
+                read = self._read(away)[1]
+                dtype = WIDE if WIDE in (read.dtype, cases.dtype) else cases.dtype
+                cases = np.concatenate([as_dtype(cases, dtype), as_dtype(read, dtype)])
             cases = cases[(cases["due"] == due) & (cases["stage"] != GONE)]
             yield cases[np.argsort(cases["key"], kind="stable")]
         self.passed = due
@@ -158,7 +176,7 @@ class Pending:
         short["key"], short["model"], short["due"], short["stage"] = cases["key"], cases["model"], until, CLOSED
         rows = self._index.find(cases["key"]).astype(np.int64)
         here = rows >= 0
-        self.cases[rows[here]] = short[here]
+        self.cases[rows[here]] = self._own(short[here])
         self._dirty[rows[here]] = True
         away = self._put(short[~here], stored=True)
         self._dirty[away] = True
@@ -188,7 +206,7 @@ class Pending:
         if self._store is not None:
             wanted = entity.tobytes()
             for key, value in self._store.scan_prefix(CASE_PREFIX):
-                if value[_ENTITY] == wanted and len(value) == CASE.itemsize:
+                if value[_ENTITY] == wanted and len(value) in {CASE.itemsize, WIDE.itemsize}:
                     found.append(int.from_bytes(key, "big"))
         return np.unique(np.array(found, np.uint64))
 
@@ -252,14 +270,20 @@ class Pending:
         self._end += n - len(reused)
         if self._end > len(self.cases):
             self._grow()
-        self.cases[rows] = cases
+        self.cases[rows] = self._own(cases)
         self._stored[rows], self._dirty[rows] = stored, False
         self._index.insert_many(cases["key"], rows.astype(np.int32))
         return rows
 
+    def _own(self, cases: Cases) -> Cases:
+        """``cases`` as those at hand are; these get room for lists with the first that has one."""
+        if cases.dtype == WIDE:
+            self.widen()
+        return as_dtype(cases, self.cases.dtype)
+
     def _grow(self) -> None:
         room = max(self._end, 2 * len(self.cases)) - len(self.cases)
-        self.cases = np.concatenate([self.cases, np.zeros(room, CASE)])
+        self.cases = np.concatenate([self.cases, np.zeros(room, self.cases.dtype)])
         self._dirty = np.concatenate([self._dirty, np.zeros(room, bool)])
         self._stored = np.concatenate([self._stored, np.zeros(room, bool)])
 

@@ -14,7 +14,10 @@ from monitor.outcomes.measures import log_loss
 
 SCORE_BINS = 32
 """Bins of the score for the area under the ROC curve."""
-SUMS = ("wrong", "brier", "log_loss", "error", "squared_error", "cost", "money", "delay")
+SUMS = (
+    *("wrong", "brier", "log_loss", "error", "squared_error", "cost", "money", "delay"),
+    *("ndcg", "tag_overlap", "tag_precision", "tag_recall"),
+)
 """What is summed up: each as number, sum, and sum of squares."""
 _SUM = {name: i for i, name in enumerate(SUMS)}
 
@@ -111,6 +114,10 @@ class Totals:
             "cost": cases.cost,
             "money": cases.money,
             "delay": cases.delay,
+            "ndcg": cases.lists.ndcg,
+            "tag_overlap": cases.lists.overlap,
+            "tag_precision": cases.lists.precision,
+            "tag_recall": cases.lists.recall,
         }
         for name, x in columns.items():
             some = ~np.isnan(x)

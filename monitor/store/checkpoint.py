@@ -382,6 +382,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         **{f"groups.{name}": table for name, table in fleet.groups.tables().items()},
         **fleet.outcomes.tables(),
         "outcomes.by_group": fleet.by_group.rows,
+        **fleet.leaning.tables(),
     }
 
 

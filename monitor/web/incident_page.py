@@ -76,6 +76,8 @@ def _facts(document: Mapping[str, Any]) -> str:
         facts.insert(2, ("Resolved", html.moment(document["resolved_time"]) + why))
     named = ("feature", "output", "attribute", "group")
     facts += [(name.capitalize(), html.text(document[name])) for name in named if document[name]]
+    if (advice := document["advice"]) is not None:
+        facts.append(("What to do", escape(f"{html.words(advice['action'])}: {advice['reason']}")))
     people = document["people_affected"]
     facts.append(("People affected", f"{people:,}" if people is not None else html.text(None)))
     if document["cost"] is not None:

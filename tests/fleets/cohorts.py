@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from monitor.fleet import Fleet
 from monitor.kernels.hashing import hash64
-from monitor.outcomes.case import SLOTS
+from monitor.kernels.lean import NO_PLACES
+from monitor.outcomes.case import SLOTS, blank
+from monitor.outcomes.lists import graded
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.outcomes import Moment
 
@@ -28,10 +30,10 @@ def fleet_of(n_models: int, **policy: Any) -> Fleet:
     return fleet
 
 
-def matured(model: NDArray[Any], tick: int, **columns: NDArray[Any]) -> Matured:
+def matured(model: NDArray[Any], tick: int, **columns: Any) -> Matured:
     """Cases of one cohort: ``columns`` are those of :class:`Matured`, others say nothing."""
     n = len(model)
-    nothing: dict[str, NDArray[Any]] = {
+    nothing: dict[str, Any] = {
         **{name: np.full(n, np.nan) for name in ("delay", "value", "outcome_number", "money")},
         **{name: np.full(n, np.nan) for name in ("wrong", "score", "y", "error", "cost")},
         **{name: np.zeros(n, np.uint64) for name in ("predicted", "outcome", "entity")},
@@ -42,10 +44,12 @@ def matured(model: NDArray[Any], tick: int, **columns: NDArray[Any]) -> Matured:
         "kinds": np.zeros((n, SLOTS), np.uint8),
         "apart": np.zeros((n, SLOTS), bool),
         "labelled": np.ones(n, bool),
+        "places": np.full((n, 2), NO_PLACES),
+        "lists": graded(blank(n)),
     }
     end = START + HOUR * (tick + 1)
     times = np.full(n, end - HOUR / 2)
-    given = {name: np.asarray(column) for name, column in columns.items()}
+    given = {name: c if name == "lists" else np.asarray(c) for name, c in columns.items()}
     fixed = {"model": np.asarray(model, np.int32), "end": np.full(n, end), "due": end + HORIZON, "time": times}
     return Matured(**{**nothing, **given, **fixed})
 

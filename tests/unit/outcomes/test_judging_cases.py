@@ -14,7 +14,7 @@ from fleets.cohorts import HORIZON, fleet_of, judged, matured
 from monitor.fleet import Fleet
 from monitor.outcomes.alarm import told
 from monitor.outcomes.document import performance_document
-from monitor.outcomes.measures import ABSOLUTE_ERROR, ERROR_RATE
+from monitor.outcomes.measures import ABSOLUTE_ERROR, ERROR_RATE, MEASURES
 from monitor.outcomes.outcomes import Moment
 
 
@@ -122,7 +122,7 @@ def test_large_errors_of_a_regression() -> None:
     figures = document(fleet)["figures"]
     assert figures["mae"]["n"] == figures["rmse"]["n"] == 3200
     assert figures["mae"]["interval"][0] < 30.0 * math.sqrt(2 / math.pi) * 0.75 + 90 * 0.25 < 46
-    assert fleet.outcomes.performance.rows["judged"][0].tolist() == [i == ABSOLUTE_ERROR for i in range(5)]
+    assert fleet.outcomes.performance.rows["judged"][0].tolist() == [i == ABSOLUTE_ERROR for i in range(len(MEASURES))]
 
 
 def test_contracts_of_losses_and_costs() -> None:

@@ -1,0 +1,118 @@
+/* What a model answers where its inputs lie: sums of answers by stratum of each feature. lean.py has the same in numpy.
+ *
+ * Every index that comes from data was resolved by the caller against its own arrays; nothing here reads text.
+ */
+#include <math.h>
+#include <stdint.h>
+
+#include "places.h"
+
+enum { EDGES = 31, STRATA = 9, MISSING = 8, LAST = 7, NOWHERE = 15 };
+enum { SLOTS = 32, PER_WORD = 16 };
+enum { FEATURE = 0, PREDICTION = 1 };
+enum { SUMS = 3 }; /* floats a stratum has: how many, their answers, and the squares of these */
+
+typedef struct {
+    const uint8_t *type, *space;
+    const int32_t *series;
+    const double *number;
+    const uint64_t *text, *name;
+    const int16_t *local;
+    const uint8_t *kind, *n_edges;
+    const double *edges;
+    const uint64_t *keys;
+    const int32_t *values;
+    uint64_t mask;
+    const uint64_t *class_keys;
+    const int32_t *class_values;
+    uint64_t class_mask;
+    const uint8_t *answered;
+    const uint64_t *names;
+} lean_call;
+
+/* The stratum of entry `i` among those of its series; NOWHERE while that has no bins. */
+static inline uint32_t stratum_of(const lean_call *c, int64_t i)
+{
+    int32_t r = c->series[i];
+    if (c->type[i] == T_NULL || c->type[i] == T_DROPPED)
+        return MISSING;
+    if (c->type[i] == T_NUMBER) {
+        if (!isfinite(c->number[i]) || c->kind[r] == K_CATEGORY)
+            return MISSING;
+        uint32_t n = c->n_edges[r];
+        return n == 0 ? NOWHERE : bin_of(c->number[i], c->edges + (int64_t)r * EDGES, n) * MISSING / (n + 1);
+    }
+    if (c->kind[r] == K_NUMBER)
+        return MISSING;
+    if (c->kind[r] == K_UNKNOWN)
+        return NOWHERE;
+    int32_t code = find(mix((uint64_t)r, c->text[i]), c->keys, c->values, c->mask);
+    return code < 0 || code > LAST ? LAST : (uint32_t)code;
+}
+
+/* What an event with entries [first, last) of a model answered: its score, else its value, else whether its class is
+ * one of those asked for; NaN for nothing. */
+static inline double answer_of(const lean_call *c, int64_t first, int64_t last, int32_t model)
+{
+    double score = NAN, value = NAN, label = NAN;
+    for (int64_t i = first; i < last; i++) {
+        if (c->space[i] != PREDICTION)
+            continue;
+        if (c->type[i] == T_NUMBER && isfinite(c->number[i])) {
+            if (c->name[i] == c->names[0])
+                score = c->number[i];
+            else if (c->name[i] == c->names[1])
+                value = c->number[i];
+        }
+        if (c->name[i] == c->names[2] && c->answered[model] && c->type[i] != T_NULL) {
+            int32_t bits = find(mix((uint64_t)model + 1, c->text[i]), c->class_keys, c->class_values, c->class_mask);
+            label = bits > 0 && (bits & c->answered[model]) != 0;
+        }
+    }
+    return !isnan(score) ? score : !isnan(value) ? value : label;
+}
+
+/* Of `n` events those that their model lets in by `thin`: what each answered, where its features lie (a nibble each, by
+ * place among the model's series), and both added up in `sums`, which has for each series two times STRATA sums. */
+void mw_lean(int64_t n, int64_t entries, const int32_t *event, const uint8_t *type, const uint8_t *space,
+             const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
+             const int32_t *event_model, const uint64_t *event_key, const uint8_t *thin, const int16_t *local,
+             const uint8_t *kind, const uint8_t *n_edges, const double *edges, const uint64_t *keys,
+             const int32_t *values, uint64_t mask, const uint64_t *class_keys, const int32_t *class_values,
+             uint64_t class_mask, const uint8_t *answered, const uint64_t *names, float *sums, double *answers,
+             uint64_t *places)
+{
+    lean_call c = {type, space, series, number, text, name, local, kind, n_edges, edges, keys, values, mask,
+                   class_keys, class_values, class_mask, answered, names};
+    int64_t i = 0;
+    for (int64_t e = 0; e < n; e++) {
+        int64_t first = i;
+        while (i < entries && event[i] == e)
+            i++;
+        int32_t model = event_model[e];
+        answers[e] = NAN;
+        places[2 * e] = places[2 * e + 1] = ~0ULL;
+        if (model < 0 || (event_key[e] >> 40 & ((1ULL << thin[model]) - 1)) != 0)
+            continue;
+        double answer = answers[e] = answer_of(&c, first, i, model);
+        if (isnan(answer))
+            continue;
+        for (int64_t k = first; k < i; k++) {
+            int32_t r = series[k];
+            if (space[k] != FEATURE || r < 0)
+                continue;
+            uint64_t stratum = stratum_of(&c, k);
+            if (stratum == NOWHERE)
+                continue;
+            if (local[r] < SLOTS) {
+                int shift = local[r] % PER_WORD * 4;
+                uint64_t *word = places + 2 * e + local[r] / PER_WORD;
+                *word = (*word & ~(15ULL << shift)) | stratum << shift;
+            }
+            float *sum = sums + (((int64_t)r * 2 + 1) * STRATA + (int64_t)stratum) * SUMS;
+            sum[0] += 1.0f;
+            sum[1] += (float)answer;
+            sum[2] += (float)(answer * answer);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+"""What a model answers, and how far it errs, by stratum of each feature: as long as nothing moved, and since it has.
+
+Events are sampled by their ids, so that a busy fleet pays little; a quiet model has all of its events in. Nothing here
+is judged: it explains what others found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from itertools import compress, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models
+from monitor.catalog.rows import Field, Rows
+from monitor.catalog.series import Series
+from monitor.events.columns import EventBatch
+from monitor.judging import Judge
+from monitor.kernels.lean import NO_PLACES, NOWHERE, SLOTS, STRATA, Asking, lean, unfold
+from monitor.kernels.table import mix
+from monitor.kernels.tally import Entries
+from monitor.outcomes.matured import Matured
+from monitor.outcomes.outcomes import Outcomes
+
+FLEET_EVENTS = 2048
+"""Events a tick from which a fleet is thinned: so many, about, are looked at."""
+MODEL_EVENTS = 4
+"""Events a tick that every model has looked at, however large the fleet."""
+FOLD_EVENTS = 64.0
+"""Sampled events after which a model that is under no suspicion lets them into what was before."""
+MEMORY = np.float32(10_000.0)
+"""Sampled events after which what was before has faded by a factor e."""
+BEFORE, SINCE = range(2)
+"""What was while nothing was suspicious, and what has come since then."""
+MEASURES = ("answer", "loss", "cost")
+"""What is summed up: answers of events, losses and costs of matured cases."""
+
+FIELDS = {"thin": Field(np.uint8), "fresh": Field(np.float64)}
+"""By model row: one event in ``2 ** thin`` is looked at; events looked at since the last fold."""
+SERIES_FIELDS = {"sums": Field(np.float32, (2, STRATA, 3))}
+"""By series row: before and since, by stratum, how many, their sum, and that of their squares."""
+
+Floats = NDArray[np.float64]
+Words = NDArray[np.uint64]
+
+
+class Leaning:
+    """Sums of all models: ``rows`` by row of the model, ``sums`` by measure and by row of the series."""
+
+    def __init__(self, models: Models, series: Series, judge: Judge, outcomes: Outcomes) -> None:
+        self.rows = Rows(FIELDS)
+        self.sums = {measure: Rows(SERIES_FIELDS) for measure in MEASURES}
+        self.places: Words = np.zeros((0, 2), np.uint64)
+        """Where the features of the events lie that were counted last."""
+        self._models, self._judge, self._outcomes = models, judge, outcomes
+        self.series = series
+        self._noted = np.zeros(0, bool)
+        """Models whose series have new sums since they were last stored."""
+        self._slots = np.full((0, SLOTS), -1, np.int32)
+        self._slotted = 0
+        """Series whose places are in ``_slots``."""
+        outcomes.takers.append(self.take)
+
+    def tables(self) -> Mapping[str, Rows]:
+        """What must be stored, by name."""
+        self._extend()
+        series = np.flatnonzero(self._noted[self.series.rows["model"][: len(self.series.rows)]])
+        for table in self.sums.values():
+            table.touch(series[series < len(table)])
+        self._noted[:] = False
+        return {"leaning": self.rows, **{f"leaning.{measure}": table for measure, table in self.sums.items()}}
+
+    def note(self, batch: EventBatch, entries: Entries, model: NDArray[np.int32]) -> Words:
+        """Add up what events answered; ``model`` is by event, -1 to pass over.
+
+        Returns where the features of each event lie, ``(n, 2)``, as its case keeps it.
+        """
+        self._extend()
+        asked = self._outcomes.asked
+        nameless = batch.id.length == 0
+        key = mix(batch.model.hash, np.where(nameless, batch.time.view(np.uint64), batch.id.hash))
+        asking = Asking(model, key, self.rows["thin"], asked.table, asked.rows["answered"])
+        series = self.series
+        answers, places = lean(entries, asking, series.columns(), series.codes, self.sums["answer"]["sums"])
+        met = model[~np.isnan(answers)]
+        if len(met):
+            np.add.at(self.rows["fresh"], met, 1.0)
+            self.rows.touch(met)
+            self._noted[met] = True
+        return places
+
+    def take(self, cases: Matured) -> None:
+        """Add up how far matured cases erred, those of them that know where their features lay."""
+        loss = cases.loss
+        known = np.flatnonzero((cases.places != NO_PLACES).any(axis=1) & ~np.isnan(loss))
+        if not len(known):
+            return
+        self._extend()
+        strata = unfold(cases.places[known])
+        case, slot = np.nonzero(strata != NOWHERE)
+        rows = self._slots[cases.model[known[case]], slot].astype(np.int64)
+        there = rows >= 0
+        which, rows = known[case[there]], rows[there]
+        stratum = strata[case[there], slot[there]].astype(np.int64)
+        for measure, x in (("loss", loss[which]), ("cost", cases.cost[which])):
+            some = np.flatnonzero(~np.isnan(x))
+            if len(some):
+                table = self._room(measure)
+                parts = np.stack([np.ones(len(some)), x[some], x[some] ** 2], axis=1).astype(np.float32)
+                np.add.at(table["sums"][:, SINCE], (rows[some], stratum[some]), parts)
+        self._noted[cases.model[known]] = True
+
+    def close(
+        self,
+        models: NDArray[np.int64],
+        events: NDArray[np.integer],
+        series_rows: Callable[[int], NDArray[np.int64]],
+        told_of: Collection[str],
+    ) -> None:
+        """At the end of a tick of ``models`` (k,) with so many ``events``: fold those that nobody suspects.
+
+        ``series_rows`` gives the series of a model, ``told_of`` names those that have an open incident.
+        """
+        self._extend()
+        self._thin(models, events.astype(np.int64))
+        due = models[self.rows["fresh"][models] >= FOLD_EVENTS]
+        due = due[np.array([self._models.items[model].name not in told_of for model in due.tolist()], bool)]
+        due = due[~self._outcomes.doubted(due)]
+        if not len(due):
+            return
+        rows = [series_rows(model) for model in due.tolist()]
+        suspicious = self._judge.suspicious(np.concatenate(rows))
+        starts = np.cumsum([0, *map(len, rows)]).tolist()
+        calm = [not suspicious[first:last].any() for first, last in pairwise(starts)]
+        if any(calm):
+            self._fold(due[calm], np.concatenate(list(compress(rows, calm))))
+
+    def of(self, measure: str, rows: NDArray[np.int64]) -> Floats:
+        """The sums of a measure of series ``rows`` (k,): (k, 2, STRATA, 3); zeros where there is nothing yet."""
+        table = self.sums[measure]
+        found = np.zeros((len(rows), 2, STRATA, 3))
+        known = rows < len(table)
+        found[known] = table["sums"][rows[known]]
+        return found
+
+    def one_in(self, model: int) -> int:
+        """Of how many events one is looked at."""
+        return 1 << int(self.rows["thin"][model]) if model < len(self.rows) else 1
+
+    def _fold(self, models: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        """Let what came since into what was before, of ``models`` that nobody suspects; ``rows`` are their series."""
+        for table in self.sums.values():
+            own = rows[rows < len(table)]
+            sums = table["sums"]
+            since = sums[own, SINCE]
+            fade = np.exp(-since[:, :, 0].sum(axis=1) / MEMORY)
+            sums[own, BEFORE] = sums[own, BEFORE] * fade[:, None, None] + since
+            sums[own, SINCE] = 0.0
+        self.rows["fresh"][models] = 0.0
+        self.rows.touch(models)
+        self._noted[models] = True
+
+    def _thin(self, models: NDArray[np.int64], events: NDArray[np.int64]) -> None:
+        """Choose how many of the next events are looked at, from those of a tick that closed."""
+        wanted = np.log2(max(float(events.sum()) / FLEET_EVENTS, 1.0))
+        most = np.log2(np.maximum(events / MODEL_EVENTS, 1.0))
+        thin = np.floor(np.minimum(np.ceil(wanted), most)).astype(np.uint8)
+        changed = self.rows["thin"][models] != thin
+        self.rows["thin"][models[changed]] = thin[changed]
+        self.rows.touch(models[changed])
+
+    def _room(self, measure: str) -> Rows:
+        """The table of a measure, with room for every series."""
+        table = self.sums[measure]
+        if len(self.series.rows) > len(table):
+            table.add(len(self.series.rows) - len(table))
+        return table
+
+    def _extend(self) -> None:
+        self._outcomes.asked.extend()
+        if len(self._models) > len(self.rows):
+            self.rows.add(len(self._models) - len(self.rows))
+        self._room("answer")
+        if len(self._models) > len(self._slots):
+            more = max(len(self._models) - len(self._slots), len(self._slots))
+            self._slots = np.concatenate([self._slots, np.full((more, SLOTS), -1, np.int32)])
+            self._noted = np.concatenate([self._noted, np.zeros(more, bool)])
+        rows = self.series.rows
+        if len(rows) > self._slotted:
+            new = np.arange(self._slotted, len(rows))
+            new = new[rows["local"][new] < SLOTS]
+            self._slots[rows["model"][new], rows["local"][new]] = new
+            self._slotted = len(rows)
