@@ -253,8 +253,10 @@ class Fleet:
         """Judge every model by the policy that it has from now on; returns the rows of those whose policy changed."""
         self.splits.restored()
         self.discovery.policy_of = self.ignoring.policy_of = policy_of
-        self.groups.familiar.reloaded()
-        return self.lives.reload(policy_of)
+        changed = self.lives.reload(policy_of)
+        self.groups.reloaded()
+        self.outcomes.asked.read_again()
+        return changed
 
     def restored(self) -> None:
         """Put in order what follows from the tables, after they and the open incidents were loaded."""

@@ -114,6 +114,11 @@ class Counter:
             facts.touch(model)
         self._waiting = [each for each, done in zip(self._waiting, ready | known, strict=True) if not done]
 
+    def reloaded(self) -> None:
+        """Ask predictions for what the policies say from here on."""
+        self.favourable, self._watched = Table(), Table()
+        self.restored()
+
     def restored(self) -> None:
         """Put in order what follows from the policies, after the facts were loaded."""
         for model in np.flatnonzero(self.facts["met"][: len(self.facts)]).tolist():

@@ -115,6 +115,11 @@ class Groups:
             "people": self.people.rows,
         }
 
+    def reloaded(self) -> None:
+        """Ask events for what the policies say from here on."""
+        self.counter.reloaded()
+        self.familiar.reloaded()
+
     def restored(self) -> None:
         """Put in order what follows from the tables and names, after they were loaded."""
         self.register.restored()

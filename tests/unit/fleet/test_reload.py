@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleets.build import HOUR, LEARNED, START, event, new_fleet, write_lines
+from fleets.build import HOUR, LEARNED, START, event, feed, new_fleet, write_lines
 from unit.pipeline.stage import Stage
 
+from monitor.catalog.policies import Clause, Policies
 from monitor.config import Config, load
+from monitor.fleet import Fleet
+from monitor.groups.questions import Kind
 from monitor.incidents.incident import Incident
 
 NORMAL = np.random.default_rng(62).normal(0, 1, 20_000)
@@ -143,3 +146,30 @@ def test_a_reloaded_reference_file_that_is_not_there(stage, tmp_path: Path) -> N
     one.pipeline.reload(other.policies.resolve)
     assert firing(one) == before
     assert one.fleet.models.items[0].facts[-1].what == "reference file not used"
+
+
+def people(first: int, n: int) -> list[bytes]:
+    """Cases whose outcomes come at once: half of them approved, and every outcome is the other class."""
+    cases = []
+    for i in range(first, first + n):
+        said = {"prediction": "approve" if i % 2 else "decline", "sensitive": {"sex": "FM"[i // 2 % 2]}}
+        cases.append(event(START + i, None, id=str(i), outcome="decline" if i % 2 else "approve", **said))
+    return cases
+
+
+def test_what_decisions_and_errors_are_asked_for_changes_at_once() -> None:
+    """From a reload on groups are compared by the labels that are favourable then, and errors held to that limit."""
+    fleet = new_fleet({"outcome_horizon": "60s"})
+    feed(fleet, people(0, 400), until=-np.inf)
+    assert np.isnan(fleet.outcomes.asked.rows["limit_error_rate"][0])
+    assert kinds(fleet) == {Kind.CLASS}
+    said = {"outcome_horizon": "60s", "favourable": ("approve",), "limits": {"error_rate": 0.05}}
+    fleet.reload_policies(Policies([Clause("*", said, "test")]).resolve)
+    feed(fleet, people(400, 400), until=-np.inf)
+    assert fleet.outcomes.asked.rows["limit_error_rate"][0] == 0.05
+    assert Kind.DECISION in kinds(fleet)
+
+
+def kinds(fleet: Fleet) -> set[int]:
+    outputs = fleet.groups.register.outputs
+    return set(outputs["kind"][: len(outputs)].tolist())
