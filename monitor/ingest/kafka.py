@@ -23,6 +23,8 @@ RETRY_SECONDS = 2.0
 ABSENT_SECONDS = 5.0
 """How often a topic that should be there and is not is looked for."""
 _SOON = 1.0
+_SEAT_SECONDS = 0.2
+"""How soon it is asked again whether this daemon is alone: a seat is had within a moment."""
 
 
 class KafkaSource:
@@ -158,7 +160,7 @@ class KafkaSource:
             names = [topic.name for topic in self._settings.topics]
             if self._membership is not None and not self._membership.alone(names):
                 self._trouble = f"another daemon of group {self._settings.group_id} is there, or was a moment ago"
-                self._refresh_at = self._clock.monotonic() + _SOON
+                self._refresh_at = self._clock.monotonic() + _SEAT_SECONDS
                 return
             self._note_new(existing)
             self._note_remade(existing)

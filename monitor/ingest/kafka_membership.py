@@ -47,6 +47,8 @@ class Membership:
     def alone(self, topics: Sequence[str]) -> bool:
         """Whether no other daemon was there first; ``False`` while one may be dead and not yet let go.
 
+        Nor is anyone alone before they have a seat themselves: of two that start at once, each sees the other then.
+
         Raises
         ------
         IngestError
@@ -58,11 +60,12 @@ class Membership:
             self._consumer.subscribe(list(topics), on_assign=_read_nothing)
             self._joined = True
         self.beat()
-        rivals = [each for each in self._members() if each[1] != self._own[1] and each < self._own]
+        members = self._members()
+        rivals = [each for each in members if each[1] != self._own[1] and each < self._own]
         now = self._clock.monotonic()
         if not rivals:
             self._seen_since = float("inf")
-            return True
+            return self._own in members
         self._seen_since = min(self._seen_since, now)
         if now - self._seen_since > PATIENCE_SECONDS:
             raise IngestError(

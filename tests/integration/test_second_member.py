@@ -94,7 +94,7 @@ def test_a_cluster_and_a_daemon_alone(kafka: KafkaServer, topic: str) -> None:
         closing(Membership(f"g-{topic}", "cluster", settings, SystemClock())) as one,
         closing(Membership(f"g-{topic}", "cluster", settings, SystemClock())) as two,
     ):
-        assert one.alone([topic])
+        until(lambda: one.alone([topic]), one.beat)
         until(lambda: two.alone([topic]), one.beat)
         alone, refused = source(kafka, topic, owner="whole"), []
 
