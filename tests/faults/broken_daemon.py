@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from monitor.events.raw import Partition
 
 _save, _head = Checkpoint.save, checkpoint._head
-_before: dict[Partition, int] = {}
+_reached: list[dict[Partition, int]] = []
+"""Where the last commits with something new had come to."""
 
 
 def _save_with_old_offsets(
     self: Checkpoint, fleet: Any, time: Any, positions: Mapping[Partition, int], ticks: Any, incidents: Any
 ) -> None:
-    _save(self, fleet, time, {**positions, **_before}, ticks, incidents)
-    _before.clear()
-    _before.update(positions)
+    if _reached[-1:] != [dict(positions)]:
+        _reached.append(dict(positions))
+        del _reached[:-2]
+    _save(self, fleet, time, {**positions, **_reached[0]}, ticks, incidents)
 
 
 def _head_without_duplicates(*told: Any) -> checkpoint.Head:
@@ -37,6 +39,5 @@ def _head_without_duplicates(*told: Any) -> checkpoint.Head:
 
 Checkpoint.save = _save_with_old_offsets  # type: ignore[method-assign]
 checkpoint._head = _head_without_duplicates
-Checkpoint._save_duplicates = lambda _self, _fleet, _writes: None  # type: ignore[method-assign]
-Checkpoint._load_duplicates = lambda _self, _fleet, _head: None  # type: ignore[method-assign]
+Checkpoint._save_keys = lambda _self, _prefix, _met, _writes: None  # type: ignore[method-assign]
 sys.exit(main())

@@ -54,4 +54,4 @@ def test_each_in_its_counter(ran: tuple[Rig, dict[str, Outcome]]) -> None:
 
 def test_the_control_fails(ran: tuple[Rig, dict[str, Outcome]]) -> None:
     """A daemon whose offsets are not those of its sums counts twice when it is killed, and the ledger says so."""
-    assert ran[1]["broken"].doubled > 50
+    assert ran[1]["broken"].doubled > 0

@@ -128,7 +128,7 @@ def test_the_right_alerts_reach_people(story: Story) -> None:
     by_model = {incident["model"]: incident for incident in story.daemon.incidents()}
     for model, alert in alerts.items():
         incident, notes = by_model[model], alert["annotations"]
-        assert notes.keys() == {"summary", "description", "effect", "evidence", "onset", "runbook_url"}
+        assert notes.keys() == {"summary", "description", "advice", "effect", "evidence", "onset", "runbook_url"}
         assert notes["onset"] == incident["onset_time"]
         assert notes["runbook_url"] == f"https://watch.example/runbooks/{incident['alertname']}"
         assert alert["generatorURL"] == f"https://watch.example/incidents/{incident['id']}"
