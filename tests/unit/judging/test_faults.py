@@ -84,7 +84,7 @@ def test_found_and_resolved(name: str) -> None:
     assert first.fired_time <= START + (BEGINS + 4) * HOUR
     assert START + (BEGINS - 2) * HOUR <= first.onset_time <= first.fired_time
     done = hourly(fleet, healthy, range(ENDS, OVER))
-    assert {i.state for i in done} == {"resolved"}
+    assert set({i.id: i.state for i in done}.values()) == {"resolved"}
     assert {i.id for i in done} == {i.id for i in changed}
     assert not fleet.book.open
 
