@@ -50,7 +50,7 @@ class Rounds:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        """``keep`` stores what was found of a model's row; it is called on the thread."""
+        """``keep`` has what was found of a model's row stored; it is called by the loop."""
         self._settings = settings
         self._past = past
         self._keep = keep
@@ -102,6 +102,7 @@ class Rounds:
         self._busy = False
         if found is not None:
             self.drilled.add(row, found)
+            self._keep(row, found)
         self._wait(row, self._clock.now() + (self._settings.every if found else RETRY_SECONDS))
 
     def _wait(self, row: int, until: float) -> None:
@@ -127,7 +128,6 @@ class Rounds:
             self._began = self._clock.monotonic()
             try:
                 found = drill.run(self._past, self._clock.now(), self._breathe)
-                self._keep(drill.row, found)
                 self._metrics.drills.labels("done").inc()
             except _StoppedError:
                 return

@@ -20,6 +20,7 @@ from monitor.incidents.incident import Incident
 from monitor.store import audit, exhibits, trail_of
 from monitor.store.audit import Anchor, Trail
 from monitor.store.database import Database, Writes
+from monitor.store.drills import DrillLog
 from monitor.store.grouplog import GroupLog
 from monitor.store.records import ModelRecord, record_of, restore
 from monitor.store.sums import pack_all, unpack
@@ -81,9 +82,11 @@ class Checkpoint:
         log: TickLog,
         incident_retention: float = float("inf"),
         trail: Trail | None = None,
+        drills: DrillLog | None = None,
     ) -> None:
         self._database = database
         self._trail = trail
+        self._drills = drills
         self._day = -np.inf
         self._entered: dict[str, str] = {}
         """Of incidents that are open, the digest of what was entered last."""
@@ -128,6 +131,8 @@ class Checkpoint:
         self._save_keys(_PEOPLE, fleet.groups.people.counted, writes)
         self._save_trail(fleet, time.watermark, incidents, writes)
         exhibits.save(fleet.exhibits.take(), writes)
+        if self._drills is not None:
+            self._drills.save(writes)
         self._log.append(ticks, writes)
         if hours := fleet.groups.hours.take(time.watermark):
             self._group_log.append(hours, fleet.groups.register.models_of_tallies(), writes)

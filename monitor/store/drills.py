@@ -1,4 +1,7 @@
-"""What fire drills found, a record a model: kept over a restart, and no part of the state that is judged."""
+"""What fire drills found, a record a model: kept over a restart, and no part of the state that is judged.
+
+Findings tell rows of models and series, so they are stored with the state in which those rows are what they were.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,21 @@ _ROW = struct.Struct(">I")
 
 
 class DrillLog:
-    """Keeps the newest findings of each model."""
+    """Keeps the newest findings of each model. What is to be kept is stored with the next commit."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._waiting: dict[int, Findings] = {}
 
     def keep(self, model: int, found: Findings) -> None:
-        """Store what was found of the model in row ``model``; safe on any thread."""
-        writes = Writes()
-        writes.put(_PREFIX + _ROW.pack(model), msgspec.msgpack.encode(found))
-        self._database.commit(writes)
+        """Have what was found of the model in row ``model`` stored."""
+        self._waiting[model] = found
+
+    def save(self, writes: Writes) -> None:
+        """Add what was found since the last call to ``writes``."""
+        for model, found in self._waiting.items():
+            writes.put(_PREFIX + _ROW.pack(model), msgspec.msgpack.encode(found))
+        self._waiting.clear()
 
     def load(self) -> dict[int, Findings]:
         """What was found, by the model's row; not what another program version found by other faults.

@@ -192,7 +192,10 @@ def test_a_restart_goes_on_where_it_was(known: Any, tmp_path: Path) -> None:
     """What was kept is shown again, and its model is not drilled before its time; never, if that is asked for."""
     fleet, past, found = known
     with Database(tmp_path / "store") as database:
-        DrillLog(database).keep(0, found)
+        log, writes = DrillLog(database), Writes()
+        log.keep(0, found)
+        log.save(writes)
+        database.commit(writes)
         database.commit(_put(b"F\0\0\0\1", _encoded(found, "another")))
         again = DrillLog(database).load()
         assert list(again) == [0]
@@ -276,6 +279,22 @@ def test_a_store_takes_the_hours_of_its_fleet(tmp_path: Path) -> None:
         assert end == START + HOUR
         assert sums.n.tolist() == [20.0, 20.0]
         assert Drilled().of(0) is None
+
+
+def test_what_was_found_lasts_with_what_it_speaks_of(known: Any, tmp_path: Path) -> None:
+    """A kill that undoes a model undoes what was found of it: both are stored by the same commit."""
+    _, _, found = known
+    with Database(tmp_path / "store") as database:
+        drills, passed, fleet = DrillLog(database), EventTime(0.0), new_fleet(POLICY)
+        checkpoint = Checkpoint(database, TickLog(database, np.inf), drills=drills)
+        checkpoint.load(fleet, passed)
+        closed = feed(fleet, [event(START, sensitive={"sex": "F"}, prediction={"label": "approve"})])
+        drills.keep(0, found)
+        assert DrillLog(database).load() == {}
+        checkpoint.save(fleet, passed, {}, closed.ticks, closed.incidents)
+        assert list(DrillLog(database).load()) == [0]
+        Checkpoint(database, TickLog(database, np.inf)).load(again := new_fleet(POLICY), EventTime(0.0))
+        assert len(again.models) == 1
 
 
 def test_a_store_can_be_drilled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
