@@ -273,6 +273,8 @@ def test_the_object_has_what_scripts_read() -> None:
             "found": True,
             "found_time": "1970-01-01T04:10:00.000Z",
             "alertnames": ["ModelDataQuality"],
+            "advice": None,
+            "asks_for": ["fix_input"],
         }
     ]
 
@@ -282,7 +284,8 @@ def test_people_read_the_same() -> None:
     lines = as_text(judged(incident(cell("rent", 15_000.0)), incident(cell("x", 99.0), model="n"))).splitlines()
     told = ["missing", "0.25", "m", "income,", "rent", "01-01", "02:46", "01-01", "05:33", "1", "h", "23", "min"]
     assert lines[1].split() == told
-    assert lines[-2].startswith("planted 1, found 1, missed 0, false 1 (named undetectable beforehand 0, incidents 2")
+    assert lines[-2] == "advice given 0, what the cause asks for 0"
+    assert lines[-3].startswith("planted 1, found 1, missed 0, false 1 (named undetectable beforehand 0, incidents 2")
     assert "false: 1970-01-01T00:01Z  ModelDataQuality  m: something happened." in lines
     assert lines[-1] == "1000 events in 2.0 s: 500 events/s"
     assert as_text(judged()).splitlines()[1].endswith("missed")
