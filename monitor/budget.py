@@ -30,8 +30,8 @@ class Budget:
     def allowance(
         self,
         share: str,
-        n_fleet: int,
-        n_model: NDArray[np.integer],
+        n_fleet: float,
+        n_model: NDArray[np.integer] | NDArray[np.floating],
         seconds: NDArray[np.float64],
         aside: float = 0.0,
     ) -> NDArray[np.float64]:
@@ -42,7 +42,8 @@ class Budget:
         share
             The kind that pays.
         n_fleet
-            Cells of this share that are judged in the whole fleet.
+            Cells of this share that are judged in the whole fleet, each with its weight where they have one: what is
+            handed out here is that of a cell of weight 1.
         n_model
             The same in each cell's model, shape ``(k,)``: no model takes more than its own cap.
         seconds

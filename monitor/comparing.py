@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.detectors import DETECTORS
 from monitor.fleet import Fleet
-from monitor.groups.comparing import effect, noise_of
+from monitor.groups.effects import effect, noise_of
 from monitor.groups.questions import QUESTIONS, Kind
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident

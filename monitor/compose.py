@@ -85,6 +85,7 @@ def _group_rules(config: Config) -> GroupRules:
             strata=limits.strata_per_model,
             outputs=limits.outputs_per_model,
             tallies=limits.group_tallies_per_model,
+            intersections=limits.intersections_per_model,
         ),
         config.dedupe.capacity,
     )

@@ -127,7 +127,7 @@ def _models(replayed: Replayed) -> list[dict[str, Any]]:
                 "series": len(own),
                 "numbers": kinds["numbers"],
                 "categories": kinds["categories"],
-                "attributes": [register.attribute_names[at] for at in register.of(row).attributes],
+                "attributes": [register.attribute_names[at] for at in register.margins(row)],
                 "outcomes": 0 if labelled is None else int(labelled[0]),
             }
         )

@@ -89,7 +89,7 @@ def _of_model(fleet: Fleet, row: int, ticks_a_day: float) -> Proposal:
     keys: dict[str, object] = {}
     said: list[str] = []
     protected = _protected(fleet, row)
-    told = [fleet.groups.register.attribute_names[at] for at in fleet.groups.register.of(row).attributes]
+    told = [fleet.groups.register.attribute_names[at] for at in fleet.groups.register.margins(row)]
     if protected:
         keys["sensitive"] = sorted({*told, *protected})
         said.append(f"{_listed(protected)}: protected by their names; take out what is not")

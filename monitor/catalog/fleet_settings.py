@@ -108,6 +108,7 @@ class LimitSettings(Settings):
     categories_per_feature: Count = 30
     segment_values: Count = 32
     attributes_per_model: Count = 16
+    intersections_per_model: int = Field(default=6, ge=0, le=120)
     groups_per_attribute: Count = 32
     strata_per_model: Count = 128
     outputs_per_model: Count = 1_000

@@ -189,6 +189,17 @@ def _file_or_list(value: object) -> object:
     return value
 
 
+def _pairs(value: object) -> object:
+    if value == "auto":
+        return value
+    pairs = value if isinstance(value, tuple) else ()
+    if value != () and not pairs:
+        raise ValueError('is neither "auto" nor a list of pairs')
+    if not all(isinstance(pair, tuple) and len(pair) == len(set(pair)) == 2 for pair in pairs):
+        raise ValueError('is neither "auto" nor a list of pairs, each of two attributes')
+    return value
+
+
 def _one_or_several(value: object) -> object:
     """A class alone stands for a list of one."""
     return (value,) if isinstance(value, str | int | float) else value
@@ -204,7 +215,8 @@ def _owned_kinds(owners: Mapping[str, str]) -> Mapping[str, str]:
 class Policy(Settings):
     """All that is asked of a model. Durations in seconds; names as in the file, but ``learn.for_``, ``planned.from_``.
 
-    ``sensitive`` is ``None`` where every key of the events' own ``sensitive`` counts. ``season`` is empty where it is
+    ``sensitive`` is ``None`` where every key of the events' own ``sensitive`` counts; of ``intersections`` each is of
+    two attributes, "auto" is every two. ``season`` is empty where it is
     found in the reference. ``favourable`` and ``decision_threshold`` are never both set. ``favourable_outcomes`` of a
     resolved policy are those of ``favourable`` where the file names none.
     """
@@ -224,6 +236,7 @@ class Policy(Settings):
     favourable_when: Literal["above", "below"] = "above"
     positive: Annotated[tuple[ClassName, ...], BeforeValidator(_one_or_several)] = ()
     explain_by: tuple[Text, ...] = ()
+    intersections: Annotated[Literal["auto"] | tuple[tuple[Text, ...], ...], BeforeValidator(_pairs)] = "auto"
     season: tuple[PositiveSeconds, ...] = ()
     limits: Limits = Limits()
     tick: PositiveSeconds = 60.0

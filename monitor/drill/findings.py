@@ -20,7 +20,7 @@ from monitor.drill.people import GROUP_FAULTS, GroupFindings
 from monitor.drill.series import SeriesFindings
 from monitor.fleet import Fleet
 from monitor.groups.questions import QUESTIONS, Kind
-from monitor.groups.shown import groups_shown
+from monitor.groups.visible import groups_shown
 from monitor.incidents.telling import span
 
 HORIZON_DAYS = HORIZON_SECONDS / DAY_SECONDS

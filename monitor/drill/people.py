@@ -14,7 +14,8 @@ from monitor.catalog.models import FIELDS as MODEL_FIELDS
 from monitor.catalog.models import Models
 from monitor.drill.past import DAY_SECONDS, Look, looks, whole_days
 from monitor.fleet import Fleet
-from monitor.groups.comparing import DECAY, POOL_EVENTS, SHARE, Comparer
+from monitor.groups.comparing import POOL_EVENTS, SHARE, Comparer
+from monitor.groups.effects import DECAY
 from monitor.groups.hours import HOUR_SECONDS
 from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind
 from monitor.groups.register import Limits, Register
@@ -30,7 +31,7 @@ TALLIES_MAX = 5_000
 _SEED = 20_023
 _NOTHING = -1
 """The fault of the copy that nothing befalls."""
-_UNLIMITED = Limits(*(1_000_000,) * 5)
+_UNLIMITED = Limits(*(1_000_000,) * 6)
 _CELL = ("scatter", "scatter_weight", "scatter_ticks", "recent", "recent_within")
 _HIGHEST = 0.99
 STEPS_AT_ONCE = 4
@@ -108,8 +109,8 @@ class GroupDrill:
     models: Models
     budget: Budget
     smallest_group: int
-    n_cells: int
-    n_of_model: int
+    n_cells: float
+    n_of_model: float
     compared: list[Compared]
     tick: float
 
@@ -284,8 +285,8 @@ def group_drill(fleet: Fleet, row: int) -> GroupDrill:
         models=models,
         budget=Budget(budget.per_week, budget.per_model_per_week, budget.shares),
         smallest_group=comparer.smallest_group,
-        n_cells=max(math.ceil(n_cells), 1),
-        n_of_model=max(int(comparer.n_of_model[row]), 1),
+        n_cells=max(n_cells, 1.0),
+        n_of_model=max(float(comparer.n_of_model[row]), 1.0),
         compared=_compared(fleet, row),
         tick=float(fleet.models.rows["tick"][row]),
     )
@@ -316,7 +317,7 @@ def _compared(fleet: Fleet, row: int) -> list[Compared]:
         if kind not in KINDS:
             continue
         whole = _tallies(fleet, output)
-        for attribute in np.unique(whole.attribute).tolist():
+        for attribute in np.intersect1d(whole.attribute, register.margins(row)).tolist():
             own = whole.some(np.flatnonzero(whole.attribute == attribute))
             sizes = {g: float(own.n[own.group == g].sum()) for g in register.groups_of(attribute)}
             n = sum(sizes.values())

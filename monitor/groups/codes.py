@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from monitor.groups.visible import attributes, visible
 from monitor.groups.watch import Groups
 
 
@@ -16,23 +19,27 @@ def codes(groups: Groups, model: int) -> list[dict[str, Any]]:
     the small ones, and those from which a small one could be computed.
     """
     register = groups.register
-    found = []
-    for attribute in sorted(register.of(model).attributes, key=lambda row: register.attribute_names[row]):
-        name = register.attribute_names[attribute]
-        own = [row for row in register.groups_of(attribute) if not register.groups["other"][row]]
-        own.sort(key=lambda row: register.group_names[row])
+
+    def cases(own: Sequence[int]) -> NDArray[np.float64]:
         outputs = register.of(model).outputs
-        cases = [max((register.totals(row, output)[0] for output in outputs), default=0.0) for row in own]
-        sizes = groups.people.few(np.array(own, np.int64), np.array(cases))
-        shown = groups.privacy.shown(sizes.tolist())
+        return np.array([max((register.totals(row, each)[0] for each in outputs), default=0.0) for row in own])
+
+    def sizes(own: Sequence[int]) -> NDArray[np.float64]:
+        return groups.people.few(np.array(own, np.int64), cases(own))
+
+    found = []
+    for of in attributes(groups, model):
+        # All of them: from what is shown, that of all others could be computed too.
+        shown = visible(groups, of.row, of.groups, sizes)
         known = [
             {
-                "group": groups.privacy.code(name, register.group_names[row]),
+                "group": groups.privacy.code(of.name, register.group_names[row]),
                 "value": register.group_names[row],
                 "n": int(n),
             }
-            for row, n, seen in zip(own, cases, shown, strict=True)
+            for row, n, seen in zip(of.groups, cases(of.groups).tolist(), shown, strict=True)
             if seen
         ]
-        found.append({"attribute": name, "groups": known, "hidden": shown.count(False)})
+        told = [not other for other in register.groups["other"][of.groups]]
+        found.append({"attribute": of.name, "groups": known, "hidden": sum(told) - len(known)})
     return found

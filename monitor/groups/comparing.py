@@ -13,19 +13,21 @@ from monitor.budget import Budget
 from monitor.catalog.models import Models
 from monitor.catalog.policies import WatchList
 from monitor.catalog.rows import Field, Rows
+from monitor.groups import margins, planning
 from monitor.groups.betting import COMPONENTS, OFF, Sides, log_e
-from monitor.groups.questions import DIRECTIONS, LESS, LISTS, MORE, QUESTIONS, Kind
+from monitor.groups.effects import DECAY, affected, effect, noise, outside, told, tolerated
+from monitor.groups.questions import LISTS, Kind
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
-from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
+from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, FIRING, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.dispersion import successive_difference, tempering
 
 SHARE = "fairness"
 POOL_EVENTS = 10
 """Events that a comparison, and each stratum, waits for; one of them on each side at least."""
-DECAY = 0.995
-"""By this the present fades with every batch: its half-life is about 140 batches."""
+CROSSED_WEIGHT = 0.25
+"""What the cell of an intersection weighs in the budget: what it is made of is to be seen as soon as without it."""
 _LN10 = math.log(10.0)
 
 Array = NDArray[np.float64]
@@ -106,11 +108,12 @@ class Comparer:
         self.smallest_group = smallest_group
         self._people_of = people_of
         self.state = Rows(STATE)
-        self.n_cells = 0
+        self.n_cells = 0.0
+        """Cells of the fleet, each with its weight."""
         self.decay: Array | None = None
         """By what the present of each cell fades with a batch, where that is not ``DECAY``: of copies of cells."""
-        self.n_of_model: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._watched: dict[WatchList, int] = {}
+        self.n_of_model: Array = np.zeros(0)
+        self._watched: dict[WatchList, float] = {}
         self._n_seen = 0
         self._n: Array = np.zeros(0)
         self._s: Array = np.zeros(0)
@@ -120,9 +123,15 @@ class Comparer:
         self.extend()
         if not len(sums.row):
             return Compared([], [], 0)
-        register, tallies = self.register, self.register.tallies
+        tallies = self.register.tallies
         tallies["total"][sums.row] += np.stack([sums.n, sums.s], axis=1)
         tallies.stir(sums.row)
+        compared = self._compare(end, sums)
+        self._look(end, sums)
+        return compared
+
+    def _compare(self, end: float, sums: TallySums) -> Compared:
+        register, tallies = self.register, self.register.tallies
         rows = self._pool(end, sums)
         cells = np.unique(tallies["cell"][rows]).astype(np.int64)
         if not len(cells):
@@ -143,7 +152,7 @@ class Comparer:
         register, known = self.register, self._n_seen
         new = len(register.cells) - known
         if len(self.n_of_model) < len(self.models):
-            more = np.zeros(len(self.models) - len(self.n_of_model), np.int64)
+            more = np.zeros(len(self.models) - len(self.n_of_model))
             self.n_of_model = np.concatenate([self.n_of_model, more])
         if not new:
             return
@@ -153,11 +162,12 @@ class Comparer:
         cells = np.arange(known, known + new)
         output = register.cells["output"][cells]
         watched = np.isin(register.outputs["kind"][output], LISTS)
-        np.add.at(self.n_of_model, register.outputs["model"][output[~watched]], 1)
-        self.n_cells += int((~watched).sum())
-        for row in output[watched].tolist():
+        weight = self._weight(cells)
+        np.add.at(self.n_of_model, register.outputs["model"][output[~watched]], weight[~watched])
+        self.n_cells += float(weight[~watched].sum())
+        for row, part in zip(output[watched].tolist(), weight[watched].tolist(), strict=True):
             watch_list = self.watch_list(row)
-            self._watched[watch_list] = self._watched.get(watch_list, 0) + 1
+            self._watched[watch_list] = self._watched.get(watch_list, 0.0) + part
 
     def watch_list(self, output: int) -> WatchList:
         """The list of tags that stands behind an output of one of the kinds :data:`LISTS`."""
@@ -186,6 +196,40 @@ class Comparer:
         """Expected false alarms that each cell may cost in one tick, shape ``(k,)``."""
         self.extend()
         return self._allowance(cells)
+
+    def ticks_to_see(self, group: Rows64, output: Rows64, seconds: Array) -> Array:
+        """Ticks in which the comparisons of groups by outputs (rows, (k,)) would see what plans speak of.
+
+        Their cases came in ``seconds`` (k,). An intersection that is not compared yet is given what it would be given.
+        """
+        register, state = self.register, self.state
+        kind, model = (register.outputs[name][output] for name in ("kind", "model"))
+        cell = np.array([register.cell(*pair) for pair in zip(group.tolist(), output.tolist(), strict=True)], np.int64)
+        some = np.flatnonzero(cell >= 0)
+        weight, eta = np.full(len(cell), CROSSED_WEIGHT), np.ones(len(cell))
+        weight[some] = self._weight(cell[some])
+        scatter = (state[name][cell[some]] for name in ("scatter", "scatter_weight", "scatter_ticks"))
+        eta[some] = tempering(*scatter)
+        tick = self.models.rows["tick"][model]
+        log_budget = np.log(np.maximum(self._handed(output, weight), 1e-300))
+        cases, ticks = planning.counted(register, group, output), np.maximum(seconds / tick, 1.0)
+        return planning.ticks_to_see(kind, register.outputs["tolerance"][output], cases, ticks, log_budget, eta)
+
+    def _look(self, end: float, sums: TallySums) -> None:
+        """Let intersections be compared that the data can see by now, from the next tick on."""
+        group, output = planning.crossings(self.register, sums, self.smallest_group)
+        if not len(group):
+            return
+        models, model = self.models.rows, self.register.outputs["model"][output]
+        age = np.maximum(end - models["first_time"][model], planning.AGE_SECONDS)
+        seen = self.ticks_to_see(group, output, age) * models["tick"][model] <= planning.SEEN_SECONDS
+        for pair in zip(group[seen].tolist(), output[seen].tolist(), strict=True):
+            self.register.compare(*pair)
+        self.extend()
+
+    def _weight(self, cells: Rows64) -> Array:
+        crossed = self.register.crossed(self.register.cells["group"][cells])
+        return np.where(crossed, CROSSED_WEIGHT, 1.0)
 
     def aside(self) -> float:
         """The part of the weekly budget that watch lists take."""
@@ -221,14 +265,19 @@ class Comparer:
         return rows
 
     def _allowance(self, cells: Rows64) -> Array:
-        model = self.model(cells)
+        return self._handed(self.register.cells["output"][cells], self._weight(cells))
+
+    def _handed(self, output: NDArray[np.integer], weight: Array) -> Array:
+        """What cells of ``output`` (k,) rows get in a tick, by their ``weight`` (k,)."""
+        outputs = self.register.outputs
+        model = outputs["model"][output]
         seconds = self.models.rows["tick"][model]
         allowance = self.budget.allowance(SHARE, self.n_cells, self.n_of_model[model], seconds, self.aside())
-        for i in np.flatnonzero(np.isin(self.kind(cells), LISTS)).tolist():
-            watch_list = self.watch_list(int(self.register.cells["output"][cells[i]]))
-            part = watch_list.budget_share / self._watched[watch_list]
+        for i in np.flatnonzero(np.isin(outputs["kind"][output], LISTS)).tolist():
+            watch_list = self.watch_list(int(output[i]))
+            part = watch_list.budget_share / max(self._watched.get(watch_list, 0.0), CROSSED_WEIGHT)
             allowance[i] = self.budget.part(part, float(seconds[i]))
-        return allowance
+        return weight * allowance
 
     def _bet(self, end: float, batch: _Batch) -> Compared:
         state, cells = self.state, batch.cells
@@ -315,6 +364,7 @@ class Comparer:
         newer = of_since[1] > furthest
         direction, furthest = (np.where(newer, b, a) for a, b in zip((direction, furthest), of_since[:2], strict=True))
         alarm = enough & (furthest > 0.0)
+        alarm[alarm] = ~self._of_margins(cells[alarm], direction[alarm], furthest[alarm])
         sustained = alarm | clear | of_since[2] | (state["suspicion"][cells] > SUSPICIOUS)
         flags = decide(state, cells, end, models["hold"][model], models["keep_firing"][model], alarm, sustained)
         alarms = [
@@ -322,6 +372,21 @@ class Comparer:
             for i in np.flatnonzero(flags & HELD).tolist()
         ]
         return alarms, cells[(flags & OVER) > 0].tolist()
+
+    def _of_margins(self, cells: Rows64, direction: Rows64, furthest: Array) -> NDArray[np.bool_]:
+        """Which of ``cells`` are intersections that say no more than a group they are of does already."""
+        rows, whose = margins.margins_of(self.register, cells)
+        if not len(rows):
+            return np.zeros(len(cells), bool)
+        state, kind, tolerance = self.state, self.kind(rows), self.tolerance(rows)
+        told = (state["firing"][rows] == FIRING) | (state["suspicion"][rows] > SUSPICIOUS)
+        now, since = (
+            outside(kind, tolerance, state[name][rows])[np.arange(len(rows)), direction[whose]]
+            for name in ("recent_within", "since_within")
+        )
+        beyond = np.where(told, np.maximum(now, since), now)
+        more = margins.slack(self.kind(cells), self.tolerance(cells))
+        return margins.accounted_for(whose, furthest, beyond, more)
 
     def _moved(self, cells: Rows64, seen: Array, within: Array) -> tuple[Rows64, Array, NDArray[np.bool_]]:
         """Of what was ``seen``: the worse direction, by how much it is beyond what is tolerated, and if clearly so.
@@ -335,7 +400,7 @@ class Comparer:
         people = self._people_of(self.register.cells["group"][cells], sides.nb)
         many = np.minimum(sides.na, people) >= self.smallest_group
         furthest = np.where(many, beyond[np.arange(len(kind)), direction], -np.inf)
-        return direction, furthest, furthest > CLEAR_MARGIN * _noise(kind, sides)
+        return direction, furthest, furthest > CLEAR_MARGIN * noise(kind, sides)
 
     def _alarm(self, end: float, cell: int, direction: int, evidence: float) -> GroupAlarm:
         state, at = self.state, np.array([cell])
@@ -351,7 +416,7 @@ class Comparer:
             rates=(ra, rb),
             effect=told(int(kind[0]), float(effect(kind, within)[0]), direction),
             tolerance=tolerated(int(kind[0]), float(tolerance[0]), direction),
-            people_affected=_affected(int(kind[0]), float(tolerance[0]), direction, within[0], since),
+            people_affected=affected(int(kind[0]), float(tolerance[0]), direction, within[0], since),
             evidence_log10=evidence / _LN10,
             onset_time=min(max(onset, float(self.models.rows["first_time"][model])), end),
             fired_time=end,
@@ -360,72 +425,3 @@ class Comparer:
 
 _GONE = WatchList(name="gone", tags=("gone",), budget_share=1e-9)
 """Stands for a watch list that a policy no longer has."""
-
-
-def effect(kind: NDArray[np.uint8], within: Array) -> Array:
-    """How the group fares against the rest, within strata: the ratio of rates, or by how much it is below; (k,)."""
-    got, due, weight = within.T
-    ratio = np.where(due > 0.0, got / np.where(due > 0.0, due, 1.0), np.where(got > 0.0, np.inf, 1.0))
-    gap = (due - got) / np.maximum(weight, 1e-9)
-    return np.where(_is_gap(kind), gap, ratio)
-
-
-def outside(kind: NDArray[np.uint8], tolerance: Array, within: Array) -> Array:
-    """By how much each direction lies beyond what is tolerated, in logarithms of ratios or in gaps, ``(k, 2)``."""
-    moved = effect(kind, within)
-    with np.errstate(divide="ignore"):
-        log_ratio = np.clip(np.log(np.where(_is_gap(kind), 1.0, moved)), -50.0, 50.0)
-    edge = np.log(np.maximum(tolerance, 1e-9))
-    beyond = np.full((len(kind), DIRECTIONS), -np.inf)
-    beyond[:, LESS] = np.where(_is_gap(kind), moved - tolerance, edge - log_ratio)
-    beyond[:, MORE] = np.where(_is_gap(kind), -moved - tolerance, edge + log_ratio)
-    for asked in np.unique(kind).tolist():
-        for direction in {LESS, MORE} - set(QUESTIONS[Kind(asked)].directions):
-            beyond[kind == asked, direction] = -np.inf
-    return beyond
-
-
-def tolerated(kind: int, tolerance: float, direction: int) -> float:
-    """The edge of what is tolerated, in the unit of the effect."""
-    question = QUESTIONS[Kind(kind)]
-    if question.gap:
-        return tolerance * question.unit
-    return tolerance if direction == LESS else 1.0 / tolerance
-
-
-def told(kind: int, moved: float, direction: int) -> float:
-    """What :func:`effect` gives as people are told: a ratio as it is, a gap positive where it is harm, in its unit."""
-    question = QUESTIONS[Kind(kind)]
-    return question.told(moved, direction) if question.gap else moved
-
-
-def _affected(kind: int, tolerance: float, direction: int, within: Array, since: Sides) -> int:
-    """People of the group who would have been treated otherwise at the edge of what is tolerated."""
-    got, due, weight = (float(x) for x in within)
-    edge = tolerated(kind, tolerance, direction)
-    if QUESTIONS[Kind(kind)].gap:
-        short = told(kind, (due - got) / max(weight, 1e-9), direction)
-        return round(max(short - edge, 0.0) * float(since.nb[0]))
-    nb, sb = float(since.nb[0]), float(since.sb[0])
-    expected = edge * (sb * due / got if got > 0.0 else nb * float(since.sa[0]) / max(float(since.na[0]), 1.0))
-    return round(max(expected - sb if direction == LESS else sb - expected, 0.0))
-
-
-def noise_of(kind: NDArray[np.uint8], recent: Array) -> Array:
-    """The standard error of a comparison's present, of the logarithm of its ratio or of its gap; ``recent`` (k, 4)."""
-    return _noise(kind, Sides.of(recent))
-
-
-def _noise(kind: NDArray[np.uint8], recent: Sides) -> Array:
-    """The standard error of what :func:`outside` gives, from the present."""
-    # What fades evenly weighs nearly twice as much as its sum says.
-    weight = 1.0 + DECAY
-    na, nb = np.maximum(weight * recent.na, 1.0), np.maximum(weight * recent.nb, 1.0)
-    sa, sb = np.minimum(weight * recent.sa + 0.5, na), np.minimum(weight * recent.sb + 0.5, nb)
-    log_ratio = np.sqrt(np.maximum(1.0 / sa - 1.0 / na + 1.0 / sb - 1.0 / nb, 1e-9))
-    gap = np.sqrt(sa / na * (1.0 - sa / na) / na + sb / nb * (1.0 - sb / nb) / nb)
-    return np.where(_is_gap(kind), gap, log_ratio)
-
-
-def _is_gap(kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return np.isin(kind, [k for k, question in QUESTIONS.items() if question.gap])

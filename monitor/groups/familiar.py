@@ -20,7 +20,7 @@ from monitor.kernels.table import Table, mix
 from monitor.kernels.tally import series_key
 
 PER_EVENT = 30
-"""Increments that an event may have in the mean: five for each of six attributes."""
+"""Increments that an event may have in the mean: five for each of three attributes, and of each two of them."""
 _WORDS = (hash64(b"label"), hash64(b"score"), hash64(b"value"))
 
 Rows64 = NDArray[np.int64]
@@ -60,7 +60,7 @@ class Familiar:
         """Count what is familiar of ``batch``, given as to :meth:`Groups.count`; returns the events that are left."""
         columns = self._columns(batch, hashes, model)
         index = self._register.index
-        tables = {"said": self._said, "favourable": self._counter.favourable}
+        tables = {"said": self._said, "both": self._sorter.intersections.known, "favourable": self._counter.favourable}
         tables |= {name: index[name] for name in ("outputs", "tallies")}
         made = count_groups(columns, tables, _WORDS, PER_EVENT)
         if made is None:

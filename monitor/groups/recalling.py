@@ -41,7 +41,8 @@ class Recaller:
         ``names``, ``texts`` and ``kinds``, shape ``(n, slots)``, are hashes of the names and values of attributes, 0
         for none; of a number (``kinds`` is ``ValueType.NUMBER``) the bits of the float64. A value that no event in time
         named belongs to no group, but where a limit keeps new groups out: then to that of all others. Only groups of
-        the attributes that are ``asked`` for, shape ``(n, slots)``, are given, of all if none is said.
+        the attributes that are ``asked`` for, shape ``(n, slots)``, are given, of all if none is said; an intersection
+        is asked for with either of its attributes.
         """
         n, slots = names.shape
         case = np.repeat(np.arange(n, dtype=np.int64), slots)
@@ -51,12 +52,17 @@ class Recaller:
         wanted = np.ones(len(told), bool) if asked is None else asked.ravel()[told]
         attribute, explains, value, known = self._roles(model[case], name, text, kind)
         strata = self._strata(model, case, explains, value, known)
-        own = np.flatnonzero(wanted & (attribute >= 0) & known & (strata[case] >= 0))
+        own = np.flatnonzero((attribute >= 0) & known & (strata[case] >= 0))
+        own = own[np.isin(case[own], case[wanted])]
         group = self._groups(attribute[own], value[own])
         own, group = own[group >= 0], group[group >= 0]
         member = self._members(group, strata[case[own]])
-        event = case[own]
-        return Memberships(event, member, np.searchsorted(event, np.arange(n + 1)))
+        event, both, first, second = self._sorter.intersections.cross(case[own], member)
+        either = wanted[own[first]] | wanted[own[second]]
+        event, both = event[either], both[either]
+        alone = wanted[own]
+        event, member = (np.concatenate(x) for x in ((case[own][alone], event), (member[alone], both)))
+        return Memberships.of(event, member, n)
 
     def _roles(
         self, model: NDArray[np.int32], name: Hashes, text: Hashes, kind: NDArray[np.uint8]

@@ -15,15 +15,20 @@ from monitor.kernels.table import Table, mix, mix_one
 
 OTHER = "\x00other"
 """Stands for all groups beyond the most that are told apart: part of the rest, never compared itself."""
+BOTH = " x "
+"""Between the names of two attributes, and of two groups, that are taken as one."""
 WAITING = np.uint64(hash64(b"\x00waiting"))
 """Stands for the strata of cases of which it is not known yet what explains them: counted, never compared."""
 _ALWAYS = -np.inf
 
-ATTRIBUTES = {"key": Field(np.uint64, still=True), "model": Field(np.int32, still=True)}
+_OF_TWO = {"first": Field(np.int32, (), -1, still=True), "second": Field(np.int32, (), -1, still=True)}
+"""Of what is an intersection the two that it is made of, by name; -1 of what is not."""
+ATTRIBUTES = {"key": Field(np.uint64, still=True), "model": Field(np.int32, still=True), **_OF_TWO}
 GROUPS = {
     "key": Field(np.uint64, still=True),
     "attribute": Field(np.int32, still=True),
     "other": Field(np.uint8, still=True),
+    **_OF_TWO,
 }
 STRATA = {
     "key": Field(np.uint64, still=True),
@@ -76,6 +81,7 @@ class Limits:
     strata: int = 128
     outputs: int = 1_000
     tallies: int = 20_000
+    intersections: int = 6
 
 
 @dataclass(slots=True)
@@ -85,7 +91,8 @@ class OfModel:
     attributes: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     n_strata: int = 0
-    n_tallies: int = 0
+    n_tallies: list[int] = field(default_factory=lambda: [0, 0])
+    """Of groups, and of intersections, which have half the room: they never crowd out what they are made of."""
 
 
 @dataclass(slots=True)
@@ -145,32 +152,47 @@ class Register:
         """The row of a model's attribute, which is let in if it is new; -1 where there are too many."""
         key = mix_one(self._model_key(model), hash64(name.encode()))
         row = self.index["attributes"].find_one(key)
-        own = self.of(model)
         if row >= 0:
             return row
-        if len(own.attributes) >= self.limits.attributes:
+        if len(self.margins(model)) >= self.limits.attributes:
             return -1
-        row = self._add("attributes", key, model=model)
-        self.attribute_names.append(name)
-        own.attributes.append(row)
-        self.changed.add(model)
-        return row
+        return self._attribute(key, name, model=model)
+
+    def intersection(self, first: int, second: int) -> int:
+        """The row of two attributes of a model taken as one, let in if it is new; -1 where there are too many.
+
+        ``first`` is the one whose name comes first.
+        """
+        key = mix_one(int(self.attributes["key"][first]), int(self.attributes["key"][second]))
+        row = self.index["attributes"].find_one(key)
+        model = int(self.attributes["model"][first])
+        if row >= 0:
+            return row
+        if len(self.of(model).attributes) - len(self.margins(model)) >= self.limits.intersections:
+            self.turned_away += 1
+            return -1
+        name = BOTH.join(self.attribute_names[each] for each in (first, second))
+        return self._attribute(key, name, model=model, first=first, second=second)
+
+    def margins(self, model: int) -> list[int]:
+        """The rows of a model's attributes that are no intersections."""
+        return [row for row in self.of(model).attributes if self.attributes["first"][row] < 0]
 
     def group(self, attribute: int, value: str, text_hash: int) -> int:
         """The row of a group, let in if it is new; the attribute's group of all others where there are too many."""
-        known = self._of_attribute.setdefault(attribute, [])
-        other = len(known) >= self.limits.groups
-        if other:
-            self.turned_away += 1
-            value, text_hash = OTHER, hash64(OTHER.encode())
-        key = mix_one(int(self.attributes["key"][attribute]), text_hash)
-        row = self.index["groups"].find_one(key)
-        if row < 0:
-            row = self._add("groups", key, attribute=attribute, other=other)
-            self.group_names.append(value)
-            known.append(row)
-            self.changed.add(int(self.attributes["model"][attribute]))
-        return row
+        return self._group(attribute, value, text_hash)
+
+    def both(self, attribute: int, first: int, second: int) -> int:
+        """The row of those who are of two groups, of the attributes that ``attribute`` is made of, in their order."""
+        keys = (int(self.groups["key"][each]) for each in (first, second))
+        value = BOTH.join(self.group_names[each] for each in (first, second))
+        other = bool(self.groups["other"][[first, second]].any())
+        return self._group(attribute, value, mix_one(*keys), (first, second), other=other)
+
+    def crossed(self, group: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Which of ``group`` (k,) are intersections of two."""
+        found: NDArray[np.bool_] = self.groups["first"][group] >= 0
+        return found
 
     def stratum(self, model: int, values: int) -> int:
         """The row of a model's stratum, of which ``values`` is a hash; -1 where there are too many."""
@@ -225,6 +247,8 @@ class Register:
         row = int(self.members["base"][member, kind])
         if row >= 0:
             return row
+        if kind == Kind.TAG and self.groups["first"][self.members["group"][member]] >= 0:
+            return -1  # so many cells as tags by intersections would see nothing
         fixed = QUESTIONS[kind].fixed and kind not in LISTS
         model = self._model_of(member)
         if fixed:
@@ -252,6 +276,15 @@ class Register:
     def cell(self, group: int, output: int) -> int:
         """The row of the cell that compares a group's cases with ``output``; -1 where there is none."""
         return self.index["cells"].find_one(mix_one(int(self.groups["key"][group]), int(self.outputs["key"][output])))
+
+    def compare(self, group: int, output: int) -> None:
+        """Let an intersection's cases with ``output`` be compared from now on."""
+        cell = self._cell(group, output)
+        for row in self.tallies_of(group, output).tolist():
+            if self._judged(row):
+                self.tallies["cell"][row] = cell
+                self.tallies.touch(row)
+                self._blocks.pop(int(self.tallies["block"][row]), None)
 
     def tallies_of(self, group: int, output: int) -> NDArray[np.int64]:
         """The rows of the tallies of a group's cases with ``output``, one a stratum, ordered by key."""
@@ -305,7 +338,8 @@ class Register:
             self.outputs["tolerance"][row] = edge(kind, self.models.items[model].policy)
         for row, block in enumerate(self.tallies["block"][: len(self.tallies)].tolist()):
             self._tallies_of.setdefault(block, []).append(row)
-            self.of(int(self.blocks["model"][block])).n_tallies += 1
+            group = self.members["group"][self.tallies["member"][row]]
+            self.of(int(self.blocks["model"][block])).n_tallies[int(self.groups["first"][group] >= 0)] += 1
 
     def _tally(self, member: int, output: int, kind: Kind) -> int:
         """The tally of a member's cases with ``output`` (-1: with any), made if there is room."""
@@ -314,21 +348,57 @@ class Register:
         if row >= 0:
             return row
         model = self._model_of(member)
-        own = self.of(model)
-        if own.n_tallies >= self.limits.tallies:
+        own, group = self.of(model), int(self.members["group"][member])
+        crossed = int(self.groups["first"][group] >= 0)
+        if own.n_tallies[crossed] >= self.limits.tallies >> crossed:
             self.turned_away += 1
             return -1
-        own.n_tallies += 1
-        group = int(self.members["group"][member])
+        own.n_tallies[crossed] += 1
         block = self._block(model, int(self.groups["attribute"][group]), int(self.members["stratum"][member]), kind)
-        judged = output >= 0 and not self.groups["other"][group] and bool(QUESTIONS[kind].directions)
-        judged &= bool(self.strata["judged"][self.members["stratum"][member]])
         row = self._add("tallies", key, member=member, output=output, block=block)
         base = int(self.members["base"][member, kind])
         self.tallies["base"][row] = row if base < 0 else base
-        self.tallies["cell"][row] = self._cell(group, output) if judged else -1
+        if output >= 0 and self._judged(row):
+            # An intersection is compared from when the data can see it.
+            self.tallies["cell"][row] = self.cell(group, output) if crossed else self._cell(group, output)
         self._tallies_of.setdefault(block, []).append(row)
         self._blocks.pop(block, None)
+        return row
+
+    def _judged(self, tally: int) -> bool:
+        """Whether what a tally with an output counts is compared at all."""
+        member, output = (int(self.tallies[name][tally]) for name in ("member", "output"))
+        asked = bool(QUESTIONS[Kind(int(self.outputs["kind"][output]))].directions)
+        other = bool(self.groups["other"][self.members["group"][member]])
+        return asked and not other and bool(self.strata["judged"][self.members["stratum"][member]])
+
+    def _attribute(self, key: int, name: str, **fields: int) -> int:
+        row = self._add("attributes", key, **fields)
+        self.attribute_names.append(name)
+        self.of(fields["model"]).attributes.append(row)
+        self.changed.add(fields["model"])
+        return row
+
+    def _group(
+        self, attribute: int, value: str, text_hash: int, of: tuple[int, int] = (-1, -1), *, other: bool = False
+    ) -> int:
+        key = mix_one(int(self.attributes["key"][attribute]), text_hash)
+        row = self.index["groups"].find_one(key)
+        if row >= 0:
+            return row
+        known = self._of_attribute.setdefault(attribute, [])
+        if len(known) >= self.limits.groups:
+            self.turned_away += 1
+            other = True
+        if other:
+            value, of = OTHER, (-1, -1)
+            key = mix_one(int(self.attributes["key"][attribute]), hash64(OTHER.encode()))
+            row = self.index["groups"].find_one(key)
+        if row < 0:
+            row = self._add("groups", key, attribute=attribute, other=other, first=of[0], second=of[1])
+            self.group_names.append(value)
+            known.append(row)
+            self.changed.add(int(self.attributes["model"][attribute]))
         return row
 
     def _block(self, model: int, attribute: int, stratum: int, kind: Kind) -> int:

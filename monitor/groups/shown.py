@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.groups.comparing import effect, told, tolerated
-from monitor.groups.questions import BANDS_OF_NUMBERS, BEYOND, LESS, MORE, NEXT, QUESTIONS, Kind, Question
+from monitor.groups.effects import effect, told, tolerated
+from monitor.groups.planning import SEEN_SECONDS, change, counted
+from monitor.groups.questions import BANDS_OF_NUMBERS, LESS, MORE, QUESTIONS, Kind, Question
 from monitor.groups.ranking import log_odds_z
+from monitor.groups.visible import Attribute, attributes, counts, group_name, made_of
 from monitor.groups.watch import Groups
 from monitor.kernels.judge import FIRING
 from monitor.stats.bounds import anytime, anytime_widening, wald_difference
-from monitor.stats.dispersion import tempering
-from monitor.stats.evidence import project_difference, project_ratio
-from monitor.stats.power import ticks_to_alarm_two_sample
 
 OUTPUTS_SHOWN = 50
 """Outputs of an attribute that are shown, the strongest first; those that fire are always among them."""
-_BLIND_AFTER_SECONDS = 30 * 86400.0
 _LN10 = math.log(10.0)
 _BY_MERIT = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE, Kind.LOSS)
 """What can be told only where outcomes are known of refused people too."""
-_PARTS = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE)
-"""The parts into which outcomes divide the decisions on a group."""
-
 Array = NDArray[np.float64]
-
-
-@dataclass(slots=True)
-class _Attribute:
-    """One attribute of a model: its groups' rows, and what they are called outside."""
-
-    name: str
-    groups: list[int]
-    names: list[str]
 
 
 def output_name(kind: Kind, name: str) -> str | None:
@@ -54,7 +39,7 @@ def associations(groups: Groups, model: int, unidentified: str = "") -> list[dic
     if model not in groups.register.of_model:
         return []
     shown: list[dict[str, Any]] = []
-    for attribute in _attributes(groups, model):
+    for attribute in attributes(groups, model):
         entries: list[tuple[tuple[bool, float], dict[str, Any]]] = []
         for output in groups.register.of(model).outputs:
             if not (unidentified and groups.register.outputs["kind"][output] in _BY_MERIT):
@@ -75,27 +60,31 @@ def blind_spots(groups: Groups, model: int, seconds: float, unseen: str = "") ->
     if model not in groups.register.of_model:
         return []
     spots: list[dict[str, Any]] = []
-    for attribute in _attributes(groups, model):
+    for attribute in attributes(groups, model):
         for output in groups.register.of(model).outputs:
             kind = Kind(int(groups.register.outputs["kind"][output]))
             question = QUESTIONS[kind]
             if not question.directions or not (question.gap or kind == Kind.DECISION) or (unseen and kind in _BY_MERIT):
                 continue
-            n, s, visible = _counts(groups, attribute, output)
+            visible = counts(groups, attribute, output)[2]
             if not all(visible):
                 spots.append(_hidden(attribute.name, question.detector, visible.count(False)))
-            spots += _slow(groups, attribute, output, (n, s, visible), seconds)
+            spots += _slow(groups, attribute, output, visible, seconds)
         spots += [_blind(attribute.name, QUESTIONS[kind].detector, None, unseen) for kind in _BY_MERIT if unseen]
     return spots
 
 
 def impact_ratios(groups: Groups) -> list[tuple[int, str, str, float]]:
-    """Of every group that may be shown: model row, attribute, group and its present ratio of favourable decisions."""
+    """Of every group that may be shown: model row, attribute, group and its present ratio of favourable decisions.
+
+    Intersections are left out: there are many, and each is in the document of its model.
+    """
     register, comparer = groups.register, groups.comparer
     comparer.extend()
     tallies = register.tallies
     cell, output = tallies["cell"][: len(tallies)], tallies["output"][: len(tallies)]
     rows = np.flatnonzero((cell >= 0) & (register.outputs["kind"][output] == Kind.DECISION))
+    rows = rows[~register.crossed(register.cells["group"][cell[rows]])]
     n = np.bincount(cell[rows], weights=tallies["total"][tallies["base"][rows], 0], minlength=len(register.cells))
     cells = np.unique(cell[rows])
     within = comparer.state["recent_within"][cells]
@@ -114,78 +103,15 @@ def impact_ratios(groups: Groups) -> list[tuple[int, str, str, float]]:
     return ratios
 
 
-def group_name(groups: Groups, group: int) -> str:
-    """What a group is called outside: a code, or its value where the policy lets values out."""
-    register = groups.register
-    attribute = int(register.groups["attribute"][group])
-    value = register.group_names[group]
-    if register.models.items[int(register.attributes["model"][attribute])].policy.include_group_values:
-        return value
-    return groups.privacy.code(register.attribute_names[attribute], value)
-
-
-@dataclass(slots=True)
-class Shown:
-    """The groups of one attribute as they stand by one output: rows, names, cases, and which may be spoken of."""
-
-    attribute: str
-    groups: list[int]
-    names: list[str]
-    n: Array
-    visible: list[bool]
-
-
-def groups_shown(groups: Groups, model: int, output: int) -> list[Shown]:
-    """Who may be spoken of by ``output``, an attribute at a time."""
-    found = []
-    for of in _attributes(groups, model):
-        n, _, visible = _counts(groups, of, output)
-        found.append(Shown(of.name, of.groups, of.names, n, visible))
-    return found
-
-
-def _attributes(groups: Groups, model: int) -> list[_Attribute]:
-    register = groups.register
-    found = []
-    for row in register.of(model).attributes:
-        name = register.attribute_names[row]
-        own = sorted(register.groups_of(row), key=lambda group: register.group_names[group])
-        found.append(_Attribute(name, own, [group_name(groups, group) for group in own]))
-    return sorted(found, key=lambda attribute: attribute.name)
-
-
-def _counts(groups: Groups, attribute: _Attribute, output: int) -> tuple[Array, Array, list[bool]]:
-    """Cases of each group and those with the output since the first event, and which groups may be shown."""
-    register = groups.register
-    totals = _totals(groups, attribute, output)
-    sizes = totals[:, 0]
-    kind, model = Kind(int(register.outputs["kind"][output])), int(register.outputs["model"][output])
-    if kind in _PARTS:
-        # What all of a group got is known, and what one part did: the other part could be computed from them.
-        for part in _PARTS:
-            found = register.find_output(model, part, "")
-            other_part = _totals(groups, attribute, found)[:, 0] if found >= 0 else np.zeros(len(sizes))
-            sizes = np.minimum(sizes, other_part)
-    sizes = groups.people.few(np.array(attribute.groups, np.int64), sizes)
-    visible = groups.privacy.shown(sizes.tolist())
-    other = register.groups["other"][attribute.groups]
-    return totals[:, 0], totals[:, 1], [seen and not hidden for seen, hidden in zip(visible, other, strict=True)]
-
-
-def _totals(groups: Groups, attribute: _Attribute, output: int) -> Array:
-    """``n`` and ``s`` of each group, ``(groups, 2)``."""
-    return np.array([groups.register.totals(group, output) for group in attribute.groups]).reshape(-1, 2)
-
-
-def _of_output(groups: Groups, attribute: _Attribute, output: int) -> list[tuple[tuple[bool, float], dict[str, Any]]]:
+def _of_output(groups: Groups, attribute: Attribute, output: int) -> list[tuple[tuple[bool, float], dict[str, Any]]]:
     """The comparisons of one output, each with what it is ranked by."""
-    n, s, visible = _counts(groups, attribute, output)
+    n, s, visible = counts(groups, attribute, output)
     kind = Kind(int(groups.register.outputs["kind"][output]))
     question = QUESTIONS[kind]
     name = {"detector": question.detector, "attribute": attribute.name}
     rates = _rates(attribute, (n, s), visible, question)
     if not question.directions:
-        bare = {**name, "group": None, "output": None, "rates": rates, **_UNJUDGED, "state": "not judged"}
+        bare = {**name, "group": None, "of": None, "output": None, "rates": rates, **_UNJUDGED, "state": "not judged"}
         return [((True, 0.0), bare)] if rates else []
     entries = []
     for i in np.flatnonzero(visible).tolist():
@@ -202,7 +128,8 @@ def _of_output(groups: Groups, attribute: _Attribute, output: int) -> list[tuple
             if kind != Kind.DECISION and strength <= 0.0 and not firing:
                 continue
         said = output_name(kind, groups.register.output_names[output])
-        entry = {**name, "group": attribute.names[i], "output": said, "rates": rates, **judged}
+        of = made_of(groups, attribute.groups[i])
+        entry = {**name, "group": attribute.names[i], "of": of, "output": said, "rates": rates, **judged}
         entries.append(((not firing, place if kind == Kind.DECISION else -place), entry))
     return entries
 
@@ -216,7 +143,7 @@ def _beyond(effect: Mapping[str, Any]) -> float:
 
 
 def _rates(
-    attribute: _Attribute, counts: tuple[Array, Array], visible: list[bool], question: Question
+    attribute: Attribute, counts: tuple[Array, Array], visible: list[bool], question: Question
 ) -> list[dict[str, Any]]:
     """Means of groups, in the unit of the question, with intervals; ``favourable`` is the sum."""
     n, s = counts
@@ -322,69 +249,43 @@ def _gap_interval(sides: tuple[Array, Array, Array, Array], question: Question, 
 
 
 def _slow(
-    groups: Groups, attribute: _Attribute, output: int, counts: tuple[Array, Array, list[bool]], seconds: float
+    groups: Groups, attribute: Attribute, output: int, visible: Sequence[bool], seconds: float
 ) -> list[dict[str, Any]]:
-    """Groups of which the nearest alternative would not be seen within thirty days."""
-    n, s, visible = counts
-    register, comparer = groups.register, groups.comparer
+    """Groups of which the nearest alternative would not be seen within thirty days; intersections are one spot."""
+    register = groups.register
     kind, model = Kind(int(register.outputs["kind"][output])), int(register.outputs["model"][output])
-    question = QUESTIONS[kind]
+    question, tick = QUESTIONS[kind], float(register.models.rows["tick"][model])
     if question.gap:
-        seconds -= float(register.models.rows["outcome_horizon"][model])
-    tick = float(register.models.rows["tick"][model])
-    seconds = max(seconds, tick) if question.gap else seconds
-    spots: list[dict[str, Any]] = []
-    for i in np.flatnonzero(visible).tolist():
-        cell = register.cell(attribute.groups[i], output)
-        if cell < 0 or not seconds > 0.0:
-            continue
-        at = np.array([cell])
-        nb, na = float(n[i]) / seconds * tick, float(n.sum() - n[i]) / seconds * tick
-        bets, change = _nearest(kind, float(comparer.tolerance(at)[0]), float(s.sum() / max(n.sum(), 1.0)), na, nb)
-        state = comparer.state
-        eta = tempering(state["scatter"][at], state["scatter_weight"][at], state["scatter_ticks"][at])
-        log_budget = np.log(np.maximum(comparer.allowance(at), 1e-300))
-        ticks = float(ticks_to_alarm_two_sample(na, nb, *bets, log_budget, eta)[0])
-        if ticks * tick > _BLIND_AFTER_SECONDS:
-            spots.append(
-                {
-                    **_blind(
-                        attribute.name,
-                        question.detector,
-                        attribute.names[i],
-                        f"too few cases to see {change} within 30 days",
-                    ),
-                    "days": _finite(ticks * tick / 86400.0),
-                    "cases_needed": math.ceil(ticks * nb) if math.isfinite(ticks) else None,
-                }
-            )
-    return spots
+        seconds = max(seconds - float(register.models.rows["outcome_horizon"][model]), tick)
+    crossed = bool(register.attributes["first"][attribute.row] >= 0)
+    groups_of = [attribute.groups[i] for i in np.flatnonzero(visible).tolist()]
+    compared = np.array([register.cell(group, output) >= 0 for group in groups_of], bool)
+    if not (compared.any() or crossed) or not seconds > 0.0 or not groups_of:
+        return []
+    group, asked = np.array(groups_of, np.int64), np.full(len(groups_of), output, np.int64)
+    days = groups.comparer.ticks_to_see(group, asked, np.full(len(group), seconds)) * tick / 86400.0
+    needed = counted(register, group, asked).own / seconds * 86400.0 * days
+    seen = change(kind, float(register.outputs["tolerance"][output]))
+    late = days * 86400.0 > SEEN_SECONDS
+    unseen = late | ~compared if crossed else late & compared
+    at = np.flatnonzero(unseen).tolist()
+    if crossed and at:
+        worst = max(at, key=lambda i: float(days[i]))
+        why = f"{len(at)} intersections have too few cases to see {seen} within 30 days"
+        return [_unseen(_blind(attribute.name, question.detector, None, why), days[worst], needed[worst])]
+    why = f"too few cases to see {seen} within 30 days"
+    names = dict(zip(attribute.groups, attribute.names, strict=True))
+    blind = [_blind(attribute.name, question.detector, names[groups_of[i]], why) for i in at]
+    return [_unseen(spot, days[i], needed[i]) for spot, i in zip(blind, at, strict=True)]
 
 
-def _nearest(
-    kind: Kind, tolerance: float, level: float, na: float, nb: float
-) -> tuple[tuple[float, float, float, float], str]:
-    """Rates of the alternative that plans speak of, about ``level``, their projections on the null, and it in words."""
-    question, share = QUESTIONS[kind], nb / max(na + nb, 1e-12)
-    level = float(np.clip(level, 1e-4, 0.95))
-    if question.gap:
-        gap = max(tolerance + BEYOND[NEXT], question.steps[NEXT])
-        if MORE in question.directions:
-            na, nb, share = nb, na, 1.0 - share
-        a1 = min(max(level + share * gap, gap), 0.985)
-        b1 = max(a1 - gap, 0.015)
-        a0, b0 = project_difference(a1, b1, na, nb, tolerance)
-        found, words = (a1, b1, float(a0), float(b0)), f"a gap of {gap * question.unit:.2g}"
-        return (found if MORE not in question.directions else (b1, a1, float(b0), float(a0))), words
-    ratio = tolerance * question.steps[NEXT]
-    a1 = min(level / (1.0 - share + share * ratio), 0.97)
-    a0, b0 = project_ratio(a1, ratio * a1, na, nb, tolerance)
-    return (a1, ratio * a1, float(a0), float(b0)), f"a ratio of {ratio:.2g}"
+def _unseen(spot: dict[str, Any], days: float, cases: float) -> dict[str, Any]:
+    return {**spot, "days": _finite(float(days)), "cases_needed": math.ceil(cases) if math.isfinite(cases) else None}
 
 
-def _not_identified(attribute: _Attribute, kind: Kind, why: str) -> dict[str, Any]:
-    name = {"detector": QUESTIONS[kind].detector, "attribute": attribute.name, "group": None, "output": None}
-    return {**name, "rates": [], **_UNJUDGED, "state": "not identified", "why": why}
+def _not_identified(attribute: Attribute, kind: Kind, why: str) -> dict[str, Any]:
+    name = {"detector": QUESTIONS[kind].detector, "attribute": attribute.name, "group": None}
+    return {**name, "of": None, "output": None, "rates": [], **_UNJUDGED, "state": "not identified", "why": why}
 
 
 def _blind(attribute: str, detector: str, group: str | None, why: str) -> dict[str, Any]:

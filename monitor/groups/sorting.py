@@ -13,6 +13,7 @@ from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch, Space, ValueType
 from monitor.groups import bands
+from monitor.groups.intersections import Intersections
 from monitor.groups.register import WAITING, Register
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix
@@ -43,6 +44,13 @@ class Memberships:
     member: NDArray[np.int64]
     first: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, event: NDArray[np.int64], member: NDArray[np.int64], n: int) -> Memberships:
+        """Of pairs in any order, of a batch of ``n`` events."""
+        order = np.argsort(event, kind="stable")
+        event, member = event[order], member[order]
+        return cls(event, member, np.searchsorted(event, np.arange(n + 1)))
+
 
 @dataclass(slots=True)
 class _Named:
@@ -65,6 +73,7 @@ class Sorter:
         self._models = models
         self._series = series
         self._register = register
+        self.intersections = Intersections(models, register)
         self.roles = Rows(ROLES)
         self._index = Table()
         self._of_series: NDArray[np.int32] = np.zeros(0, np.int32)
@@ -91,8 +100,12 @@ class Sorter:
             own = own[_firsts(named.event[own], attribute[own])]
         group = self._groups(batch, named, own, attribute[own])
         member = self._members(group, strata[named.event[own]])
-        event = named.event[own]
-        return Memberships(event, member, np.searchsorted(event, np.arange(len(batch) + 1)))
+        alone = Memberships.of(named.event[own], member, len(batch))
+        event, both, _, _ = self.intersections.cross(alone.event, alone.member)
+        if not len(event):
+            return alone
+        event, member = (np.concatenate(parts) for parts in ((alone.event, event), (alone.member, both)))
+        return Memberships.of(event, member, len(batch))
 
     def concerns(self, batch: EventBatch) -> bool:
         """Whether any event of ``batch`` can say whom it is about."""

@@ -118,12 +118,14 @@ class Groups:
     def reloaded(self) -> None:
         """Ask events for what the policies say from here on."""
         self.counter.reloaded()
+        self.sorter.intersections.reloaded()
         self.familiar.reloaded()
 
     def restored(self) -> None:
         """Put in order what follows from the tables and names, after they were loaded."""
         self.register.restored()
         self.sorter.restored()
+        self.sorter.intersections.reloaded()
         self.counter.restored()
         self.people.restored()
         self.familiar.reloaded()

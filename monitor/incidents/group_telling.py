@@ -6,7 +6,8 @@ from monitor.catalog.models import Models
 from monitor.groups.comparing import GroupAlarm
 from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind, Question
 from monitor.groups.ranking import strength
-from monitor.groups.shown import group_name, output_name
+from monitor.groups.shown import output_name
+from monitor.groups.visible import group_name
 from monitor.groups.watch import Groups
 from monitor.incidents.firing import CellKey, Firing
 from monitor.incidents.incident import CellReport, Effect

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.models import SHARES, Models
 from monitor.fleet import Fleet
-from monitor.groups.comparing import Comparer
+from monitor.groups.comparing import CROSSED_WEIGHT, Comparer
 from monitor.groups.questions import Kind
 from monitor.groups.register import Limits, Register
 from monitor.groups.sums import TallySums
@@ -191,7 +192,12 @@ def _usual(demo: DemoFleet, fault: Fault) -> tuple[float, float]:
             return 1.0, 1.0
 
 
-def _cells(role: Role) -> int:
-    """How many comparisons a model has: of decisions and what came of them, or of labels, scores and tags."""
-    of_groups = sum(len(groups) for groups in ATTRIBUTES.values())
-    return of_groups * {Role.PLAIN: 0, Role.DECIDER: len(_OF_DECISIONS), Role.TAGGER: _LABELS + 1 + len(TAGS)}[role]
+def _cells(role: Role) -> float:
+    """How many comparisons a model has: of decisions and what came of them, or of labels, scores and tags.
+
+    Intersections count by their weight; of tags there are none.
+    """
+    sizes = [len(groups) for groups in ATTRIBUTES.values()]
+    of_groups = sum(sizes) + CROSSED_WEIGHT * sum(a * b for a, b in combinations(sizes, 2))
+    kinds = {Role.PLAIN: 0, Role.DECIDER: len(_OF_DECISIONS), Role.TAGGER: _LABELS + 1}[role]
+    return kinds * of_groups + (len(TAGS) * sum(sizes) if role == Role.TAGGER else 0)

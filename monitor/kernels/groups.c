@@ -31,7 +31,7 @@ typedef struct {
     const uint64_t *model_key;
     const uint8_t *plain, *favours;
     const double *threshold, *quarters;
-    table said, favourable, outputs, tallies;
+    table said, both, favourable, outputs, tallies;
     const int32_t *base;
     const uint64_t *member_key, *output_key;
     uint64_t label, score, value;
@@ -132,6 +132,21 @@ static int add_prediction(group_call *c, people *p, int64_t i)
            add_bases(c, p, kinds[2], x <= quarter[0]);
 }
 
+/* Lets in what each two members are together, one more than its row in `both`, or 0; false where that is not known. */
+static int add_intersections(group_call *c, people *p)
+{
+    int alone = p->members;
+    for (int i = 0; i < alone; i++)
+        for (int j = i + 1; j < alone; j++) {
+            int32_t both = find(&c->both, mix(c->member_key[p->member[i]] + c->member_key[p->member[j]], 0));
+            if (both < 0 || p->members == MEMBERS_MAX)
+                return 0;
+            if (both)
+                p->member[p->members++] = both - 1;
+        }
+    return 1;
+}
+
 /* Counts an event with entries [first, last); false where something of it is new. */
 static int count_event(group_call *c, people *p, int64_t first, int64_t last)
 {
@@ -149,6 +164,8 @@ static int count_event(group_call *c, people *p, int64_t first, int64_t last)
             return 0;
         p->member[p->members++] = member;
     }
+    if (!add_intersections(c, p))
+        return 0;
     for (int64_t i = first; i < last && p->members; i++)
         if (c->space[i] == PREDICTION && !add_prediction(c, p, i))
             return 0;

@@ -33,7 +33,7 @@ class _Call(ctypes.Structure):
         *((name, _N) for name in ("events", "entries", "kinds")),
         *((name, _P) for name in ("event", "space", "type", "name", "text", "number", "model", "model_key")),
         *((name, _P) for name in ("plain", "favours", "threshold", "quarters")),
-        *((name, _Table) for name in ("said", "favourable", "outputs", "tallies")),
+        *((name, _Table) for name in ("said", "both", "favourable", "outputs", "tallies")),
         *((name, _P) for name in ("base", "member_key", "output_key")),
         *((name, _U) for name in ("label", "score", "value")),
         *((name, _P) for name in ("of_event", "tally", "n", "s")),
@@ -74,8 +74,9 @@ def count_groups(
 
     ``columns`` by the names in ``group_call``, whose element types they have: those of entries, ordered by event, of
     events, of models, members and outputs. ``tables``: ``said`` finds the member that a model, a name and a value
-    stand for, the others are those of the register. ``words`` are the hashes of label, score and value; ``per_event``
-    is how many increments an event of the kernel's may have in the mean: events beyond that are left too.
+    stand for, ``both`` that of two members, the others are those of the register. ``words`` are the hashes of label,
+    score and value; ``per_event`` is how many increments an event of the kernel's may have in the mean: events beyond
+    that are left too.
     """
     kernels = _compiled()
     if kernels is None:

@@ -9,6 +9,7 @@ import pytest
 from fleets.build import DAY, HOUR, START, event
 from fleets.decisions import Town, came, decision, detectors
 
+from monitor.groups.questions import Kind
 from monitor.portrait import model_document
 
 Person = dict[str, Any]
@@ -77,6 +78,35 @@ def test_the_attribute_may_come_in_a_record_of_its_own() -> None:
     town.live(44, lender({"A": (0.4, 0.2), "B": (0.9, 0.2)}, sensitive_after=3))
     (found,) = town.named("ModelUnequalErrors")
     assert (found.detector, found.group) == ("opportunity", "A")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_intersection_counts_once_however_its_attributes_come(apart: bool) -> None:
+    """People of two groups are counted when both are known: with the prediction, or when its case matures."""
+    town, rng = Town(), np.random.default_rng(6)
+    expected: dict[str, list[float]] = {}
+    for i in range(80):
+        sex, age, favourable, merits = "FM"[rng.integers(2)], ("old", "young")[rng.integers(2)], *(rng.random(2) < 0.6)
+        who, later = {"sex": sex, "age": age}, {}
+        if apart:
+            who, later = {"sex": sex}, {"age": age}
+        known: dict[str, Any] = {"id": f"p{i}"}
+        said = [event(START + i, sensitive=who, **decision(bool(favourable)), **known)]
+        said += [event(START + i + 100, sensitive=later, **known)] if later else []
+        town.tell([*said, event(START + i + 200, outcome=came(bool(merits)), **known)])
+        of = expected.setdefault(f"{age} x {sex}", [0.0, 0.0, 0.0])
+        of[0] += 1
+        of[1] += favourable
+        of[2] += merits
+    town.until(START + 3 * DAY)
+    register = town.fleet.groups.register
+    decided, opportunity = (register.find_output(0, kind, "") for kind in (Kind.DECISION, Kind.OPPORTUNITY))
+    for group, name in enumerate(register.group_names):
+        if name in expected:
+            n, favoured, merit = expected.pop(name)
+            assert register.totals(group, decided) == (n, favoured)
+            assert register.totals(group, opportunity)[0] == merit
+    assert not expected
 
 
 def test_every_rate_is_what_the_formula_gives() -> None:

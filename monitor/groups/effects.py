@@ -1,0 +1,83 @@
+"""How does a group fare beside the rest, and how far is that from what is tolerated? Ratios and gaps, within strata."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.groups.betting import Sides
+from monitor.groups.questions import DIRECTIONS, LESS, MORE, QUESTIONS, Kind
+
+DECAY = 0.995
+"""By this the present fades with every batch: its half-life is about 140 batches."""
+
+Array = NDArray[np.float64]
+
+
+def effect(kind: NDArray[np.uint8], within: Array) -> Array:
+    """How the group fares against the rest, within strata: the ratio of rates, or by how much it is below; (k,)."""
+    got, due, weight = within.T
+    ratio = np.where(due > 0.0, got / np.where(due > 0.0, due, 1.0), np.where(got > 0.0, np.inf, 1.0))
+    gap = (due - got) / np.maximum(weight, 1e-9)
+    return np.where(_is_gap(kind), gap, ratio)
+
+
+def outside(kind: NDArray[np.uint8], tolerance: Array, within: Array) -> Array:
+    """By how much each direction lies beyond what is tolerated, in logarithms of ratios or in gaps, ``(k, 2)``."""
+    moved = effect(kind, within)
+    with np.errstate(divide="ignore"):
+        log_ratio = np.clip(np.log(np.where(_is_gap(kind), 1.0, moved)), -50.0, 50.0)
+    edge = np.log(np.maximum(tolerance, 1e-9))
+    beyond = np.full((len(kind), DIRECTIONS), -np.inf)
+    beyond[:, LESS] = np.where(_is_gap(kind), moved - tolerance, edge - log_ratio)
+    beyond[:, MORE] = np.where(_is_gap(kind), -moved - tolerance, edge + log_ratio)
+    for asked in np.unique(kind).tolist():
+        for direction in {LESS, MORE} - set(QUESTIONS[Kind(asked)].directions):
+            beyond[kind == asked, direction] = -np.inf
+    return beyond
+
+
+def tolerated(kind: int, tolerance: float, direction: int) -> float:
+    """The edge of what is tolerated, in the unit of the effect."""
+    question = QUESTIONS[Kind(kind)]
+    if question.gap:
+        return tolerance * question.unit
+    return tolerance if direction == LESS else 1.0 / tolerance
+
+
+def told(kind: int, moved: float, direction: int) -> float:
+    """What :func:`effect` gives as people are told: a ratio as it is, a gap positive where it is harm, in its unit."""
+    question = QUESTIONS[Kind(kind)]
+    return question.told(moved, direction) if question.gap else moved
+
+
+def affected(kind: int, tolerance: float, direction: int, within: Array, since: Sides) -> int:
+    """People of the group who would have been treated otherwise at the edge of what is tolerated."""
+    got, due, weight = (float(x) for x in within)
+    edge = tolerated(kind, tolerance, direction)
+    if QUESTIONS[Kind(kind)].gap:
+        short = told(kind, (due - got) / max(weight, 1e-9), direction)
+        return round(max(short - edge, 0.0) * float(since.nb[0]))
+    nb, sb = float(since.nb[0]), float(since.sb[0])
+    expected = edge * (sb * due / got if got > 0.0 else nb * float(since.sa[0]) / max(float(since.na[0]), 1.0))
+    return round(max(expected - sb if direction == LESS else sb - expected, 0.0))
+
+
+def noise_of(kind: NDArray[np.uint8], recent: Array) -> Array:
+    """The standard error of a comparison's present, of the logarithm of its ratio or of its gap; ``recent`` (k, 4)."""
+    return noise(kind, Sides.of(recent))
+
+
+def noise(kind: NDArray[np.uint8], recent: Sides) -> Array:
+    """The standard error of what :func:`outside` gives, from the present."""
+    # What fades evenly weighs nearly twice as much as its sum says.
+    weight = 1.0 + DECAY
+    na, nb = np.maximum(weight * recent.na, 1.0), np.maximum(weight * recent.nb, 1.0)
+    sa, sb = np.minimum(weight * recent.sa + 0.5, na), np.minimum(weight * recent.sb + 0.5, nb)
+    log_ratio = np.sqrt(np.maximum(1.0 / sa - 1.0 / na + 1.0 / sb - 1.0 / nb, 1e-9))
+    gap = np.sqrt(sa / na * (1.0 - sa / na) / na + sb / nb * (1.0 - sb / nb) / nb)
+    return np.where(_is_gap(kind), gap, log_ratio)
+
+
+def _is_gap(kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.isin(kind, [k for k, question in QUESTIONS.items() if question.gap])

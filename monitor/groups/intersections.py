@@ -1,0 +1,77 @@
+"""Who is of two groups at once? The people of each two attributes taken as one, as far as the policy wants it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.models import Models
+from monitor.groups.register import Register
+from monitor.kernels.table import Table, mix
+
+Rows64 = NDArray[np.int64]
+
+
+class Intersections:
+    """Finds, and lets in, the members that two members of one case are together."""
+
+    def __init__(self, models: Models, register: Register) -> None:
+        self._models = models
+        self._register = register
+        self.known = Table()
+        """By the sum of the keys of two members: the row of what they are together plus 1, 0 where that is nothing."""
+
+    def cross(self, event: Rows64, member: Rows64) -> tuple[Rows64, Rows64, Rows64, Rows64]:
+        """The intersections of ``member`` (k,), ordered by ``event`` (k,): event, member, and the places of the two.
+
+        The four are of one length, in no order.
+        """
+        first, second = _pairs(event)
+        keys = self.keys(member[first], member[second])
+        found = self.known.find(keys)
+        unknown = np.flatnonzero(found < 0)
+        if len(unknown):
+            for i in np.sort(unknown[np.unique(keys[unknown], return_index=True)[1]]).tolist():
+                both = self._meet(int(member[first[i]]), int(member[second[i]]))
+                self.known.insert(int(keys[i]), both + 1)
+            found = self.known.find(keys)
+        some = np.flatnonzero(found > 0)
+        return event[first[some]], found[some].astype(np.int64) - 1, first[some], second[some]
+
+    def keys(self, first: Rows64, second: Rows64) -> NDArray[np.uint64]:
+        """The keys of pairs of members (k,) in :attr:`known`, whichever comes first; the kernel makes the same."""
+        of = self._register.members["key"]
+        return mix(of[first] + of[second], np.zeros(len(first), np.uint64))
+
+    def reloaded(self) -> None:
+        """Policies are others, or were just loaded: what they want is looked up anew."""
+        self.known = Table()
+
+    def _meet(self, first: int, second: int) -> int:
+        """The member that two members are together; -1 where that is not compared."""
+        register = self._register
+        groups = [int(register.members["group"][each]) for each in (first, second)]
+        attributes = [int(register.groups["attribute"][group]) for group in groups]
+        if attributes[0] == attributes[1]:
+            return -1
+        (one, group), (other, rest) = sorted(
+            zip(attributes, groups, strict=True), key=lambda pair: register.attribute_names[pair[0]]
+        )
+        names = frozenset(register.attribute_names[each] for each in attributes)
+        wanted = self._models.items[int(register.attributes["model"][one])].policy.intersections
+        if wanted != "auto" and names not in map(frozenset, wanted):
+            return -1
+        attribute = register.intersection(one, other)
+        if attribute < 0:
+            return -1
+        return register.member(register.both(attribute, group, rest), int(register.members["stratum"][first]))
+
+
+def _pairs(event: Rows64) -> tuple[Rows64, Rows64]:
+    """All pairs of places (i, j), i < j, with the same ``event``, which is ordered."""
+    n = len(event)
+    stop = np.searchsorted(event, event, side="right")
+    behind = stop - np.arange(n) - 1
+    first = np.repeat(np.arange(n), behind)
+    ends = np.cumsum(behind)
+    return first, first + 1 + np.arange(len(first)) - np.repeat(ends - behind, behind)

@@ -1,0 +1,113 @@
+"""How soon would a gap be seen of a group as large as it is? What is foretold, and which intersections are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.groups.questions import BEYOND, MORE, NEXT, QUESTIONS, Kind
+from monitor.groups.register import Register
+from monitor.groups.sums import TallySums
+from monitor.stats.evidence import project_difference, project_ratio
+from monitor.stats.power import ticks_to_alarm_two_sample
+
+SEEN_SECONDS = 30 * 86400.0
+"""What would take longer to be seen is a blind spot, and as an intersection not compared."""
+
+AGE_SECONDS = 86400.0
+"""What came within less is taken for what comes in a day: a burst says nothing of what goes on to come."""
+
+Array = NDArray[np.float64]
+Rows64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """What was counted of comparisons, shapes ``(k,)``: people of the ``rest``, ``own`` of the group, the ``rate``."""
+
+    rest: Array
+    own: Array
+    rate: Array
+
+
+def counted(register: Register, group: Rows64, output: Rows64) -> Cases:
+    """The cases of groups by outputs (rows, (k,)), over all strata, since the first event."""
+    tallies, n = register.tallies, len(register.tallies)
+    of = register.members["group"][tallies["member"][:n]]
+    attribute = register.groups["attribute"]
+    some = np.flatnonzero((tallies["output"][:n] >= 0) & np.isin(attribute[of], attribute[group]))
+    outputs = np.int64(len(register.outputs))
+    asked = tallies["output"][some].astype(np.int64)
+    cases, got = tallies["total"][tallies["base"][some], 0], tallies["total"][some, 1]
+    keys, place = np.unique(attribute[of[some]] * outputs + asked, return_inverse=True)
+    whole = np.searchsorted(keys, attribute[group] * outputs + output)
+    size = np.asarray(np.bincount(place, weights=cases)[whole], np.float64)
+    rate = np.bincount(place, weights=got)[whole] / np.maximum(size, 1.0)
+    keys, place = np.unique(of[some] * outputs + asked, return_inverse=True)
+    own = np.asarray(np.bincount(place, weights=cases)[np.searchsorted(keys, group * outputs + output)], np.float64)
+    return Cases(size - own, own, rate)
+
+
+def ticks_to_see(
+    kind: NDArray[np.uint8], tolerance: Array, cases: Cases, ticks: Array, log_budget: Array, eta: Array
+) -> Array:
+    """Ticks until the alternative that plans speak of would be seen, shape ``(k,)``; inf where it never would.
+
+    ``cases`` came in so many ``ticks``; ``log_budget`` is of one tick, ``eta`` tempers the evidence.
+    """
+    found = np.full(len(kind), np.inf)
+    for asked in np.unique(kind).tolist():
+        own = np.flatnonzero((kind == asked) & (cases.own > 0.0) & (cases.rest > 0.0))
+        na, nb = cases.rest[own] / ticks[own], cases.own[own] / ticks[own]
+        bets = _nearest(Kind(asked), tolerance[own], cases.rate[own], na, nb)
+        found[own] = ticks_to_alarm_two_sample(na, nb, *bets, log_budget[own], eta[own])
+    return found
+
+
+def change(kind: Kind, tolerance: float) -> str:
+    """The alternative that plans speak of, in words."""
+    question = QUESTIONS[kind]
+    if question.gap:
+        return f"a gap of {max(tolerance + BEYOND[NEXT], question.steps[NEXT]) * question.unit:.2g}"
+    return f"a ratio of {tolerance * question.steps[NEXT]:.2g}"
+
+
+def crossings(register: Register, sums: TallySums, smallest: int) -> tuple[Rows64, Rows64]:
+    """Intersections not compared so far of which it is time to ask whether the data can see them: group and output.
+
+    It is asked when their cases (``total``, the tick of ``sums`` in it) pass ``smallest``, and whenever they doubled.
+    """
+    tallies = register.tallies
+    own = register.crossed(register.members["group"][tallies["member"][sums.row]])
+    own &= (tallies["base"][sums.row] == sums.row) & (tallies["cell"][sums.row] < 0)
+    rows, n = sums.row[own], sums.n[own]
+    after = tallies["total"][rows, 0]
+    doublings = np.floor(np.log2(np.maximum(np.stack([after - n, after]), 0.5) / max(smallest, 1)))
+    pairs: list[tuple[int, int]] = []
+    for row in rows[(doublings[1] > doublings[0]) & (after >= smallest)].tolist():
+        block = register.block(int(tallies["block"][row]))
+        waiting = block.rows[(block.base == row) & ~block.judged]
+        group = int(register.members["group"][tallies["member"][row]])
+        pairs += [(group, output) for output in tallies["output"][waiting].tolist()]
+    waits = np.array(sorted(set(pairs)), np.int64).reshape(-1, 2)
+    return waits[:, 0], waits[:, 1]
+
+
+def _nearest(kind: Kind, tolerance: Array, level: Array, na: Array, nb: Array) -> tuple[Array, Array, Array, Array]:
+    """Rates of the alternative that plans speak of, about ``level``, and their projections on the null."""
+    question, share = QUESTIONS[kind], nb / (na + nb)
+    level = np.clip(level, 1e-4, 0.95)
+    if question.gap:
+        gap = np.maximum(tolerance + BEYOND[NEXT], question.steps[NEXT])
+        if MORE in question.directions:
+            na, nb, share = nb, na, 1.0 - share
+        a1 = np.minimum(np.maximum(level + share * gap, gap), 0.985)
+        b1 = np.maximum(a1 - gap, 0.015)
+        a0, b0 = project_difference(a1, b1, na, nb, tolerance)
+        return (a1, b1, a0, b0) if MORE not in question.directions else (b1, a1, b0, a0)
+    ratio = tolerance * question.steps[NEXT]
+    a1 = np.minimum(level / (1.0 - share + share * ratio), 0.97)
+    a0, b0 = project_ratio(a1, ratio * a1, na, nb, tolerance)
+    return a1, ratio * a1, a0, b0
