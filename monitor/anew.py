@@ -177,7 +177,7 @@ def _compare_again(fleet: Fleet, row: int, stretch: Excluded, hours: Sequence[Ho
     left_out = [hour for hour in hours if stretch.from_ < hour[0] and hour[0] - HOUR < stretch.until]
     alarms, cleared = judge_again(fleet.groups.comparer, row, kept, left_out, now)
     changed = fleet.book.clear([cell_key(fleet.groups, cell) for cell in cleared], now, _BECAUSE)
-    told = [tell_group(alarm, fleet.groups, fleet.models, fleet.by_group.cost(alarm)) for alarm in alarms]
+    told = [tell_group(alarm, fleet.groups, fleet.models, fleet.by_group.price_of(alarm)) for alarm in alarms]
     return changed + fleet.book.fire(told)
 
 

@@ -352,7 +352,7 @@ class Fleet:
 
     def _take_compared(self, end: float, compared: Compared, closed: Closed) -> None:
         closed.n_cells += compared.n_cells
-        firings = [tell_group(a, self.groups, self.models, self.by_group.cost(a)) for a in compared.alarms]
+        firings = [tell_group(a, self.groups, self.models, self.by_group.price_of(a)) for a in compared.alarms]
         closed.incidents += self.book.fire(sorted(firings, key=lambda firing: (firing.model, firing.report.rank)))
         closed.incidents += self.book.clear([cell_key(self.groups, cell) for cell in compared.cleared], end)
 

@@ -77,7 +77,7 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "conduct": _conduct(fleet, row),
         "features": features,
         "splits": [_split(fleet, within) for within in fleet.models.within.get(row, ())],
-        "associations": associations(fleet.groups, row, fleet.by_group.unidentified(row)),
+        "associations": associations(fleet.groups, row, fleet.by_group.unidentified(row), fleet.by_group.price),
         "performance": performance_document(fleet.outcomes, fleet.models, row),
         "advice": _advice(fleet, model.name),
         "leaning": _leaning(fleet, row),

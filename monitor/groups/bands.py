@@ -72,6 +72,18 @@ def name_of(roles: Rows, role: int, number: float) -> str:
     return _NAMES[min(int((number > roles["edges"][role]).sum()), QUARTERS - 1)]
 
 
+def range_of(roles: Rows, role: int, number: float) -> str:
+    """The band of a ``number`` by its ends, or the number itself where it is a code."""
+    if roles["coded"][role]:
+        return str(class_name(number))
+    edges = roles["edges"][role]
+    edges = edges[~np.isnan(edges)]
+    band = int((number > edges).sum())
+    low = f"above {edges[band - 1]:.6g}" if band else ""
+    high = f"up to {edges[band]:.6g}" if band < len(edges) else ""
+    return " ".join(part for part in (low, high) if part)
+
+
 @lru_cache(maxsize=65_536)
 def _code_hash(number: float) -> int:
     return hash64(str(class_name(number)).encode())

@@ -15,12 +15,13 @@ from monitor.catalog.policies import WatchList
 from monitor.catalog.rows import Field, Rows
 from monitor.groups import margins, planning
 from monitor.groups.betting import COMPONENTS, OFF, Sides, log_e
-from monitor.groups.effects import DECAY, affected, effect, noise, outside, told, tolerated
+from monitor.groups.effects import DECAY, affected, effect, gap_split, noise, outside, told, tolerated
 from monitor.groups.questions import LISTS, Kind
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
 from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, FIRING, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
 from monitor.stats.accumulate import accumulate, restarted
+from monitor.stats.decompose import Split
 from monitor.stats.dispersion import successive_difference, tempering
 
 SHARE = "fairness"
@@ -69,6 +70,8 @@ class GroupAlarm:
     evidence_log10: float
     onset_time: float
     fired_time: float
+    split: Split
+    """The gap between both as it is now, by stratum: from the rest to the group."""
 
 
 @dataclass(slots=True)
@@ -420,7 +423,18 @@ class Comparer:
             evidence_log10=evidence / _LN10,
             onset_time=min(max(onset, float(self.models.rows["first_time"][model])), end),
             fired_time=end,
+            split=self._split(cell, Kind(int(kind[0]))),
         )
+
+    def _split(self, cell: int, kind: Kind) -> Split:
+        """The bill of a cell's gap: of what was seen since suspicion began, or of the present where strata differ."""
+        register, tallies = self.register, self.register.tallies
+        rows = register.tallies_of(*(int(register.cells[name][cell]) for name in ("group", "output")))
+        sides = tallies["recent"][rows[tallies["cell"][rows] == cell]]
+        whole = gap_split(kind, self.state["since"][[cell]]) if len(sides) == 1 else None
+        split = gap_split(kind, sides) if whole is None else whole
+        assert split is not None  # a comparison has bet, so both sides have a present
+        return split
 
 
 _GONE = WatchList(name="gone", tags=("gone",), budget_share=1e-9)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from monitor.groups.betting import Sides
 from monitor.groups.questions import DIRECTIONS, LESS, MORE, QUESTIONS, Kind
+from monitor.stats.decompose import Split, kitagawa
 
 DECAY = 0.995
 """By this the present fades with every batch: its half-life is about 140 batches."""
@@ -61,6 +62,20 @@ def affected(kind: int, tolerance: float, direction: int, within: Array, since: 
     nb, sb = float(since.nb[0]), float(since.sb[0])
     expected = edge * (sb * due / got if got > 0.0 else nb * float(since.sa[0]) / max(float(since.na[0]), 1.0))
     return round(max(expected - sb if direction == LESS else sb - expected, 0.0))
+
+
+def gap_split(kind: Kind, sides: Array) -> Split | None:
+    """The gap from the rest to a group, in the unit of the question; ``None`` where one side has no cases.
+
+    ``sides`` (strata, 4) are (n, s) of the rest, then of the group.
+    """
+    na, sa, nb, sb = sides.T
+    split, question = kitagawa(na, sa, nb, sb), QUESTIONS[kind]
+    if split is None:
+        return None
+    unit, origin = question.unit, question.origin
+    before, after = (origin + unit * mean for mean in (split.before, split.after))
+    return Split(before, after, unit * split.population, unit * split.behaviour)
 
 
 def noise_of(kind: NDArray[np.uint8], recent: Array) -> Array:

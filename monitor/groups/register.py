@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,8 @@ BOTH = " x "
 WAITING = np.uint64(hash64(b"\x00waiting"))
 """Stands for the strata of cases of which it is not known yet what explains them: counted, never compared."""
 _ALWAYS = -np.inf
+StratumName = tuple[tuple[str, str], ...]
+"""Names and values of what explains."""
 
 _OF_TWO = {"first": Field(np.int32, (), -1, still=True), "second": Field(np.int32, (), -1, still=True)}
 """Of what is an intersection the two that it is made of, by name; -1 of what is not."""
@@ -90,7 +93,7 @@ class OfModel:
 
     attributes: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
-    n_strata: int = 0
+    strata: list[int] = field(default_factory=list)
     n_tallies: list[int] = field(default_factory=lambda: [0, 0])
     """Of groups, and of intersections, which have half the room: they never crowd out what they are made of."""
 
@@ -124,6 +127,8 @@ class Register:
         self.attribute_names: list[str] = []
         self.group_names: list[str] = []
         self.output_names: list[str] = []
+        self.stratum_names: list[StratumName] = []
+        """By row, what explains in a stratum: names and values; none of one that was only met as a case matured."""
         self.of_model: dict[int, OfModel] = {}
         self.changed: set[int] = set()
         """Models that have more names than when they were last stored."""
@@ -194,14 +199,19 @@ class Register:
         found: NDArray[np.bool_] = self.groups["first"][group] >= 0
         return found
 
-    def stratum(self, model: int, values: int) -> int:
-        """The row of a model's stratum, of which ``values`` is a hash; -1 where there are too many."""
+    def stratum(self, model: int, values: int, name: Callable[[], StratumName] = tuple) -> int:
+        """The row of a model's stratum, of which ``values`` is a hash; -1 where there are too many.
+
+        ``name`` is asked what it is called where it is new.
+        """
         key = mix_one(self._model_key(model), values)
         row = self.index["strata"].find_one(key)
         own = self.of(model)
-        if row < 0 and own.n_strata < self.limits.strata:
+        if row < 0 and len(own.strata) < self.limits.strata:
             row = self._add("strata", key, model=model, judged=values != int(WAITING))
-            own.n_strata += 1
+            self.stratum_names.append(name())
+            own.strata.append(row)
+            self.changed.add(model)
         return row
 
     def member(self, group: int, stratum: int) -> int:
@@ -327,8 +337,8 @@ class Register:
             self.of(model).attributes.append(row)
         for row, attribute in enumerate(self.groups["attribute"][: len(self.groups)].tolist()):
             self._of_attribute.setdefault(attribute, []).append(row)
-        for model in self.strata["model"][: len(self.strata)].tolist():
-            self.of(model).n_strata += 1
+        for row, model in enumerate(self.strata["model"][: len(self.strata)].tolist()):
+            self.of(model).strata.append(row)
         for row in range(len(self.members)):
             self._members_of.setdefault(self._model_of(row), []).append(row)
             self._members_of_group.setdefault(int(self.members["group"][row]), []).append(row)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.groups.bill import Price, bill_document
 from monitor.groups.effects import effect, told, tolerated
 from monitor.groups.planning import SEEN_SECONDS, change, counted
 from monitor.groups.questions import BANDS_OF_NUMBERS, LESS, MORE, QUESTIONS, Kind, Question
@@ -31,10 +32,17 @@ def output_name(kind: Kind, name: str) -> str | None:
     return BANDS_OF_NUMBERS.get(kind) or name or None
 
 
-def associations(groups: Groups, model: int, unidentified: str = "") -> list[dict[str, Any]]:
+def _no_price(_model: int, _kind: Kind) -> Price:
+    return Price()
+
+
+def associations(
+    groups: Groups, model: int, unidentified: str = "", price_of: Callable[[int, Kind], Price] = _no_price
+) -> list[dict[str, Any]]:
     """Every comparison of the model's groups that may be shown, in JSON types, by attribute, the strongest first.
 
-    ``unidentified`` says why decisions cannot be told by merit, where they cannot.
+    ``unidentified`` says why decisions cannot be told by merit, where they cannot. ``price_of`` says of a model and a
+    kind of question what one person treated otherwise costs.
     """
     if model not in groups.register.of_model:
         return []
@@ -43,7 +51,7 @@ def associations(groups: Groups, model: int, unidentified: str = "") -> list[dic
         entries: list[tuple[tuple[bool, float], dict[str, Any]]] = []
         for output in groups.register.of(model).outputs:
             if not (unidentified and groups.register.outputs["kind"][output] in _BY_MERIT):
-                entries += _of_output(groups, attribute, output)
+                entries += _of_output(groups, attribute, output, price_of)
         entries.sort(key=lambda entry: (entry[0], entry[1]["output"] or "", entry[1]["group"] or ""))
         places = [i for i, (_, entry) in enumerate(entries) if entry["output"] is not None]
         left_out = set(places[OUTPUTS_SHOWN:])
@@ -103,7 +111,9 @@ def impact_ratios(groups: Groups) -> list[tuple[int, str, str, float]]:
     return ratios
 
 
-def _of_output(groups: Groups, attribute: Attribute, output: int) -> list[tuple[tuple[bool, float], dict[str, Any]]]:
+def _of_output(
+    groups: Groups, attribute: Attribute, output: int, price_of: Callable[[int, Kind], Price]
+) -> list[tuple[tuple[bool, float], dict[str, Any]]]:
     """The comparisons of one output, each with what it is ranked by."""
     n, s, visible = counts(groups, attribute, output)
     kind = Kind(int(groups.register.outputs["kind"][output]))
@@ -130,11 +140,14 @@ def _of_output(groups: Groups, attribute: Attribute, output: int) -> list[tuple[
         said = output_name(kind, groups.register.output_names[output])
         of = made_of(groups, attribute.groups[i])
         entry = {**name, "group": attribute.names[i], "of": of, "output": said, "rates": rates, **judged}
+        strata, both = strata_of(groups, cell, attribute.groups[i])
+        price = price_of(int(groups.register.outputs["model"][output]), kind)
+        entry["bill"] = bill_document(groups, attribute, attribute.groups[i], output, strata, both, price)
         entries.append(((not firing, place if kind == Kind.DECISION else -place), entry))
     return entries
 
 
-_UNJUDGED = dict.fromkeys(("effect", "present", "interval", "snapshot_gap", "evidence_log10"))
+_UNJUDGED = dict.fromkeys(("effect", "present", "interval", "snapshot_gap", "evidence_log10", "bill"))
 
 
 def _beyond(effect: Mapping[str, Any]) -> float:
@@ -189,6 +202,12 @@ def _judged(groups: Groups, cell: int, group: int) -> dict[str, Any]:
 
 def sides(groups: Groups, cell: int, group: int) -> tuple[Array, Array, Array, Array]:
     """(n, s) of the rest and of the group, in each stratum, since the first event; shapes ``(strata,)``."""
+    na, sa, nb, sb = strata_of(groups, cell, group)[1].T
+    return na, sa, nb, sb
+
+
+def strata_of(groups: Groups, cell: int, group: int) -> tuple[list[int], Array]:
+    """The rows of the strata in which a cell has cases, and what :func:`sides` gives of each, ``(strata, 4)``."""
     register = groups.register
     output = int(register.cells["output"][cell])
     attribute = int(register.groups["attribute"][group])
@@ -206,8 +225,7 @@ def sides(groups: Groups, cell: int, group: int) -> tuple[Array, Array, Array, A
             sums[first] += cases
             sums[first + 1] += sum_
     ordered = sorted(by_stratum, key=lambda stratum: int(register.strata["key"][stratum]))
-    na, sa, nb, sb = np.array([by_stratum[stratum] for stratum in ordered]).reshape(-1, 4).T
-    return na, sa, nb, sb
+    return ordered, np.array([by_stratum[stratum] for stratum in ordered]).reshape(-1, 4)
 
 
 def _interval(sides: tuple[Array, Array, Array, Array]) -> list[float | None]:

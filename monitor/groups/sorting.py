@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch, Space, ValueType
 from monitor.groups import bands
 from monitor.groups.intersections import Intersections
-from monitor.groups.register import WAITING, Register
+from monitor.groups.register import WAITING, Register, StratumName
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix
 from monitor.kernels.tally import series_key
@@ -195,7 +196,8 @@ class Sorter:
         rows = np.empty(len(first), np.int64)
         for j in np.argsort(first).tolist():
             event = int(events[first[j]])
-            rows[j] = self._register.stratum(int(model[event]), int(values[event]))
+            name = partial(self._explained, batch, named, event)
+            rows[j] = self._register.stratum(int(model[event]), int(values[event]), name)
         strata[events] = rows[inverse]
         self._register.turned_away += int((strata[events] < 0).sum())
         return strata
@@ -237,6 +239,17 @@ class Sorter:
         if batch.type[entry] == ValueType.BOOL:
             return "true" if batch.number[entry] else "false"
         return batch.string(batch.text, entry)
+
+    def _explained(self, batch: EventBatch, named: _Named, event: int) -> StratumName:
+        """What explains in an event: names and values, in the order of the names."""
+        own = np.flatnonzero((named.event == event) & (self.roles["explains"][named.role] > 0))
+        said = []
+        for at in own.tolist():
+            entry, role = int(named.entry[at]), int(named.role[at])
+            number = batch.type[entry] == ValueType.NUMBER
+            value = bands.range_of(self.roles, role, float(batch.number[entry])) if number else ""
+            said.append((batch.string(batch.name, entry), value or self._value(batch, named, at)))
+        return tuple(sorted(said))
 
     def _members(self, group: NDArray[np.int64], stratum: NDArray[np.int64]) -> NDArray[np.int64]:
         register = self._register

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from monitor.incidents.causes import ALERTNAME as SHARED
-from monitor.incidents.incident import CellReport, Incident
+from monitor.incidents.incident import CellReport, GapBill, Incident
 from monitor.incidents.onset import onset_interval
 from monitor.incidents.shared import ONSET_SECONDS
 
@@ -47,6 +47,7 @@ class Firing:
     watched: bool = False
     people_affected: int | None = None
     cost: float | None = None
+    bill: GapBill | None = None
     provisional: bool = False
     horizon: float = 0.0
     reference_version: str = ""
@@ -128,6 +129,7 @@ def new_incident(firing: Firing, grave: str, code_version: str, judged_by: Judge
         cells=(),
         people_affected=firing.people_affected,
         cost=firing.cost,
+        bill=firing.bill,
         traffic=firing.traffic,
         watched=firing.watched,
         code_version=code_version,

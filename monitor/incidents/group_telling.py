@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from monitor.catalog.models import Models
+from monitor.catalog.policies import Policy
+from monitor.groups.bill import Price
 from monitor.groups.comparing import GroupAlarm
 from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind, Question
 from monitor.groups.ranking import strength
@@ -10,8 +12,10 @@ from monitor.groups.shown import output_name
 from monitor.groups.visible import group_name
 from monitor.groups.watch import Groups
 from monitor.incidents.firing import CellKey, Firing
-from monitor.incidents.incident import CellReport, Effect
+from monitor.incidents.incident import CellReport, Effect, GapBill
 from monitor.incidents.telling import events_a_day
+
+_UNKNOWN = Price()
 
 
 def cell_key(groups: Groups, cell: int) -> CellKey:
@@ -19,8 +23,8 @@ def cell_key(groups: Groups, cell: int) -> CellKey:
     return cell, _question(groups, cell)[1].detector
 
 
-def tell_group(alarm: GroupAlarm, groups: Groups, models: Models, cost: float | None = None) -> Firing:
-    """The alarm as the incident book takes it in; ``cost`` in the model's currency, where it is known."""
+def tell_group(alarm: GroupAlarm, groups: Groups, models: Models, price: Price = _UNKNOWN) -> Firing:
+    """The alarm as the incident book takes it in; ``price`` is what one person costs, where it is known."""
     register, cell = groups.register, alarm.cell
     kind, question = _question(groups, cell)
     output, group = int(register.cells["output"][cell]), int(register.cells["group"][cell])
@@ -57,8 +61,16 @@ def tell_group(alarm: GroupAlarm, groups: Groups, models: Models, cost: float | 
         tick=model.policy.tick,
         watched=kind == Kind.WATCHED,
         people_affected=alarm.people_affected,
-        cost=cost,
+        cost=None if price.each is None else alarm.people_affected * price.each,
+        bill=_bill(alarm, model.policy, price),
     )
+
+
+def _bill(alarm: GroupAlarm, policy: Policy, price: Price) -> GapBill:
+    split, people = alarm.split, round(alarm.n[1])
+    behaviour = split.change - split.explained
+    cost = None if price.each is None else abs(behaviour) * people * price.each
+    return GapBill(policy.explain_by, split.change, split.explained, behaviour, people, cost, price.currency)
 
 
 def _question(groups: Groups, cell: int) -> tuple[Kind, Question]:

@@ -76,6 +76,31 @@ REASONS = ("expected", "fixed", "false", "not_useful", "silenced")
 """Why an incident is acknowledged. ``silenced`` is said by an Alertmanager alone."""
 
 
+class GapBill(msgspec.Struct, frozen=True):
+    """What a gap between a group and the rest comes from, as it stood when it fired.
+
+    ``gap`` is the group's rate less the rest's, in points of 1, and the sum of ``composition``, the group's other
+    shares of the strata of ``by``, and ``behaviour``, its other rates within them. ``people`` of the group were
+    decided on since suspicion began; ``cost`` is what behaviour cost of them, in ``currency``.
+    """
+
+    by: tuple[str, ...]
+    gap: float
+    composition: float
+    behaviour: float
+    people: int
+    cost: float | None = None
+    currency: str = ""
+
+    def words(self) -> str:
+        """In one line, of percentage points and people."""
+        parts = (self.gap, self.composition, self.behaviour)
+        told = [f"{100.0 * part:+.3g} points ({part * self.people:+.0f} people)" for part in parts]
+        within = f" by {' and '.join(self.by)}" if self.by else ", of which nothing is said in explain_by"
+        money = "" if self.cost is None else f", {self.cost:.2f} {self.currency}".rstrip()
+        return f"{told[0]}: composition{within} {told[1]}, the model's behaviour {told[2]}{money}"
+
+
 class Incident(msgspec.Struct, frozen=True):
     """One incident per model, alertname and attribute, frozen: a change makes a new value of the same ``id``.
 
@@ -128,3 +153,4 @@ class Incident(msgspec.Struct, frozen=True):
     policy_digest: str = ""
     reference_digest: str = ""
     advice: Advice | None = None
+    bill: GapBill | None = None

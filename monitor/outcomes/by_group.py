@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
+from monitor.groups.bill import Price
 from monitor.groups.comparing import Compared, GroupAlarm
 from monitor.groups.counting import Cases
 from monitor.groups.questions import QUESTIONS, Kind
@@ -111,19 +112,23 @@ class ByGroup:
             return why
         return "" if self._outcomes.totals.rows["labelled"][row] else _NO_OUTCOME
 
-    def cost(self, alarm: GroupAlarm) -> float | None:
-        """What the people hit cost, in the model's currency; ``None`` where nobody said what an error costs."""
+    def price_of(self, alarm: GroupAlarm) -> Price:
+        """What one of the people hit cost, in the model's currency, where somebody said what an error costs."""
         output = int(self._groups.register.cells["output"][alarm.cell])
         kind, row = (int(self._groups.register.outputs[name][output]) for name in ("kind", "model"))
+        return self.price(row, Kind(kind))
+
+    def price(self, row: int, kind: Kind) -> Price:
+        """What one person treated otherwise costs a model, as an answer to ``kind``."""
         policy, totals = self._models.items[row].policy, self._outcomes.totals
         costs = policy.costs
         if not costs.false_positive + costs.false_negative > 0.0:
-            return None
+            return Price()
         if kind == Kind.OPPORTUNITY:
             expected = not policy.positive or not set(policy.positive).isdisjoint(policy.favourable_outcomes)
-            return alarm.people_affected * (costs.false_negative if expected else costs.false_positive)
+            return Price(costs.false_negative if expected else costs.false_positive, costs.currency)
         wrong, paid = totals.sum("wrong", row)[1], totals.sum("cost", row)[1]
-        return alarm.people_affected * paid / wrong if kind == Kind.LOSS and wrong else None
+        return Price(paid / wrong, costs.currency) if kind == Kind.LOSS and wrong else Price()
 
     def _keys(self, rows: NDArray[np.int32]) -> NDArray[np.uint64]:
         unique, inverse = np.unique(rows, return_inverse=True)

@@ -66,11 +66,12 @@ class Head(msgspec.Struct):
 
 
 class GroupRecord(msgspec.Struct, array_like=True):
-    """What the attributes, groups and outputs of one model are called, by row."""
+    """What the attributes, groups, outputs and strata of one model are called, by row."""
 
     attributes: list[tuple[int, str]]
     groups: list[tuple[int, str]]
     outputs: list[tuple[int, str]]
+    strata: list[tuple[int, tuple[tuple[str, str], ...]]]
 
 
 class Checkpoint:
@@ -320,6 +321,7 @@ class Checkpoint:
             (register.output_names, register.outputs),
         ):
             names.extend([""] * len(table))
+        register.stratum_names.extend([()] * len(register.strata))
         for _, value in self._database.scan_prefix(_NAMES):
             record = _decode(value, GroupRecord, "group names")
             for names, said in (
@@ -329,6 +331,8 @@ class Checkpoint:
             ):
                 for row, name in said:
                     names[row] = name
+            for row, stratum in record.strata:
+                register.stratum_names[row] = stratum
         for key, value in self._database.scan_prefix(_GROUPS):
             fleet.groups.sums.restore(_TICK_END.unpack(key)[0], value)
 
@@ -365,6 +369,7 @@ def _save_groups(fleet: Fleet, writes: Writes) -> None:
             [(row, register.attribute_names[row]) for row in own.attributes],
             [(row, register.group_names[row]) for row in groups],
             [(row, register.output_names[row]) for row in own.outputs],
+            [(row, register.stratum_names[row]) for row in own.strata],
         )
         writes.put(_NAMES + _INDEX.pack(model), msgspec.msgpack.encode(record))
     register.changed.clear()

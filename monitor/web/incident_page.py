@@ -34,7 +34,7 @@ def body(
         f"<h1>{escape(incident.alertname)}</h1>",
         f"<p>{html.state(incident.state)} {html.state(incident.severity)} {_whose(frame, incident)}</p>",
         f"<p><strong><bdi>{escape(incident.summary or incident.description)}</bdi></strong></p>",
-        _facts(document),
+        _facts(incident, document),
         _said(document),
         _first_look(frame, incident),
         _now(incident, model),
@@ -63,7 +63,7 @@ def _since(document: Mapping[str, Any]) -> str:
     return f"{html.moment(document['onset_time'])} (estimated{sure})"
 
 
-def _facts(document: Mapping[str, Any]) -> str:
+def _facts(incident: Incident, document: Mapping[str, Any]) -> str:
     effect = document["effect"]
     facts = [
         ("Since", _since(document)),
@@ -76,6 +76,8 @@ def _facts(document: Mapping[str, Any]) -> str:
         facts.insert(2, ("Resolved", html.moment(document["resolved_time"]) + why))
     named = ("feature", "output", "attribute", "group")
     facts += [(name.capitalize(), html.text(document[name])) for name in named if document[name]]
+    if (bill := incident.bill) is not None:
+        facts.append(("The gap", escape(bill.words())))
     if (advice := document["advice"]) is not None:
         facts.append(("What to do", escape(f"{html.words(advice['action'])}: {advice['reason']}")))
     people = document["people_affected"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
-from monitor.web import charts, html, odds
+from monitor.web import charts, gaps, html, odds
 from monitor.web.charts import Mark, Span
 from monitor.web.fleet_page import incident_list
 from monitor.web.html import Frame
@@ -24,6 +24,8 @@ def body(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident
     name = str(document["model"])
     found = [incident for incident in incidents if incident.model == name or name in incident.models]
     rest = {key: value for key, value in document.items() if key not in _SHOWN_ELSEWHERE | {*_FACTS}}
+    associations = document.get("associations") or []
+    rest["associations"] = [{name: part for name, part in each.items() if name != "bill"} for each in associations]
     return [
         f"<h1><bdi>{escape(name)}</bdi></h1>",
         f"<p>{html.state(document['state'])}</p>",
@@ -33,6 +35,7 @@ def body(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident
         _life(frame, document, found, now),
         features_table("Features and predictions", document.get("features") or []),
         *html.sections(rest),
+        gaps.tables(associations),
         f'<p><a href="{escape(frame.href("/api/v1/models/", name))}">This model in the API</a></p>',
     ]
 

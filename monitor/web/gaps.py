@@ -1,0 +1,65 @@
+"""What do gaps between groups come from? Composition and behaviour of each, and by stratum, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from monitor.web import html
+
+SHOWN = 30
+"""Gaps that are told by stratum, in the order in which the API has them: those that fire come first."""
+
+
+def tables(associations: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the bills of all ``associations``, as the API has them, and one of strata for each that has some."""
+    billed = [entry for entry in associations if entry.get("bill")]
+    if not billed:
+        return ""
+    rows = [[_who(entry), escape(_points(entry["bill"]["gap"])), *_parts(entry["bill"])] for entry in billed[:SHOWN]]
+    headings = [("Group", ""), ("Gap to the rest", ""), ("Composition", ""), ("Behaviour", "")]
+    parts = [html.table("What gaps come from", headings, rows, stacked=True)]
+    parts += [_strata(entry) for entry in billed[:SHOWN] if entry["bill"]["strata"]]
+    more = len(billed) - SHOWN
+    return "\n".join(parts) + (f"<p>{more} more in the API.</p>" if more > 0 else "")
+
+
+def _strata(entry: Mapping[str, Any]) -> str:
+    headings = [
+        *(("Stratum", ""), ("Share of the group", ""), ("Of the rest", "")),
+        *(("Rate of the group", ""), ("Of the rest", ""), ("Composition", ""), ("Behaviour", "")),
+    ]
+    rows = [
+        [
+            html.text(line["stratum"]),
+            *(_percent(line[name]) for name in ("share_of_group", "share_of_rest", "rate_of_group", "rate_of_rest")),
+            *(escape(_points(line[name])) for name in ("composition", "behaviour")),
+        ]
+        for line in entry["bill"]["strata"]
+    ]
+    within = " and ".join(entry["bill"]["by"])
+    name = " ".join(str(entry[part]) for part in ("detector", "output", "attribute", "group") if entry.get(part))
+    return html.table(f"{name}, by {within}", headings, rows, stacked=True)
+
+
+def _who(entry: Mapping[str, Any]) -> str:
+    output = f" {html.text(entry['output'])}" if entry.get("output") else ""
+    return f"{html.text(entry['detector'])}{output}: {html.text(entry['attribute'])} {html.text(entry['group'])}"
+
+
+def _parts(bill: Mapping[str, Any]) -> list[str]:
+    told = []
+    for name in ("composition", "behaviour"):
+        cost = bill[f"cost_of_{name}"]
+        money = "" if cost is None else f", {cost:,.2f} {bill['currency'] or ''}".rstrip()
+        told.append(escape(f"{_points(bill[name])}, {bill[f'people_of_{name}']:+,.0f} people{money}"))
+    return told
+
+
+def _points(part: float) -> str:
+    return f"{100.0 * part:+.2f} points"
+
+
+def _percent(share: float | None) -> str:
+    return html.text(None) if share is None else f"{100.0 * share:.1f} %"
