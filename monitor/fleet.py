@@ -34,6 +34,7 @@ from monitor.incidents.telling import fact_of, tell, tell_conduct, tell_traffic
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import EVENTS, KIND_NUMBER, ModelTotals, count_events, tally
+from monitor.leaning.features_by_group import FeaturesByGroup
 from monitor.leaning.setting import Settings
 from monitor.leaning.sums import Leaning
 from monitor.learning import Learning
@@ -125,6 +126,7 @@ class Fleet:
         self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
         self.by_group = ByGroup(self.models, self.groups, self.outcomes)
         self.leaning = Leaning(self.models, self.series, self.judge, self.outcomes)
+        self.features_by_group = FeaturesByGroup(self.groups, self.outcomes)
         self.traffic = Traffic(self.models, budget, self.judge.n_cells)
         self.conduct = Conduct(self.models, self.series, budget, self.judge.n_cells)
         candidates, self.exhibits = Candidates(self.models, self.series), Exhibits(self.models, self.series)
@@ -214,7 +216,9 @@ class Fleet:
             groups_turned_away=groups_turned_away,
             ticks_turned_away=crowded_out,
         )
-        return absorbed, own, self.leaning.note(batch, resolved.entries, whole)
+        places = self.leaning.note(batch, resolved.entries, whole)
+        self.features_by_group.note(batch, hashes, whole, resolved.entries.series, places)
+        return absorbed, own, places
 
     def close(self, watermark: float, *, silence: bool = True) -> Closed:
         """Close and judge every tick that ended at ``watermark`` or before, in the order of their ends.
@@ -271,6 +275,7 @@ class Fleet:
             model.retired = int(retired[model.series].sum())
         self.judge.recount()
         self.groups.restored()
+        self.features_by_group.restored()
         self.outcomes.restored()
         self.traffic.restored()
         self.conduct.restored()
@@ -338,6 +343,7 @@ class Fleet:
         self.outcomes.estimate.extend()
         self.outcomes.estimate.close(models)
         self.leaning.close(models, heads[:, EVENTS_IN], self.lives.series_rows, {name for name, _, _ in self.book.open})
+        self.features_by_group.close()
         closed.incidents += self.learning.advance(blocks.model, events, end)
 
     def _in_order(self, alarms: list[CellAlarm]) -> list[CellAlarm]:

@@ -27,6 +27,7 @@ from monitor.kernels.tally import (
     TYPE,
 )
 from monitor.leaning.document import leaning_document
+from monitor.leaning.group_document import group_features
 from monitor.outcomes.document import performance_document
 from monitor.stats.distances import debiased_psi, wasserstein
 from monitor.status import MODEL_STATES
@@ -81,6 +82,11 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "performance": performance_document(fleet.outcomes, fleet.models, row),
         "advice": _advice(fleet, model.name),
         "leaning": _leaning(fleet, row),
+        "group_features": group_features(
+            *(fleet.groups, fleet.features_by_group, fleet.leaning, fleet.series),
+            row,
+            fleet.lives.series_rows(row),
+        ),
         "blind_spots": _blind_spots(fleet, row, series)
         + blind_spots(
             fleet.groups, row, float(rows["last_time"][row] - rows["first_time"][row]), fleet.by_group.unseen(row)

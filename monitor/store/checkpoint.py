@@ -393,6 +393,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         **fleet.outcomes.tables(),
         "outcomes.by_group": fleet.by_group.rows,
         **fleet.leaning.tables(),
+        **fleet.features_by_group.tables(),
     }
 
 

@@ -1,4 +1,4 @@
-"""What do gaps between groups come from? Composition and behaviour of each, and by stratum, as tables."""
+"""What do gaps between groups come from, and which features tell groups apart? As tables."""
 
 from __future__ import annotations
 
@@ -23,6 +23,31 @@ def tables(associations: Sequence[Mapping[str, Any]]) -> str:
     parts += [_strata(entry) for entry in billed[:SHOWN] if entry["bill"]["strata"]]
     more = len(billed) - SHOWN
     return "\n".join(parts) + (f"<p>{more} more in the API.</p>" if more > 0 else "")
+
+
+def features(lines: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the features that tell groups apart, as the API has them."""
+    rows = [
+        [
+            html.text(line["feature"]),
+            f"{html.text(line['attribute'])} {html.text(line['group'])}",
+            escape(f"{line['distance']['value']:.3f}, at least {line['distance']['low']:.3f}"),
+            _certificate(line["certificate"]),
+            _percent(line["lean"]),
+        ]
+        for line in lines
+    ]
+    headings = [
+        *(("Feature", ""), ("Group", ""), ("Distance from the rest", "")),
+        *(("Admits disparate impact", ""), ("The model leans on it", "")),
+    ]
+    return html.table("Features that tell groups apart", headings, rows, stacked=True) if rows else ""
+
+
+def _certificate(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return html.text(None)
+    return escape(f"{'yes' if found['admits_disparate_impact'] else 'not shown'}, from {found['needed']:.3f}")
 
 
 def _strata(entry: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from monitor.web.fleet_page import incident_list
 from monitor.web.html import Frame
 
 FEATURES_SHOWN = 150
-_SHOWN_ELSEWHERE = frozenset({"model", "state", "facts", "features", "reference", "versions"})
+_SHOWN_ELSEWHERE = frozenset({"model", "state", "facts", "features", "reference", "versions", "group_features"})
 _FACTS = ("version", "team", "task", "phase", "events", "first_event_time", "last_event_time")
 
 
@@ -36,6 +36,7 @@ def body(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident
         features_table("Features and predictions", document.get("features") or []),
         *html.sections(rest),
         gaps.tables(associations),
+        gaps.features(document.get("group_features") or []),
         f'<p><a href="{escape(frame.href("/api/v1/models/", name))}">This model in the API</a></p>',
     ]
 
