@@ -32,7 +32,7 @@ from monitor.notify.notifier import Notifications
 from monitor.notify.silences import Silence, SilenceWatch, orders
 from monitor.publish import Gallery, LoopDesk
 from monitor.shard import Shard, carried_out
-from monitor.status import Check
+from monitor.status import Check, History
 from monitor.telemetry import logs
 from monitor.telemetry.metrics import Metrics
 from monitor.telemetry.systemd import ServiceManager
@@ -175,7 +175,7 @@ class Daemon:
 
     def _beside(self) -> None:
         """What is done between batches: answer, publish, count what the source says, collect garbage."""
-        self.desk.answer(self._detail, self._drill, self._group_codes)
+        self.desk.answer(self._detail, self._drill, self._group_codes, self._history)
         stuck = any(shard.pipeline.stuck for shard in self.work.shards)
         if not stuck:  # what changes now would be told and not be stored
             self.desk.take_orders(self._carry_out)
@@ -205,6 +205,9 @@ class Daemon:
 
     def _group_codes(self, model: str) -> dict[str, Any] | None:
         return next((found for shard in self.work.shards if (found := shard.group_codes(model)) is not None), None)
+
+    def _history(self, model: str) -> Callable[[float, float], History] | None:
+        return next((found for shard in self.work.shards if (found := shard.history(model)) is not None), None)
 
     def _carry_out(self, asked: Sequence[Order]) -> list[Outcome]:
         """Do what people ask for, store it, and show it, before anybody is told that it was done."""

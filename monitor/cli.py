@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     commands_on_files.add_assess(commands)
     commands_on_files.add_gate(commands)
     commands_on_files.add_publish(commands)
+    commands_on_files.add_report(commands, _reach_daemon)
     _add_alerts(commands)
     _add_orders(commands)
     _add_store(commands)

@@ -1,10 +1,11 @@
-"""Which words do the commands on files take: references, the gate, publishing? Parses them and calls."""
+"""Which words do the commands on files take: references, the gate, publishing, reports? Parses them and calls."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,21 @@ def add_assess(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     assess.add_argument("--json", action="store_true", help="one JSON object")
     assess.add_argument("--policies", type=Path, metavar="FILE", help="also write the proposed policies there")
     assess.set_defaults(run=_assess)
+
+
+def add_report(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], reach: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """The command ``report``; ``reach`` adds how a daemon is reached."""
+    report = commands.add_parser("report", help="what was known of a model in a past range, as one file for an auditor")
+    report.add_argument("--model", required=True, metavar="M")
+    report.add_argument("--since", required=True, metavar="TIME", help="2026-03-01, or with a time of day; UTC")
+    report.add_argument("--until", required=True, metavar="TIME")
+    report.add_argument("--out", type=Path, required=True, metavar="FILE")
+    report.add_argument("--store", type=Path, metavar="PATH", help="read a store, which a daemon may have open")
+    report.add_argument("--config", type=Path, metavar="FILE", help="what that daemon was told; goes with --store")
+    reach(report)
+    report.set_defaults(run=_report)
 
 
 def add_gate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -204,6 +220,32 @@ def _assess(arguments: Arguments) -> None:
     if arguments.policies:
         arguments.policies.write_text(found.policies, encoding="utf-8")
     (assess.write_json if arguments.json else assess.write_text)(found, sys.stdout)
+
+
+def _report(arguments: Arguments) -> None:
+    from monitor import remote, report
+    from monitor.catalog.durations import parse_moment
+    from monitor.clock import SystemClock, rfc3339
+    from monitor.compose import program_version
+    from monitor.config import load
+    from monitor.stored import history
+
+    try:
+        since, until = parse_moment(arguments.since), parse_moment(arguments.until)
+    except ValueError as error:
+        raise UsageError(f"report: --since or --until {error}") from None
+    if not since < until:
+        raise UsageError("report: --until is not behind --since")
+    if bool(arguments.store) != bool(arguments.config):
+        raise UsageError("report: --store and --config go together: a store is read with what its daemon was told")
+    if arguments.store:
+        found = history(load(arguments.config, os.environ), arguments.store, arguments.model, since, until)
+    else:
+        daemon = remote.daemon(arguments.url or remote.DEFAULT_URL, arguments.token_file)
+        asked = {"since": rfc3339(since), "until": rfc3339(until)}
+        found = daemon.get("models", arguments.model, "history", **asked)
+    report.write(found, rfc3339(SystemClock().now()), program_version(), arguments.out)
+    print(f"{arguments.out}: {found['events']} events, {len(found['incidents'])} incidents")
 
 
 def _gate(arguments: Arguments) -> int:

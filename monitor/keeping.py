@@ -41,7 +41,7 @@ class StoreKeeper:
         self._lasting = lasting
         self._database = shard.database
         self._checkpoint = shard.checkpoint
-        self._log = shard.log
+        self._ageing = shard.ageing
         self._metrics = metrics
         self._clock = clock
         self._known = dict(shard.positions)
@@ -61,7 +61,7 @@ class StoreKeeper:
         ticks: list[ClosedTicks],
         incidents: list[Incident],
     ) -> bool:
-        """One atomic write; then a little of the tick log's history is rolled up.
+        """One atomic write; then the history of a few models is rolled up.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class StoreKeeper:
 
     def _roll_up(self, n_models: int, watermark: float) -> None:
         try:
-            self._database.commit(self._log.roll_up(n_models, _ROLL_UP_MODELS, watermark))
+            self._database.commit(self._ageing.turn(n_models, _ROLL_UP_MODELS, watermark))
         except StoreFullError as error:  # what was not rolled up is, when these models have their turn again
             _log.warning("not_rolled_up", error=str(error))
 

@@ -32,7 +32,7 @@ from monitor.outcomes.document import performance_document
 from monitor.stats.distances import debiased_psi, wasserstein
 from monitor.status import MODEL_STATES
 
-_KINDS = ("unknown", "number", "category")
+KINDS = ("unknown", "number", "category")
 _LN10 = math.log(10.0)
 
 
@@ -71,7 +71,7 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "facts": [{"time": rfc3339(f.time), "what": f.what, "subject": f.subject} for f in model.facts],
         "reference": {
             "digest": model.reference_digest or None,
-            "source": _source(model),
+            "source": source_of(model),
             "version": model.reference_version or None,
         },
         "traffic": _traffic(fleet, row),
@@ -192,7 +192,7 @@ def _feature(fleet: Fleet, row: int) -> dict[str, Any]:
     return {
         "name": fleet.series.names[row],
         "space": SPACE_NAMES[int(rows["space"][row])],
-        "kind": _KINDS[int(rows["kind"][row])],
+        "kind": KINDS[int(rows["kind"][row])],
         "state": _state(fleet, row, cells),
         "not_judged_because": reason or None,
         "effect": worst["effect"] if worst else None,
@@ -243,22 +243,31 @@ def _places(edges: NDArray[np.float64], low: float, high: float) -> NDArray[np.f
     return np.pad(middles, (0, BINS - len(middles)), mode="edge")
 
 
-def _histogram(fleet: Fleet, row: int, counts: NDArray[np.float64]) -> dict[str, Any]:
+def bins_shown(fleet: Fleet, row: int) -> list[int]:
+    """The columns of a series' counts that are bins which mean something."""
     rows = fleet.series.rows
-    category = rows["kind"][row] == KIND_CATEGORY
-    n = int(rows["n_categories"][row]) if category else int(rows["n_edges"][row]) + 1
-    shown = list(range(n)) + ([BINS - 2, BINS - 1] if category else [])
-    protected = _protected(fleet, row)
+    if rows["kind"][row] == KIND_CATEGORY:
+        return [*range(int(rows["n_categories"][row])), BINS - 2, BINS - 1]
+    return list(range(int(rows["n_edges"][row]) + 1))
+
+
+def bins_told(fleet: Fleet, row: int) -> list[str]:
+    """What stands in each of these bins, in words; groups of people that the policy keeps inside have numbers."""
+    hidden = protected(fleet, row)
+    return [f"category {j + 1}" if hidden else fleet.series.bin_label(row, j) for j in bins_shown(fleet, row)]
+
+
+def _histogram(fleet: Fleet, row: int, counts: NDArray[np.float64]) -> dict[str, Any]:
     return {
-        "bins": [f"category {j + 1}" if protected else fleet.series.bin_label(row, j) for j in shown],
-        "counts": [round(float(counts[j]), 3) for j in shown],
+        "bins": bins_told(fleet, row),
+        "counts": [round(float(counts[j]), 3) for j in bins_shown(fleet, row)],
         "missing": round(float(counts[EVENTS] - counts[PRESENT] + counts[NULLS]), 3),
         "invalid": round(float(counts[INVALID]), 3),
         "wrong_type": round(float(counts[TYPE]), 3),
     }
 
 
-def _protected(fleet: Fleet, row: int) -> bool:
+def protected(fleet: Fleet, row: int) -> bool:
     """Whether the values of ``row`` are groups of people that the policy keeps inside."""
     policy = fleet.models.items[int(fleet.series.rows["model"][row])].policy
     return fleet.series.names[row] in (policy.sensitive or ()) and not policy.include_group_values
@@ -283,7 +292,8 @@ def _blind_spots(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, 
     return spots + slow_cells(fleet, model, series)
 
 
-def _source(model: Model) -> str:
+def source_of(model: Model) -> str:
+    """Where a model's reference is from: a file, the version before, or what it showed."""
     if model.reference_version:
         return PREVIOUS_VERSION
     return "file" if model.reference_digest else "learned"

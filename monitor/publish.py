@@ -22,7 +22,7 @@ from monitor.groups.codes import codes
 from monitor.groups.shown import impact_ratios
 from monitor.incidents.order import Order, Outcome
 from monitor.portrait import model_document, model_states
-from monitor.status import Check, ClusterView, DriftingFeature, DrilledModel, ImpactRatio, Status
+from monitor.status import Check, ClusterView, DriftingFeature, DrilledModel, History, ImpactRatio, Status
 from monitor.status import Fleet as FleetColumns
 
 _ANSWER_SECONDS = 5.0
@@ -60,6 +60,7 @@ class LoopDesk:
         self._questions: SimpleQueue[_Question[dict[str, Any]]] = SimpleQueue()
         self._codes: SimpleQueue[_Question[dict[str, Any]]] = SimpleQueue()
         self._drills: SimpleQueue[_Question[Callable[[], dict[str, Any]]]] = SimpleQueue()
+        self._histories: SimpleQueue[_Question[Callable[[float, float], History]]] = SimpleQueue()
         self._orders: SimpleQueue[_Question[Outcome]] = SimpleQueue()
 
     def status(self) -> Status:
@@ -88,6 +89,12 @@ class LoopDesk:
         self._drills.put(question)
         return question.wait()
 
+    def history(self, model: str) -> Callable[[float, float], History] | None:
+        """Ask the loop for what must be known to read it; raises ``TimeoutError`` when it does not answer."""
+        question = _Question[Callable[[float, float], History]](model)
+        self._histories.put(question)
+        return question.wait()
+
     def order(self, order: Order) -> Outcome:
         """Have the loop carry out ``order``; raises ``TimeoutError`` when it does not answer, and may do it yet."""
         question = _Question[Outcome](order)
@@ -99,8 +106,12 @@ class LoopDesk:
         find: Callable[[str], dict[str, Any] | None],
         prepare: Callable[[str], Callable[[], dict[str, Any]] | None] = lambda _model: None,
         decipher: Callable[[str], dict[str, Any] | None] = lambda _model: None,
+        remember: Callable[[str], Callable[[float, float], History] | None] = lambda _model: None,
     ) -> None:
         """Answer every question; called by the loop. ``decipher`` says what is behind the codes of groups."""
+        for history in _waiting(self._histories):
+            assert isinstance(history.asked, str)
+            history.answer(remember(history.asked))
         for drill in _waiting(self._drills):
             assert isinstance(drill.asked, str)
             drill.answer(prepare(drill.asked))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from monitor.errors import UsageError, WebError
 
@@ -23,9 +24,9 @@ class Daemon:
     url: str
     token: str = ""
 
-    def get(self, *path: str) -> Any:
+    def get(self, *path: str, **query: str) -> Any:
         """The document at ``/api/v1/`` and the parts of ``path``; raises as :meth:`post`."""
-        return self._ask("GET", path, None)
+        return self._ask("GET", path, None, query)
 
     def post(self, body: dict[str, Any], *path: str) -> Any:
         """Post ``body`` to ``/api/v1/`` and the parts of ``path``, each quoted.
@@ -37,8 +38,11 @@ class Daemon:
         """
         return self._ask("POST", path, json.dumps(body).encode())
 
-    def _ask(self, method: str, path: tuple[str, ...], body: bytes | None) -> Any:
+    def _ask(
+        self, method: str, path: tuple[str, ...], body: bytes | None, query: Mapping[str, str] | None = None
+    ) -> Any:
         address = f"{self.url.rstrip('/')}/api/v1/{'/'.join(quote(part, safe='') for part in path)}"
+        address += f"?{urlencode(query)}" if query else ""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         request = urllib.request.Request(address, body, headers, method=method)  # noqa: S310 - checked in `daemon`
         try:

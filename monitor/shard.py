@@ -14,18 +14,22 @@ from monitor.compose import make_fleet, program_facts, program_version
 from monitor.config import Config, describe
 from monitor.drill.drill import drill_of
 from monitor.drill.past import Past
+from monitor.history.history import history_of
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order, Outcome
 from monitor.orders import carry_out, together
 from monitor.pipeline import Pipeline
 from monitor.publish import Painter
 from monitor.rounds import Rounds
-from monitor.status import Status
+from monitor.status import History, Status
+from monitor.store.ageing import Ageing
 from monitor.store.audit import Trail
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
 from monitor.store.drills import DrillLog
+from monitor.store.figures import FigureLog
 from monitor.store.grouplog import GroupLog
+from monitor.store.past import records_of
 from monitor.store.ticklog import TickLog
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import Metrics
@@ -52,7 +56,9 @@ class Shard:
         self._cleanups.callback(database.close)
         self.fleet = make_fleet(config, parts)
         self.event_time = EventTime(config.clock.lateness, config.clock.leap)
-        self.log = TickLog(database, config.privacy.retention.ticks)
+        kept = config.privacy.retention.ticks
+        self.log, group_log = TickLog(database, kept), GroupLog(database, kept)
+        self.ageing = Ageing((self.log, group_log, FigureLog(database, kept)))
         self.trail = Trail(clock)
         drills = DrillLog(database)
         self.checkpoint = Checkpoint(database, self.log, config.privacy.retention.incidents, self.trail, drills)
@@ -61,7 +67,8 @@ class Shard:
         self.trail.enter("program", program_version(), program_facts())
         self.enter_configuration(config)
         self._painter = Painter(self.fleet, config, "run", clock)
-        self._past = Past(self.log.read, GroupLog(database).read)
+        self._past = Past(self.log.read, group_log.read)
+        self._records = records_of(database, self.log)
         settings = config.drill.model_copy(update={"cpu": config.drill.cpu / parts})
         self._rounds = Rounds(settings, self._past, drills.keep, clock, metrics)
         self._rounds.restore(drills.load())
@@ -88,6 +95,10 @@ class Shard:
     def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
         """A fire drill of one of its models, to be run on any thread."""
         return drill_of(self.fleet, model, self._past, self._clock.now())
+
+    def history(self, model: str) -> Callable[[float, float], History] | None:
+        """The past of one of its models, to be read on any thread."""
+        return history_of(self.fleet, model, self._records)
 
     def enter_configuration(self, config: Config) -> None:
         """Enter into the audit trail what is judged by from here on."""

@@ -122,6 +122,14 @@ class Status:
     """``None`` where one daemon watches the whole fleet."""
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of a model in a past range: all but its incidents in JSON types, and these, the newest first."""
+
+    document: dict[str, Any]
+    incidents: Sequence[Incident]
+
+
 class Desk(Protocol):
     """How another thread gets at what only the loop may touch: it asks, and the loop answers on its next turn."""
 
@@ -139,6 +147,10 @@ class Desk(Protocol):
 
     def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
         """A fire drill of a model, ready to be run on any thread, or ``None``; raises ``TimeoutError``."""
+        ...
+
+    def history(self, model: str) -> Callable[[float, float], History] | None:
+        """The past of a model, to be read on any thread by (since, until), or ``None``; raises ``TimeoutError``."""
         ...
 
     def order(self, order: Order) -> Outcome:

@@ -66,6 +66,21 @@ def parse_instant(value: object) -> float:
         raise ValueError("is not a time that a clock can show") from None
 
 
+def parse_moment(text: str) -> float:
+    """Return the seconds since the epoch of a time as people write it: RFC 3339, or in UTC without a zone, or a day.
+
+    Raises
+    ------
+    ValueError
+        ``text`` is none of these.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError('is not a time such as "2026-03-01" or "2026-03-01T09:30:00Z"') from None
+
+
 def format_instant(seconds: float) -> str:
     """RFC 3339 in UTC; microseconds only where there are some."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

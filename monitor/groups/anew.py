@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.groups.comparing import Comparer, GroupAlarm
 from monitor.groups.questions import Kind
 from monitor.groups.sums import TallySums
 
 _OF_PREDICTIONS = (Kind.DECISION, Kind.CLASS, Kind.TAG, Kind.WATCHED, Kind.SCORE, Kind.VALUE)
-"""What is counted of predictions, and kept by the hour; cases that matured later are not."""
+"""What is counted of predictions; cases that matured later are in the hours too, and are not judged again."""
 _JUDGED = ("pool", "last", "recent")
 
 Hour = tuple[float, TallySums]
@@ -36,7 +37,7 @@ def judge_again(
     before = {cell for cell in cells.tolist() if state["firing"][cell]}
     state.reset(cells)
     tallies.reset(rows, _JUDGED)
-    kept = list(kept)
+    kept, left_out = ([(end, _some(sums, rows)) for end, sums in hours] for hours in (kept, left_out))
     for _, sums in (*kept, *left_out):
         tallies["total"][sums.row] -= np.stack([sums.n, sums.s], axis=1)
     standing: dict[int, GroupAlarm] = {}
@@ -47,3 +48,9 @@ def judge_again(
             standing.pop(cell, None)
     new = [replace(alarm, fired_time=now) for cell, alarm in standing.items() if cell not in before]
     return new, sorted(before - standing.keys())
+
+
+def _some(sums: TallySums, rows: NDArray[np.int64]) -> TallySums:
+    """Those of ``sums`` that are of tallies ``rows``."""
+    own = np.isin(sums.row, rows)
+    return TallySums(sums.row[own], sums.n[own], sums.s[own])

@@ -10,22 +10,52 @@ HOUR_SECONDS = 3600.0
 
 
 class Hours:
-    """The sums of the hour that is under way, over ticks that have closed."""
+    """The sums of hours that are not over yet, over ticks that have closed.
+
+    An hour counts the cases that were predicted in it; it is over when the hour is in which they became known: the same
+    one for predictions, a later one for cases that matured.
+    """
 
     def __init__(self) -> None:
         self.wanted = False
         """Whether anybody takes hours away; else nothing is kept."""
-        self._open = OpenTicks()
+        self._open: dict[float, OpenTicks] = {}
+        self._fresh: dict[float, OpenTicks] = {}
 
-    def add(self, end: float, sums: TallySums) -> None:
-        """Let in a tick that closed at ``end``; a longer one counts to the hour in which it ended."""
+    def add(self, end: float, sums: TallySums, known: float | None = None) -> None:
+        """Let in a tick that ended at ``end`` and became known at ``known``, if not at its end.
+
+        A tick longer than an hour counts to the hour in which it ended.
+        """
         if self.wanted and len(sums.row):
-            hour = float(np.ceil(end / HOUR_SECONDS) * HOUR_SECONDS)
-            self._open.add(np.full(len(sums.row), hour), sums.row, sums.n, sums.s)
+            for to in (self._open, self._fresh):
+                _add(to, _hour(end if known is None else known), _hour(end), sums)
+
+    def restore(self, over: float, hour: float, sums: TallySums) -> None:
+        """Let in again what :meth:`take_fresh` gave."""
+        _add(self._open, over, hour, sums)
 
     def take(self, now: float) -> list[tuple[float, TallySums]]:
-        """Hours that are over at ``now``, oldest first, each with its end; they are forgotten here."""
-        over = [end for end in self._open.ends() if end <= now]
-        taken = [(end, self._open.take(end)) for end in over]
-        self._open.changed.clear()
-        return taken
+        """Hours that are over at ``now``, oldest first, each with its end and none twice; they are forgotten here."""
+        whole = OpenTicks()
+        for over in [over for over in self._open if over <= now]:
+            for hour, sums in _taken(self._open.pop(over)):
+                whole.add(np.full(len(sums.row), hour), sums.row, sums.n, sums.s)
+        return _taken(whole)
+
+    def take_fresh(self) -> list[tuple[float, float, TallySums]]:
+        """What was let in since this was last asked: when its hour is over, the end of that hour, and the sums."""
+        fresh, self._fresh = self._fresh, {}
+        return [(over, hour, sums) for over, ticks in sorted(fresh.items()) for hour, sums in _taken(ticks)]
+
+
+def _hour(time: float) -> float:
+    return float(np.ceil(time / HOUR_SECONDS) * HOUR_SECONDS)
+
+
+def _add(to: dict[float, OpenTicks], over: float, hour: float, sums: TallySums) -> None:
+    to.setdefault(over, OpenTicks()).add(np.full(len(sums.row), hour), sums.row, sums.n, sums.s)
+
+
+def _taken(ticks: OpenTicks) -> list[tuple[float, TallySums]]:
+    return [(end, ticks.sums(end)) for end in ticks.ends()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,6 +77,10 @@ class People:
             if row is not None and self.rows["n"][row] < COUNTED:
                 most[i] = min(most[i], float(self.rows["n"][row]) + float(self.rows["anonymous"][row]))
         return most
+
+    def told_apart(self, groups: Sequence[int]) -> NDArray[np.bool_]:
+        """Of which ``groups`` (k,) people are told apart: an ``entity`` was named in their cases."""
+        return np.array([group in self._of_group for group in groups], bool)
 
     def forget(self, models: Keys, entity: np.uint64) -> int:
         """Remove a person (hash) from those of today of ``models`` (hashes) and of groups; how many places held it."""

@@ -24,16 +24,18 @@ class Privacy:
         """What a group is called outside: the same on every replica with the same salt."""
         return _code(self.salt, attribute, value)
 
-    def shown(self, sizes: Sequence[float]) -> list[bool]:
+    def shown(self, sizes: Sequence[float], unknown: Sequence[bool] = ()) -> list[bool]:
         """Which of an attribute's groups may be shown, by the numbers of people in them.
+
+        Those that are ``unknown`` may not, however many they are.
 
         Totals are known, so a single small group, or several that are few together, could be computed from the
         others: then the next smallest ones are hidden too, until those that are hidden are at least two groups and
         enough people together.
         """
         order = sorted(range(len(sizes)), key=lambda i: (sizes[i], i))
-        hidden = [i for i in order if sizes[i] < self.smallest_group]
-        rest = order[len(hidden) :]
+        hidden = [i for i in order if sizes[i] < self.smallest_group or (unknown and unknown[i])]
+        rest = [i for i in order if i not in hidden]
         while hidden and rest and (len(hidden) == 1 or sum(sizes[i] for i in hidden) < self.smallest_group):
             hidden.append(rest.pop(0))
         return [i in rest for i in range(len(sizes))]

@@ -22,7 +22,7 @@ from monitor.stats.bounds import anytime, anytime_widening, wald_difference
 OUTPUTS_SHOWN = 50
 """Outputs of an attribute that are shown, the strongest first; those that fire are always among them."""
 _LN10 = math.log(10.0)
-_BY_MERIT = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE, Kind.LOSS)
+BY_MERIT = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE, Kind.LOSS)
 """What can be told only where outcomes are known of refused people too."""
 Array = NDArray[np.float64]
 
@@ -50,13 +50,13 @@ def associations(
     for attribute in attributes(groups, model):
         entries: list[tuple[tuple[bool, float], dict[str, Any]]] = []
         for output in groups.register.of(model).outputs:
-            if not (unidentified and groups.register.outputs["kind"][output] in _BY_MERIT):
+            if not (unidentified and groups.register.outputs["kind"][output] in BY_MERIT):
                 entries += _of_output(groups, attribute, output, price_of)
         entries.sort(key=lambda entry: (entry[0], entry[1]["output"] or "", entry[1]["group"] or ""))
         places = [i for i, (_, entry) in enumerate(entries) if entry["output"] is not None]
         left_out = set(places[OUTPUTS_SHOWN:])
         shown += [entry for i, (_, entry) in enumerate(entries) if i not in left_out]
-        shown += [_not_identified(attribute, kind, unidentified) for kind in _BY_MERIT if unidentified]
+        shown += [_not_identified(attribute, kind, unidentified) for kind in BY_MERIT if unidentified]
     return shown
 
 
@@ -72,13 +72,13 @@ def blind_spots(groups: Groups, model: int, seconds: float, unseen: str = "") ->
         for output in groups.register.of(model).outputs:
             kind = Kind(int(groups.register.outputs["kind"][output]))
             question = QUESTIONS[kind]
-            if not question.directions or not (question.gap or kind == Kind.DECISION) or (unseen and kind in _BY_MERIT):
+            if not question.directions or not (question.gap or kind == Kind.DECISION) or (unseen and kind in BY_MERIT):
                 continue
             visible = counts(groups, attribute, output)[2]
             if not all(visible):
                 spots.append(_hidden(attribute.name, question.detector, visible.count(False)))
             spots += _slow(groups, attribute, output, visible, seconds)
-        spots += [_blind(attribute.name, QUESTIONS[kind].detector, None, unseen) for kind in _BY_MERIT if unseen]
+        spots += [_blind(attribute.name, QUESTIONS[kind].detector, None, unseen) for kind in BY_MERIT if unseen]
     return spots
 
 
@@ -193,7 +193,7 @@ def _judged(groups: Groups, cell: int, group: int) -> dict[str, Any]:
     return {
         "effect": {"name": question.effect, "value": _finite(told(asked, value, direction)), "tolerance": edge},
         "present": _finite(told(asked, _present(groups, cell), direction)),
-        "interval": _gap_interval(both, question, direction) if question.gap else _interval(both),
+        "interval": gap_interval(both, question, direction) if question.gap else ratio_interval(both),
         "snapshot_gap": [question.unit * float(end) for end in snapshot],
         "evidence_log10": _finite(float(state["evidence"][cell]) / _LN10),
         "state": "firing" if state["firing"][cell] == FIRING else "watching",
@@ -228,7 +228,7 @@ def strata_of(groups: Groups, cell: int, group: int) -> tuple[list[int], Array]:
     return ordered, np.array([by_stratum[stratum] for stratum in ordered]).reshape(-1, 4)
 
 
-def _interval(sides: tuple[Array, Array, Array, Array]) -> list[float | None]:
+def ratio_interval(sides: tuple[Array, Array, Array, Array]) -> list[float | None]:
     """Of the ratio of rates, to be looked at at any time: exact for one stratum, asymptotic for several."""
     na, sa, nb, sb = sides
     if len(na) == 1:
@@ -244,8 +244,8 @@ def _interval(sides: tuple[Array, Array, Array, Array]) -> list[float | None]:
     return [got / due * math.exp(-reach), got / due * math.exp(reach)]
 
 
-def _gap_interval(sides: tuple[Array, Array, Array, Array], question: Question, direction: int) -> list[float | None]:
-    """Of the difference of rates, as :func:`_interval`: exact for one stratum, asymptotic for several."""
+def gap_interval(sides: tuple[Array, Array, Array, Array], question: Question, direction: int) -> list[float | None]:
+    """Of the difference of rates, as :func:`ratio_interval`: exact for one stratum, asymptotic for several."""
     na, sa, nb, sb = sides
     if len(na) == 1:
         (low_a, high_a), (low_b, high_b) = (anytime(s[0], n[0], 0.025) for s, n in ((sa, na), (sb, nb)))

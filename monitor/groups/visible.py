@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from monitor.groups.questions import Kind
 from monitor.groups.watch import Groups
 
-_PARTS = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE)
+PARTS = (Kind.OPPORTUNITY, Kind.FALSE_FAVOURABLE)
 """The parts into which outcomes divide the decisions on a group."""
 
 Array = NDArray[np.float64]
@@ -116,9 +116,9 @@ def _sizes(groups: Groups, own: Sequence[int], output: int) -> Array:
     register = groups.register
     sizes = _totals(groups, own, output)[:, 0]
     kind, model = Kind(int(register.outputs["kind"][output])), int(register.outputs["model"][output])
-    if kind in _PARTS:
+    if kind in PARTS:
         # What all of a group got is known, and what one part did: the other part could be computed from them.
-        for part in _PARTS:
+        for part in PARTS:
             found = register.find_output(model, part, "")
             sizes = np.minimum(sizes, _totals(groups, own, found)[:, 0] if found >= 0 else 0.0)
     return groups.people.few(np.array(own, np.int64), sizes)

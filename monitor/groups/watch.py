@@ -91,10 +91,20 @@ class Groups:
         return compared
 
     def compare(
-        self, end: float, sums: TallySums, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]
+        self,
+        end: float,
+        sums: TallySums,
+        planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]],
+        *,
+        due: float,
     ) -> Compared:
-        """Judge ``sums`` of the tick that ended at ``end``, those of models that do as planned in it apart."""
-        return self.comparer.judge(end, self._unplanned(end, sums, planned))
+        """Judge ``sums`` of the tick that ended at ``end``, those of models that do as planned in it apart.
+
+        ``due`` is when its cases matured.
+        """
+        sums = self._unplanned(end, sums, planned)
+        self.hours.add(end, sums, due)
+        return self.comparer.judge(end, sums)
 
     def _unplanned(
         self, end: float, sums: TallySums, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]

@@ -89,7 +89,7 @@ class ByGroup:
         moments = []
         for due, sums in sorted(self._sums.items()):
             for end in sums.ends():
-                compared = self._groups.compare(end, sums.take(end), planned)
+                compared = self._groups.compare(end, sums.take(end), planned, due=due)
                 alarms = [replace(alarm, fired_time=due) for alarm in compared.alarms]
                 moments.append(GroupMoment(due, Compared(alarms, compared.cleared, compared.n_cells)))
         if self._met:

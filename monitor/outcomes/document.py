@@ -38,12 +38,12 @@ def performance_document(outcomes: Outcomes, models: Models, row: int) -> dict[s
         "waiting": int(totals.rows["waiting"][row]),
         "cases": cases,
         "outcomes": labelled,
-        "coverage": _rate(labelled, cases),
+        "coverage": rate(labelled, cases),
         "mean_delay_seconds": _mean(*totals.sum("delay", row))["value"],
         "fates": dict(zip(FATES, fates.tolist(), strict=True)),
-        "unmatched_share": _rate(int(fates[FATES.index("without_prediction")]), _told(fates)),
+        "unmatched_share": rate(int(fates[FATES.index("without_prediction")]), _told(fates)),
         "selective_labels": selective,
-        "figures": _figures(totals, row, selective=observed),
+        "figures": figures(totals, row, selective=observed),
         "cells": [
             *_cells(outcomes.performance, row),
             *_calibration_cells(outcomes.calibration, models, row),
@@ -62,19 +62,19 @@ def selective_labels(outcomes: Outcomes, row: int) -> dict[str, Any]:
     return {
         "declared": bool(declared(outcomes.asked, at)[0]),
         "detected": bool(detected(outcomes.totals, at)[0]),
-        "unfavourable": _rate(known, unfavourable),
-        "favourable": _rate(good, favourable),
+        "unfavourable": rate(known, unfavourable),
+        "favourable": rate(good, favourable),
     }
 
 
-def _figures(totals: Totals, row: int, *, selective: bool) -> dict[str, Any]:
+def figures(totals: Totals, row: int, *, selective: bool) -> dict[str, Any]:
     """Every figure that there is a case for, over all matured cases."""
     (_, fn), (fp, tp) = totals.rows["confusion"][row].tolist()
     n, wrong, _ = totals.sum("wrong", row)
     figures = {
-        "error_rate": _rate(int(wrong), int(n)),
-        "precision": _rate(tp, tp + fp),
-        "recall": {"value": None, "why": NOT_IDENTIFIED} if selective else _rate(tp, tp + fn),
+        "error_rate": rate(int(wrong), int(n)),
+        "precision": rate(tp, tp + fp),
+        "recall": {"value": None, "why": NOT_IDENTIFIED} if selective else rate(tp, tp + fn),
         "brier": _mean(*totals.sum("brier", row)),
         "log_loss": _mean(*totals.sum("log_loss", row)),
         "auc": _auc(totals.rows["scores"][row]),
@@ -143,7 +143,7 @@ def _reliability(calibration: Calibration, row: int) -> list[dict[str, Any]]:
     curve = []
     for i, (n, y, c) in enumerate(calibration.rows["reference"][row].tolist()):
         if n >= BIN_MIN:
-            curve.append({"from": i / BINS, "to": (i + 1) / BINS, "mean_score": c / n, **_rate(round(y), round(n))})
+            curve.append({"from": i / BINS, "to": (i + 1) / BINS, "mean_score": c / n, **rate(round(y), round(n))})
     return curve
 
 
@@ -153,7 +153,7 @@ def _early(totals: Totals, row: int) -> dict[str, Any] | None:
     Not of models whose outcomes have other words than their decisions: the two are compared as they stand.
     """
     n, wrong = totals.rows["early"][row].tolist()
-    return {"estimate": True, "error_rate": _rate(wrong, n)} if n > 0 else None
+    return {"estimate": True, "error_rate": rate(wrong, n)} if n > 0 else None
 
 
 def _told(fates: NDArray[np.int64]) -> int:
@@ -161,7 +161,7 @@ def _told(fates: NDArray[np.int64]) -> int:
     return int(sum(fates[FATES.index(name)] for name in ("joined", "without_prediction")))
 
 
-def _rate(k: int, n: int) -> dict[str, Any]:
+def rate(k: int, n: int) -> dict[str, Any]:
     """A share with Wilson's interval."""
     if n <= 0:
         return {"value": None, "n": 0, "interval": None}

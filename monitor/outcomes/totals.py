@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,12 +39,34 @@ FIELDS = {
 actual positive class. ``scores``: by outcome (0, 1) and bin of the score."""
 
 
+LASTING = tuple(name for name in FIELDS if name not in {"waiting", "early"})
+"""Those of :data:`FIELDS` that are sums over matured cases, and only grow."""
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class DaysOver:
+    """Days of ``models`` (k,) that are over at ``ends`` (k,), and how their ``sums`` (k rows each) stood then."""
+
+    models: NDArray[np.int64]
+    ends: NDArray[np.float64]
+    sums: dict[str, NDArray[np.generic]]
+
+
 class Totals:
     """By model row: the arrays of :data:`FIELDS`."""
 
     def __init__(self, models: Models) -> None:
         self.rows = Rows(FIELDS)
+        self.days: list[DaysOver] | None = None
+        """What days left behind, where somebody takes it away, as the store of a daemon does."""
         self._models = models
+        self._day: NDArray[np.float64] = np.zeros(0)
+        """By model row, the end of the day (UTC) to which the newest of its matured cases belong."""
+
+    def keep_days(self, matured: NDArray[np.float64]) -> None:
+        """Keep how models stand when a day is over; all cases whose tick ended by ``matured`` (models,) are in."""
+        self.days, self._day = [], np.ceil(matured / _DAY) * _DAY
 
     def extend(self) -> None:
         """Make room for models that were added since."""
@@ -87,6 +111,8 @@ class Totals:
     def add(self, cases: Matured) -> None:
         """Add up matured ``cases``."""
         model = cases.model
+        if self.days is not None:
+            self._end_days(self.days, model, np.ceil(cases.end / _DAY) * _DAY)
         self._add("cases", (model,), 1)
         self._add("labelled", (model[cases.labelled],), 1)
         decided = cases.favourable >= 0
@@ -103,6 +129,19 @@ class Totals:
         bin_ = np.minimum((cases.score[scored] * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
         self._add("scores", (model[scored], cases.y[scored].astype(np.int64), bin_), 1)
         self._add_sums(cases)
+
+    def _end_days(self, over: list[DaysOver], model: NDArray[np.int32], day: NDArray[np.float64]) -> None:
+        """Note how models stand of which cases of a later day come now; a model's cases mature in their order."""
+        if len(self._day) < len(self.rows):
+            new = np.full(len(self.rows) - len(self._day), -np.inf)
+            self._day = np.concatenate([self._day, new])
+        later = np.flatnonzero(day > self._day[model])
+        if len(later):
+            turned = np.unique(model[later]).astype(np.int64)
+            some = turned[self.rows["cases"][turned] > 0]
+            if len(some):
+                over.append(DaysOver(some, self._day[some], {name: self.rows[name][some] for name in LASTING}))
+            np.maximum.at(self._day, model[later], day[later])
 
     def _add_sums(self, cases: Matured) -> None:
         columns = {

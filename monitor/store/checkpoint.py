@@ -21,6 +21,7 @@ from monitor.store import audit, exhibits, trail_of
 from monitor.store.audit import Anchor, Trail
 from monitor.store.database import Database, Writes
 from monitor.store.drills import DrillLog
+from monitor.store.figures import FigureLog
 from monitor.store.grouplog import GroupLog
 from monitor.store.records import ModelRecord, record_of, restore
 from monitor.store.sums import pack_all, unpack
@@ -32,7 +33,7 @@ from monitor.tally.event_time import EventTime
 FORMAT = 2
 """Raised when what is stored changes its meaning; docs/formats/store.md."""
 
-_HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, _DONE, _GROUPS, _NAMES = b"head", b"R", b"M", b"B", b"I", b"J", b"G", b"N"
+_HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, DONE, _GROUPS, _NAMES = b"head", b"R", b"M", b"B", b"I", b"J", b"G", b"N"
 _OWNER = b"owner"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
@@ -93,6 +94,7 @@ class Checkpoint:
         """Of incidents that are open, the digest of what was entered last."""
         self._log = log
         self._group_log = GroupLog(database)
+        self._figures = FigureLog(database)
         self._retention = incident_retention
         self._blocks: set[bytes] = set()
         self._parts: dict[tuple[bytes, int], int] = {}
@@ -135,8 +137,9 @@ class Checkpoint:
         if self._drills is not None:
             self._drills.save(writes)
         self._log.append(ticks, writes)
-        if hours := fleet.groups.hours.take(time.watermark):
-            self._group_log.append(hours, fleet.groups.register.models_of_tallies(), writes)
+        groups = fleet.groups
+        self._group_log.save(groups.hours, groups.register.models_of_tallies(), time.watermark, writes)
+        self._figures.save(fleet.outcomes.totals, writes)
         fleet.judge.seasons.save(writes)
         fleet.outcomes.pending.save(writes)
         writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions, self.topic_ids, self._trail)))
@@ -153,6 +156,7 @@ class Checkpoint:
         fleet.judge.seasons.attach(self._database)
         fleet.outcomes.pending.attach(self._database)
         fleet.groups.hours.wanted = True
+        fleet.outcomes.totals.keep_days(np.zeros(0))
         if self._database.get(_HEAD) is None:
             if any(key != _OWNER for key, _ in self._database.scan(b"", b"\xff")):
                 raise StoreError("the store holds data but no head: it was not copied to its end, or is damaged")
@@ -164,6 +168,7 @@ class Checkpoint:
         for key, value in self._database.scan_prefix(_MODEL):
             restore(fleet, _INDEX.unpack(key)[0], _decode(value, ModelRecord, "model"))
         self._load_groups(fleet)
+        self._group_log.load(fleet.groups.hours)
         for _, value in self._database.scan_prefix(_OPEN):
             fleet.book.restore(_decode(value, OpenIncident, "incident"))
         fleet.restored()
@@ -174,6 +179,8 @@ class Checkpoint:
         self._load_keys(_MET, fleet.duplicates, head.duplicates)
         self._load_keys(_PEOPLE, fleet.groups.people.counted, head.people)
         self._load_trail(head)
+        horizon = fleet.models.rows["outcome_horizon"][: len(fleet.models)]
+        fleet.outcomes.totals.keep_days(head.watermark - horizon)
         _restore_time(time, head)
         self.topic_ids = head.topics
         return {Partition(topic, number): offset for topic, number, offset in head.positions}
@@ -212,7 +219,7 @@ class Checkpoint:
                 writes.put(_OPEN + held.incident.id.encode(), msgspec.msgpack.encode(held))
         for identity, incident in resolved.items():
             writes.delete(_OPEN + identity.encode())
-            writes.put(_DONE + identity.encode(), msgspec.msgpack.encode(incident))
+            writes.put(DONE + identity.encode(), msgspec.msgpack.encode(incident))
         fleet.book.changed.clear()
 
     def _save_keys(self, prefix: bytes, met: Duplicates, writes: Writes) -> None:
@@ -281,10 +288,10 @@ class Checkpoint:
     def _load_resolved(self, now: float) -> list[Incident]:
         """The newest resolved incidents, oldest first; what is older than the retention is forgotten here."""
         writes, kept = Writes(), []
-        for key, value in self._database.scan_prefix(_DONE):
+        for key, value in self._database.scan_prefix(DONE):
             incident = _decode(value, Incident, "incident")
             if (incident.resolved_time or now) < now - self._retention:
-                writes.delete(_DONE + key)
+                writes.delete(DONE + key)
             else:
                 kept.append(incident)
         if writes.n_deleted:

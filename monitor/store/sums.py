@@ -16,6 +16,7 @@ from monitor.kernels.tally import COLUMNS, MOMENTS
 _Number = TypeVar("_Number", bound=np.generic)
 _HEAD = struct.Struct("<IIIB")
 _WIDTHS: dict[int, type[np.uint8 | np.uint16]] = {1: np.uint8, 2: np.uint16}
+_LARGEST = {width: np.iinfo(kind).max for width, kind in _WIDTHS.items()}
 _LARGE_PART = 4
 """Counts take one byte, unless that is too little for more than one in this many."""
 _EMPTY = np.array([0.0, 0.0, np.inf, -np.inf])
@@ -76,15 +77,16 @@ def unpack(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
         used = np.zeros((n_rows, COLUMNS), bool)
         used[rows] = take.bits(int(rows.sum()) * COLUMNS).reshape(-1, COLUMNS)
         told = take.array(_WIDTHS[width], n_places)
-        values, wide = told.astype(np.uint32), told == np.iinfo(told.dtype).max
-        values[wide] = take.array(np.uint32, int(wide.sum()))
+        values, wide = told.astype(np.uint32), np.flatnonzero(told == _LARGEST[width])
+        values[wide] = take.array(np.uint32, len(wide))
         numbered = take.bits(n_rows)
         some = take.array(np.float64, n_numbered * MOMENTS)
         if take.at != len(blob):
             raise StoreError("the sums of a tick have bytes to spare")
         counts = np.zeros((n_rows, COLUMNS), np.uint32)
         counts[used] = values
-        moments = np.tile(_EMPTY, (n_rows, 1))
+        moments = np.empty((n_rows, MOMENTS))
+        moments[:] = _EMPTY
         moments[numbered] = some.reshape(-1, MOMENTS)
     except (struct.error, ValueError, LookupError) as error:
         raise StoreError(f"the sums of a tick cannot be read: {error}") from error
@@ -106,7 +108,7 @@ class _Reader:
 
     def bits(self, n: int) -> NDArray[np.bool_]:
         """The next ``n`` bits, which end with a byte."""
-        return np.unpackbits(self.array(np.uint8, -(-n // 8)), count=n, bitorder="little").astype(bool)
+        return np.unpackbits(self.array(np.uint8, -(-n // 8)), count=n, bitorder="little").view(bool)
 
 
 def _bits(marks: NDArray[np.bool_]) -> bytes:

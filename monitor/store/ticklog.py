@@ -36,12 +36,11 @@ LEVELS = (Level(0.0, 2 * 86400.0), Level(3600.0, 35 * 86400.0), Level(86400.0, f
 
 
 class TickLog:
-    """Appends closed ticks, and rolls them up a few models at a time."""
+    """Appends closed ticks, and rolls them up as they age."""
 
     def __init__(self, database: Database, retention_seconds: float) -> None:
         self._database = database
         self._retention = retention_seconds
-        self._next_model = 0
 
     def append(self, ticks: list[ClosedTicks], writes: Writes) -> None:
         """Add ``ticks`` to ``writes``."""
@@ -56,27 +55,27 @@ class TickLog:
 
         No event is in two of them: what is rolled up leaves one level and enters the next in one write.
         """
-        found = [tick for level in reversed(range(len(LEVELS))) for tick in self._scan(level, model, since, until)]
-        return sorted(found, key=lambda tick: tick.end)
+        return sorted(self.each(model, since, until), key=lambda tick: tick.end)
 
-    def roll_up(self, n_models: int, models_max: int, watermark: float) -> Writes:
-        """Take the next ``models_max`` of ``n_models`` models and merge what has grown old; returns what to write.
+    def each(self, model: int, since: float, until: float) -> Iterator[ClosedTick]:
+        """As :meth:`read`, one at a time, the coarsest first: for stretches that need not fit into memory."""
+        for level in reversed(range(len(LEVELS))):
+            yield from self._scan(level, model, since, until)
+
+    def roll_up(self, model: int, watermark: float, writes: Writes) -> None:
+        """Merge into ``writes`` what ``model`` has and has grown old, and forget what is older than the retention.
 
         What a coarser level holds is complete before the finer is removed, and both happen in one write.
         """
-        writes = Writes()
-        for _ in range(min(models_max, n_models)):
-            self._next_model = (self._next_model + 1) % n_models
-            # The coarsest first: what it removes must not be what the next one puts there in the same write.
-            for (fine, level), (coarse, above) in reversed(list(pairwise(enumerate(LEVELS)))):
-                self._roll_up_model(self._next_model, fine, coarse, above.seconds, watermark - level.kept, writes)
-            last = len(LEVELS) - 1
-            if np.isfinite(self._retention):
-                forgotten = _key(last, self._next_model, watermark - self._retention)
-                writes.delete_range(_key(last, self._next_model, _FIRST), forgotten)
-        return writes
+        # The coarsest first: what it removes must not be what the next one puts there in the same write.
+        for (fine, level), (coarse, above) in reversed(list(pairwise(enumerate(LEVELS)))):
+            self._roll_up_level(model, fine, coarse, above.seconds, watermark - level.kept, writes)
+        last = len(LEVELS) - 1
+        if np.isfinite(self._retention):
+            forgotten = _key(last, model, watermark - self._retention)
+            writes.delete_range(_key(last, model, _FIRST), forgotten)
 
-    def _roll_up_model(self, model: int, fine: int, coarse: int, seconds: float, before: float, writes: Writes) -> None:
+    def _roll_up_level(self, model: int, fine: int, coarse: int, seconds: float, before: float, writes: Writes) -> None:
         """Merge the ticks of whole coarse periods that ended before ``before``."""
         limit = np.floor(before / seconds) * seconds
         merged: dict[float, tuple[NDArray[np.uint32], NDArray[np.float64]]] = {}

@@ -6,7 +6,7 @@ import base64
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from monitor.incidents.ranking import place_in_list
 from monitor.status import MODEL_STATES, Desk, Fleet, Status
 from monitor.web.access import Reader
 from monitor.web.health import overall
-from monitor.web.messages import RefusedError, Request, Response, bad_parameter, json_response, not_found
+from monitor.web.messages import Request, Response, bad_parameter, busy, json_response, not_found
 from monitor.web.scopes import of_groups, sees_groups, told
 
 LIMIT_MAX = 1000
@@ -74,7 +74,7 @@ class Api:
         try:
             run = self._desk.drill(model)
         except TimeoutError as error:
-            raise _busy() from error
+            raise busy() from error
         if run is None:
             raise not_found(f"no model {model!r}")
         return json_response(told(run(), request.reader))
@@ -110,14 +110,10 @@ class Api:
         try:
             document = ask(model)
         except TimeoutError as error:
-            raise _busy() from error
+            raise busy() from error
         if document is None:
             raise not_found(f"no model {model!r}")
         return document
-
-
-def _busy() -> RefusedError:
-    return RefusedError(503, "busy", "the loop is busy and did not answer in time", ("Retry-After", "1"))
 
 
 def status_document(status: Status, now: float, reader: Reader) -> dict[str, Any]:
@@ -194,12 +190,13 @@ def page_of_incidents(incidents: Sequence[Incident], request: Request, limit: in
 
 def visible_incidents(status: Status, reader: Reader, state: str = "") -> list[Incident]:
     """The incidents that the reader may see, all or those in ``state``: open ones by harm, then the newest."""
-    found = [
-        _part_of(status.fleet, incident, reader)
-        for incident in status.incidents
-        if (not state or incident.state == state) and _may_see(status.fleet, incident, reader)
-    ]
-    return sorted(found, key=_listed)
+    asked = [incident for incident in status.incidents if not state or incident.state == state]
+    return sorted(visible_parts(status, reader, asked), key=_listed)
+
+
+def visible_parts(status: Status, reader: Reader, incidents: Iterable[Incident]) -> list[Incident]:
+    """Of ``incidents`` those that the reader may see, and of them what is theirs."""
+    return [_part_of(status.fleet, each, reader) for each in incidents if _may_see(status.fleet, each, reader)]
 
 
 def find_incident(status: Status, request: Request) -> Incident:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 _WIDTH, _HEIGHT, _FLOOR = 320, 84, 68
 _LIFE_WIDTH, _LANE = 960, 18
 _LANES_MAX = 12
+_STRIP = 36
 _CATEGORIES_NAMED = 6
 
 
@@ -37,10 +38,12 @@ def shares(counts: Sequence[float]) -> list[float]:
     return [count / total if total > 0 else 0.0 for count in counts]
 
 
-def distribution(name: str, bins: Sequence[str], then: Sequence[float], now: Sequence[float], *, named: bool) -> str:
+def distribution(
+    name: str, bins: Sequence[str], then: Sequence[float], now: Sequence[float], *, named: bool, when: str = "now"
+) -> str:
     """The reference as a line over bars of the present, bin by bin; ``named`` writes the bins' names below.
 
-    ``then`` and ``now`` are counts, one for each of ``bins``.
+    ``then`` and ``now`` are counts, one for each of ``bins``; ``when`` says of what time the bars are.
     """
     before, present = shares(then), shares(now)
     top = max([*before, *present, 1e-9])
@@ -48,7 +51,7 @@ def distribution(name: str, bins: Sequence[str], then: Sequence[float], now: Seq
     bars, steps = [], []
     for i, (label, was, is_) in enumerate(zip(bins, before, present, strict=True)):
         x, height = i * width, is_ / top * (_FLOOR - 4)
-        title = f"<title>{escape(label)}: {_percent(was)} in the reference, {_percent(is_)} now</title>"
+        title = f"<title>{escape(label)}: {_percent(was)} in the reference, {_percent(is_)} {when}</title>"
         bars.append(
             f'<rect class="now" x="{x + width * 0.12:.1f}" y="{_FLOOR - height:.1f}" width="{width * 0.76:.1f}" '
             f'height="{height:.1f}">{title}</rect>'
@@ -75,6 +78,46 @@ def against_tolerance(effect: float, tolerance: float) -> str:
         f'{tolerance:.3g}</title><rect class="bed" y="6" width="150" height="4"/>'
         f'<rect class="{kind}" y="3" width="{length:.1f}" height="10"/>'
         f'<line class="edge" x1="50" x2="50" y1="0" y2="16"/></svg>'
+    )
+
+
+def volumes(counts: Sequence[float], labels: Sequence[str], title: str) -> str:
+    """Counts over time as bars; ``labels`` say of each when it was."""
+    top, width = max([*counts, 1.0]), (_LIFE_WIDTH - 20) / max(len(counts), 1)
+    bars = "".join(
+        f'<rect class="now" x="{10 + i * width:.2f}" y="{_FLOOR - count / top * (_FLOOR - 4):.1f}" '
+        f'width="{max(width * 0.9, 0.5):.2f}" height="{count / top * (_FLOOR - 4):.1f}">'
+        f"<title>{escape(label)}: {count:,.0f}</title></rect>"
+        for i, (count, label) in enumerate(zip(counts, labels, strict=True))
+    )
+    return (
+        f'<svg class="life" viewBox="0 0 {_LIFE_WIDTH} {_FLOOR + 2}" width="{_LIFE_WIDTH}" height="{_FLOOR + 2}" '
+        f'preserveAspectRatio="none" role="img"><title>{escape(title)}</title>{bars}'
+        f'<line class="axis" x1="10" x2="{_LIFE_WIDTH - 10}" y1="{_FLOOR}" y2="{_FLOOR}"/></svg>'
+    )
+
+
+def over_time(ratios: Sequence[float | None], labels: Sequence[str]) -> str:
+    """Effects over what is tolerated as bars over time, cut at three; the line is the tolerance."""
+    known = [(ratio, label) for ratio, label in zip(ratios, labels, strict=True) if ratio is not None]
+    if not known:
+        return ""
+    width, edge = 200 / len(ratios), _STRIP - (_STRIP - 2) / 3.0
+    largest, when = max(known)
+    bars = []
+    for i, (ratio, label) in enumerate(zip(ratios, labels, strict=True)):
+        if ratio is not None:
+            height = max(min(ratio, 3.0) / 3.0 * (_STRIP - 2), 1.0)
+            bars.append(
+                f'<rect class="{"beyond" if ratio > 1 else "within"}" x="{i * width:.2f}" y="{_STRIP - height:.1f}" '
+                f'width="{max(width * 0.85, 0.5):.2f}" height="{height:.1f}"><title>{escape(label)}: {ratio:.2f} '
+                f"times the tolerance</title></rect>"
+            )
+    n_beyond = sum(ratio > 1 for ratio, _ in known)
+    title = f"beyond the tolerance in {n_beyond} of {len(known)} steps; at most {largest:.2f} times it, {when}"
+    return (
+        f'<svg viewBox="0 0 200 {_STRIP}" width="200" height="{_STRIP}" role="img"><title>{escape(title)}</title>'
+        f'{"".join(bars)}<line class="edge" x1="0" x2="200" y1="{edge:.1f}" y2="{edge:.1f}"/></svg>'
     )
 
 

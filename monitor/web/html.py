@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from monitor.web.messages import HTML, Response
-from monitor.web.style import STYLE
+from monitor.web.style import STYLE, STYLE_SOURCE
 
 SIGNS = {
     "learning": "○",
@@ -26,6 +26,9 @@ SIGNS = {
     "warning": "▲",
     "info": "△",
 }
+
+_ALONE = f"default-src 'none'; style-src {STYLE_SOURCE}"
+"""What a page that stands alone may ask for: nothing."""
 
 Column = tuple[str, str]
 """A heading and the class of its cells: ``n`` for numbers."""
@@ -64,6 +67,7 @@ def document(title: str, body: Iterable[str]) -> bytes:
     text = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_ALONE}">\n'
         f"<title>{escape(title)} - modelwatch</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f'<main id="main">\n{chr(10).join(part for part in body if part)}\n</main>\n</body>\n</html>\n'
     )
@@ -149,6 +153,11 @@ def moment(time: str | None) -> str:
     if not time:
         return '<span class="quiet">unknown</span>'
     return f'<time datetime="{escape(time)}">{escape(time[:16].replace("T", " "))} UTC</time>'
+
+
+def percent(share: float | None) -> str:
+    """A share as people read it."""
+    return text(None) if share is None or math.isnan(share) else f"{100 * share:.3g} %"
 
 
 def state(name: str) -> str:

@@ -97,6 +97,11 @@ def not_found(message: str) -> RefusedError:
     return RefusedError(404, "not_found", message)
 
 
+def busy() -> RefusedError:
+    """503: the loop has something better to do."""
+    return RefusedError(503, "busy", "the loop is busy and did not answer in time", ("Retry-After", "1"))
+
+
 def bad_parameter(name: str, problem: str) -> RefusedError:
     """400 that names the parameter."""
     return RefusedError(400, "bad_parameter", f"parameter {name} {problem}")

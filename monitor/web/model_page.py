@@ -28,7 +28,7 @@ def body(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident
     rest["associations"] = [{name: part for name, part in each.items() if name != "bill"} for each in associations]
     return [
         f"<h1><bdi>{escape(name)}</bdi></h1>",
-        f"<p>{html.state(document['state'])}</p>",
+        f"<p>{html.state(document['state'])}, {_history(frame, name)}</p>",
         _facts(document),
         "<h2>Open incidents</h2>",
         incident_list(frame, [incident for incident in found if incident.state == "firing"]),
@@ -39,6 +39,10 @@ def body(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident
         gaps.features(document.get("group_features") or []),
         f'<p><a href="{escape(frame.href("/api/v1/models/", name))}">This model in the API</a></p>',
     ]
+
+
+def _history(frame: Frame, name: str) -> str:
+    return f'<a href="{escape(frame.href("/models/", name))}/history">its history</a>'
 
 
 def features_table(caption: str, features: Sequence[Mapping[str, Any]]) -> str:

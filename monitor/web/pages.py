@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 from monitor.clock import Clock
 from monitor.incidents.incident import Incident
 from monitor.status import Desk
-from monitor.web import fleet_page, incident_page, model_page
+from monitor.web import fleet_page, history_page, incident_page, model_page
 from monitor.web.api import Api, find_incident, visible_incidents
 from monitor.web.html import Frame
 from monitor.web.messages import Request, Response, not_found
+from monitor.web.past import Past
 from monitor.web.runbooks import runbook
 from monitor.web.scopes import told
 
@@ -21,11 +22,14 @@ from monitor.web.scopes import told
 class Pages:
     """The handlers of the pages. Links begin with the path of ``external_url``."""
 
-    def __init__(self, desk: Desk, clock: Clock, api: Api, external_url: str, *, writable: bool = False) -> None:
+    def __init__(
+        self, desk: Desk, clock: Clock, api: Api, past: Past, external_url: str, *, writable: bool = False
+    ) -> None:
         """``writable`` tells that there are tokens, without which nobody writes."""
         self._desk = desk
         self._clock = clock
         self._api = api
+        self._past = past
         self._writable = writable
         self.frame = Frame(urlsplit(external_url).path.rstrip("/"))
 
@@ -40,6 +44,11 @@ class Pages:
         now = self._clock.now() if status.watermark is None else status.watermark
         incidents = visible_incidents(status, request.reader)
         return self.frame.page(f"Model {request.rest}", model_page.body(self.frame, document, incidents, now))
+
+    def history(self, request: Request) -> Response:
+        """What was known of one model in a past range."""
+        document = self._past.document(request)
+        return self.frame.page(f"History of {request.rest}", history_page.body(self.frame, document))
 
     def incident(self, request: Request) -> Response:
         """One incident: what changed, since when, how sure, what it touches, what judged it."""

@@ -20,6 +20,7 @@ from monitor.web.health import Health
 from monitor.web.messages import JSON, RefusedError, Request, Response, bad_parameter, not_found
 from monitor.web.orders import Orders
 from monitor.web.pages import Pages
+from monitor.web.past import Past
 from monitor.web.scopes import sees_groups
 
 METHODS = ("GET", "HEAD")
@@ -84,9 +85,10 @@ class Site:
         self._tokens = tokens
         self._openapi = files("monitor.web").joinpath("openapi.json").read_bytes()
         api = Api(desk, clock)
-        pages = Pages(desk, clock, api, external_url, writable=tokens is not None)
+        past = Past(desk, clock)
+        pages = Pages(desk, clock, api, past, external_url, writable=tokens is not None)
         self._frame = pages.frame
-        self.routes = self._table(Health(desk, clock, liveness_timeout), api, pages, Orders(desk, clock))
+        self.routes = self._table(Health(desk, clock, liveness_timeout), api, past, pages, Orders(desk, clock))
         self._exact = {route.template: route for route in self.routes if not route.has_parameter}
         # The ones with a tail first: a name may hold anything, so what ends like a verb is one where it is posted.
         self._stems = sorted((route for route in self.routes if route.has_parameter), key=lambda route: not route.tail)
@@ -131,7 +133,7 @@ class Site:
         route = self._exact.get(path)
         return route is not None and route.scope is None
 
-    def _table(self, health: Health, api: Api, pages: Pages, orders: Orders) -> tuple[Route, ...]:
+    def _table(self, health: Health, api: Api, past: Past, pages: Pages, orders: Orders) -> tuple[Route, ...]:
         return (
             Route("/livez", health.live, None),
             Route("/healthz", health.live, None),
@@ -145,6 +147,7 @@ class Site:
             Route("/api/v1/models/{model}", api.model),
             Route("/api/v1/models/{model}/drill", api.drill),
             Route("/api/v1/models/{model}/groups", api.groups, "fairness"),
+            Route("/api/v1/models/{model}/history", past.history),
             Route("/api/v1/incidents", api.incidents),
             Route("/api/v1/incidents/{id}", api.incident),
             *(
@@ -161,6 +164,7 @@ class Site:
             Route("/openapi.json", lambda _request: Response(200, JSON, self._openapi)),
             Route("/", pages.fleet, page=True),
             Route("/models/{model}", pages.model, page=True),
+            Route("/models/{model}/history", pages.history, page=True),
             Route("/incidents/{id}", pages.incident, page=True),
             Route("/runbooks/{alertname}", pages.runbook, page=True),
         )

@@ -29,6 +29,7 @@ caption { text-align: left; font-weight: 600; font-size: 1.2rem; padding: 1.6rem
 th, td { text-align: left; vertical-align: top; padding: .45rem .8rem .45rem 0; border-bottom: 1px solid var(--line); }
 thead th { color: var(--quiet); font-size: .85rem; white-space: nowrap; } th { font-weight: 600; }
 th[scope=row] { overflow-wrap: anywhere; min-width: 9rem; } td, dd { overflow-wrap: anywhere; }
+td.n { overflow-wrap: normal; white-space: nowrap; }
 td.n, th.n { text-align: right; padding-right: 1.6rem; font-variant-numeric: tabular-nums; }
 time, .nowrap { white-space: nowrap; }
 .scroll { overflow-x: auto; }
@@ -50,7 +51,7 @@ label { font-size: .875rem; color: var(--quiet); } input, select, button { font:
   color: var(--ink); background: var(--page); border: 1px solid var(--quiet); border-radius: .3rem;
   padding: .35rem .6rem; }
 button { background: var(--card); cursor: pointer; }
-.pages { display: flex; gap: 1rem; margin: 1rem 0; }
+.pages { display: flex; flex-wrap: wrap; gap: .3rem 1rem; margin: 1rem 0; }
 pre { overflow-x: auto; background: var(--card); padding: .6rem; } code { font-size: .95em; }
 svg { display: block; max-width: 100%; } svg:not(.life) { height: auto; } svg.life { width: 100%; }
 .ends { display: flex; justify-content: space-between; max-width: none; }

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monitor.clock import rfc3339
 from monitor.incidents.incident import CellReport, Effect, Incident
 from monitor.incidents.order import Order, Outcome
-from monitor.status import MODEL_STATES, Check, DriftingFeature, DrilledModel, Fleet, ImpactRatio, Status
+from monitor.status import MODEL_STATES, Check, DriftingFeature, DrilledModel, Fleet, History, ImpactRatio, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,6 +150,110 @@ def detail(model: str) -> dict[str, Any]:
     }
 
 
+def past(model: str, since: float, until: float) -> History:
+    """What was known in a range, such as a shard gives, with names of every kind."""
+    begin, end, step = rfc3339(since), rfc3339(until), (until - since) / 4
+    bins = {"bins": ["<= 0", "0 to 1", "> 1"], "missing": 1.0, "invalid": 0.0, "wrong_type": 0.0}
+    cell = {"detector": "drift", "effect": {"name": "share_gap", "value": 0.31, "tolerance": 0.1}, "ratio": 3.1}
+    feature = {
+        "name": "income <b>",
+        "space": "feature",
+        "kind": "number",
+        "retired": False,
+        "reference_complete": True,
+        "not_judged_because": None,
+        "events": 400,
+        "present": 399,
+        "cells": [cell],
+        "ratios": [None, 0.4, 1.2, 5.0],
+        "effects": {"debiased_psi": 0.21, "w1_over_sigma": None},
+        "reference": {**bins, "counts": [3, 4, 5]},
+        "current": {**bins, "counts": [1, 1, 9]},
+    }
+    hidden = {**feature, "name": "sex", "kind": "category", "cells": [], "ratios": [None] * 4}
+    hidden |= {"reference": None, "current": None}
+    rates = [
+        {"group": group, "n": n, "favourable": k, "rate": k / n, "low": 0.1, "high": 0.8}
+        for group, n, k in (("g-00112233", 50, 9), ("g-44556677", 90, 40))
+    ]
+    effect = {"name": "impact_ratio", "value": 0.405, "tolerance": 0.8}
+    customary = [
+        {
+            "group": "g-00112233",
+            "n": 50,
+            "share": 50 / 140,
+            "rate": 0.18,
+            "ratio_to_highest": 0.405,
+            "z": -3.1,
+            "fisher_p": 0.002,
+        },
+        {
+            "group": "g-44556677",
+            "n": 90,
+            "share": 90 / 140,
+            "rate": 0.444,
+            "ratio_to_highest": 1.0,
+            "z": None,
+            "fisher_p": None,
+        },
+    ]
+    association = {
+        "attribute": "sex",
+        "detector": "impact",
+        "output": None,
+        "from": begin,
+        "until": end,
+        "hidden": 2,
+        "rates": rates,
+        "compared": [{"group": "g-00112233", "effect": effect, "interval": [0.2, None]}],
+        "customary": [{"date": end, "from": begin, "groups": customary}],
+    }
+    figure = {"value": 0.05, "n": 900, "interval": [0.04, 0.066]}
+    fact = {"time": begin, "what": "reference complete", "subject": "7"}
+    document = {
+        "model": model,
+        "from": begin,
+        "until": end,
+        "version": "7",
+        "team": "risk",
+        "smallest_group": 20,
+        "versions": ["6", "7"],
+        "policy": {"digest": "a" * 64, "text": 'favourable = ["<yes>"]\n'},
+        "reference": {"digest": None, "source": "learned", "version": None, "events": 10_000},
+        "first_event_time": begin,
+        "reached_time": end,
+        "covered": {"from": begin, "until": end},
+        "events": 400,
+        "step_seconds": step,
+        "volume": [
+            {
+                "from": rfc3339(since + i * step),
+                "until": rfc3339(since + (i + 1) * step),
+                "events": 100,
+                "predictions": 90,
+                "outcomes": 9,
+            }
+            for i in range(4)
+        ],
+        "features": [feature, hidden],
+        "facts": [fact],
+        "reference_changed_since": [fact],
+        "stretches": [{"what": "excluded", "from": begin, "until": end, "by": "ada", "note": "<i>"}],
+        "performance": {
+            "from": begin,
+            "until": end,
+            "currency": None,
+            "cases": 900,
+            "outcomes": 900,
+            "coverage": {"value": 1.0, "n": 900, "interval": [0.99, 1.0]},
+            "figures": {"error_rate": figure, "recall": {"value": None, "why": "not identified"}},
+        },
+        "associations": [association],
+    }
+    group = {"attribute": "sex", "group": "g-00112233", "alertname": "ModelDisparateImpact", "kind": "fairness"}
+    return History(document, [made_incident(3, model), made_incident(4, model, **group)])
+
+
 class FakeDesk:
     """Publishes what a test sets. ``gate`` holds detail requests back until it is set; ``busy`` times them out."""
 
@@ -183,6 +288,12 @@ class FakeDesk:
         when = {"time": "2026-03-01T09:30:00.250Z", "measured_until": None, "measured_days": 7.0}
         document = {"model": model, **when, "horizon_days": 30.0, "faults": [seen, unseen], "blind_spots": [unseen]}
         return (lambda: document) if model in self.published.fleet.names else None
+
+    def history(self, model: str) -> Callable[[float, float], History] | None:
+        if self.busy:
+            raise TimeoutError
+        known = model in self.published.fleet.names
+        return (lambda since, until: past(model, since, until)) if known else None
 
     def order(self, order: Order) -> Outcome:
         """Remember what was asked for, and say what a test set."""

@@ -52,6 +52,7 @@ class Served:
         self.pages = {
             "fleet": "/",
             "model": f"/models/{quote(incident.model, safe='')}",
+            "history": f"/models/{quote(incident.model, safe='')}/history",
             "incident": f"/incidents/{incident.id}",
             "runbook": f"/runbooks/{incident.alertname}",
             "nothing": "/incidents/none",

@@ -19,6 +19,7 @@ from unit.pipeline.stage import Stage
 from monitor.config import load
 from monitor.errors import StoreError, StoreWaitsError
 from monitor.keeping import StoreKeeper
+from monitor.store.ageing import Ageing
 from monitor.store.audit import Trail
 from monitor.store.checkpoint import Checkpoint
 
@@ -68,7 +69,8 @@ class Kept(Stage):
         super().__init__(load(config, {}), [file], store or disk.directory / "store")
         trail = Trail(self.clock)
         checkpoint = Checkpoint(self.database, self.log, math.inf, trail)
-        shard = SimpleNamespace(database=self.database, checkpoint=checkpoint, log=self.log, positions={}, trail=trail)
+        aged = Ageing((self.log,))
+        shard = SimpleNamespace(database=self.database, checkpoint=checkpoint, ageing=aged, positions={}, trail=trail)
         self.keeper = StoreKeeper(cast("Shard", shard), self.metrics, self.clock)
         self.save = self.keeper.save  # type: ignore[method-assign]
 

@@ -11,6 +11,7 @@ import pytest
 from fleets.build import DAY, HOUR, START
 
 from monitor.kernels.tally import COLUMNS
+from monitor.store.ageing import Ageing
 from monitor.store.database import Database, Writes
 from monitor.store.ticklog import LEVELS, TickLog
 from monitor.tally.closed import ClosedTick, ClosedTicks
@@ -59,7 +60,7 @@ def all_of(log: TickLog, model: int = 0) -> list[ClosedTick]:
 
 
 def roll(database: Database, log: TickLog, watermark: float, models: int = 1) -> None:
-    database.commit(log.roll_up(models, models, watermark))
+    database.commit(Ageing((log,)).turn(models, models, watermark))
 
 
 def hours_of(days: float, step: float = HOUR / 4) -> list[ClosedTick]:
@@ -120,8 +121,9 @@ def test_visits_go_round(database: Database) -> None:
     """A few models at a time are rolled up, all of them in turn."""
     log = TickLog(database, np.inf)
     append(database, log, [tick(model, START + i * 60.0) for model in range(5) for i in range(1, 11)])
+    ageing = Ageing((log,))
     for _ in range(3):
-        database.commit(log.roll_up(5, 2, START + 3 * DAY))
+        database.commit(ageing.turn(5, 2, START + 3 * DAY))
     assert [len(all_of(log, model)) for model in range(5)] == [1] * 5
 
 

@@ -53,7 +53,7 @@ class Outline(HTMLParser):
         self.text += data
 
 
-@pytest.mark.parametrize("path", ["/", "/models/quo%22ted", "/incidents/i-0000"])
+@pytest.mark.parametrize("path", ["/", "/models/quo%22ted", "/models/quo%22ted/history", "/incidents/i-0000"])
 def test_pages_are_well_formed_and_run_nothing(get: Any, path: str) -> None:
     """Tags close, there is a language, a title and a heading, and no script, handler or outside resource."""
     answer = get(path)

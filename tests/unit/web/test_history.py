@@ -1,0 +1,114 @@
+"""The past of a model over the wire: which range, to whom, and how many at a time."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.desk import FakeDesk, made_incident, past
+
+from monitor.status import History
+from monitor.web import past as web_past
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PATH = "/api/v1/models/a%2Fb%2Fc/history"
+HISTORY_PAGE = "/models/a%2Fb%2Fc/history"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_the_range_that_is_asked_for(get: Any) -> None:
+    """A day, a time without a zone (UTC) and one with a zone are understood; without any it is the last week."""
+    told = get(f"{PATH}?since=2026-02-01&until=2026-02-03T12:30").json
+    assert (told["from"], told["until"]) == ("2026-02-01T00:00:00.000Z", "2026-02-03T12:30:00.000Z")
+    told = get(f"{PATH}?since=2026-02-01T01:00:00%2B01:00&until=2026-02-02").json
+    assert told["from"] == "2026-02-01T00:00:00.000Z"
+    told = get(PATH).json
+    assert told["until"][17:] == "00.000Z"
+    assert told["from"][11:] == told["until"][11:]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("since=soon", "since=2026-02-02&until=2026-02-01", "since=2026-02-01&until=2026-02-01"),
+        *("since=0001-01-01", "since=1990-01-01&until=2026-01-01", "since=2026-02-01&since=2026-02-02"),
+    ],
+)
+def test_what_is_no_range_is_refused(get: Any, query: str) -> None:
+    """With the name of the parameter, in the API and on the page."""
+    answer = get(f"{PATH}?{query}")
+    assert (answer.status, answer.json["error"]["code"]) == (400, "bad_parameter")
+    assert get(f"{HISTORY_PAGE}?{query}", Accept="text/html").status == 400
+
+
+def test_groups_are_for_who_may_know_of_them(serve: Callable[..., Any], tmp_path: Path) -> None:
+    """Without the scope there is neither rate, customary figure nor incident of a group, and it says so."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("plain status\nall status,fairness\n")
+    get = serve(token_file=str(tokens))
+    told = get(PATH, **bearer("plain")).json
+    assert (told["associations"], [each["attribute"] for each in told["incidents"]]) == ([], [None])
+    assert told["withheld"]
+    page = get(HISTORY_PAGE, **bearer("plain")).body.decode()
+    assert "g-00112233" not in page
+    assert "scope fairness" in page
+    told = get(PATH, **bearer("all")).json
+    assert "withheld" not in told
+    assert len(told["associations"]) == 1
+    assert len(told["incidents"]) == 2
+    assert "g-00112233" in get(HISTORY_PAGE, **bearer("all")).body.decode()
+
+
+def test_of_another_team_nothing(serve: Callable[..., Any], tmp_path: Path) -> None:
+    """A token of a team reads the past of its own models, and is told that there are no others."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("own status,fairness team=risk\nother status team=fraud\n")
+    get = serve(token_file=str(tokens))
+    answers = {name: get(PATH, **bearer(name)).status for name in ("own", "other")}
+    assert sorted(answers.values()) in ([200, 404], [404, 404])
+    assert answers["other"] == 404
+
+
+def test_few_are_read_at_a_time(get: Any, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be one too many is told to come again, and the others are answered."""
+    monkeypatch.setattr(web_past, "_WAIT_SECONDS", 0.05)
+    reading, go_on, busy = Event(), Event(), []
+
+    def read(since: float, until: float) -> History:
+        busy.append(since)
+        if len(busy) >= web_past.AT_ONCE:
+            reading.set()
+        assert go_on.wait(10)
+        return past("a/b/c", since, until)
+
+    monkeypatch.setattr(desk, "history", lambda _model: read)
+    answers: list[int] = []
+    threads = [Thread(target=lambda: answers.append(get(PATH).status)) for _ in range(web_past.AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    assert reading.wait(10)
+    refused = get(PATH)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert (refused.status, refused.json["error"]["code"], refused.headers["retry-after"]) == (503, "busy", "5")
+    assert answers == [200] * web_past.AT_ONCE
+
+
+def test_the_page_has_what_the_api_has(get: Any) -> None:
+    """Names, figures, intervals, incidents and the way to a report stand on it, escaped."""
+    page = get(f"{HISTORY_PAGE}?since=2026-02-01&until=2026-03-01").body.decode()
+    for words in (
+        *("income &lt;b&gt;", "drift: share gap 0.31, tolerated 0.1", "beyond the tolerance in 2 of 3 steps"),
+        *("0.04 to 0.066", "impact ratio 0.405, tolerated 0.8", "2 groups are too small", "900 cases", "&lt;i&gt;"),
+        *("--since 2026-02-01T00:00:00.000Z", "a group of people: not shown by range", "The reference is today"),
+    ):
+        assert words in page, words
+    assert made_incident(3, "m").id in page
