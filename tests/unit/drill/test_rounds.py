@@ -40,7 +40,7 @@ from monitor.rounds import Rounds
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database, Writes
 from monitor.store.drills import DrillLog
-from monitor.store.grouplog import KEPT_SECONDS, GroupLog
+from monitor.store.grouplog import GroupLog
 from monitor.store.ticklog import TickLog
 from monitor.tally.closed import ClosedTick
 from monitor.tally.event_time import EventTime
@@ -235,30 +235,6 @@ def test_a_drill_that_fails_is_counted_and_stops_nobody(known: Any) -> None:
     assert turns.rounds._next(fleet) is None
     clock.advance(2 * HOUR)
     assert turns.rounds._next(fleet) == 0
-
-
-def test_hours_of_groups_are_kept_for_a_week(tmp_path: Path) -> None:
-    """By model, merged where a tick closed late, forgotten after eight days; of nobody where nobody takes them."""
-    owner = np.array([0, 1, 0], np.int32)
-    one = TallySums(np.array([0, 1, 2]), np.array([5.0, 7.0, 1.0]), np.array([2.0, 3.0, 1.0]))
-    late = TallySums(np.array([2]), np.array([4.0]), np.array([4.0]))
-    with Database(tmp_path / "store") as database:
-        log = GroupLog(database)
-        for end, sums in ((START, one), (START, late), (START + KEPT_SECONDS, one)):
-            writes = Writes()
-            log.append([(end, sums)], owner, writes)
-            database.commit(writes)
-            if sums is late:
-                ((when, held),) = log.read(0, START - 1, START)
-                assert when == START
-                assert held.row.tolist() == [0, 2]
-                assert held.n.tolist() == [5.0, 5.0]
-                assert held.s.tolist() == [2.0, 5.0]
-        assert [end for end, _ in log.read(0, START - 9 * DAY, START + 9 * DAY)] == [START + KEPT_SECONDS]
-        assert [sums.n.tolist() for _, sums in log.read(1, START, START + 9 * DAY)] == [[7.0]]
-    fleet = new_fleet(POLICY)
-    feed(fleet, [event(START, sensitive={"sex": "F"}, prediction={"label": "approve"})])
-    assert fleet.groups.hours.take(np.inf) == []
 
 
 def test_a_store_takes_the_hours_of_its_fleet(tmp_path: Path) -> None:
