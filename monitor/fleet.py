@@ -276,6 +276,7 @@ class Fleet:
         self.judge.recount()
         self.groups.restored()
         self.features_by_group.restored()
+        self.by_group.scores.restored()
         self.outcomes.restored()
         self.traffic.restored()
         self.conduct.restored()

@@ -29,6 +29,7 @@ from monitor.kernels.tally import (
 from monitor.leaning.document import leaning_document
 from monitor.leaning.group_document import group_features
 from monitor.outcomes.document import performance_document
+from monitor.outcomes.group_report import calibration_by_group, remedies
 from monitor.stats.distances import debiased_psi, wasserstein
 from monitor.status import MODEL_STATES
 
@@ -80,6 +81,10 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "splits": [_split(fleet, within) for within in fleet.models.within.get(row, ())],
         "associations": associations(fleet.groups, row, fleet.by_group.unidentified(row), fleet.by_group.price),
         "performance": performance_document(fleet.outcomes, fleet.models, row),
+        "calibration_by_group": calibration_by_group(fleet.groups, fleet.by_group.scores, row),
+        "remedies": []
+        if fleet.by_group.unidentified(row)
+        else remedies(fleet.groups, fleet.by_group.scores, row, model.policy),
         "advice": _advice(fleet, model.name),
         "leaning": _leaning(fleet, row),
         "group_features": group_features(

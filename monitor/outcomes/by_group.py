@@ -18,6 +18,7 @@ from monitor.groups.sums import OpenTicks, exact
 from monitor.groups.watch import Groups
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.outcomes import Outcomes
+from monitor.outcomes.scores_by_group import ScoresByGroup
 from monitor.outcomes.selective import NOT_IDENTIFIED, selective
 
 DELAY_BINS = 128
@@ -52,6 +53,7 @@ class ByGroup:
 
     def __init__(self, models: Models, groups: Groups, outcomes: Outcomes) -> None:
         self.rows = Rows(FIELDS)
+        self.scores = ScoresByGroup(groups)
         self._models, self._groups, self._outcomes = models, groups, outcomes
         self._sums: dict[float, OpenTicks] = {}
         """Cohorts that matured and are not compared yet, by the moment; empty between closings."""
@@ -78,6 +80,7 @@ class ByGroup:
             event = np.flatnonzero(chosen & grouped)
             if len(event):
                 self._groups.counter.add(kind, Cases(event, exact(s[event])), cases.end, of, sums)
+        self.scores.count(cases, of)
         self._take_apart(cases, sums)
         self._learn(cases)
 

@@ -399,6 +399,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         **{f"groups.{name}": table for name, table in fleet.groups.tables().items()},
         **fleet.outcomes.tables(),
         "outcomes.by_group": fleet.by_group.rows,
+        "outcomes.scores_by_group": fleet.by_group.scores.rows,
         **fleet.leaning.tables(),
         **fleet.features_by_group.tables(),
     }

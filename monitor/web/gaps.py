@@ -1,4 +1,4 @@
-"""What do gaps between groups come from, and which features tell groups apart? As tables."""
+"""What do gaps between groups come from, which features tell groups apart, and what if? As tables."""
 
 from __future__ import annotations
 
@@ -42,6 +42,32 @@ def features(lines: Sequence[Mapping[str, Any]]) -> str:
         *(("Admits disparate impact", ""), ("The model leans on it", "")),
     ]
     return html.table("Features that tell groups apart", headings, rows, stacked=True) if rows else ""
+
+
+def remedies(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Of each attribute a table of what other uses of the score would do."""
+    return "\n".join(_remedy(line) for line in lines)
+
+
+def _remedy(line: Mapping[str, Any]) -> str:
+    common, equal = line["common_threshold"], line["equal_opportunity"]
+    rows = [
+        _rule(name, option, html.text(option["threshold"]))
+        for name, option in (
+            ("one threshold, at the least cost", common["cheapest"]),
+            ("one threshold, within the tolerance", common["cheapest_within_tolerance"]),
+        )
+        if option
+    ]
+    if equal:
+        said = ", ".join(f"{each['group']} {each['threshold']:.3f}" for each in equal["thresholds"])
+        rows.append(_rule("thresholds by group, equal opportunity (differential treatment)", equal, html.text(said)))
+    headings = [("What if", ""), ("Threshold", ""), ("Impact ratio", ""), ("Cost of a case", "")]
+    return html.table(f"What if: {line['attribute']}", headings, rows, stacked=True)
+
+
+def _rule(name: str, option: Mapping[str, Any], threshold: str) -> list[str]:
+    return [escape(name), threshold, f"{option['impact_ratio']:.3f}", f"{option['cost']:.4g}"]
 
 
 def _certificate(found: Mapping[str, Any] | None) -> str:

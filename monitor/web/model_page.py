@@ -15,7 +15,9 @@ from monitor.web.fleet_page import incident_list
 from monitor.web.html import Frame
 
 FEATURES_SHOWN = 150
-_SHOWN_ELSEWHERE = frozenset({"model", "state", "facts", "features", "reference", "versions", "group_features"})
+_SHOWN_ELSEWHERE = frozenset(
+    {"model", "state", "facts", "features", "reference", "versions", "group_features", "remedies"}
+)
 _FACTS = ("version", "team", "task", "phase", "events", "first_event_time", "last_event_time")
 
 
@@ -37,6 +39,7 @@ def body(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident
         *html.sections(rest),
         gaps.tables(associations),
         gaps.features(document.get("group_features") or []),
+        gaps.remedies(document.get("remedies") or []),
         f'<p><a href="{escape(frame.href("/api/v1/models/", name))}">This model in the API</a></p>',
     ]
 

@@ -29,7 +29,7 @@ def told(document: dict[str, Any], reader: Reader) -> dict[str, Any]:
     return {**kept, "withheld": WITHHELD}
 
 
-_OF_GROUPS = frozenset({"associations", "group_features", "roll_ups"})
+_OF_GROUPS = frozenset({"associations", "calibration_by_group", "group_features", "remedies", "roll_ups"})
 """Lists of a model's document that speak of nothing but groups."""
 
 
