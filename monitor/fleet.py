@@ -206,7 +206,10 @@ class Fleet:
         groups_turned_away = self.groups.count(batch, hashes, whole, resolved.entries.series, ends)
         others = 0
         if len(deferred):
-            others = place(self.series, batch, resolved.entries, deferred, base, counts, moments, self._categories_max)
+            others, waiting = place(
+                self.series, batch, resolved.entries, deferred, base, counts, moments, self._categories_max
+            )
+            resolved.entries.series[waiting] = -1  # what lies in no bin yet lies in no stratum either
         absorbed = Absorbed(
             events=len(counted),
             late=int((late & (resolved.model >= 0)).sum()),

@@ -32,10 +32,11 @@ def place(
     counts: Counts,
     moments: NDArray[np.float64],
     categories_max: int,
-) -> int:
+) -> tuple[int, NDArray[np.int64]]:
     """Give each of the ``deferred`` entries its place: a series' first value decides what kind of series it is.
 
-    Returns how many values are of categories beyond the most that are told apart.
+    Returns how many values are of categories beyond the most that are told apart, and the entries whose numbers wait
+    for bins: they lie in none, also where what came behind them in the same batch brought bins.
     """
     _decide_kinds(series, entries, deferred)
     rows = entries.series[deferred]
@@ -45,8 +46,10 @@ def place(
     wrong = is_number != (kinds == KIND_NUMBER)
     add(counts, at[wrong], TYPE)
     numbers = is_number & ~wrong
+    waiting = np.zeros(0, np.int64)
     if numbers.any():
-        _collect(series, rows[numbers], entries.number[deferred[numbers]], at[numbers], counts, moments)
+        collected = _collect(series, rows[numbers], entries.number[deferred[numbers]], at[numbers], counts, moments)
+        waiting = deferred[numbers][collected]
     texts = ~is_number & ~wrong
     note_texts(entries.text[deferred[texts]], at[texts], moments)
     most = min(categories_max, OTHER_BIN)
@@ -57,7 +60,7 @@ def place(
         code = _code(series, batch, int(deferred[i]), int(rows[i]), most)
         counts[at[i], code] += 1
         others += code == OTHER_BIN
-    return others
+    return others, waiting
 
 
 def _decide_kinds(series: Series, entries: Entries, deferred: NDArray[np.int64]) -> None:
@@ -77,8 +80,11 @@ def _collect(
     at: NDArray[np.int64],
     counts: Counts,
     moments: NDArray[np.float64],
-) -> None:
-    """Put ``values`` into the buffers of their series; what comes after a buffer is full goes into the new bins."""
+) -> NDArray[np.int64]:
+    """Put ``values`` into the buffers of their series; what comes after a buffer is full goes into the new bins.
+
+    Returns which of them are in a buffer.
+    """
     for row in np.unique(rows[series.rows["buffer"][rows] < 0]).tolist():
         series.buffer_of(row)
     slots = series.rows["buffer"][rows]
@@ -98,6 +104,8 @@ def _collect(
         references.settle_full(series, full)
     left = order[~fits]
     count_numbers(values[left], rows[left], at[left], series.columns(), counts, moments)
+    collected: NDArray[np.int64] = order[fits]
+    return collected
 
 
 def _code(series: Series, batch: EventBatch, entry: int, row: int, most: int) -> int:

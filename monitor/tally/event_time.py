@@ -91,7 +91,7 @@ class EventTime:
         known = self.reached.get(partition, -np.inf)
         reached = np.maximum(np.maximum.accumulate(np.where(own, times, known)), known)
         steps = np.diff(reached, prepend=known) if known > -np.inf else [np.inf]
-        if partition not in self.ahead and np.max(steps) <= self.leap:
+        if partition not in self.ahead and np.max(steps, initial=-np.inf) <= self.leap:
             return reached
         reached[:] = known
         ahead = self.ahead.pop(partition, [])

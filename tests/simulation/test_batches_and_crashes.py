@@ -168,7 +168,7 @@ false_alarms_per_week = 100.0
 per_model_per_week = 20.0
 [[models]]
 match = "*"
-tick = "10m"
+tick = "30m"
 keep_firing = "4h"
 tolerance = {{ drift = 0.02 }}
 [[models]]
@@ -259,11 +259,20 @@ def test_duplicates_change_nothing(undisturbed, tmp_path: Path) -> None:
         assert once["summary"][name] < whole["summary"][name] < once["summary"][name] * 1.2 + 650, name
 
 
-@pytest.mark.parametrize("size", [1, 7, 333, 100_000])
+@pytest.mark.parametrize("size", [7, 333, 100_000])
 def test_any_batch_size(undisturbed, size: int, tmp_path: Path) -> None:
     """Incidents, summary and the documents of all models are the same bytes for batches of any size."""
     directory, text, file, whole = undisturbed
     again = said(replayed(directory, text, file, batch_records=size), tmp_path / "out")
+    assert json.dumps(again) == json.dumps(whole)
+
+
+def test_batches_of_one(undisturbed, lines: list[bytes], tmp_path: Path) -> None:
+    """The beginning of the story, record by record, says what it says at once."""
+    directory, text, _, _ = undisturbed
+    file = write_lines(tmp_path / "beginning.jsonl", lines[: len(lines) // 4])
+    whole = said(replayed(directory, text, file), tmp_path / "whole")
+    again = said(replayed(directory, text, file, batch_records=1), tmp_path / "out")
     assert json.dumps(again) == json.dumps(whole)
 
 
@@ -298,16 +307,18 @@ def everything(stage: Stage) -> dict[str, Any]:
     stage.pipeline.finish(DAY)
     fleet = stage.fleet
     known = [*(held.incident for held in fleet.book.open.values()), *fleet.book.resolved]
+    # Models, and models within, each have their order whatever the batches; which of both came first may differ.
+    rows = sorted(range(len(fleet.models)), key=lambda row: fleet.models.items[row].split is not None)
     ticks = [
-        (t.model, t.end, t.counts.tobytes(), t.moments.tobytes())
-        for model in range(len(fleet.models))
-        for t in stage.log.read(model, -np.inf, START + 100 * DAY)
+        (place, t.end, t.counts.tobytes(), t.moments.tobytes())
+        for place, row in enumerate(rows)
+        for t in stage.log.read(row, -np.inf, START + 100 * DAY)
     ]
     assert not len(fleet.blocks)
     return {
         "incidents": sorted(json.dumps(incident_document(i)) for i in known),
-        "models": [json.dumps(model_document(fleet, row, 1)) for row in range(len(fleet.models))],
-        "events": fleet.models.rows["events"][: len(fleet.models)].tolist(),
+        "models": [json.dumps(model_document(fleet, row, 1)) for row in rows],
+        "events": fleet.models.rows["events"][rows].tolist(),
         "spent": fleet.judge.budget.spent,
         "ticks": ticks,
         "watermark": stage.pipeline.event_time.watermark,
@@ -315,7 +326,7 @@ def everything(stage: Stage) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_anywhere(undisturbed, seed: int, tmp_path: Path) -> None:
     """A daemon killed again and again between commits ends with the same incidents, totals and tick log.
 
