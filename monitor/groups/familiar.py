@@ -110,6 +110,7 @@ class Familiar:
             "model": np.ascontiguousarray(model),
             "model_key": np.ascontiguousarray(hashes),
             "plain": self._plain(batch, model),
+            "crossing": self._sorter.intersections.ready(),
             **{name: facts[name] for name in ("favours", "threshold", "quarters")},
             "base": register.members["base"],
             "member_key": register.members["key"],

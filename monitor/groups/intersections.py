@@ -9,6 +9,9 @@ from monitor.catalog.models import Models
 from monitor.groups.register import Register
 from monitor.kernels.table import Table, mix
 
+EVENTS_MIN = 500
+"""Events of a model, in ticks that closed, from which its intersections are counted: of fewer none could be seen."""
+
 Rows64 = NDArray[np.int64]
 
 
@@ -21,12 +24,20 @@ class Intersections:
         self.known = Table()
         """By the sum of the keys of two members: the row of what they are together plus 1, 0 where that is nothing."""
 
+    def ready(self) -> NDArray[np.bool_]:
+        """Of which models (by row) intersections are counted."""
+        seen: NDArray[np.bool_] = self._models.rows["closed_events"][: len(self._models)] >= EVENTS_MIN
+        return seen
+
     def cross(self, event: Rows64, member: Rows64) -> tuple[Rows64, Rows64, Rows64, Rows64]:
         """The intersections of ``member`` (k,), ordered by ``event`` (k,): event, member, and the places of the two.
 
         The four are of one length, in no order.
         """
         first, second = _pairs(event)
+        group = self._register.members["group"][member[first]]
+        ready = self.ready()[self._register.attributes["model"][self._register.groups["attribute"][group]]]
+        first, second = first[ready], second[ready]
         keys = self.keys(member[first], member[second])
         found = self.known.find(keys)
         unknown = np.flatnonzero(found < 0)

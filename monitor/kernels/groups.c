@@ -29,7 +29,7 @@ typedef struct {
     const double *number;
     const int32_t *model;
     const uint64_t *model_key;
-    const uint8_t *plain, *favours;
+    const uint8_t *plain, *crossing, *favours;
     const double *threshold, *quarters;
     table said, both, favourable, outputs, tallies;
     const int32_t *base;
@@ -164,7 +164,7 @@ static int count_event(group_call *c, people *p, int64_t first, int64_t last)
             return 0;
         p->member[p->members++] = member;
     }
-    if (!add_intersections(c, p))
+    if (c->crossing[model] && !add_intersections(c, p))
         return 0;
     for (int64_t i = first; i < last && p->members; i++)
         if (c->space[i] == PREDICTION && !add_prediction(c, p, i))

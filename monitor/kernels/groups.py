@@ -32,7 +32,7 @@ class _Call(ctypes.Structure):
     _fields_ = (
         *((name, _N) for name in ("events", "entries", "kinds")),
         *((name, _P) for name in ("event", "space", "type", "name", "text", "number", "model", "model_key")),
-        *((name, _P) for name in ("plain", "favours", "threshold", "quarters")),
+        *((name, _P) for name in ("plain", "crossing", "favours", "threshold", "quarters")),
         *((name, _Table) for name in ("said", "both", "favourable", "outputs", "tallies")),
         *((name, _P) for name in ("base", "member_key", "output_key")),
         *((name, _U) for name in ("label", "score", "value")),

@@ -9,6 +9,7 @@ import pytest
 from fleets.build import DAY, HOUR, START, event
 from fleets.decisions import Town, came, decision, detectors
 
+from monitor.groups import intersections
 from monitor.groups.questions import Kind
 from monitor.portrait import model_document
 
@@ -81,8 +82,9 @@ def test_the_attribute_may_come_in_a_record_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_an_intersection_counts_once_however_its_attributes_come(apart: bool) -> None:
+def test_an_intersection_counts_once_however_its_attributes_come(apart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """People of two groups are counted when both are known: with the prediction, or when its case matures."""
+    monkeypatch.setattr(intersections, "EVENTS_MIN", 0)
     town, rng = Town(), np.random.default_rng(6)
     expected: dict[str, list[float]] = {}
     for i in range(80):

@@ -77,7 +77,7 @@ def test_named_attributes_alone() -> None:
     fleet = new_fleet({"favourable": ("y",), "sensitive": ("sex", "region")})
     said = [{**who("F", prediction="y", features={"region": "north"}), "sensitive": {"sex": "F", "race": "A"}}] * 2
     feed(fleet, events(*said))
-    assert sorted(fleet.groups.register.attribute_names) == ["region", "region x sex", "sex"]
+    assert sorted(fleet.groups.register.attribute_names) == ["region", "sex"]
     assert told(fleet, Kind.DECISION, attribute="region") == {"north": (2, 2)}
 
 

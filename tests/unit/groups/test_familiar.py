@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.fleet import Fleet
-from monitor.groups import familiar
+from monitor.groups import familiar, intersections
 from monitor.groups.register import Limits
 from monitor.groups.watch import GroupRules
 from monitor.kernels import groups
@@ -70,6 +70,7 @@ def test_familiar_events_count_alike(
     policy: dict[str, Any], tags: bool, entities: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the kernel and without it each tally has the same cases in each tick, whatever a policy asks."""
+    monkeypatch.setattr(intersections, "EVENTS_MIN", 0)
     rng = np.random.default_rng(5)
     times = START + MINUTE * rng.integers(0, 2, (4, 150))
     batches = [[event(time, **said(rng, tags=tags, entities=entities)) for time in batch] for batch in times.tolist()]

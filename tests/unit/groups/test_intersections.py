@@ -13,12 +13,21 @@ from hypothesis import strategies as st
 from monitor.catalog.policies import PolicyEntry
 from monitor.errors import ConfigError
 from monitor.fleet import Fleet
+from monitor.groups import intersections
 from monitor.groups.codes import codes
 from monitor.groups.comparing import CROSSED_WEIGHT
 from monitor.groups.privacy import Privacy
+from monitor.groups.questions import Kind
 from monitor.groups.register import Limits
 from monitor.groups.shown import associations, blind_spots, impact_ratios
 from monitor.groups.watch import GroupRules
+
+
+@pytest.fixture(autouse=True)
+def from_the_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let models of few events have intersections."""
+    monkeypatch.setattr(intersections, "EVENTS_MIN", 0)
+
 
 SEXES, AGES = ("F", "M"), ("old", "young")
 Rates = dict[tuple[str, str], float]
@@ -104,6 +113,18 @@ def test_few_people_are_a_blind_spot() -> None:
     assert spot["why"] == "1 intersections have too few cases to see a ratio of 0.65 within 30 days"
     assert spot["days"] > 30
     assert spot["cases_needed"] > 30
+
+
+def test_models_of_few_events_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intersections are counted behind the tick with which their model has had enough events."""
+    monkeypatch.setattr(intersections, "EVENTS_MIN", 500)
+    assert fed(even(0.5), minutes=12).groups.register.attribute_names == ["sex", "age"]
+    register = fed(even(0.5), minutes=15).groups.register
+    assert register.attribute_names == ["sex", "age", "age x sex"]
+    decided = register.find_output(0, Kind.DECISION, "")
+    crossed = [group for group, name in enumerate(register.group_names) if " x " in name]
+    # Thirteen minutes of 40 are 500 and more.
+    assert sum(register.totals(group, decided)[0] for group in crossed) == 2 * 40
 
 
 def test_the_budget_holds_with_them() -> None:
