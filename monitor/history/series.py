@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, UNJUDGED
 from monitor.clock import rfc3339
@@ -24,20 +25,22 @@ from monitor.tally.closed import ClosedTick
 STEPS_MAX = 60
 """Steps that a range is told in at most."""
 STEPS_SECONDS = (60.0, 300.0, 900.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0, 28 * 86400.0)
-EVENTS_MIN = 100
-"""Events of a step below which its effect is mostly chance, and is not told."""
+EVENTS_MIN = 30
+"""Values of a step below which nothing is told of its effect."""
+_ERROR = 0.05
+"""How often chance alone may let a step look further from its reference than it is, over all cuts of a cell."""
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The cells of one detector: which series have one, what the reference says, and what is tolerated; by series."""
+    """The cells of one detector, by series: which have one, what is tolerated, what the reference says, of how much."""
 
-    name: str
     applies: NDArray[np.bool_]
-    before: Array
     tolerance: Array
+    before: Array
+    n_before: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,9 @@ def subject(fleet: Fleet, row: int) -> Subject:
     reference = fleet.judge.reference(own, view)
     for detector in DETECTORS:
         state = fleet.judge.states[detector.name]
-        before = _rates(detector.shares(reference, view))
+        shares = detector.shares(reference, view)
         tolerance = state["tolerance"][own].astype(np.float64)
-        cells.append(Cells(detector.name, state["applies"][own] > 0, before, tolerance))
+        cells.append(Cells(state["applies"][own] > 0, tolerance, _rates(shares), shares.n))
     return Subject(
         tick=float(fleet.models.rows["tick"][row]),
         names=[names[r] for r in own.tolist()],
@@ -186,7 +189,7 @@ def _effects(of: Subject, counts: Array) -> list[list[dict[str, Any]]]:
     """Of each series its cells, the furthest from what is tolerated first; ``counts`` (series, 40)."""
     found: list[list[dict[str, Any]]] = [[] for _ in of.names]
     for detector, cells in zip(DETECTORS, of.cells, strict=True):
-        values = _moved(counts, detector, cells, of.view)
+        values = _moved(detector.shares(counts, of.view), detector, cells)
         for i in np.flatnonzero(cells.applies & ~np.isnan(values)).tolist():
             value, tolerance = float(values[i]), float(cells.tolerance[i])
             effect = {"name": detector.effect, "value": value, "tolerance": tolerance}
@@ -195,10 +198,13 @@ def _effects(of: Subject, counts: Array) -> list[list[dict[str, Any]]]:
     return [sorted(cells, key=lambda cell: -(cell["ratio"] or 0.0)) for cells in found]
 
 
-def _moved(counts: Array, detector: Detector, cells: Cells, view: SeriesView) -> Array:
-    """How far the furthest share of each series lies from the reference, ``(series,)``; NaN without events."""
-    moved = _rates(detector.shares(counts, view)) - cells.before
-    moved = np.abs(moved) if detector.two_sided else np.maximum(moved, 0.0)
+def _moved(shares: Shares, detector: Detector, cells: Cells, chance: Array | float = 0.0) -> Array:
+    """How far the furthest share of each series lies from the reference, ``(series,)``; NaN without events.
+
+    ``chance`` (series, cuts) is what is left out of each.
+    """
+    moved = _rates(shares) - cells.before
+    moved = np.maximum((np.abs(moved) if detector.two_sided else moved) - chance, 0.0)
     empty = np.isnan(moved).all(axis=1)
     largest: Array = np.where(empty, np.nan, np.nan_to_num(moved, nan=0.0).max(axis=1, initial=0.0))
     return largest
@@ -211,15 +217,29 @@ def _rates(shares: Shares) -> Array:
 
 
 def _ratios(of: Subject, steps: Steps) -> list[list[float | None]]:
-    """Of each series its largest effect over what is tolerated, by step; ``None`` where too few events say so."""
+    """Of each series the least that its largest effect was over what is tolerated, by step; ``None`` of too few values.
+
+    In a short step chance alone moves shares beyond what is tolerated, so what it may do is left out.
+    """
     found = np.full((len(of.names), len(steps.counts)), np.nan)
     for j, counts in enumerate(steps.counts.astype(np.float64)):
         enough = counts[1:, PRESENT] >= EVENTS_MIN
         for detector, cells in zip(DETECTORS, of.cells, strict=True):
-            ratio = _moved(counts[1:], detector, cells, of.view) / np.maximum(cells.tolerance, 1e-9)
+            shares = detector.shares(counts[1:], of.view)
+            least = _moved(shares, detector, cells, _chance(shares, detector, cells))
+            ratio = least / np.maximum(cells.tolerance, 1e-9)
             told = cells.applies & enough
             found[told, j] = np.fmax(found[told, j], ratio[told])
     return [[None if math.isnan(value) else float(f"{value:.4g}") for value in row] for row in found.tolist()]
+
+
+def _chance(shares: Shares, detector: Detector, cells: Cells) -> Array:
+    """By how much each share may differ from the reference's by chance, ``(series, cuts)``: normal, over all cuts."""
+    n, n_before = np.maximum(shares.n, 1.0)[:, None], np.maximum(cells.n_before, 1.0)[:, None]
+    rate, before = np.nan_to_num(_rates(shares)), np.nan_to_num(cells.before)
+    variance = np.maximum(rate * (1.0 - rate), 1.0 / n) / n + before * (1.0 - before) / n_before
+    reach: Array = -special.ndtri(_ERROR / 2.0 / detector.cuts) * np.sqrt(variance)
+    return reach
 
 
 def _customary(of: Subject, i: int, counts: Array) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def volumes(counts: Sequence[float], labels: Sequence[str], title: str) -> str:
 
 
 def over_time(ratios: Sequence[float | None], labels: Sequence[str]) -> str:
-    """Effects over what is tolerated as bars over time, cut at three; the line is the tolerance."""
+    """The least that effects were over what is tolerated, as bars over time, cut at three; the line is that."""
     known = [(ratio, label) for ratio, label in zip(ratios, labels, strict=True) if ratio is not None]
     if not known:
         return ""
@@ -110,11 +110,11 @@ def over_time(ratios: Sequence[float | None], labels: Sequence[str]) -> str:
             height = max(min(ratio, 3.0) / 3.0 * (_STRIP - 2), 1.0)
             bars.append(
                 f'<rect class="{"beyond" if ratio > 1 else "within"}" x="{i * width:.2f}" y="{_STRIP - height:.1f}" '
-                f'width="{max(width * 0.85, 0.5):.2f}" height="{height:.1f}"><title>{escape(label)}: {ratio:.2f} '
-                f"times the tolerance</title></rect>"
+                f'width="{max(width * 0.85, 0.5):.2f}" height="{height:.1f}"><title>{escape(label)}: '
+                f"at least {ratio:.2f} times the tolerance</title></rect>"
             )
     n_beyond = sum(ratio > 1 for ratio, _ in known)
-    title = f"beyond the tolerance in {n_beyond} of {len(known)} steps; at most {largest:.2f} times it, {when}"
+    title = f"surely beyond the tolerance in {n_beyond} of {len(known)} steps; at most {largest:.2f} times it, {when}"
     return (
         f'<svg viewBox="0 0 200 {_STRIP}" width="200" height="{_STRIP}" role="img"><title>{escape(title)}</title>'
         f'{"".join(bars)}<line class="edge" x1="0" x2="200" y1="{edge:.1f}" y2="{edge:.1f}"/></svg>'

@@ -193,7 +193,7 @@ def features(told: Sequence[Mapping[str, Any]], steps: Sequence[str]) -> str:
         return ""
     headings = [
         *(("Name", ""), ("Reference (line) and then (bars)", ""), ("Effect and tolerance", "")),
-        *(("Effect over time", ""), ("Customary", "")),
+        *(("Effect over time, at least", ""), ("Customary", "")),
     ]
     more = len(told) - len(ranked)
     rest = f"<p>{more} more, nearer to their references, in the API.</p>" if more else ""

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from fakes.desk import FakeDesk, made_incident, made_status
+from fakes.desk import NOW, FakeDesk, made_incident, made_status, past
 from servers.chromium import Browser
 
-from monitor.clock import SystemClock
+from monitor import report
+from monitor.clock import SystemClock, rfc3339
+from monitor.incidents.document import incident_document
 from monitor.incidents.order import Outcome
 from monitor.telemetry.metrics import Metrics
 from monitor.web.server import WebServer
@@ -102,6 +104,27 @@ def test_nothing_is_asked_of_anybody_else(served: Served, browser: Browser) -> N
     assert len(asked) >= len(served.pages) - 1
     assert [url for url in asked if f"127.0.0.1:{served.port}/" not in url] == []
     assert [each for each in browser.complaints() if "favicon" not in each] == []
+
+
+def test_a_report_is_read_by_everybody_and_asks_nobody(browser: Browser, tmp_path: Path) -> None:
+    """A file for an auditor: axe finds nothing, it never scrolls sideways, and the browser asks for nothing but it."""
+    known, out = past("a/b", NOW - 40 * 86400.0, NOW), tmp_path / "report.html"
+    incidents = [incident_document(incident) for incident in known.incidents]
+    report.write({**known.document, "incidents": incidents}, rfc3339(NOW), "0", out)
+    axe, found = files("axe_core_python").joinpath("axe.min.js").read_text(), []
+    browser.open("about:blank")
+    browser.requested()
+    browser.complaints()
+    for width in WIDTHS:
+        browser.size(width, 900)
+        browser.open(out.as_uri())
+        found += [url for url in browser.requested() if url not in {out.as_uri(), "about:blank"}]
+        browser.run(axe)
+        found += browser.wait_for(_AXE, list(RULES))
+        wide = browser.run("return document.documentElement.scrollWidth - innerWidth")
+        found += [f"{wide} pixels too wide"] if wide > 0 else []
+    assert found == []
+    assert browser.complaints() == []
 
 
 def test_from_the_alert_to_the_cause(served: Served, browser: Browser) -> None:

@@ -106,7 +106,7 @@ def test_the_page_has_what_the_api_has(get: Any) -> None:
     """Names, figures, intervals, incidents and the way to a report stand on it, escaped."""
     page = get(f"{HISTORY_PAGE}?since=2026-02-01&until=2026-03-01").body.decode()
     for words in (
-        *("income &lt;b&gt;", "drift: share gap 0.31, tolerated 0.1", "beyond the tolerance in 2 of 3 steps"),
+        *("income &lt;b&gt;", "drift: share gap 0.31, tolerated 0.1", "surely beyond the tolerance in 2 of 3 steps"),
         *("0.04 to 0.066", "impact ratio 0.405, tolerated 0.8", "2 groups are too small", "900 cases", "&lt;i&gt;"),
         *("--since 2026-02-01T00:00:00.000Z", "a group of people: not shown by range", "The reference is today"),
     ):
