@@ -71,7 +71,7 @@ class Daemon:
         )
         self._conditions = Conditions(self.metrics, clock, config.limits.memory_bytes)
         self._gallery = Gallery(config, "run", clock)
-        self.desk = LoopDesk(self._gallery.merged(()))
+        self.desk = LoopDesk(self._gallery.merged(()), self._exhibit)
 
     def run(self) -> None:
         """Run until :meth:`stop`; raises what cannot be lived with, with everything let go of."""
@@ -208,6 +208,10 @@ class Daemon:
 
     def _history(self, model: str) -> Callable[[float, float], History] | None:
         return next((found for shard in self.work.shards if (found := shard.history(model)) is not None), None)
+
+    def _exhibit(self, digest: str) -> bytes | None:
+        """Called by threads of the web: what is stored is only read."""
+        return next((found for shard in self.work.shards if (found := shard.exhibit(digest)) is not None), None)
 
     def _carry_out(self, asked: Sequence[Order]) -> list[Outcome]:
         """Do what people ask for, store it, and show it, before anybody is told that it was done."""

@@ -58,10 +58,7 @@ def entries(path: Path) -> Iterator[Entry]:
 def exhibit(path: Path, digest: str) -> bytes:
     """The policy or the reference that an incident of the store at ``path`` names by ``digest``."""
     with _looked_at(path) as database:
-        try:
-            found = exhibits.find(database, digest)
-        except ValueError:
-            found = None
+        found = exhibits.find(database, digest)
         if found is None:
             raise UsageError(f"audit exhibit: no incident of {path} names {digest}")
         return found

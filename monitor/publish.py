@@ -55,8 +55,10 @@ class _Question(Generic[_Answer]):
 class LoopDesk:
     """Where other threads ask: the newest picture at once, details and orders on the loop's next turn."""
 
-    def __init__(self, first: Status) -> None:
+    def __init__(self, first: Status, exhibit: Callable[[str], bytes | None] = lambda _digest: None) -> None:
+        """``exhibit`` says, on any thread, what an incident names by a digest."""
         self._status = first
+        self._exhibit = exhibit
         self._questions: SimpleQueue[_Question[dict[str, Any]]] = SimpleQueue()
         self._codes: SimpleQueue[_Question[dict[str, Any]]] = SimpleQueue()
         self._drills: SimpleQueue[_Question[Callable[[], dict[str, Any]]]] = SimpleQueue()
@@ -94,6 +96,10 @@ class LoopDesk:
         question = _Question[Callable[[float, float], History]](model)
         self._histories.put(question)
         return question.wait()
+
+    def exhibit(self, digest: str) -> bytes | None:
+        """Read it where it is kept, which any thread may; never blocks for the loop."""
+        return self._exhibit(digest)
 
     def order(self, order: Order) -> Outcome:
         """Have the loop carry out ``order``; raises ``TimeoutError`` when it does not answer, and may do it yet."""

@@ -22,6 +22,7 @@ from monitor.pipeline import Pipeline
 from monitor.publish import Painter
 from monitor.rounds import Rounds
 from monitor.status import History, Status
+from monitor.store import exhibits
 from monitor.store.ageing import Ageing
 from monitor.store.audit import Trail
 from monitor.store.checkpoint import Checkpoint
@@ -99,6 +100,10 @@ class Shard:
     def history(self, model: str) -> Callable[[float, float], History] | None:
         """The past of one of its models, to be read on any thread."""
         return history_of(self.fleet, model, self._records)
+
+    def exhibit(self, digest: str) -> bytes | None:
+        """The policy or the reference that an incident of its models names."""
+        return self.fleet.exhibits.fresh.get(digest) or exhibits.find(self.database, digest)
 
     def enter_configuration(self, config: Config) -> None:
         """Enter into the audit trail what is judged by from here on."""

@@ -153,6 +153,10 @@ class Desk(Protocol):
         """The past of a model, to be read on any thread by (since, until), or ``None``; raises ``TimeoutError``."""
         ...
 
+    def exhibit(self, digest: str) -> bytes | None:
+        """The policy or the reference that an incident names by ``digest``, or ``None``."""
+        ...
+
     def order(self, order: Order) -> Outcome:
         """Have the loop do what somebody asks for, and hear what became of it; raises ``TimeoutError``."""
         ...

@@ -16,5 +16,9 @@ def save(exhibits: Mapping[str, bytes], writes: Writes) -> None:
 
 
 def find(database: Database, digest: str) -> bytes | None:
-    """What has ``digest``; ``None`` where no incident of this store named it."""
-    return database.get(_PREFIX + bytes.fromhex(digest))
+    """What has ``digest``; ``None`` where no incident of this store named it, or it is no digest."""
+    try:
+        key = bytes.fromhex(digest)
+    except ValueError:
+        return None
+    return database.get(_PREFIX + key)

@@ -9,7 +9,7 @@ from typing import Any
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
 from monitor.status import Status
-from monitor.web import charts, forms, html, odds
+from monitor.web import charts, exhibits, forms, html, odds
 from monitor.web.html import Frame
 from monitor.web.model_page import features_table
 
@@ -22,12 +22,14 @@ def body(
     status: Status,
     model: Mapping[str, Any] | None,
     visible: Sequence[Incident],
+    judged_by: Sequence[Mapping[str, Any]],
     *,
     writable: bool,
 ) -> list[str]:
     """The parts of the page; ``model`` is the document of its model, ``None`` where there is none to be had.
 
-    ``visible`` are the incidents that the reader may see; ``writable`` tells whether anybody may acknowledge it here.
+    ``visible`` are the incidents that the reader may see, ``judged_by`` the documents of the policy and the reference
+    that it names; ``writable`` tells whether anybody may acknowledge it here.
     """
     document = incident_document(incident)
     return [
@@ -41,7 +43,7 @@ def body(
         _cells(document["cells"]),
         _related(frame, visible, incident),
         forms.orders(frame, incident, writable=writable),
-        _judged_by(incident, status, model),
+        _judged_by(incident, status, model, judged_by),
     ]
 
 
@@ -192,14 +194,19 @@ def _related(frame: Frame, visible: Sequence[Incident], incident: Incident) -> s
     return f"<h2>What moved with it</h2>\n<ul>{''.join(entries)}</ul>"
 
 
-def _judged_by(incident: Incident, status: Status, model: Mapping[str, Any] | None) -> str:
-    """Tolerance and labels as they were at firing; reference and configuration as they are now."""
+def _judged_by(
+    incident: Incident, status: Status, model: Mapping[str, Any] | None, judged_by: Sequence[Mapping[str, Any]]
+) -> str:
+    """Tolerance, labels, policy and reference as they were at firing; reference and configuration as they are now."""
     reference = (model or {}).get("reference") or {}
     known = (reference.get("source"), reference.get("digest"))
     facts = {
         "tolerance at firing": incident.effect.tolerance,
+        "program at firing": incident.code_version,
+        "policy at firing (SHA-256)": incident.policy_digest,
+        "reference at firing (SHA-256)": incident.reference_digest,
         "reference of the model now": ", ".join(str(part) for part in known if part),
         "configuration of the daemon now": status.config_hash,
         "labels of the alert": dict(incident.labels),
     }
-    return f"<h2>What judged it</h2>\n{html.definitions(facts)}"
+    return f"<h2>What judged it</h2>\n{html.definitions(facts)}\n{exhibits.shown(judged_by)}"

@@ -12,6 +12,7 @@ from monitor.incidents.incident import Incident
 from monitor.status import Desk
 from monitor.web import fleet_page, history_page, incident_page, model_page
 from monitor.web.api import Api, find_incident, visible_incidents
+from monitor.web.exhibits import Exhibits
 from monitor.web.html import Frame
 from monitor.web.messages import Request, Response, not_found
 from monitor.web.past import Past
@@ -23,13 +24,22 @@ class Pages:
     """The handlers of the pages. Links begin with the path of ``external_url``."""
 
     def __init__(
-        self, desk: Desk, clock: Clock, api: Api, past: Past, external_url: str, *, writable: bool = False
+        self,
+        desk: Desk,
+        clock: Clock,
+        api: Api,
+        past: Past,
+        exhibits: Exhibits,
+        external_url: str,
+        *,
+        writable: bool = False,
     ) -> None:
         """``writable`` tells that there are tokens, without which nobody writes."""
         self._desk = desk
         self._clock = clock
         self._api = api
         self._past = past
+        self._exhibits = exhibits
         self._writable = writable
         self.frame = Frame(urlsplit(external_url).path.rstrip("/"))
 
@@ -55,7 +65,8 @@ class Pages:
         status = self._desk.status()
         incident = find_incident(status, request)
         visible, model = visible_incidents(status, request.reader), self._model_of(incident, request)
-        body = incident_page.body(self.frame, incident, status, model, visible, writable=self._writable)
+        judged_by = self._exhibits.of(incident)
+        body = incident_page.body(self.frame, incident, status, model, visible, judged_by, writable=self._writable)
         return self.frame.page(f"{incident.alertname} {incident.model}", body)
 
     def runbook(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from monitor.telemetry.metrics import Metrics
 from monitor.web import forms
 from monitor.web.access import EVERYTHING, Hosts, Reader, Tokens, presented
 from monitor.web.api import Api
+from monitor.web.exhibits import Exhibits
 from monitor.web.fleet_metrics import CONTENT_TYPE, FleetMetrics, Selection
 from monitor.web.health import Health
 from monitor.web.messages import JSON, RefusedError, Request, Response, bad_parameter, not_found
@@ -85,10 +86,12 @@ class Site:
         self._tokens = tokens
         self._openapi = files("monitor.web").joinpath("openapi.json").read_bytes()
         api = Api(desk, clock)
-        past = Past(desk, clock)
-        pages = Pages(desk, clock, api, past, external_url, writable=tokens is not None)
+        past, exhibits = Past(desk, clock), Exhibits(desk)
+        pages = Pages(desk, clock, api, past, exhibits, external_url, writable=tokens is not None)
         self._frame = pages.frame
-        self.routes = self._table(Health(desk, clock, liveness_timeout), api, past, pages, Orders(desk, clock))
+        self.routes = self._table(
+            Health(desk, clock, liveness_timeout), api, past, exhibits, pages, Orders(desk, clock)
+        )
         self._exact = {route.template: route for route in self.routes if not route.has_parameter}
         # The ones with a tail first: a name may hold anything, so what ends like a verb is one where it is posted.
         self._stems = sorted((route for route in self.routes if route.has_parameter), key=lambda route: not route.tail)
@@ -133,7 +136,9 @@ class Site:
         route = self._exact.get(path)
         return route is not None and route.scope is None
 
-    def _table(self, health: Health, api: Api, past: Past, pages: Pages, orders: Orders) -> tuple[Route, ...]:
+    def _table(
+        self, health: Health, api: Api, past: Past, exhibits: Exhibits, pages: Pages, orders: Orders
+    ) -> tuple[Route, ...]:
         return (
             Route("/livez", health.live, None),
             Route("/healthz", health.live, None),
@@ -160,6 +165,7 @@ class Site:
                 Route(f"/api/v1/models/{{model}}/{verb}", partial(orders.model, verb), "write", writes=True)
                 for verb in MODEL_VERBS
             ),
+            Route("/api/v1/exhibits/{digest}", exhibits.exhibit),
             Route("/api/v1/store/forget", orders.forget, "write", writes=True),
             Route("/openapi.json", lambda _request: Response(200, JSON, self._openapi)),
             Route("/", pages.fleet, page=True),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from monitor.catalog.profile import Profile, number_series, packed
 from monitor.clock import rfc3339
 from monitor.incidents.incident import CellReport, Effect, Incident
 from monitor.incidents.order import Order, Outcome
@@ -81,6 +82,8 @@ def made_incident(number: int, model: str, **changes: Any) -> Incident:
         "people_affected": 12,
         "cost": float("nan"),
         "related": ("i-0001",) if number == 0 else (),
+        "policy_digest": "0" * 64,
+        "reference_digest": "1" * 64,
     }
     return Incident(**{**fields, **changes})
 
@@ -148,6 +151,11 @@ def detail(model: str) -> dict[str, Any]:
         "performance": {"error_rate": 0.05, "matured": 900},
         "blind_spots": [{"detector": "impact", "attribute": "age_band", "why": "too few events"}],
     }
+
+
+PROFILE = Profile("m", "7", 1000, "learned", [number_series("income <b>", "feature", np.arange(1000.0), 1000)])
+EXHIBITS = {"0" * 64: b'favourable = ["<yes>"]\n', "1" * 64: packed(PROFILE)[1]}
+"""What judged the incidents that are made: a policy and a reference by digest."""
 
 
 def past(model: str, since: float, until: float) -> History:
@@ -263,6 +271,7 @@ class FakeDesk:
         self.broken = False
         self.asked = 0
         self.orders: list[Order] = []
+        self.exhibits: dict[str, bytes] = dict(EXHIBITS)
         self.outcome = Outcome()
         self.gate = Event()
         self.gate.set()
@@ -294,6 +303,9 @@ class FakeDesk:
             raise TimeoutError
         known = model in self.published.fleet.names
         return (lambda since, until: past(model, since, until)) if known else None
+
+    def exhibit(self, digest: str) -> bytes | None:
+        return self.exhibits.get(digest)
 
     def order(self, order: Order) -> Outcome:
         """Remember what was asked for, and say what a test set."""

@@ -42,6 +42,7 @@ COMMANDS = (
     "assess --topic t --since 0",
     "gate --candidate a --against b --json --out r.html",
     "drill --model m --store s",
+    "report --model m --since 2026-01-01 --until 2026-02-01 --out f",
     "baseline accept m",
     "retire m",
     "ack i",
@@ -97,12 +98,12 @@ class Client:
     """Asks one daemon, with a token and any method."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def __call__(self, path: str, token: str = "", method: str = "GET", body: Any = None) -> Answer:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._url + path, data, headers, method=method)
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as found:
                 return Answer(found.status, {k.lower(): v for k, v in found.headers.items()}, found.read())
@@ -180,6 +181,24 @@ def test_a_model_in_detail(ask: Client) -> None:
     for path in ("/api/v1/models/none", "/api/v1/incidents/none", "/incidents/none", "/nothing"):
         missing = ask(path, "reads")
         assert (missing.status, missing.json["error"].keys()) == (404, {"code", "message"})
+
+
+def test_the_past_of_a_model(ask: Client, tmp_path: Path) -> None:
+    """Any range of it is a document, a page and a report of the running daemon; what is no range is a 400."""
+    path = "/models/credit-limit/history?since=2026-01-01&until=2026-02-01"
+    found = ask(f"/api/v1{path}", "looks").json
+    assert found.keys() >= {"model", "from", "until", "volume", "features", "performance", "associations", "incidents"}
+    assert (found["events"], found["covered"]) == (0, None)
+    page = ask(path, "looks")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert ask("/api/v1/models/credit-limit/history?since=soon", "reads").status == 400
+    token, out = tmp_path / "token", tmp_path / "report.html"
+    token.write_text("looks")
+    range_ = ("--since", "2026-01-01", "--until", "2026-02-01", "--out", out)
+    made = modelwatch("report", "--model", "credit-limit", *range_, "--url", ask.url, "--token-file", token)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert "Annex" in out.read_text()
+    assert modelwatch("report", "--model", "none", *range_, "--url", ask.url, "--token-file", token).returncode == 1
 
 
 def test_who_may_write(ask: Client) -> None:

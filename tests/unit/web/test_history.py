@@ -112,3 +112,32 @@ def test_the_page_has_what_the_api_has(get: Any) -> None:
     ):
         assert words in page, words
     assert made_incident(3, "m").id in page
+
+
+def test_what_judged_an_incident(get: Any, desk: FakeDesk) -> None:
+    """Its policy and reference as they were stand on its page and in the API, escaped; what is gone is left out."""
+    page = get("/incidents/i-0000").body.decode()
+    for words in ("The policy that judged it", "favourable = [&quot;&lt;yes&gt;&quot;]", "income &lt;b&gt;", "0" * 64):
+        assert words in page, words
+    policy, reference = (get(f"/api/v1/exhibits/{digit * 64}").json for digit in "01")
+    assert (policy["kind"], policy["text"]) == ("policy", 'favourable = ["<yes>"]\n')
+    assert (reference["events"], [each["values"] for each in reference["series"]]) == (1000, [1000])
+    assert "categories" not in reference["series"][0]
+    desk.exhibits["1" * 64] = b"MWREF1 cut off"
+    assert get(f"/api/v1/exhibits/{'1' * 64}").status == 404
+    page = get("/incidents/i-0000").body.decode()
+    assert "The policy that judged it" in page
+    assert "The reference that judged it" not in page
+    desk.exhibits.clear()
+    assert get(f"/api/v1/exhibits/{'0' * 64}").status == 404
+    assert "What judged it" in get("/incidents/i-0000").body.decode()
+
+
+def test_exhibits_are_for_who_sees_the_incident(serve: Callable[..., Any], desk: FakeDesk, tmp_path: Path) -> None:
+    """What only incidents of groups name is not for who may not know of groups."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("plain status\nall status,fairness\n")
+    desk.change(incidents=[made_incident(1, "a", kind="fairness", attribute="sex", group="g-00112233")])
+    get = serve(token_file=str(tokens))
+    path = f"/api/v1/exhibits/{'0' * 64}"
+    assert (get(path, **bearer("plain")).status, get(path, **bearer("all")).status) == (404, 200)
