@@ -20,7 +20,7 @@ class Hours:
         self.wanted = False
         """Whether anybody takes hours away; else nothing is kept."""
         self._open: dict[float, OpenTicks] = {}
-        self._fresh: dict[float, OpenTicks] = {}
+        self._fresh: list[tuple[float, float, TallySums]] = []
 
     def add(self, end: float, sums: TallySums, known: float | None = None) -> None:
         """Let in a tick that ended at ``end`` and became known at ``known``, if not at its end.
@@ -28,12 +28,13 @@ class Hours:
         A tick longer than an hour counts to the hour in which it ended.
         """
         if self.wanted and len(sums.row):
-            for to in (self._open, self._fresh):
-                _add(to, _hour(end if known is None else known), _hour(end), sums)
+            over, hour = _hour(end if known is None else known), _hour(end)
+            self.restore(over, hour, sums)
+            self._fresh.append((over, hour, sums))
 
     def restore(self, over: float, hour: float, sums: TallySums) -> None:
         """Let in again what :meth:`take_fresh` gave."""
-        _add(self._open, over, hour, sums)
+        self._open.setdefault(over, OpenTicks()).add(np.full(len(sums.row), hour), sums.row, sums.n, sums.s)
 
     def take(self, now: float) -> list[tuple[float, TallySums]]:
         """Hours that are over at ``now``, oldest first, each with its end and none twice; they are forgotten here."""
@@ -45,16 +46,12 @@ class Hours:
 
     def take_fresh(self) -> list[tuple[float, float, TallySums]]:
         """What was let in since this was last asked: when its hour is over, the end of that hour, and the sums."""
-        fresh, self._fresh = self._fresh, {}
-        return [(over, hour, sums) for over, ticks in sorted(fresh.items()) for hour, sums in _taken(ticks)]
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
 
 def _hour(time: float) -> float:
     return float(np.ceil(time / HOUR_SECONDS) * HOUR_SECONDS)
-
-
-def _add(to: dict[float, OpenTicks], over: float, hour: float, sums: TallySums) -> None:
-    to.setdefault(over, OpenTicks()).add(np.full(len(sums.row), hour), sums.row, sums.n, sums.s)
 
 
 def _taken(ticks: OpenTicks) -> list[tuple[float, TallySums]]:
