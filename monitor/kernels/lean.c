@@ -116,3 +116,20 @@ void mw_lean(int64_t n, int64_t entries, const int32_t *event, const uint8_t *ty
         }
     }
 }
+
+void mw_lay(int64_t k, const int64_t *row, const int64_t *event, const uint64_t *places, uint16_t *counts);
+
+/* Counts of each of `k` (row, event) pairs the strata in which the event's features lie, in `counts` of SLOTS times
+ * STRATA a row; a count that is full stays so. */
+void mw_lay(int64_t k, const int64_t *row, const int64_t *event, const uint64_t *places, uint16_t *counts)
+{
+    for (int64_t i = 0; i < k; i++) {
+        uint16_t *own = counts + row[i] * SLOTS * STRATA;
+        for (int slot = 0; slot < SLOTS; slot++) {
+            uint64_t word = places[2 * event[i] + slot / PER_WORD];
+            uint32_t stratum = word >> (slot % PER_WORD * 4) & 15;
+            if (stratum < STRATA && own[slot * STRATA + stratum] < UINT16_MAX)
+                own[slot * STRATA + stratum]++;
+        }
+    }
+}

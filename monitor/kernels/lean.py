@@ -60,6 +60,7 @@ def _compiled() -> ctypes.CDLL | None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
         loaded.mw_lean.argtypes = (long, long, *[at] * 16, size, *[at] * 2, size, *[at] * 5)
         loaded.mw_lean.restype = None
+        loaded.mw_lay.argtypes, loaded.mw_lay.restype = (long, *[at] * 4), None
     return loaded
 
 
@@ -113,6 +114,28 @@ def lean_twin(
     gaps = (np.uint64(NOWHERE) ^ stratum[kept].astype(np.uint64)) << shift
     np.bitwise_xor.at(places, (event[kept], slot[kept] // PER_WORD), gaps)
     return answers, places
+
+
+def lay(rows: NDArray[np.int64], event: NDArray[np.int64], places: Words, counts: NDArray[np.uint16]) -> None:
+    """Count where the features lie of each ``event`` (k,), by ``places`` (n, 2), in ``counts`` of its row.
+
+    ``rows`` (k,) index ``counts``, (rows, SLOTS, STRATA), where a count that is full stays so.
+    """
+    kernels = _compiled()
+    if kernels is None:
+        lay_twin(rows, event, places, counts)
+        return
+    rows, event, places = np.ascontiguousarray(rows), np.ascontiguousarray(event), np.ascontiguousarray(places)
+    kernels.mw_lay(len(rows), *(_pointer(each) for each in (rows, event, places, counts)))
+
+
+def lay_twin(rows: NDArray[np.int64], event: NDArray[np.int64], places: Words, counts: NDArray[np.uint16]) -> None:
+    """What :func:`lay` does, in numpy."""
+    strata = unfold(places[event])
+    case, slot = np.nonzero(strata != NOWHERE)
+    at, more = np.unique((rows[case] * SLOTS + slot) * STRATA + strata[case, slot], return_counts=True)
+    flat = counts.reshape(-1)
+    flat[at] = np.minimum(flat[at] + more, np.iinfo(np.uint16).max).astype(np.uint16)
 
 
 def unfold(places: Words) -> NDArray[np.uint8]:

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from monitor.catalog.rows import Field, Rows
 from monitor.events.columns import EventBatch
 from monitor.groups.watch import Groups
-from monitor.kernels.lean import NO_PLACES, NOWHERE, SLOTS, STRATA, unfold
+from monitor.kernels.lean import NO_PLACES, SLOTS, STRATA, lay
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.outcomes import Outcomes
 
 EVENTS_MAX = 20_000
 """Events of a group after which those before count for half: so counts are of the newest ones above all."""
-_MOST = np.iinfo(np.uint16).max
 
 FIELDS = {
     "group": Field(np.int32, (), -1, still=True),
@@ -105,12 +104,7 @@ class FeaturesByGroup:
             return
         found, place = np.unique(group[own], return_inverse=True)
         rows = np.array([self._row(each) for each in found.tolist()], np.int64)
-        strata = unfold(places[event[own]])
-        case, slot = np.nonzero(strata != NOWHERE)
-        flat = (rows[place[case]] * SLOTS + slot) * STRATA + strata[case, slot]
-        at, more = np.unique(flat, return_counts=True)
-        counts = self.rows["counts"].reshape(-1)
-        counts[at] = np.minimum(counts[at] + more, _MOST).astype(np.uint16)
+        lay(rows[place], event[own], places, self.rows["counts"])
         self.rows["n"][rows] += np.bincount(place, minlength=len(rows))
         self.rows.stir(rows)
         self._grown.update(rows.tolist())

@@ -134,3 +134,22 @@ def test_an_event_by_hand(of: object) -> None:
     assert [np.argwhere(sums[row, 1, :, 0]).tolist() for row in range(5)] == [[[1]], [[2]], [[8]], [[7]], []]
     assert sums[0, 1, 1].tolist() == [1.0, 0.25, 0.0625]
     assert unfold(np.full((1, 2), NO_PLACES)).tolist() == [[NOWHERE] * SLOTS]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=40),
+    st.lists(
+        st.lists(st.sampled_from([*range(STRATA), NOWHERE]), min_size=SLOTS, max_size=SLOTS), min_size=6, max_size=6
+    ),
+)
+def test_laying_is_what_its_twin_does(pairs: list[tuple[int, int]], strata: list[list[int]]) -> None:
+    """Where the features of events lie is counted alike by the kernel and in numpy; what is full stays full."""
+    nibbles = np.array(strata, np.uint64).reshape(6, 2, 16)
+    places = (nibbles << (np.arange(16, dtype=np.uint64) * np.uint64(4))).sum(axis=-1, dtype=np.uint64)
+    rows, event = np.array(pairs, np.int64).reshape(-1, 2).T
+    ours, twins = (np.full((4, SLOTS, STRATA), 65_530, np.uint16) for _ in range(2))
+    ours[1:], twins[1:] = 0, 0
+    lean.lay(rows, event, places, ours)
+    lean.lay_twin(rows, event, places, twins)
+    assert np.array_equal(ours, twins)
+    assert (ours[0] >= 65_530).all()
