@@ -205,19 +205,19 @@ PRIMATES = (
     *("proboscis monkey", "marmoset", "capuchin", "howler monkey", "titi", "spider monkey", "squirrel monkey", "patas"),
     *("Madagascar cat", "indri"),
 )
-_BERKELEY = 'include_group_values = true\nsensitive = ["gender"]\nfavourable = ["admit"]\n'
+_BERKELEY = 'tick = "10m"\ninclude_group_values = true\nsensitive = ["gender"]\nfavourable = ["admit"]\n'
 _TAGGER = 'include_group_values = true\nsensitive = ["race"]\n'
 
 POLICIES = {
     "elec2": 'tick = "1d"\nreference = "learn"\noutcome_horizon = "2h"\n',
-    "sea": 'outcome_horizon = "1m"\n',
+    "sea": 'tick = "10m"\noutcome_horizon = "1m"\n',
     "car_loan": 'tick = "1d"\nfavourable = ["repaid"]\n',
     "car_loan_quality": 'tick = "1d"\n',
     "noaa_weather": 'tick = "1d"\nseason = ["365d"]\n',
     "bank_marketing": 'tick = "1d"\n',
     "credit_default": 'tick = "1h"\n',
     "diabetes130": 'tick = "1h"\n',
-    "ma_employment": 'tick = "1h"\nsensitive = ["sex"]\nfavourable = ["employed"]\noutcome_horizon = "2d"\n',
+    "ma_employment": 'tick = "3h"\nsensitive = ["sex"]\nfavourable = ["employed"]\noutcome_horizon = "2d"\n',
     "compas": (
         'include_group_values = true\nsensitive = ["race", "sex"]\nfavourable = ["low"]\n'
         'favourable_outcomes = ["none"]\noutcome_horizon = "731d"\ntick = "1d"\n'

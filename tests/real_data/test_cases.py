@@ -126,8 +126,8 @@ def test_ma_employment(tmp_path: Path) -> None:
     cells = replayed.cells("ModelFeatureDrift")
     for feature in ("AGEP", "SCHL"):
         (cell,) = (cell for cell in cells if cell["feature"] == feature)
-        # An onset is known to the tick, which is an hour here.
-        assert wave[0] - timedelta(hours=1) <= time_of(cell["onset_time"]) <= wave[1]
+        # An onset is known to the tick, which is three hours here.
+        assert wave[0] - timedelta(hours=3) <= time_of(cell["onset_time"]) <= wave[1]
         assert wave[0] <= time_of(cell["fired_time"]) <= wave[1]
     households = [time_of(cell["fired_time"]) for cell in cells if cell["feature"] == "RELP"]
     assert vanished <= min(households) <= vanished + timedelta(days=2)
