@@ -31,7 +31,7 @@ CONFIG = """
 lateness = "0s"
 [[models]]
 match = "*"
-tick = "6h"
+tick = "12h"
 learn = { events = 1000, for = "7d" }
 outcome_horizon = "1d"
 sensitive = ["sex"]

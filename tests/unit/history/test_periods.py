@@ -22,7 +22,7 @@ ENDS = [START + (i + 23) * DAY for i in range(DAYS)]
 NOBODY = np.zeros(3, bool)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SIZES, st.booleans())
 def test_the_difference_of_two_answers_is_of_many_people(sizes: Any, months: bool) -> None:
     """Of a group that two ranges show, the cases that one has beyond the other are none, or enough."""
@@ -44,7 +44,7 @@ def test_the_difference_of_two_answers_is_of_many_people(sizes: Any, months: boo
                 assert not ((difference > 0.0) & (difference < 20.0)).any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(SIZES, st.integers(1, DAYS - 1))
 def test_what_was_told_stays(sizes: Any, n: int) -> None:
     """Periods that are there on one day are there on every later one: they depend on nothing that comes."""
