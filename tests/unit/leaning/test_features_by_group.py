@@ -16,7 +16,7 @@ from monitor.stats.distances import total_variation
 from monitor.web.gaps import features
 
 
-def fed(minutes: int = 25, groups: str = "AAABBBBB", **policy: Any) -> Fleet:
+def fed(minutes: int = 15, groups: str = "AAABBBBB", **policy: Any) -> Fleet:
     """A model with ``zip``, which goes with the group, ``x``, which does so a little, and ``y``, which does not."""
     fleet = new_fleet({"favourable": ("y",), "include_group_values": True, **policy})
     rng = np.random.default_rng(31)
