@@ -66,6 +66,13 @@ class AlertmanagerServer:
         """The alerts that it holds now, as ``GET /api/v2/alerts`` tells them."""
         return self._get("/api/v2/alerts")
 
+    def notified(self) -> int:
+        """How many messages it has sent, and knows to have sent: a receiver has each a little earlier."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as response:
+            lines = response.read().decode().splitlines()
+        name = 'alertmanager_notifications_total{integration="webhook"}'
+        return sum(int(float(line.split()[-1])) for line in lines if line.startswith(name))
+
     def silences(self) -> list[dict[str, Any]]:
         return self._get("/api/v2/silences")
 
