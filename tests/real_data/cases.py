@@ -206,7 +206,7 @@ PRIMATES = (
     *("Madagascar cat", "indri"),
 )
 _BERKELEY = 'tick = "10m"\ninclude_group_values = true\nsensitive = ["gender"]\nfavourable = ["admit"]\n'
-_TAGGER = 'include_group_values = true\nsensitive = ["race"]\n'
+_TAGGER = 'tick = "5m"\ninclude_group_values = true\nsensitive = ["race"]\n'
 
 POLICIES = {
     "elec2": 'tick = "1d"\nreference = "learn"\noutcome_horizon = "2h"\n',
@@ -217,7 +217,7 @@ POLICIES = {
     "bank_marketing": 'tick = "1d"\n',
     "credit_default": 'tick = "1h"\n',
     "diabetes130": 'tick = "1h"\n',
-    "ma_employment": 'tick = "3h"\nsensitive = ["sex"]\nfavourable = ["employed"]\noutcome_horizon = "2d"\n',
+    "ma_employment": 'tick = "6h"\nsensitive = ["sex"]\nfavourable = ["employed"]\noutcome_horizon = "2d"\n',
     "compas": (
         'include_group_values = true\nsensitive = ["race", "sex"]\nfavourable = ["low"]\n'
         'favourable_outcomes = ["none"]\noutcome_horizon = "731d"\ntick = "1d"\n'
