@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,34 +45,48 @@ class CarefulDecoder:
         if timestamps.shape != (len(values),):
             raise ValueError(f"{len(values)} records have timestamps of shape {timestamps.shape}")
 
-        def part(first: int, last: int, without: frozenset[int] = frozenset()) -> EventBatch:
-            own = [b"" if i in without else values[i] for i in range(first, last)]
-            return self._decoder.decode(
-                own, timestamps[first:last], future_limit, keys[first:last], headers[first:last]
-            )
-
-        def failing(first: int, last: int) -> list[int]:
-            try:
-                part(first, last)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the rest must be read
-                if last - first == 1:
-                    _tell(error)
-                    return [first]
-                middle = (first + last) // 2
-                return [*failing(first, middle), *failing(middle, last)]
-            return []
-
         try:
             return self._decoder.decode(values, timestamps, future_limit, keys, headers)
         except Exception:
-            poison = failing(0, len(values))
+            asked = _Asked(self._decoder, values, timestamps, future_limit, keys, headers)
+            poison = asked.failing(0, len(values))
             if not poison:  # no single record is at fault
                 raise
-        batch = part(0, len(values), frozenset(poison))
+        batch = asked.part(0, len(values), frozenset(poison))
         for i, record in enumerate(batch.rejected.tolist()):
             if record in poison:
                 batch.reasons[i] = Reason.DECODER_FAILED
         return batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a decoder failed at. No closure: one that calls itself keeps its batch until cycles are collected."""
+
+    decoder: Decoder
+    values: Sequence[bytes | None]
+    timestamps: NDArray[np.float64]
+    future_limit: float
+    keys: Sequence[bytes | None]
+    headers: Sequence[Headers | None]
+
+    def part(self, first: int, last: int, without: frozenset[int] = frozenset()) -> EventBatch:
+        """Records ``[first, last)`` decoded, those ``without`` as empty ones."""
+        own = [b"" if i in without else self.values[i] for i in range(first, last)]
+        at = slice(first, last)
+        return self.decoder.decode(own, self.timestamps[at], self.future_limit, self.keys[at], self.headers[at])
+
+    def failing(self, first: int, last: int) -> list[int]:
+        """The records of ``[first, last)`` at which the decoder raises by themselves."""
+        try:
+            self.part(first, last)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest must be read
+            if last - first == 1:
+                _tell(error)
+                return [first]
+            middle = (first + last) // 2
+            return [*self.failing(first, middle), *self.failing(middle, last)]
+        return []
 
 
 def _tell(error: Exception) -> None:

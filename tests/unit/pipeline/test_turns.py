@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,26 @@ def test_events_by_kind(stage) -> None:
     kinds = ("features", "prediction", "outcome", "metrics", "lifecycle")
     assert [sample(one, "events_total", topic=topic, kind=kind) for kind in kinds] == [1] * 5
     assert one.pipeline.totals.events == 5
+
+
+def test_nothing_is_left_for_the_collector(stage) -> None:
+    """Turns make no cycles that outlive them: the daemon collects every five minutes, and a batch is megabytes."""
+    people = [{"sensitive": {"sex": "FM"[i % 2]}, "segment": {"country": "AB"[i % 3 % 2]}} for i in range(600)]
+    predictions = [
+        event(START + 5.0 * i, {"x": i % 7, "c": "ab"[i % 2]}, id=f"{i}", prediction={"label": i % 3 == 0}, **who)
+        for i, who in enumerate(people)
+    ]
+    outcomes = [event(START + 5.0 * (600 + i), id=f"{i}", outcome=i % 4 == 0) for i in range(600)]
+    one = stage([*predictions, *outcomes], '[[models]]\nmatch = "*"\nfavourable = ["true"]\noutcome_horizon = "1h"\n')
+    one.run(turns=3, commit_every=1)
+    gc.collect()
+    gc.disable()
+    try:
+        one.run(turns=6, commit_every=2)
+        assert one.pipeline.ticks_closed > 10
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_dead_letters(stage) -> None:
