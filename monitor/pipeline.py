@@ -337,7 +337,8 @@ class Pipeline:
         heard = {raw.partitions[p] for p in np.flatnonzero(np.bincount(raw.source)).tolist()}
         awake = known if heard and self._asleep else heard | (known - ended)
         self._heard.update(dict.fromkeys(awake | (known - self._heard.keys()), now))
-        silent = {p for p in ended if now - self._heard[p] >= self._pace.idle}
+        # One whose last records this batch brings is not silent yet: those must be counted first.
+        silent = {p for p in ended - heard if now - self._heard[p] >= self._pace.idle}
         self._asleep = silent >= known
         time.awaited = {p for p in assigned - silent if p not in time.reached}
         time.idle &= silent

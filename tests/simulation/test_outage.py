@@ -18,6 +18,7 @@ from monitor.config import Config, load
 from monitor.events.raw import Partition, RawBatch
 from monitor.incidents.document import incident_document
 from monitor.pipeline import Pace, Pipeline, Surroundings
+from monitor.replay import replay
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
 from monitor.store.ticklog import TickLog
@@ -225,3 +226,19 @@ def test_catching_up(config: Config, records: Records, live: Daemon, tmp_path: P
         assert seen[name] in (of, of[-1:]), name
     assert seen.keys() == states(live.told).keys()
     daemon.stop()
+
+
+class Range(Topic):
+    """A source of what is there, as of a topic that is replayed."""
+
+    def finished(self) -> bool:
+        return all(map(self.exhausted, PARTITIONS))
+
+
+@pytest.mark.parametrize("records_max", [300, 1_500, 100_000])
+def test_a_replay_makes_nothing_late(config: Config, records: Records, live: Daemon, records_max: int) -> None:
+    """Partitions read to their ends one after the other, also in one batch, give what a daemon saw as it happened."""
+    clock = ManualClock(START + (HOURS + 1.0) * HOUR)
+    replayed = replay(config, Range(records, clock, {}), clock, batch_records=records_max)
+    assert (replayed.late, replayed.events) == (0, sum(map(len, records)))
+    assert {incident.id for incident in replayed.incidents} == states(live.told).keys()
