@@ -91,7 +91,8 @@ demo: $(READY)
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra registry --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/registry.txt
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra registry --group dev --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/dev.txt
 	printf 'atheris\nnumpy\npip-audit\nschemathesis\n' | $(BIN)/uv pip compile --quiet - --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/fuzz.txt
 	echo ziglang | $(BIN)/uv pip compile --quiet - --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements/compiler.txt
 

@@ -16,8 +16,10 @@ from monitor.events.raw import RawBatch
 from monitor.ingest.dead_letters import DeadLetters
 from monitor.ingest.facts import SourceChange, SourceEvent
 from monitor.ingest.kafka import KafkaSource
+from monitor.ingest.settings import KafkaSettings
 from monitor.keeping import StoreKeeper
 from monitor.pipeline import Pace, Pipeline, Surroundings
+from monitor.schemas.registry import shared
 from monitor.shard import Audience, Shard
 from monitor.status import Check, ClusterView
 from monitor.store.database import Database
@@ -156,6 +158,7 @@ class Alone:
                 self._keeper.forget(event.partition)
         self._letters.watch()
         self._metrics.partitions_assigned.set(len(self._source.positions()))
+        note_schemas(self._config.require_kafka(), self._source.held, self._metrics)
         self._metrics.consumer_lag.show({(p.topic, str(p.number)): float(n) for p, n in self._source.lag().items()})
         return bool(self._source.positions())
 
@@ -178,6 +181,17 @@ class Alone:
     def close(self) -> None:
         """As :class:`Work` says."""
         self._cleanups.close()
+
+
+def note_schemas(kafka: KafkaSettings, held: int, metrics: Metrics) -> None:
+    """Count what was asked of the schema registry, and how many partitions wait for its answers."""
+    metrics.partitions_held.set(held)
+    if kafka.schema_registry.urls:
+        counts, faults = shared(kafka.schema_registry).drain()
+        for result, n in counts.items():
+            metrics.schema_requests.labels(result).inc(n)
+        for number, detail in faults.items():
+            _log.warning("schema_unreadable", schema=number, detail=detail)
 
 
 def note_change(event: SourceEvent, metrics: Metrics) -> None:

@@ -16,6 +16,7 @@ from monitor.catalog.training_rows import KINDS, training_files
 from monitor.clock import Clock
 from monitor.compose import make_decoders
 from monitor.config import Config
+from monitor.decode.careful import CarefulDecoder
 from monitor.decode.decoder import Decoder
 from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
@@ -158,6 +159,8 @@ def _build(
 
 def _natives(raw: RawBatch, decoder: Decoder, spool: _Spool) -> list[bytes]:
     """The native events of a batch of records."""
+    if isinstance(decoder, CarefulDecoder):
+        decoder = decoder.decoder
     if not isinstance(decoder, TranslatedDecoder):
         return [value for value in raw.values if value is not None]
     found: list[bytes] = []

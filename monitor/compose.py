@@ -21,6 +21,7 @@ from monitor.groups.privacy import Privacy, read_salt
 from monitor.groups.register import Limits
 from monitor.groups.watch import GroupRules
 from monitor.ingest.settings import TopicSettings
+from monitor.schemas.registry import shared
 from monitor.tally.duplicates import Duplicates
 
 _CODE = frozenset({".py", ".c", ".h"})
@@ -100,11 +101,13 @@ def make_decoders(config: Config) -> Callable[[str], Decoder]:
         name_bytes=config.limits.name_bytes,
     )
     made: dict[TopicFormat, Decoder] = {}
+    asked = config.kafka.schema_registry if config.kafka else None
+    registry = shared(asked) if asked and asked.urls else None
 
     def decoder_of(topic: str) -> Decoder:
         topic_format = format_of(config.kafka.topic(topic) if config.kafka else None)
         if topic_format not in made:
-            made[topic_format] = make_decoder(topic_format, limits)
+            made[topic_format] = make_decoder(topic_format, limits, registry=registry)
         return made[topic_format]
 
     return decoder_of

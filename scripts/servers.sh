@@ -1,12 +1,15 @@
 #!/bin/sh
-# Installs the real servers that the integration tests start: Kafka, Prometheus, Alertmanager, Chromium.
+# Installs the real servers that the integration tests start: Kafka, a schema registry, Prometheus, Alertmanager, Chromium.
 #
-# Idempotent: installs only what is missing, from the system's package manager and, for Kafka's jars, from Maven's
-# configured repository. Says in one line what cannot be had and exits 1. SKIP_SERVERS=1 does without them all.
+# Idempotent: installs only what is missing, from the system's package manager and, for the jars of Kafka and of the
+# registry, from Maven's configured repository. Says in one line what cannot be had and exits 1. SKIP_SERVERS=1 does
+# without them all.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 pom="$root/tests/servers/kafka/pom.xml"
+# tests/servers/registry.py reads this line too.
+registry_version=3.0.9
 log="$root/.cache/servers.log"
 
 fail() {
@@ -62,6 +65,20 @@ install_kafka() {
     : >"$libs/.complete"
 }
 
+install_registry() {
+    home="$root/.cache/schema-registry/$registry_version"
+    [ ! -e "$home/.complete" ] || return 0
+    echo "fetching Apicurio Registry $registry_version with Maven" >&2
+    rm -rf "$home"
+    mkdir -p "$home"
+    artifact="io.apicurio:apicurio-registry-app:$registry_version:tar.gz:all"
+    mvn -q -B dependency:copy "-Dartifact=$artifact" "-DoutputDirectory=$home" \
+        >>"$log" 2>&1 || fail "Maven could not fetch Apicurio Registry $registry_version"
+    tar -xzf "$home"/*.tar.gz -C "$home" >>"$log" 2>&1 || fail "Apicurio Registry $registry_version cannot be unpacked"
+    rm -f "$home"/*.tar.gz
+    : >"$home/.complete"
+}
+
 if [ "${SKIP_SERVERS:-}" = 1 ]; then
     echo "scripts/servers.sh: SKIP_SERVERS=1, nothing installed" >&2
     exit 0
@@ -70,3 +87,4 @@ mkdir -p "$root/.cache"
 : >"$log"
 install_packages
 install_kafka
+install_registry

@@ -29,6 +29,7 @@ from monitor.ingest.kafka_cluster import Cluster
 from monitor.ingest.kafka_group import Committed, GroupReader
 from monitor.ingest.kafka_internal import InternalTopics, Publisher, RangeReader, events_topic, state_topic
 from monitor.ingest.routed import RoutedSource
+from monitor.ingest.schema_gate import gate_of
 from monitor.keeping import StoreKeeper
 from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
 from monitor.shard import Audience, Shard
@@ -307,7 +308,8 @@ class Judges:
             )
         log = ChangeLog(database, pointer, lambda blob, placed: self.publisher.send(states, blob, placed))
         clock = self.config.clock
-        source = RoutedSource(shard.positions, shard.checkpoint.topic_ids, start, self.clock, clock.idle / 2)
+        gate = gate_of(self._kafka)
+        source = RoutedSource(shard.positions, shard.checkpoint.topic_ids, start, self.clock, clock.idle / 2, gate)
         keeper = _ClusterKeeper(shard, source, log, self, partition)
         shard.pipeline = Pipeline(
             source,

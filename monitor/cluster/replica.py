@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from confluent_kafka import KafkaException
 
-from monitor.alone import SampledDeadLetters, note_change
+from monitor.alone import SampledDeadLetters, note_change, note_schemas
 from monitor.catalog.policies import Policies
 from monitor.clock import Clock
 from monitor.cluster.judges import Judges
@@ -96,6 +96,7 @@ class Replica:
         self._letters.watch()
         judges.group.count_members()
         metrics.partitions_assigned.set(len(self._router.held))
+        note_schemas(self._kafka, len(self._router.group.reader.held), metrics)
         metrics.consumer_lag.show({(p.topic, str(p.number)): float(n) for p, n in self._lag().items()})
         metrics.cluster_members.set(judges.group.members)
         metrics.cluster_generation.set(judges.group.generation)
@@ -114,7 +115,8 @@ class Replica:
     def checks(self) -> Mapping[str, Check]:
         """As :class:`~monitor.alone.Work` says."""
         now, judges = self._clock.now(), self.judges
-        trouble = self._trouble or self._router.group.reader.trouble or judges.group.reader.trouble
+        reader = self._router.group.reader
+        trouble = self._trouble or reader.trouble or reader.waits or judges.group.reader.trouble
         detail = trouble or f"reading {len(self._router.held)} partitions"
         view = self.view()
         held = f"{len(view.shards)} of {view.shards_total} shards"

@@ -24,6 +24,7 @@ from monitor.ingest.kafka_client import admin_settings
 from monitor.ingest.kafka_cluster import Bounds, Cluster, begin_anew, take_up
 from monitor.ingest.kafka_group import Committed, GroupReader
 from monitor.ingest.kafka_internal import Publisher, events_topic
+from monitor.ingest.schema_gate import gate_of
 from monitor.pipeline import BATCH_RECORDS, DeadLetterBox, by_decoder
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import Metrics
@@ -67,7 +68,7 @@ class Router:
         """By partition, the offset below which all records were sent; what was read and not sorted lies behind."""
         self._ended_at: dict[Partition, float] = {}
         self._events: list[SourceEvent] = []
-        self.group = GroupReader(kafka, kafka.group_id, self, clock, kafka.reads_headers)
+        self.group = GroupReader(kafka, kafka.group_id, self, clock, kafka.reads_headers, gate_of(kafka))
 
     @property
     def held(self) -> tuple[Partition, ...]:

@@ -31,7 +31,7 @@ class CarefulDecoder:
     """
 
     def __init__(self, decoder: Decoder) -> None:
-        self._decoder = decoder
+        self.decoder = decoder
 
     def decode(
         self,
@@ -46,9 +46,9 @@ class CarefulDecoder:
             raise ValueError(f"{len(values)} records have timestamps of shape {timestamps.shape}")
 
         try:
-            return self._decoder.decode(values, timestamps, future_limit, keys, headers)
+            return self.decoder.decode(values, timestamps, future_limit, keys, headers)
         except Exception:
-            asked = _Asked(self._decoder, values, timestamps, future_limit, keys, headers)
+            asked = _Asked(self.decoder, values, timestamps, future_limit, keys, headers)
             poison = asked.failing(0, len(values))
             if not poison:  # no single record is at fault
                 raise

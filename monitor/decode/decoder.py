@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
-from monitor.decode import cloudevents, kserve, mapped, oip, sagemaker, seldon
+from monitor.decode import cloudevents, framed, kserve, mapped, oip, sagemaker, seldon
 from monitor.decode.careful import CarefulDecoder
 from monitor.decode.native import NativeDecoder
 from monitor.decode.translated import TranslatedDecoder
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from monitor.decode.translated import Translate
     from monitor.events.columns import EventBatch
     from monitor.events.raw import Headers
+    from monitor.schemas.registry import Registry
 
 
 class Decoder(Protocol):
@@ -57,14 +58,25 @@ TRANSLATORS: Final[Mapping[str, Callable[[TopicFormat, DecodeLimits], Translate]
 )
 """What makes native events of the other formats, by the name that a topic's ``format`` has in the configuration."""
 
-FORMATS: Final = ("native", *TRANSLATORS)
+FRAMED: Final = ("avro", "protobuf")
+"""Formats whose records begin with the id of a schema, which a registry has."""
+
+FORMATS: Final = ("native", *TRANSLATORS, *FRAMED)
 
 
-def make_decoder(topic: TopicFormat, limits: DecodeLimits, seed: int = 0) -> Decoder:
+def make_decoder(topic: TopicFormat, limits: DecodeLimits, seed: int = 0, registry: Registry | None = None) -> Decoder:
     """The decoder of a topic's format; ``seed`` in [0, 2**64) is that of all hashes.
 
-    Raises ``KeyError`` for a format that is not one of :data:`FORMATS`.
+    Formats of :data:`FRAMED` need the ``registry`` that whoever reads the topic asks for schemas. Raises ``KeyError``
+    for a format that is not one of :data:`FORMATS`.
     """
+    return CarefulDecoder(_decoder(topic, limits, seed, registry))
+
+
+def _decoder(topic: TopicFormat, limits: DecodeLimits, seed: int, registry: Registry | None) -> Decoder:
     if topic.name == "native":
-        return CarefulDecoder(NativeDecoder(limits, seed))
-    return CarefulDecoder(TranslatedDecoder(TRANSLATORS[topic.name](topic, limits), limits, seed))
+        return NativeDecoder(limits, seed)
+    if topic.name in FRAMED:
+        assert registry is not None, "the settings see to it"
+        return TranslatedDecoder(framed.translator(topic, registry), limits, seed)
+    return TranslatedDecoder(TRANSLATORS[topic.name](topic, limits), limits, seed)

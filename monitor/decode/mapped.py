@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from monitor.decode.cases import Naming
@@ -52,13 +53,18 @@ class _Source:
 
 def translator(topic: TopicFormat, limits: DecodeLimits) -> Translate:
     """Reads a record of a topic as its ``format = "mapped"`` and ``mapping`` say."""
+    return translator_of(topic, lambda value: parse_any(value, limits))
+
+
+def translator_of(topic: TopicFormat, parse: Callable[[bytes | None], Any]) -> Translate:
+    """Reads records as ``mapping`` says, whose values say what ``parse`` finds in them; it may raise Rejected."""
     sources = [_Source(field, source) for field, source in topic.mapping.items()]
     naming, model_of = Naming(topic.feature_names, topic.class_names), ModelOf(topic.model)
     seconds = TIME_UNITS[topic.time_unit]
     looks_inside = any(not source.place.outside for source in sources) or topic.model.startswith("/")
 
     def translate(record: Record) -> list[dict[str, Any]]:
-        parsed = parse_any(record.value, limits) if looks_inside or record.value is None else None
+        parsed = parse(record.value) if looks_inside or record.value is None else None
         columns = [source.values(record, parsed) for source in sources]
         lengths = {len(column) for column in columns if column is not None}
         if len(lengths) > 1:

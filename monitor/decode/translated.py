@@ -6,7 +6,10 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +24,23 @@ CASES_MAX: Final = 10_000
 """More cases in one record make it a dead letter: what one record may cost is bounded."""
 _CHUNK_BYTES: Final = 32 << 20
 """Native events that are decoded in one piece: far below what the native decoder takes."""
-_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: times are seconds since the epoch, and bytes a list, which no value may be."""
+    if isinstance(value, datetime):
+        return (value if value.tzinfo is not None else value.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, date):
+        return float((value.toordinal() - _EPOCH_DAY) * 86400)
+    if isinstance(value, time):
+        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
+    if isinstance(value, Decimal):
+        return float(value)
+    return str(value) if isinstance(value, UUID) else []
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain).encode
 
 
 class Record(NamedTuple):

@@ -92,6 +92,14 @@ class Reason(IntEnum):
     TOO_MANY_MODELS = 16
     DECODER_FAILED = 17
     """A bug of ours, which costs the record and nothing else."""
+    UNFRAMED = 18
+    """No zero byte and id of a schema in front, where the topic's format has them."""
+    UNKNOWN_SCHEMA = 19
+    """The schema registry does not have the schema."""
+    UNREADABLE_SCHEMA = 20
+    """The schema is of another format, is none, or cannot be used."""
+    SCHEMA_BODY = 21
+    """The bytes are not what the schema says."""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from monitor.ingest.kafka_client import admin_settings, consumer_settings, reaso
 from monitor.ingest.kafka_cluster import Bounds, Cluster, begin_anew, take_up
 from monitor.ingest.kafka_membership import Membership
 from monitor.ingest.kafka_reader import METADATA_SECONDS, Reader
+from monitor.ingest.schema_gate import gate_of
 from monitor.ingest.settings import KafkaSettings
 from monitor.status import Check
 
@@ -55,7 +56,7 @@ class KafkaSource:
         self._refresh_at = clock.monotonic()
         self._cluster = Cluster(admin_settings(servers, client), clock)
         consumer = consumer_settings(servers, settings.group_id, client)
-        self._reader = Reader(consumer, clock, settings.reads_headers)
+        self._reader = Reader(consumer, clock, settings.reads_headers, gate_of(settings))
         self.topic_ids = dict(topic_ids)
         """By name, of every topic that was seen since the store began."""
         asking = admin_settings(servers, client)
@@ -120,6 +121,11 @@ class KafkaSource:
         """Commits that Kafka did not take; they matter to lag tools only."""
         return self._reader.commits_failed
 
+    @property
+    def held(self) -> int:
+        """How many partitions stand still until a schema is known."""
+        return len(self._reader.held)
+
     def drain_events(self) -> list[SourceEvent]:
         """What happened to partitions since the last call."""
         events, self._events = self._events, []
@@ -131,7 +137,7 @@ class KafkaSource:
         if self._reader.away or self._reader.trouble:
             trouble = self._reader.trouble or "a broker does not answer"
         elif not trouble:
-            trouble = self._absent()
+            trouble = self._reader.waits or self._absent()
         n_partitions = int(self._reader.cursors.reading.sum())
         detail = trouble or f"reading {n_partitions} partitions"
         return Check("degraded" if trouble else "ok", detail, self._clock.now())

@@ -95,7 +95,7 @@ class Cursors:
         batch = RawBatch(values, _seconds(messages), self.partitions, slots, offsets, keys, headers)
         wanted = self.reading[slots] & (offsets >= self.next[slots]) & (offsets < self.end[slots])
         if not wanted.all():
-            batch = _only(batch, np.flatnonzero(wanted))
+            batch = only(batch, np.flatnonzero(wanted))
         if len(batch):
             np.maximum.at(self.next, batch.source, batch.offsets + 1)
             self.at_end[batch.source] = False
@@ -147,7 +147,8 @@ def _seconds(messages: Sequence[Message]) -> NDArray[np.float64]:
     return np.where(unknown, np.nan, milliseconds / 1e3)
 
 
-def _only(batch: RawBatch, kept: NDArray[np.intp]) -> RawBatch:
+def only(batch: RawBatch, kept: NDArray[np.intp]) -> RawBatch:
+    """The records of ``batch`` at ``kept``, in that order."""
     return RawBatch(
         [batch.values[i] for i in kept],
         batch.timestamps[kept],

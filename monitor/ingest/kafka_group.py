@@ -14,6 +14,7 @@ from monitor.errors import IngestError
 from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.kafka_client import admin_settings, consumer_settings, open_client, reason_of
 from monitor.ingest.kafka_reader import Reader
+from monitor.ingest.schema_gate import SchemaGate
 from monitor.ingest.settings import KafkaSettings
 
 COMMITTED_SECONDS = 10.0
@@ -71,6 +72,7 @@ class GroupReader:
         holder: Holder,
         clock: Clock,
         reads_headers: Callable[[str], bool] = lambda _topic: False,
+        gate: SchemaGate | None = None,
     ) -> None:
         bootstrap, settings = kafka.bootstrap_servers, kafka.client()
         ours = {**consumer_settings(bootstrap, group, {**GROUP_SETTINGS, **settings}), **_OWNED}
@@ -84,7 +86,7 @@ class GroupReader:
         self._holder = holder
         self._clock = clock
         self._topics: frozenset[str] = frozenset()
-        self.reader = Reader(ours, clock, reads_headers)
+        self.reader = Reader(ours, clock, reads_headers, gate)
         self._admin = open_client(admin.AdminClient, admin_settings(bootstrap, settings), clock)
         self.fresh: set[Partition] = set()
         """Given by the group, and not read yet."""

@@ -13,6 +13,7 @@ from monitor.ingest.facts import SourceEvent
 from monitor.ingest.kafka_client import admin_settings, consumer_settings, reason_of
 from monitor.ingest.kafka_cluster import Cluster, take_up
 from monitor.ingest.kafka_reader import Reader
+from monitor.ingest.schema_gate import gate_of
 from monitor.ingest.settings import KafkaSettings
 
 CONNECT_SECONDS = 15.0
@@ -50,7 +51,7 @@ class KafkaRange:
         self._done: dict[Partition, int] = {}
         self._cluster = Cluster(admin_settings(servers, client), clock)
         consumer = consumer_settings(servers, settings.group_id, client)
-        self._reader = Reader(consumer, clock, settings.reads_headers)
+        self._reader = Reader(consumer, clock, settings.reads_headers, gate_of(settings))
         try:
             self._begin(topic, since, until, positions)
         except (KafkaException, IngestError) as error:
@@ -63,16 +64,17 @@ class KafkaRange:
         return False
 
     def poll(self, records_max: int, timeout_seconds: float) -> RawBatch:
-        """As :class:`~monitor.ingest.source.Source` says; raises when no broker answers for a minute."""
+        """As :class:`~monitor.ingest.source.Source` says; raises when nobody it waits for answers in a minute."""
         batch = self._reader.read(records_max, timeout_seconds)
         if self._reader.lost:
             self._mend()
         self._finish_partitions()
         now = self._clock.monotonic()
-        if len(batch) or not self._reader.away:
+        if len(batch) or not (self._reader.away or self._reader.waits):
             self._heard_at = now
         elif now - self._heard_at > PATIENCE_SECONDS:
-            raise IngestError(f"Kafka has not answered for {PATIENCE_SECONDS:.0f} s: {self._reader.trouble}")
+            why = self._reader.waits or f"Kafka does not answer: {self._reader.trouble}"
+            raise IngestError(f"nothing came for {PATIENCE_SECONDS:.0f} s: {why}")
         return batch
 
     def positions(self) -> Mapping[Partition, int]:

@@ -13,7 +13,8 @@ from monitor.clock import Clock
 from monitor.errors import IngestError
 from monitor.events.raw import Partition, RawBatch, joined
 from monitor.ingest.kafka_client import open_client, reason_of
-from monitor.ingest.kafka_cursors import NO_END, Cursors
+from monitor.ingest.kafka_cursors import NO_END, Cursors, only
+from monitor.ingest.schema_gate import SchemaGate
 
 BATCH_BYTES_MAX = 64 << 20
 """About how many bytes of values one batch may hold; without it 16,000 records of 1 MiB would be one batch."""
@@ -65,12 +66,20 @@ class Reader:
     """Reads the partitions that it is told to, each from the offset that it is told; in one thread.
 
     ``trouble`` is the last error that still holds, empty where all is well; ``lost`` are the partitions whose
-    position the broker refused, which stand still until they are placed anew. ``reads_headers`` says of a topic whether
-    its headers are wanted.
+    position the broker refused, which stand still until they are placed anew; ``held`` are those that stand still until
+    a schema is known, by its first bytes. ``reads_headers`` says of a topic whether its headers are wanted.
     """
 
-    def __init__(self, settings: Mapping[str, Any], clock: Clock, reads_headers: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        clock: Clock,
+        reads_headers: Callable[[str], bool] = lambda _topic: False,
+        gate: SchemaGate | None = None,
+    ) -> None:
         self.cursors = Cursors(reads_headers)
+        self.held: dict[Partition, bytes] = {}
+        self._gate = gate
         self.trouble = ""
         self.lost: set[Partition] = set()
         self.commits_failed = 0
@@ -108,6 +117,7 @@ class Reader:
         for partition in known:
             self.cursors.drop(partition)
             self.lost.discard(partition)
+            self.held.pop(partition, None)
         if known:
             self.consumer.incremental_unassign(_targets(known))
         return bool(known)
@@ -121,6 +131,7 @@ class Reader:
             librdkafka gave up for good.
         """
         self._take_up_again()
+        self._let_go()
         parts: list[RawBatch] = []
         while True:
             # What is large is known behind the first part.
@@ -131,7 +142,7 @@ class Reader:
             parts.append(self._consume(wanted, 0.0 if parts else timeout_seconds))
             if len(parts[-1]) < CONSUMED_MAX:
                 break
-        return joined(parts)
+        return self._up_to_gate(joined(parts))
 
     def alive(self, slot: int) -> bool:
         """Whether the broker that leads a partition was there when we last heard.
@@ -139,6 +150,11 @@ class Reader:
         Records are no sign of it: they may have been fetched before it went.
         """
         return bool(self._alive[slot])
+
+    @property
+    def waits(self) -> str:
+        """Why partitions stand still that the broker would give, empty where none does."""
+        return self._gate.trouble if self.held and self._gate is not None else ""
 
     @property
     def away(self) -> bool:
@@ -178,6 +194,30 @@ class Reader:
         for message in notes:
             self._note(message)
         return batch
+
+    def _up_to_gate(self, batch: RawBatch) -> RawBatch:
+        """The records that may be read now; partitions of which there are others stand still before the first."""
+        stops = self._gate.stops(batch) if self._gate is not None and len(batch) else {}
+        stops = {each: stop for each, stop in stops.items() if self.cursors.slot(each) is not None}
+        if not stops:
+            return batch
+        ends = self.cursors.ends()
+        self.place({each: stop.offset for each, stop in stops.items()}, ends)
+        self.consumer.pause(_targets(stops))
+        self.held.update((each, stop.frame) for each, stop in stops.items())
+        limits = np.array([stops[each].offset if each in stops else NO_END for each in batch.partitions], np.int64)
+        return only(batch, np.flatnonzero(batch.offsets < limits[batch.source]))
+
+    def _let_go(self) -> None:
+        """Go on where the schema is known by now."""
+        if not self.held or self._gate is None:
+            return
+        free = [each for each, frame in self.held.items() if self._gate.answered(frame)]
+        for partition in free:
+            del self.held[partition]
+        free = [each for each in free if self.cursors.slot(each) is not None]
+        if free:
+            self.consumer.resume(_targets(free))
 
     def _take_up_again(self) -> None:
         """Ask anew for where the logs end of a broker that is back: what we knew is from before it went.

@@ -18,6 +18,7 @@ from monitor.clock import Clock
 from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.bundles import Bundle, columns, unpacked
 from monitor.ingest.facts import SourceChange, SourceEvent
+from monitor.ingest.schema_gate import SchemaGate
 
 
 @dataclass(slots=True)
@@ -36,7 +37,8 @@ class RoutedSource:
 
     ``positions`` and ``topic_ids`` are what its store has, ``start`` the offset from which it is fed. Nothing is
     delivered before :attr:`existing` says which partitions there are: event time must wait for all of them.
-    ``fresh_seconds`` is for how long it is believed that a partition is at its end.
+    ``fresh_seconds`` is for how long it is believed that a partition is at its end. A bundle waits for the schemas of
+    its records, where a ``gate`` says that they are not known here yet.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class RoutedSource:
         start: int,
         clock: Clock,
         fresh_seconds: float,
+        gate: SchemaGate | None = None,
     ) -> None:
         self.next = start
         self.existing: frozenset[Partition] = frozenset()
@@ -55,6 +58,7 @@ class RoutedSource:
         """Bundles that would have left a gap."""
         self._clock = clock
         self._fresh_seconds = fresh_seconds
+        self._gate = gate
         self._chains = {each: _Chain(topic_ids.get(each.topic, ""), seen) for each, seen in positions.items()}
         self._waiting: deque[tuple[int, Bundle]] = deque()
         self._stirred: set[Partition] = set()
@@ -90,6 +94,8 @@ class RoutedSource:
         while self._waiting and self.existing and n < records_max:
             offset, bundle = self._waiting[0]
             if (passed and bundle.values) or (taken and not bundle.values):
+                break
+            if self._gate is not None and not self._gate.passes(bundle.topic, bundle.values):
                 break
             self._waiting.popleft()
             self.next = offset + 1

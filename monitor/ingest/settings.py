@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, fi
 from monitor.catalog.durations import Instant, parse_instant
 from monitor.catalog.secrets import read_secret
 from monitor.catalog.tables import HIDDEN, FilePath, FrozenTable, Settings, Text, TextMap, flatten
+from monitor.schemas.registry import installed
+from monitor.schemas.settings import SchemaRegistrySettings
 
 EVENT_FIELDS = (
     "model",
@@ -32,6 +34,9 @@ NAMED_FIELDS = ("features", "prediction", "sensitive", "segment", "metrics")
 """Fields that may be mapped value by value, such as ``features.age``."""
 MODEL_CHARACTERS = 200
 HEADED_FORMATS = frozenset({"cloudevents", "kserve", "seldon", "oip"})
+FRAMED_FORMATS = frozenset({"avro", "protobuf"})
+"""Formats whose records begin with the id of a schema in a registry."""
+_MAPPED_FORMATS = FRAMED_FORMATS | {"mapped"}
 
 OWNED_KEYS = MappingProxyType(
     {
@@ -120,7 +125,9 @@ class TopicSettings(Settings):
     """One entry of ``topics``: a name, or a pattern that begins with ``^``, and how its records are written."""
 
     name: Annotated[str, AfterValidator(_topic_or_pattern)]
-    format: Literal["native", "cloudevents", "kserve", "seldon", "oip", "sagemaker", "mapped"] = "native"
+    format: Literal["native", "cloudevents", "kserve", "seldon", "oip", "sagemaker", "mapped", "avro", "protobuf"] = (
+        "native"
+    )
     mapping: Annotated[TextMap, BeforeValidator(flatten)] = FrozenTable()
     model: Annotated[str, AfterValidator(_model_or_place)] = ""
     feature_names: Names = ()
@@ -145,12 +152,16 @@ class TopicSettings(Settings):
 
     @model_validator(mode="after")
     def _mapping_where_it_is_used(self) -> Self:
-        if (self.format == "mapped") != bool(self.mapping):
-            raise ValueError('a mapping and format = "mapped" go together')
-        if self.format == "mapped" and not self.model and "model" not in self.mapping:
+        if self.format == "mapped" and not self.mapping:
+            raise ValueError('format = "mapped" needs a mapping')
+        if self.mapping and self.format not in _MAPPED_FORMATS:
+            raise ValueError('a mapping is for format = "mapped", "avro" and "protobuf"')
+        if self.mapping and not self.model and "model" not in self.mapping:
             raise ValueError('says nowhere which model: give "model", or map it')
-        if self.format != "mapped" and self.time_unit != "s":
-            raise ValueError('time_unit is for format = "mapped"')
+        if not self.mapping and self.time_unit != "s":
+            raise ValueError("time_unit is for a mapping")
+        if self.format in FRAMED_FORMATS and not installed(self.format):
+            raise ValueError(f'format = "{self.format}" needs more libraries: pip install "modelwatch[registry]"')
         if self.format == "native" and (self.model or self.feature_names or self.class_names):
             raise ValueError("model, feature_names and class_names are for formats other than native")
         return self
@@ -176,6 +187,7 @@ class KafkaSettings(Settings):
     start_from: Annotated[Literal["earliest", "latest"] | Instant, BeforeValidator(_start)] = "earliest"
     lost_offsets: Literal["earliest", "fail"] = "earliest"
     sasl_password_file: FilePath = ""
+    schema_registry: SchemaRegistrySettings = SchemaRegistrySettings()
     librdkafka: Annotated[
         Mapping[str, Any],
         BeforeValidator(flatten),
@@ -200,6 +212,9 @@ class KafkaSettings(Settings):
             raise ValueError("dead_letter_topic is one of the topics: every dead letter would come back")
         if self.audit_topic and self.audit_topic in {self.dead_letter_topic, *(topic.name for topic in self.topics)}:
             raise ValueError("audit_topic must be a topic of its own")
+        framed = next((topic for topic in self.topics if topic.format in FRAMED_FORMATS), None)
+        if framed is not None and not self.schema_registry.urls:
+            raise ValueError(f'topic "{framed.name}" has format = "{framed.format}": schema_registry.urls is missing')
         if self.sasl_password_file and "sasl.password" in self.librdkafka:
             raise ValueError('sasl_password_file and librdkafka."sasl.password" say the same: keep one')
         return self
@@ -221,6 +236,11 @@ class KafkaSettings(Settings):
         """Whether the headers of the topic ``name`` are needed to read it."""
         topic = self.topic(name)
         return topic is not None and topic.reads_headers()
+
+    def is_framed(self, name: str) -> bool:
+        """Whether records of the topic ``name`` begin with the id of a schema."""
+        topic = self.topic(name)
+        return topic is not None and topic.format in FRAMED_FORMATS
 
     def client(self) -> dict[str, Any]:
         """What every Kafka client of the program is given: ``librdkafka``, the brokers, the password from its file.

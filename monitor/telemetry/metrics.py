@@ -28,6 +28,7 @@ from monitor.telemetry.families import BatchHistogram, Entry, Samples, Table
 
 EVENT_KINDS = ("prediction", "outcome", "features", "metrics", "sensitive", "lifecycle")
 """An event counts once, as the first of these that it has."""
+SCHEMA_RESULTS = ("found", "unknown", "unreadable", "failed")
 REASONS = tuple(reason.name.lower() for reason in Reason)
 LIMITS = (
     "models",
@@ -146,6 +147,12 @@ class Metrics:
             series_max=LAG_SERIES_MAX,
         )
         self.partitions_assigned = self._gauge("partitions_assigned", "Partitions that this process reads.")
+        self.partitions_held = self._gauge(
+            "partitions_held", "Partitions that stand still until the schema of a record is known."
+        )
+        self.schema_requests = self._counter(
+            "schema_registry_requests_total", "Questions to the schema registry, by how they ended.", "result"
+        )
         self.event_delay = self._histogram(
             "event_delay_seconds", "From the time an event says to the moment it was counted.", DELAY_BOUNDS
         )
@@ -155,6 +162,7 @@ class Metrics:
         _start_at_zero(self.dead_letters, REASONS)
         _start_at_zero(self.outcomes, FATES)
         _start_at_zero(self.limits_turned_away, LIMITS)
+        _start_at_zero(self.schema_requests, SCHEMA_RESULTS)
 
     def _make_judging(self) -> None:
         self.loop_seconds = self._counter("loop_seconds_total", "Time that the loop spent in a stage.", "stage")

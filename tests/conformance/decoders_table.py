@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
+
+from fakes.schemas import AVRO_EVENT, PROTO_EVENT, frame, in_avro, in_protobuf, known
 
 from monitor.decode.topics import TopicFormat
 from monitor.decode.translated import Record
@@ -32,6 +36,7 @@ class Case:
     topic: TopicFormat
     samples: list[Sample]
     bad: list[tuple[Record, str]] = field(default_factory=list)
+    registry: Any = None
 
 
 TIME, SECONDS = "2026-03-01T09:30:00Z", 1772357400.0
@@ -464,4 +469,158 @@ EACH = Case(
     ],
 )
 
-CASES = (NATIVE_CASE, CLOUDEVENTS, KSERVE, NAMED, SELDON_CASE, OIP, SAGEMAKER, MAPPED, EACH)
+SCORING = {
+    "type": "record",
+    "name": "Scoring",
+    "fields": [
+        {"name": "ts", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "who", "type": {"type": "enum", "name": "Sex", "symbols": ["F", "M"]}},
+        {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+        {"name": "since", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "photo", "type": "bytes"},
+        {"name": "vector", "type": {"type": "array", "items": "float"}},
+        {"name": "p", "type": "double"},
+    ],
+}
+SCORED = {
+    "ts": datetime(2026, 3, 1, 9, 30, tzinfo=UTC),
+    "who": "F",
+    "amount": Decimal("41.25"),
+    "since": date(1970, 1, 3),
+    "photo": b"jpg",
+    "vector": [0.5, 2.0],
+    "p": 0.0,
+}
+APPLIED = """
+syntax = "proto3";
+package risk;
+import "google/protobuf/wrappers.proto";
+message Other { string text = 1; }
+message Scored {
+  enum Region { REGION_UNSPECIFIED = 0; SE = 1; }
+  message Inner { string model = 1; Features features = 2; double prediction = 3; int64 time = 4; string outcome = 5; }
+  message Features {
+    int64 age = 1;
+    optional double income = 2;
+    google.protobuf.Int32Value debts = 3;
+    Region region = 4;
+    repeated double history = 5;
+    oneof proof { bool salaried = 6; string trade = 7; }
+    bytes photo = 8;
+  }
+  Inner inner = 1;
+}
+"""
+_PROTO = {"model": "m", "id": "1", "features": {"age": 37, "region": "SE"}, "prediction": 0.5, "time": TIME}
+_INNER = frame(4) + bytes([4, 2, 0])  # two indexes, 1 and 0: the first message in the second one
+_AVRO = in_avro(1, AVRO_EVENT, {**NATIVE, "time": datetime.fromtimestamp(SECONDS, UTC)})
+REGISTRY = known({1: AVRO_EVENT, 2: SCORING, 5: "string"}, {3: PROTO_EVENT, 4: APPLIED})
+
+AVRO = Case(
+    "avro",
+    TopicFormat("avro"),
+    [
+        Sample(record(_AVRO), [NATIVE]),
+        Sample(
+            record(in_avro(1, AVRO_EVENT, {"model": "m", "id": "1", "outcome": "repaid", "value": 120.0})),
+            [{"model": "m", "id": "1", "outcome": "repaid", "value": 120.0}],
+        ),
+        Sample(
+            record(in_avro(1, AVRO_EVENT, {"model": "m", "features": {"a": None}, "prediction": {"score": 0.5}})),
+            [{"model": "m", "features": {"a": None}, "prediction": {"score": 0.5}}],
+        ),
+    ],
+    [
+        (record(b"\1" + _AVRO[1:]), "unframed"),
+        (record(b"\0\0\0"), "unframed"),
+        (record(NATIVE), "unframed"),
+        (record(frame(99) + _AVRO[5:]), "unknown_schema"),
+        (record(in_protobuf(3, PROTO_EVENT, _PROTO)), "unreadable_schema"),
+        (record(_AVRO[:-3]), "schema_body"),
+        (record(_AVRO + b"\0"), "schema_body"),
+        (record(frame(5) + b"\2a"), "not_object"),
+        (record(frame(5) + b"\2\xff"), "utf8"),
+        (record(in_avro(1, AVRO_EVENT, {"model": ""})), "missing_model"),
+    ],
+    REGISTRY,
+)
+
+AVRO_MAPPED = Case(
+    "avro, mapped",
+    TopicFormat(
+        "avro",
+        model="/who",
+        mapping={
+            "time": "/ts",
+            "id": "key",
+            "features": "/vector",
+            "features.amount": "/amount",
+            "features.since": "/since",
+            "features.photo": "/photo",
+            "prediction.score": "/p",
+        },
+        feature_names=("x", "y"),
+    ),
+    [
+        Sample(
+            record(in_avro(2, SCORING, SCORED), key=b"k"),
+            [
+                {
+                    "model": "F",
+                    "id": "k",
+                    "time": TIME,
+                    "features": {"x": 0.5, "y": 2.0, "amount": 41.25, "since": 172800.0, "photo": []},
+                    "prediction": {"score": 0.0},
+                }
+            ],
+        ),
+    ],
+    [(record(in_avro(1, AVRO_EVENT, {"model": "m"})), "missing_model"), (record(b"{}"), "unframed")],
+    REGISTRY,
+)
+
+PROTOBUF = Case(
+    "protobuf",
+    TopicFormat("protobuf"),
+    [
+        Sample(record(in_protobuf(3, PROTO_EVENT, _PROTO)), [NATIVE]),
+        Sample(
+            record(in_protobuf(3, PROTO_EVENT, {"model": "m", "prediction": {"label": "approve", "score": 0.5}})),
+            [{"model": "m", "prediction": {"label": "approve", "score": 0.5}}],
+        ),
+        # A message in a message: 0 without presence is a value among features and as a prediction, and no time.
+        Sample(
+            record(_INNER + b"\x0a\1m" + b"\x12\x0e" + b"\x20\1" + b"\x2a\x08" + b"\0" * 8 + b"\x30\1"),
+            [
+                {
+                    "model": "m",
+                    "features": {
+                        "age": 0,
+                        "income": None,
+                        "debts": None,
+                        "region": "SE",
+                        "history": [0],
+                        "salaried": True,
+                        "photo": [],
+                    },
+                    "prediction": 0.0,
+                }
+            ],
+        ),
+    ],
+    [
+        (record(b"\1" + frame(3)), "unframed"),
+        (record(frame(98) + b"\0"), "unknown_schema"),
+        (record(_AVRO), "unreadable_schema"),
+        (record(frame(3)), "schema_body"),
+        (record(frame(3) + b"\2\x0e"), "schema_body"),
+        (record(in_protobuf(3, PROTO_EVENT, _PROTO)[:-3]), "schema_body"),
+        (record(in_protobuf(3, PROTO_EVENT, {"id": "1"})), "missing_model"),
+    ],
+    REGISTRY,
+)
+
+CASES = (
+    *(NATIVE_CASE, CLOUDEVENTS, KSERVE, NAMED, SELDON_CASE, OIP, SAGEMAKER, MAPPED, EACH),
+    *(AVRO, AVRO_MAPPED, PROTOBUF),
+)

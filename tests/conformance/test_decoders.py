@@ -13,7 +13,7 @@ from conformance.decoders_table import CASES, SECONDS, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.decode.decoder import FORMATS, TRANSLATORS, make_decoder
+from monitor.decode.decoder import FORMATS, FRAMED, TRANSLATORS, make_decoder
 from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
 from monitor.decode.translated import Record
@@ -27,7 +27,7 @@ STRINGS = ("model", "version", "id", "entity")
 
 
 def decode(case: Case, records: Sequence[Record], seed: int = 0, **limits: Any) -> EventBatch:
-    decoder = make_decoder(case.topic, DecodeLimits(**limits), seed)
+    decoder = make_decoder(case.topic, DecodeLimits(**limits), seed, case.registry)
     values, keys, headers = (list(column) for column in zip(*records, strict=True)) if records else ([], [], [])
     return decoder.decode(values, np.full(len(values), SECONDS), math.inf, keys, headers)
 
@@ -66,7 +66,7 @@ def all_records(case: Case) -> list[Record]:
 
 def test_the_suite_knows_every_format() -> None:
     """No format is without samples here."""
-    assert {case.topic.name for case in CASES} == set(FORMATS) == {"native", *TRANSLATORS}
+    assert {case.topic.name for case in CASES} == set(FORMATS) == {"native", *TRANSLATORS, *FRAMED}
 
 
 @pytest.mark.parametrize("case", PARAMETERS)
@@ -118,7 +118,7 @@ def test_limits_and_the_future_hold(case: Case) -> None:
     assert first.value is not None
     large = decode(case, [first], record_bytes=len(first.value) - 1)
     assert large.reasons.tolist() == [Reason.TOO_LARGE]
-    decoder = make_decoder(case.topic, DecodeLimits())
+    decoder = make_decoder(case.topic, DecodeLimits(), registry=case.registry)
     headers, keys = [first.headers], [first.key]
     batch = decoder.decode([first.value], np.array([SECONDS]), SECONDS - 1, keys, headers)
     assert (len(batch), batch.reasons.tolist()) == (0, [Reason.FUTURE_TIME])

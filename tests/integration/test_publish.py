@@ -109,3 +109,23 @@ def test_references_of_a_range_of_a_topic(
     assert cli.main(["baseline", "build", "--topic", topic, "--out", str(tmp_path / "refs")]) == 0
     assert "2 of 2 models have a reference" in capsys.readouterr().out
     assert load_reference(tmp_path / "refs" / "m1.mwref")[0].events == 300
+
+
+def test_references_of_a_topic_in_another_format(
+    kafka: KafkaServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`baseline build --topic` reads a topic in the format that the configuration says it has."""
+    topic = kafka.new_topic(1, "mapped")
+    for i in range(300):
+        kafka.producer.produce(topic, json.dumps({"who": "m", "ts": 1.7e9 + i, "x": {"a": i * 0.1}}).encode())
+    kafka.producer.flush(10)
+    config = tmp_path / "modelwatch.toml"
+    mapping = '{ model = "/who", time = "/ts", features = "/x" }'
+    config.write_text(
+        f'[kafka]\nbootstrap_servers = "{kafka.bootstrap}"\n'
+        f'topics = [{{ name = "{topic}", format = "mapped", mapping = {mapping} }}]\n'
+    )
+    words = ["baseline", "build", "--topic", topic, "--config", str(config), "--out", str(tmp_path / "refs")]
+    assert cli.main(words) == 0
+    assert "1 of 1 models have a reference" in capsys.readouterr().out
+    assert load_reference(tmp_path / "refs" / "m.mwref")[0].events == 300

@@ -53,7 +53,13 @@ ONE_FAULT = [
     ("[kafka]\ntopics = [{ name = 'a' }, { name = 'a' }]", 'kafka.topics: "a" is named twice'),
     ("[kafka]\ntopics = [{ name = 'a b' }]", 'kafka.topics[0].name: "a b" is not a topic\'s name'),
     ("[kafka]\ntopics = [{ name = '^(' }]", 'kafka.topics[0].name: "^(" is not a regular expression'),
-    ("[kafka]\ntopics = [{ name = 'a', format = 'mapped' }]", "kafka.topics[0]: a mapping and format"),
+    ("[kafka]\ntopics = [{ name = 'a', format = 'mapped' }]", 'kafka.topics[0]: format = "mapped" needs a mapping'),
+    ("[kafka]\ntopics = [{ name = 'a', mapping = { id = 'key' } }]", "kafka.topics[0]: a mapping is for"),
+    (
+        "[kafka]\ntopics = [{ name = 'a', format = 'avro' }]",
+        'kafka: topic "a" has format = "avro": schema_registry.urls',
+    ),
+    ("[kafka.schema_registry]\nusername = 'u'", "kafka.schema_registry: username and password_file go together"),
     (
         "[kafka]\ntopics = [{ name = 'a', format = 'mapped', mapping = { modle = 'key' } }]",
         'kafka.topics[0].mapping: "modle" is not a field of an event',

@@ -16,6 +16,7 @@ from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.bundles import BUNDLE_BYTES, VERSION, Bundle, columns, cut, packed, unpacked
 from monitor.ingest.facts import SourceChange
 from monitor.ingest.routed import RoutedSource
+from monitor.ingest.schema_gate import SchemaGate
 
 P, Q = Partition("in", 0), Partition("in", 1)
 FRESH = 30.0
@@ -41,8 +42,10 @@ def bundle(first: int, after: int, base: int = 0, *, own: int = 3, partition: Pa
     return packed(msgspec.structs.replace(made, **more))
 
 
-def source(clock: ManualClock | None = None, positions: dict[Partition, int] | None = None) -> RoutedSource:
-    made = RoutedSource(positions or {}, {"in": "id"}, 0, clock or ManualClock(0.0), FRESH)
+def source(
+    clock: ManualClock | None = None, positions: dict[Partition, int] | None = None, gate: SchemaGate | None = None
+) -> RoutedSource:
+    made = RoutedSource(positions or {}, {"in": "id"}, 0, clock or ManualClock(0.0), FRESH, gate)
     made.existing = frozenset({P, Q})
     return made
 
@@ -77,6 +80,26 @@ def test_each_record_once(senders: list[list[tuple[int, bool]]], places: list[in
     reading.feed(enumerate(log))
     assert drained(reading, batch) == list(range(0, end, 3))
     assert reading.positions()[P] == end
+
+
+def test_a_bundle_waits_for_its_schemas() -> None:
+    """What is behind a bundle whose schema is not known yet waits with it, and everything comes once it is."""
+
+    class Schemas:
+        trouble = ""
+        known = False
+
+        def unanswered(self, frames: set[bytes]) -> set[bytes]:
+            return set() if self.known else {frame for frame in frames if frame == b"\0\0\0\0\2"}
+
+    schemas = Schemas()
+    reading = source(gate=SchemaGate(schemas, lambda topic: topic == "in"))
+    framed = bundle(10, 20, values=[b"\0\0\0\0\2"] * 3)
+    reading.feed([(0, bundle(0, 10)), (1, framed), (2, bundle(20, 30))])
+    assert [reading.poll(50, 0.0).offsets.tolist() for _ in range(2)] == [[0, 3, 6, 9], []]
+    assert (reading.positions()[P], reading.next) == (10, 1)
+    schemas.known = True
+    assert drained(reading) == [12, 15, 18, 21, 24, 27]
 
 
 def test_a_gap_is_not_passed() -> None:
