@@ -193,7 +193,7 @@ class ModelShares:
             hold=policy["hold"][models],
             keep_firing=policy["keep_firing"][models],
         )
-        flags, evidence = bet(self._question, state, bets)
+        flags, evidence, *_ = bet(self._question, state, bets)
         for j in np.flatnonzero(flags & HELD).tolist():
             out.alarms.append(self._alarm(bets, j, float(evidence[j])))
         out.cleared += [(model, self.asked.name) for model in models[(flags & OVER) > 0].tolist()]

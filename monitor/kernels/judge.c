@@ -28,6 +28,7 @@ typedef struct {
     uint8_t *firing;
     double *evidence_out;
     uint8_t *flags;
+    float *eta_out, *before;
 } bet_call;
 
 int64_t mw_bet_call_size(void);
@@ -309,13 +310,15 @@ INLINE void settle_cell(const bet_call *c, int64_t j, const cell *own, float tot
     c->evidence[r] = alarm ? 0.0f : (float)evidence;
     c->suspicion[r] = (float)(evidence / needed);
     c->evidence_out[j] = evidence;
+    c->eta_out[j] = own->eta;
     effect_of(c, r, c->now_s + place * c->cuts, c->now_n[place], own->active, &beyond, &sustained);
     alarm = alarm && beyond;
     sustained = alarm || sustained || c->suspicion[r] > (float)c->suspicious;
     c->flags[j] = decide(c, r, place, alarm, sustained);
 }
 
-/* Lets each cell bet on its tick; -1 for a detector with too many components. */
+/* Lets each cell bet on its tick; -1 for a detector with too many components. What a cell came with is told of those
+ * that are suspicious now: `before` is written for no other. */
 FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
 {
     plan p;
@@ -324,9 +327,12 @@ FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
     for (int64_t first = 0; first < c->bets; first += LANES) {
         int64_t some = c->bets - first < LANES ? c->bets - first : LANES;
         cell cells[LANES];
-        float total[LANES];
-        for (int64_t i = 0; i < some; i++)
+        float total[LANES], held[LANES][COMPONENTS_MAX];
+        size_t own = (size_t)p.components * sizeof(float);
+        for (int64_t i = 0; i < some; i++) {
             cells[i] = open_cell(c, &p, first + i);
+            memcpy(held[i], c->log_r + cells[i].row * p.components, own);
+        }
         if (p.components <= LANES)
             step_narrow(c, &p, some, cells, total);
         else
@@ -334,8 +340,12 @@ FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
                 total[i] = step_cell(&p, c->cost + cells[i].row * p.components, c->log_r + cells[i].row * p.components,
                                      c->tick_s + cells[i].place * c->cuts, (float)c->tick_n[cells[i].place],
                                      cells[i].eta, cells[i].fresh);
-        for (int64_t i = 0; i < some; i++)
+        for (int64_t i = 0; i < some; i++) {
             settle_cell(c, first + i, &cells[i], total[i]);
+            if (c->suspicion[cells[i].row] > (float)c->suspicious || c->flags[first + i] & HELD ||
+                c->firing[cells[i].row] == PENDING)
+                memcpy(c->before + (first + i) * p.components, held[i], own);
+        }
     }
     return 0;
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,7 @@ class _BetCall(ctypes.Structure):
         *((name, _D) for name in ("end", "suspicious", "clear_margin", "dispersion_max", "off", "prior", "margin")),
         ("prior_ticks", _N),
         ("shift", _P),
-        *((name, _P) for name in (*_OF_TICK, *_STATE, "evidence_out", "flags")),
+        *((name, _P) for name in (*_OF_TICK, *_STATE, "evidence_out", "flags", "eta_out", "before")),
     )
 
 
@@ -129,16 +129,28 @@ def costs(question: Question, low: Array, high: Array) -> NDArray[np.float32]:
     return np.stack([up, down], axis=2).astype(np.float32)
 
 
-def bet(question: Question, state: State, bets: Bets) -> tuple[NDArray[np.uint8], Array]:
-    """Take every cell of ``bets`` one step further.
+class Outcome(NamedTuple):
+    """What the step of ``b`` cells gave."""
 
-    Returns, shape ``(b,)`` each, flags (:data:`HELD`, :data:`OVER`) and the evidence in nats above the tick's budget.
-    """
+    flags: NDArray[np.uint8]
+    """(b,): :data:`HELD`, :data:`OVER`."""
+    evidence: Array
+    """(b,): nats above the tick's budget."""
+    eta: NDArray[np.float32]
+    """(b,): the power to which the tick's e-values were raised."""
+    before: NDArray[np.float32]
+    """(b, components): log R that a cell came with; undefined where it is neither suspicious nor about to fire."""
+
+
+def bet(question: Question, state: State, bets: Bets) -> Outcome:
+    """Take every cell of ``bets`` one step further."""
     kernels = compiled()
     if kernels is None:
         return bet_twin(question, state, bets)
     n = len(bets.row)
-    flags, evidence = np.empty(n, np.uint8), np.empty(n, np.float64)
+    out = Outcome(
+        np.empty(n, np.uint8), np.empty(n), np.empty(n, np.float32), np.empty((n, question.components), np.float32)
+    )
     shift = np.array(question.shifts)
     call = _BetCall(
         *(n, question.cuts, 2 if question.two_sided else 1, len(shift)),
@@ -146,23 +158,24 @@ def bet(question: Question, state: State, bets: Bets) -> tuple[NDArray[np.uint8]
         _at(shift),
         *(_at(getattr(bets, name)) for name in _OF_TICK),
         *(_at(state[name]) for name in _STATE),
-        *(_at(evidence), _at(flags)),
+        *(_at(out.evidence), _at(out.flags), _at(out.eta), _at(out.before)),
     )
     if kernels.mw_bet(ctypes.byref(call)) < 0:
         raise ValueError(f"a cell of {question.components} components")
-    return flags, evidence
+    return out
 
 
-def bet_twin(question: Question, state: State, bets: Bets) -> tuple[NDArray[np.uint8], Array]:
+def bet_twin(question: Question, state: State, bets: Bets) -> Outcome:
     """What :func:`bet` does, in numpy."""
     at, log_budget = bets.row, bets.log_budget[bets.place]
     s, n = bets.tick_s[bets.place], bets.tick_n[bets.place]
     cost = state["cost"][at]
     active = np.maximum((cost < OFF).sum(axis=1), 1)
     log_e = _log_e(question, s, n, cost)
-    log_e *= _tempering(state, at, s, n)[:, None]
+    eta, before = _tempering(state, at, s, n), state["log_r"][at]
+    log_e *= eta[:, None]
     spread = log_budget + np.log(question.components / active)
-    result = accumulate(state["log_r"][at], log_e, spread.astype(np.float32))
+    result = accumulate(before, log_e, spread.astype(np.float32))
     state["log_r"][at] = result.log_r
     needed = -log_budget
     fresh = restarted(result.log_total, log_budget, SUSPICIOUS * needed) & ~result.alarm
@@ -181,7 +194,7 @@ def bet_twin(question: Question, state: State, bets: Bets) -> tuple[NDArray[np.u
     state["effect"][at] = _strength(question, state, at, rate, weight)
     hold, keep_firing = bets.hold[bets.place], bets.keep_firing[bets.place]
     flags = decide(state, at, bets.end, hold, keep_firing, alarm, sustained)
-    return flags, np.asarray(evidence, np.float64)
+    return Outcome(flags, np.asarray(evidence, np.float64), eta, before)
 
 
 def excess(question: Question, state: State, at: Indices, rate: Array) -> Array:

@@ -211,7 +211,7 @@ class Performance:
             hold=policy["hold"][sums.model],
             keep_firing=policy["keep_firing"][sums.model],
         )
-        flags, evidence = bet(_QUESTION, state, bets)
+        flags, evidence, *_ = bet(_QUESTION, state, bets)
         state.stir(bets.row)
         held = np.flatnonzero(flags & HELD).tolist()
         alarms += [self._alarm(measure, int(bets.row[j]), float(evidence[j]), bets.end) for j in held]

@@ -12,7 +12,7 @@ from monitor.cells import cell_fields, question
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector
 from monitor.kernels import judge
-from monitor.kernels.judge import Bets, bet, bet_twin
+from monitor.kernels.judge import HELD, PENDING, SUSPICIOUS, Bets, bet, bet_twin
 from monitor.kernels.tally import ModelTotals, count_events, count_events_twin
 from monitor.store.sums import pack, pack_all
 
@@ -59,11 +59,16 @@ def test_bets(detector: Detector, seed: int) -> None:
         twin[name][:] = ours[name]
     for tick in range(8):
         bets = ticks(detector, n, rng, 60.0 * (tick + 1))
-        flags, evidence = bet(question(detector), ours, bets)
-        twin_flags, twin_evidence = bet_twin(question(detector), twin, bets)
+        flags, evidence, eta, before = bet(question(detector), ours, bets)
+        twin_flags, twin_evidence, twin_eta, twin_before = bet_twin(question(detector), twin, bets)
         near = np.abs(evidence - twin_evidence) < NATS * np.maximum(1.0, np.abs(twin_evidence))
         assert near.all()
         assert np.array_equal(flags, twin_flags)
+        assert np.allclose(eta, twin_eta, rtol=1e-5)
+        # What a cell came with is told where it matters alone.
+        told = (ours["suspicion"][bets.row] > np.float32(SUSPICIOUS)) | (flags & HELD > 0)
+        told |= ours["firing"][bets.row] == PENDING
+        assert np.allclose(np.exp(before[told]), np.exp(twin_before[told]), rtol=1e-3, atol=1e-7)
         for name in ("firing", "onset", "alarmed", "last_bad", "scatter_ticks", "s_prev", "n_prev"):
             assert np.array_equal(ours[name], twin[name], equal_nan=name in {"onset", "alarmed", "last_bad"})
         for name in ("effect", "suspicion", "scatter", "scatter_weight", "evidence"):
