@@ -113,7 +113,7 @@ def _live_again(fleet: Fleet, row: int, ticks: Sequence[ClosedTick], now: float,
         fleet.learning.learn(sums, tick.moments[1 + places])
         changed += fleet.learning.advance(np.array([row]), tick.counts[:1, EVENTS_IN].astype(np.int64), tick.end)
     changed += fleet.book.clear(sorted(fired - standing.keys()), now, _BECAUSE)
-    new = [replace(alarm, fired_time=now) for cell, alarm in standing.items() if cell not in fired]
+    new = [replace(alarm, fired_time=now, docket=b"") for cell, alarm in standing.items() if cell not in fired]
     changed += fleet.book.fire(fleet.told(alarm) for alarm in new)
     for cell in known.keys() & standing.keys():
         fleet.judge.acknowledged.add([cell], known[cell])

@@ -265,6 +265,7 @@ class Daemon:
         """Bring up to date what is a sum over the shards that are here now."""
         metrics, shards = self.metrics, self.work.shards
         metrics.limits_turned_away.labels("open_incidents").inc(sum(s.fleet.book.take_turned_away() for s in shards))
+        metrics.limits_turned_away.labels("dockets").inc(sum(s.fleet.take_dockets_turned_away() for s in shards))
         metrics.keys_remembered.set(sum(len(shard.fleet.duplicates) for shard in shards))
         metrics.duplicates_false_ratio.set(max((s.fleet.duplicates.false_ratio() for s in shards), default=0.0))
         metrics.store_bytes.set(sum(shard.database.n_bytes() for shard in shards))

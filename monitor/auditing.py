@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from monitor import capsules
 from monitor.clock import Clock
 from monitor.config import Config
 from monitor.errors import StoreError, UsageError
+from monitor.incidents.firing import OpenIncident
+from monitor.incidents.incident import Incident
 from monitor.ingest.anchors import published
 from monitor.store import audit, exhibits
 from monitor.store.audit import Anchor, Entry
-from monitor.store.checkpoint import head_of, owner_of
+from monitor.store.checkpoint import DONE, OPEN, decoded, head_of, owner_of
 from monitor.store.database import Database
 
 
@@ -62,6 +66,34 @@ def exhibit(path: Path, digest: str) -> bytes:
         if found is None:
             raise UsageError(f"audit exhibit: no incident of {path} names {digest}")
         return found
+
+
+def capsule(path: Path, identity: str, *, of_groups: bool) -> dict[str, Any]:
+    """All that the incident ``identity`` of the store at ``path`` was judged by: docs/formats/capsule.md.
+
+    ``of_groups`` allows what holds counts of groups of people by batch.
+
+    Raises
+    ------
+    UsageError
+        The store has no such incident, nothing was kept of it, or it speaks of groups and that is not allowed.
+    StoreError
+        There is no store, or what it holds is damaged.
+    """
+    with _looked_at(path) as database:
+        found = _incident(database, identity)
+        if found is None:
+            raise UsageError(f"audit capsule: {path} has no incident {identity}")
+        told = [entry for entry in audit.entries(database) if entry.kind == "incident" and entry.subject == identity]
+        return capsules.capsule(found, lambda digest: exhibits.find(database, digest), told, of_groups=of_groups)
+
+
+def _incident(database: Database, identity: str) -> Incident | None:
+    key = identity.encode()
+    if (held := database.get(OPEN + key)) is not None:
+        return decoded(held, OpenIncident, "incident").incident
+    done = database.get(DONE + key)
+    return None if done is None else decoded(done, Incident, "incident")
 
 
 @contextmanager

@@ -22,7 +22,10 @@ def question(detector: Detector) -> Question:
 
 
 def cell_fields(asked: Question) -> dict[str, Field]:
-    """The state of one cell that bets on ``asked``; ``acked_until`` and ``acked_effect`` are what was acknowledged."""
+    """The state of one cell that bets on ``asked``; ``acked_until`` and ``acked_effect`` are what was acknowledged.
+
+    ``worth`` is what an event of the reference counted for when its null was made: less than 1 where events clump.
+    """
     k, c = asked.components, asked.cuts
     return {
         _APPLIES: Field(np.uint8, still=True),
@@ -34,6 +37,7 @@ def cell_fields(asked: Question) -> dict[str, Field]:
         "null_high": Field(np.float32, (c,), 1.0, still=True),
         "null_n": Field(np.float64, (), -1.0, still=True),
         "tolerance": Field(np.float64, still=True),
+        "worth": Field(np.float32, (), 1.0, still=True),
         "wander": Field(np.float32, still=True),
         "s_prev": Field(np.float32, (c,)),
         "n_prev": Field(np.float32),

@@ -210,6 +210,12 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     exhibit.add_argument("digest", metavar="DIGEST")
     exhibit.add_argument("--out", type=Path, required=True, metavar="FILE")
     exhibit.set_defaults(run=_audit_exhibit)
+    capsule = verbs.add_parser("capsule", help="an incident with all that it was judged by, to be judged again")
+    capsule.add_argument("store", type=Path, metavar="STORE")
+    capsule.add_argument("incident", metavar="INCIDENT")
+    capsule.add_argument("--out", type=Path, required=True, metavar="FILE")
+    capsule.add_argument("--of-groups", action="store_true", help="also where it holds counts of groups by batch")
+    capsule.set_defaults(run=_audit_capsule)
 
 
 # Each command imports what it needs: `modelwatch version` need not load Kafka, nor `check-config` numpy.
@@ -448,6 +454,14 @@ def _audit_exhibit(arguments: Arguments) -> None:
     content = auditing.exhibit(arguments.store, arguments.digest)
     arguments.out.write_bytes(content)
     print(f"{arguments.out}: {len(content)} bytes, {arguments.digest}")
+
+
+def _audit_capsule(arguments: Arguments) -> None:
+    from monitor import auditing
+
+    found = auditing.capsule(arguments.store, arguments.incident, of_groups=arguments.of_groups)
+    arguments.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    print(f"{arguments.out}: {len(found['docket'])} lines, docket {found['incident']['docket_digest']}")
 
 
 def _version(arguments: Arguments) -> None:

@@ -66,7 +66,7 @@ def make_fleet(config: Config, parts: int = 1) -> Fleet:
         group_rules=_group_rules(config),
         duplicates=Duplicates(config.dedupe.horizon, config.dedupe.capacity),
     )
-    fleet.book.code_version = program_version()
+    fleet.book.code_version = fleet.exhibits.program = program_version()
     fleet.book.attention.per_day = -(-config.attention.pages_per_team_per_day // parts)
     fleet.blocks.open_max = limits.open_ticks
     fleet.splits.values_max = limits.segment_values

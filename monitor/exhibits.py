@@ -1,4 +1,4 @@
-"""By what was an incident judged? The policy and the reference of its model, kept by their digests."""
+"""By what was an incident judged? Policy and reference of its model, and its first cell's docket, by their digests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from monitor.catalog.policies import Policy
 from monitor.catalog.profile import packed
 from monitor.catalog.series import Series
 from monitor.catalog.toml import toml_lines
-from monitor.incidents.firing import JudgedBy
+from monitor.dockets import digest, judged
+from monitor.incidents.firing import Firing, JudgedBy
 from monitor.kernels.hashing import hash64
 
 
@@ -18,28 +19,39 @@ class Exhibits:
     """What incidents name. ``fresh`` holds what was named since it was last stored, by digest.
 
     A policy is the TOML text of all its keys, a reference the content of its file
-    (:func:`monitor.catalog.profile.packed`).
+    (:func:`monitor.catalog.profile.packed`), a docket the lines of :mod:`monitor.dockets`. ``program`` is its version.
     """
 
     def __init__(self, models: Models, series: Series) -> None:
         self._models = models
         self._series = series
         self.fresh: dict[str, bytes] = {}
+        self.program = ""
 
-    def judged_by(self, name: str, segment: str | None) -> JudgedBy:
-        """The digests of the policy and the reference that a model, or the part of it in ``segment``, has now."""
-        row = self._row(name, segment)
+    def judged_by(self, firing: Firing) -> JudgedBy:
+        """What ``firing`` is judged by: what its model has, or the part of it in a segment, and its cell's docket."""
+        row = self._row(firing.model, firing.report.segment)
         if row is None:
             return JudgedBy()
         text = policy_text(self._models.items[row].policy).encode()
-        policy = hashlib.sha256(text).hexdigest()
+        policy, reference = hashlib.sha256(text).hexdigest(), ""
         self.fresh[policy] = text
         profile = profile_of(self._models, self._series, row)
-        if not profile.series:
-            return JudgedBy(policy)
-        reference, content = packed(profile)
-        self.fresh[reference] = content
-        return JudgedBy(policy, reference)
+        if profile.series:
+            reference, content = packed(profile)
+            self.fresh[reference] = content
+        return JudgedBy(policy, reference, self._docket(firing, policy, reference))
+
+    def _docket(self, firing: Firing, policy: str, reference: str) -> str:
+        if not firing.docket:
+            return ""
+        of: dict[str, str | None] = {"model": firing.model, "version": firing.version, "alertname": firing.alertname}
+        of |= {"attribute": firing.report.attribute, "group": firing.report.group, "output": firing.report.output}
+        by = {"policy": policy, "reference": reference or None, "program": self.program or None}
+        docket = judged(firing.docket, {"is": "judged", **of, **by})
+        found = digest(docket)
+        self.fresh[found] = docket
+        return found
 
     def take(self) -> dict[str, bytes]:
         """What was named since this was last asked."""

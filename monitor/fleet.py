@@ -122,6 +122,7 @@ class Fleet:
         self.series = Series()
         self.blocks = Blocks()
         self.judge = Judge(self.models, self.series, budget)
+        self.judge.records = True
         self.groups = Groups(self.models, self.series, budget, group_rules or GroupRules())
         self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
         self.by_group = ByGroup(self.models, self.groups, self.outcomes)
@@ -349,6 +350,10 @@ class Fleet:
         self.leaning.close(models, heads[:, EVENTS_IN], self.lives.series_rows, {name for name, _, _ in self.book.open})
         self.features_by_group.close()
         closed.incidents += self.learning.advance(blocks.model, events, end)
+
+    def take_dockets_turned_away(self) -> int:
+        """How many cells under suspicion found no room for what they are judged by since this was last asked."""
+        return self.judge.dockets.take_turned_away() + self.groups.comparer.dockets.take_turned_away()
 
     def _in_order(self, alarms: list[CellAlarm]) -> list[CellAlarm]:
         """Alarms as they come, but of models within behind their own model's: its row says when it was met."""

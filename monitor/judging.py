@@ -16,6 +16,7 @@ from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.cells import make_cells, question
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Counts, Detector, SeriesView, Shares, in_proportion
+from monitor.dockets import Dockets
 from monitor.kernels.judge import (
     HELD,
     IDLE,
@@ -30,6 +31,7 @@ from monitor.kernels.judge import (
     present,
 )
 from monitor.kernels.tally import EVENTS, OTHER_BIN
+from monitor.recording import Found, Recorder
 from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, Told, usual_edges
 from monitor.stats.bounds import null_edge_once
 from monitor.stats.dispersion import dispersion
@@ -50,7 +52,8 @@ IndexArray = NDArray[np.int64]
 class CellAlarm:
     """A cell that fires. ``row`` is its series, ``cut`` the share that moved furthest from ``before`` to ``now``.
 
-    ``provisional``: the model has not been seen through a whole cycle, so what moved may be a season.
+    ``provisional``: the model has not been seen through a whole cycle, so what moved may be a season. ``docket`` is all
+    that it was judged by since it came under suspicion (:mod:`monitor.dockets`), empty where that was not kept.
     """
 
     row: int
@@ -64,6 +67,7 @@ class CellAlarm:
     onset_time: float
     fired_time: float
     provisional: bool = False
+    docket: bytes = b""
 
 
 @dataclass(slots=True)
@@ -109,6 +113,11 @@ class Judge:
         self.seasons = Seasons()
         self.n_cells = dict.fromkeys(SHARES, 0)
         self.acknowledged = Acknowledgements(self.states, self._count_cells, self._gap)
+        self.dockets = Dockets()
+        """What cells under suspicion are judged by."""
+        self._recorder = Recorder(self.dockets, self.models, self.series, self.seasons, self.budget)
+        self.records = False
+        """Whether dockets are kept; in a drill they are not."""
 
     def extend(self) -> None:
         """Make room for series that were added since."""
@@ -291,14 +300,16 @@ class Judge:
                 hold=models["hold"][model],
                 keep_firing=models["keep_firing"][model],
             )
-            flags, evidence = bet(_QUESTIONS[i], state, bets)
+            given = bet(_QUESTIONS[i], state, bets)
             state.stir(bets.row)
+            if self.records:
+                self._recorder.follow(detector, state, bets, sums.counts, given)
             if detector.name == SEASONAL:
                 self._keep_diary(bets, middle[place])
             out.n_cells += len(place)
-            for j in np.flatnonzero(flags & HELD).tolist():
-                out.alarms.append(self._alarm(i, bets, j, sums.counts[place[j]], float(evidence[j])))
-            out.cleared.extend((row, detector.name) for row in bets.row[(flags & OVER) > 0].tolist())
+            for j in np.flatnonzero(given.flags & HELD).tolist():
+                out.alarms.append(self._alarm(i, bets, j, sums.counts[place[j]], float(given.evidence[j])))
+            out.cleared.extend((row, detector.name) for row in bets.row[(given.flags & OVER) > 0].tolist())
 
     def _allowance(
         self, share: str, model: NDArray[np.int32], seconds: NDArray[np.float64]
@@ -329,6 +340,11 @@ class Judge:
         # Suspicion is the series': where another cell of it began it long ago, the present says more.
         whole = whole or abs(now[0, cut] - before) > abs(since[0, cut] - before)
         told = float(now[0, cut] if whole else since[0, cut])
+        docket = b""
+        if self.records:
+            found = Found(cut, before, float(now[0, cut]), float(since[0, cut]), told, evidence)
+            reference = self.reference(at, self.view(at))[0]
+            docket = self._recorder.alarm(detector, row, bets, found, self.n_cells[detector.share], reference)
         return CellAlarm(
             row=row,
             detector=index,
@@ -345,6 +361,7 @@ class Judge:
             ),
             fired_time=bets.end,
             provisional=detector.name == SEASONAL and bool(self._unseen(at)[0]),
+            docket=docket,
         )
 
     def _follow_season(self, rows: IndexArray) -> None:
@@ -421,6 +438,7 @@ class Judge:
             phi = np.maximum(phi, state["wander"][rows])
         from_file = self.models.rows["from_file"][self.series.rows["model"][rows]] > 0
         worth = np.where(from_file, 1.0, 1.0 / np.maximum(phi, 1.0))
+        state["worth"][rows] = worth
         seasonal = self.seasons.seasonal(rows) & (detector.name == SEASONAL) & (shares.n > 0)
         low, high = np.zeros(shares.s.shape), np.ones(shares.s.shape)
         plain = ~seasonal

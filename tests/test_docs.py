@@ -32,7 +32,7 @@ from monitor.outcomes import pending
 from monitor.outcomes.joining import FATES
 from monitor.outcomes.measures import MEASURES
 from monitor.stats.bounds import null_edge
-from monitor.store import audit, checkpoint, drills, exhibits, figures, grouplog, sums, ticklog
+from monitor.store import audit, checkpoint, dockets, drills, exhibits, figures, grouplog, sums, ticklog
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -343,7 +343,8 @@ def test_the_keys_of_the_store_are_those_that_are_written() -> None:
     assert len(told) == len(named)
     constants = {value for name, value in vars(checkpoint).items() if re.fullmatch("_[A-Z]+", name)}
     written = {value for value in constants if isinstance(value, bytes)}
-    written |= {ticklog._PREFIX, drills._PREFIX, audit._PREFIX, exhibits._PREFIX, checkpoint.DONE, figures.PREFIX}
+    written |= {ticklog._PREFIX, drills._PREFIX, audit._PREFIX, exhibits._PREFIX, figures.PREFIX}
+    written |= {checkpoint.DONE, checkpoint.OPEN, dockets._PREFIX}
     written |= {grouplog.HOURS, grouplog.DAYS, grouplog.RUNNING}
     written |= {pending.CASE_PREFIX, pending.DUE_PREFIX, diaries.PREFIX, shapes.PREFIX}
     assert told == {key.decode() for key in written}

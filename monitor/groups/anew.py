@@ -46,7 +46,7 @@ def judge_again(
         standing |= {alarm.cell: alarm for alarm in compared.alarms}
         for cell in compared.cleared:
             standing.pop(cell, None)
-    new = [replace(alarm, fired_time=now) for cell, alarm in standing.items() if cell not in before]
+    new = [replace(alarm, fired_time=now, docket=b"") for cell, alarm in standing.items() if cell not in before]
     return new, sorted(before - standing.keys())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,12 @@ from monitor.budget import Budget
 from monitor.catalog.models import Models
 from monitor.catalog.policies import WatchList
 from monitor.catalog.rows import Field, Rows
+from monitor.dockets import Dockets
 from monitor.groups import margins, planning
 from monitor.groups.betting import COMPONENTS, OFF, Sides, log_e
 from monitor.groups.effects import DECAY, affected, effect, gap_split, noise, outside, told, tolerated
-from monitor.groups.questions import LISTS, Kind
+from monitor.groups.questions import BEYOND, LISTS, QUESTIONS, Kind
+from monitor.groups.recording import Recorder, Step
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
 from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, FIRING, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
@@ -72,6 +74,8 @@ class GroupAlarm:
     fired_time: float
     split: Split
     """The gap between both as it is now, by stratum: from the rest to the group."""
+    docket: bytes = b""
+    """All that it was judged by since it came under suspicion (:mod:`monitor.dockets`); empty where it was not kept."""
 
 
 @dataclass(slots=True)
@@ -111,6 +115,11 @@ class Comparer:
         self.smallest_group = smallest_group
         self._people_of = people_of
         self.state = Rows(STATE)
+        self.dockets = Dockets()
+        """What comparisons under suspicion are judged by."""
+        self._recorder = Recorder(self.dockets, self.state, people_of)
+        self.records = False
+        """Whether dockets are kept; in a drill they are not."""
         self.n_cells = 0.0
         """Cells of the fleet, each with its weight."""
         self.decay: Array | None = None
@@ -285,33 +294,62 @@ class Comparer:
     def _bet(self, end: float, batch: _Batch) -> Compared:
         state, cells = self.state, batch.cells
         kind, tolerance = self.kind(cells), self.tolerance(cells)
-        tempered = self._log_e(batch, kind, tolerance)
+        tempered, eta = self._log_e(batch, kind, tolerance)
         carried = state["carried"][cells]
         # Sorted, so that the sum does not depend on which row a cell happens to have.
         self.budget.spend(SHARE, np.sort(carried))
         log_budget = np.log(np.maximum(carried, 1e-300))
         active = np.maximum((tempered > OFF / 2).sum(axis=1), 1)
         spread = log_budget + np.log(COMPONENTS / active)
-        result = accumulate(state["log_r"][cells], tempered.astype(np.float32), spread.astype(np.float32))
+        before, tallies = state["log_r"][cells], self.register.tallies
+        result = accumulate(before, tempered.astype(np.float32), spread.astype(np.float32))
+        evidence = np.asarray(result.log_total - log_budget, np.float64)
+        pooled, recent, last = (tallies[name][batch.row] for name in ("pool", "recent", "last"))
+        step = Step(end, batch.row, batch.at, pooled, recent, last, before, eta, log_budget, evidence)
         state["log_r"][cells] = result.log_r
         state["carried"][cells] = 0.0
         self._remember(batch)
         needed = np.maximum(-log_budget, 1.0)
         fresh = restarted(result.log_total, log_budget, SUSPICIOUS * needed) & ~result.alarm
-        evidence = np.asarray(result.log_total - log_budget, np.float64)
         state["evidence"][cells] = np.where(result.alarm, 0.0, evidence)
         state["suspicion"][cells] = evidence / needed
         unknown = np.isnan(state["onset"][cells])
         seconds = self.models.rows["tick"][self.model(cells)]
         state["onset"][cells[unknown]] = (end - seconds)[unknown]
         alarms, cleared = self._decide(end, cells, result.alarm, evidence)
+        if self.records:
+            group = self.register.cells["group"][cells].astype(np.int64)
+            self._recorder.follow(cells, kind, group, step, {alarm.cell for alarm in alarms})
+            alarms = [replace(alarm, docket=self._docket(alarm)) for alarm in alarms]
         state["onset"][cells[fresh]] = end
         state["since"][cells[fresh]] = 0.0
         state["since_within"][cells[fresh]] = 0.0
         return Compared(alarms, cleared, len(cells))
 
-    def _log_e(self, batch: _Batch, kind: NDArray[np.uint8], tolerance: Array) -> Array:
-        """Log e-values of each cell: the product over its strata, tempered by how the batches before it scattered."""
+    def _docket(self, alarm: GroupAlarm) -> bytes:
+        """All that a cell that fires was judged by since it came under suspicion."""
+        at = np.array([alarm.cell])
+        kind, models, model = Kind(int(self.kind(at)[0])), self.models.rows, int(self.model(at)[0])
+        group, question = self.register.cells["group"][at], QUESTIONS[kind]
+        header = {
+            "detector": question.detector,
+            "asked": kind.name.lower(),
+            "gap": question.gap,
+            "directions": list(question.directions),
+            "steps": list(question.steps),
+            "beyond": list(BEYOND),
+            "unit": question.unit,
+            "tolerance": float(self.tolerance(at)[0]),
+            "two_groups": bool(self._lonely(self.register.groups["attribute"][group])[0]),
+            "intersection": bool(self.register.crossed(group)[0]),
+            "hold": float(models["hold"][model]),
+            "smallest_group": self.smallest_group,
+        }
+        told = {"direction": alarm.direction, "told": alarm.effect, "evidence": alarm.evidence_log10 * _LN10}
+        return self._recorder.alarm(alarm.cell, header, {"end": alarm.fired_time, **told})
+
+    def _log_e(self, batch: _Batch, kind: NDArray[np.uint8], tolerance: Array) -> tuple[Array, Array]:
+        """Log e-values of each cell, the product over its strata, tempered by how earlier ones scattered; the power."""
         tallies, register, state = self.register.tallies, self.register, self.state
         recent = tallies["recent"][batch.row]
         group = register.cells["group"][batch.cells]
@@ -324,7 +362,7 @@ class Comparer:
         eta = tempering(state["scatter"][cells], state["scatter_weight"][cells], state["scatter_ticks"][cells])
         tempered: Array = np.maximum(whole * eta[:, None], OFF)
         tempered[whole <= OFF / 2] = OFF
-        return tempered
+        return tempered, eta
 
     def _lonely(self, attribute: NDArray[np.int32]) -> NDArray[np.bool_]:
         unique, inverse = np.unique(attribute, return_inverse=True)

@@ -49,6 +49,7 @@ class Groups:
         self.people = People(self.register, rules.people_max)
         self.familiar = Familiar(models, self.register, self.sorter, self.counter, self.people, self.sums)
         self.comparer = Comparer(models, self.register, budget, rules.privacy.smallest_group, self.people.few)
+        self.comparer.records = True
 
     def count(
         self,

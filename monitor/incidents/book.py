@@ -55,7 +55,7 @@ def _everything(_cause: Cause) -> float:
     return 1.0
 
 
-def _by_nothing(_model: str, _segment: str | None) -> JudgedBy:
+def _by_nothing(_firing: Firing) -> JudgedBy:
     return JudgedBy()
 
 
@@ -79,8 +79,8 @@ class Book:
     """How many incidents of each alertname were opened since the start: what the spending of the budget bought."""
     code_version: str = ""
     """Of the program that fires: what an incident says of where it came from."""
-    judged_by: Callable[[str, str | None], JudgedBy] = _by_nothing
-    """Asked of a model and a segment (or ``None``) when an incident of it opens."""
+    judged_by: Callable[[Firing], JudgedBy] = _by_nothing
+    """Asked of the cell that opens an incident."""
     place: str = ""
     """Which part of the fleet this is, where there are several: what tells its shared causes from those of others."""
     changed: set[str] = field(default_factory=set)
@@ -248,7 +248,7 @@ class Book:
         beside = [alertname for model, alertname, _ in self.open if model == firing.model]
         grave = "info" if firing.provisional else severity(firing.alertname, beside, cost=firing.cost)
         return OpenIncident(
-            new_incident(firing, grave, self.code_version, self.judged_by(firing.model, firing.report.segment)),
+            new_incident(firing, grave, self.code_version, self.judged_by(firing)),
             set(),
             [],
             upstreams=firing.upstreams,

@@ -49,6 +49,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "code_version": incident.code_version or None,
         "policy_digest": incident.policy_digest or None,
         "reference_digest": incident.reference_digest or None,
+        "docket_digest": incident.docket_digest or None,
         "labels": dict(incident.labels),
         "cause": incident.cause,
         "harm": round(harm(incident), 3),

@@ -30,6 +30,7 @@ class Firing:
     ``horizon`` is how long after the newest prediction behind it the alarm comes, seconds: cases mature.
     ``reference_version`` is what its version is judged by, where that is another version.
     ``provisional``: what it saw may be a season that the model has not been seen through; nobody is called for that.
+    ``docket`` is all that the cell was judged by since it came under suspicion, empty where that was not kept.
     """
 
     key: CellKey
@@ -51,6 +52,7 @@ class Firing:
     provisional: bool = False
     horizon: float = 0.0
     reference_version: str = ""
+    docket: bytes = b""
 
 
 class OpenIncident(msgspec.Struct):
@@ -95,10 +97,14 @@ def key_of(incident: Incident) -> BookKey:
 
 @dataclass(frozen=True, slots=True)
 class JudgedBy:
-    """By what a model is judged: SHA-256 of its policy and of its reference, hexadecimal; empty where it has none."""
+    """By what an incident is judged: SHA-256 of its model's policy and reference, and of the docket of its first cell.
+
+    Hexadecimal; empty where it has none.
+    """
 
     policy: str = ""
     reference: str = ""
+    docket: str = ""
 
 
 def new_incident(firing: Firing, grave: str, code_version: str, judged_by: JudgedBy) -> Incident:
@@ -136,6 +142,7 @@ def new_incident(firing: Firing, grave: str, code_version: str, judged_by: Judge
         reference_version=firing.reference_version,
         policy_digest=judged_by.policy,
         reference_digest=judged_by.reference,
+        docket_digest=judged_by.docket,
     )
 
 

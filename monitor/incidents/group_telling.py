@@ -63,6 +63,7 @@ def tell_group(alarm: GroupAlarm, groups: Groups, models: Models, price: Price =
         people_affected=alarm.people_affected,
         cost=None if price.each is None else alarm.people_affected * price.each,
         bill=_bill(alarm, model.policy, price),
+        docket=alarm.docket,
     )
 
 

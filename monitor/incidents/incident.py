@@ -109,8 +109,9 @@ class Incident(msgspec.Struct, frozen=True):
     ``traffic`` is the events a day that flowed through its models when it fired. ``watched`` incidents come from a
     watch list and wait for nobody; ``reference_version`` is the one that ``version`` is judged by, where it is one;
     ``paged_time`` is when the team was called, ``None`` if it was not.
-    ``onset_interval`` is between when and when it began in nine of ten cases. ``policy_digest`` and
-    ``reference_digest`` (SHA-256, hexadecimal) name what it was judged by when it fired.
+    ``onset_interval`` is between when and when it began in nine of ten cases. ``policy_digest``,
+    ``reference_digest`` and ``docket_digest`` (SHA-256, hexadecimal) name what it was judged by when it fired; the
+    docket is that of the cell that opened it.
     """
 
     id: str
@@ -152,5 +153,6 @@ class Incident(msgspec.Struct, frozen=True):
     reference_version: str = ""
     policy_digest: str = ""
     reference_digest: str = ""
+    docket_digest: str = ""
     advice: Advice | None = None
     bill: GapBill | None = None

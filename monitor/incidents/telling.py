@@ -64,6 +64,7 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
         tick=model.policy.tick,
         provisional=alarm.provisional,
         reference_version=model.reference_version,
+        docket=alarm.docket,
     )
 
 

@@ -11,13 +11,14 @@ import numpy as np
 
 from monitor.catalog.rows import Rows
 from monitor.clock import rfc3339
+from monitor.dockets import Dockets
 from monitor.errors import StoreError
 from monitor.events.raw import Partition
 from monitor.fleet import Fleet
 from monitor.incidents.book import RESOLVED_KEPT
 from monitor.incidents.firing import OpenIncident
 from monitor.incidents.incident import Incident
-from monitor.store import audit, exhibits, trail_of
+from monitor.store import audit, dockets, exhibits, trail_of
 from monitor.store.audit import Anchor, Trail
 from monitor.store.database import Database, Writes
 from monitor.store.drills import DrillLog
@@ -33,7 +34,7 @@ from monitor.tally.event_time import EventTime
 FORMAT = 2
 """Raised when what is stored changes its meaning; docs/formats/store.md."""
 
-_HEAD, _ROWS, _MODEL, _BLOCK, _OPEN, DONE, _GROUPS, _NAMES = b"head", b"R", b"M", b"B", b"I", b"J", b"G", b"N"
+_HEAD, _ROWS, _MODEL, _BLOCK, OPEN, DONE, _GROUPS, _NAMES = b"head", b"R", b"M", b"B", b"I", b"J", b"G", b"N"
 _OWNER = b"owner"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
@@ -134,6 +135,7 @@ class Checkpoint:
         self._save_keys(_PEOPLE, fleet.groups.people.counted, writes)
         self._save_trail(fleet, time.watermark, incidents, writes)
         exhibits.save(fleet.exhibits.take(), writes)
+        dockets.save(_dockets(fleet), writes)
         if self._drills is not None:
             self._drills.save(writes)
         self._log.append(ticks, writes)
@@ -166,12 +168,13 @@ class Checkpoint:
             if name in head.lengths:
                 self._load_table(name, table, head)
         for key, value in self._database.scan_prefix(_MODEL):
-            restore(fleet, _INDEX.unpack(key)[0], _decode(value, ModelRecord, "model"))
+            restore(fleet, _INDEX.unpack(key)[0], decoded(value, ModelRecord, "model"))
         self._load_groups(fleet)
         self._group_log.load(fleet.groups.hours)
-        for _, value in self._database.scan_prefix(_OPEN):
-            fleet.book.restore(_decode(value, OpenIncident, "incident"))
+        for _, value in self._database.scan_prefix(OPEN):
+            fleet.book.restore(decoded(value, OpenIncident, "incident"))
         fleet.restored()
+        dockets.load(self._database, _dockets(fleet))
         self._load_blocks(fleet)
         fleet.book.resolved = self._load_resolved(head.watermark)
         fleet.book.attention.called.update(head.called)
@@ -216,9 +219,9 @@ class Checkpoint:
         resolved = {i.id: i for i in changed_last.values() if i.state == "resolved"}
         for held in fleet.book.open.values():
             if held.incident.id in fleet.book.changed:
-                writes.put(_OPEN + held.incident.id.encode(), msgspec.msgpack.encode(held))
+                writes.put(OPEN + held.incident.id.encode(), msgspec.msgpack.encode(held))
         for identity, incident in resolved.items():
-            writes.delete(_OPEN + identity.encode())
+            writes.delete(OPEN + identity.encode())
             writes.put(DONE + identity.encode(), msgspec.msgpack.encode(incident))
         fleet.book.changed.clear()
 
@@ -289,7 +292,7 @@ class Checkpoint:
         """The newest resolved incidents, oldest first; what is older than the retention is forgotten here."""
         writes, kept = Writes(), []
         for key, value in self._database.scan_prefix(DONE):
-            incident = _decode(value, Incident, "incident")
+            incident = decoded(value, Incident, "incident")
             if (incident.resolved_time or now) < now - self._retention:
                 writes.delete(DONE + key)
             else:
@@ -330,7 +333,7 @@ class Checkpoint:
             names.extend([""] * len(table))
         register.stratum_names.extend([()] * len(register.strata))
         for _, value in self._database.scan_prefix(_NAMES):
-            record = _decode(value, GroupRecord, "group names")
+            record = decoded(value, GroupRecord, "group names")
             for names, said in (
                 (register.attribute_names, record.attributes),
                 (register.group_names, record.groups),
@@ -349,7 +352,7 @@ def head_of(database: Database) -> Head:
     raw = database.get(_HEAD)
     if raw is None:
         raise StoreError("the store has no head, so nothing says what it holds")
-    head = _decode(raw, Head, "head")
+    head = decoded(raw, Head, "head")
     if head.format != FORMAT:
         raise StoreError(f"the store has format {head.format}, this program reads {FORMAT}")
     return head
@@ -405,6 +408,10 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
     }
 
 
+def _dockets(fleet: Fleet) -> dict[bytes, Dockets]:
+    return {b"g": fleet.groups.comparer.dockets, b"s": fleet.judge.dockets}
+
+
 def _head(
     fleet: Fleet, time: EventTime, positions: Mapping[Partition, int], topics: dict[str, str], trail: Trail | None
 ) -> Head:
@@ -444,7 +451,8 @@ def _restore_time(time: EventTime, head: Head) -> None:
 _T = TypeVar("_T")
 
 
-def _decode(raw: bytes, kind: type[_T], what: str) -> _T:
+def decoded(raw: bytes, kind: type[_T], what: str) -> _T:
+    """A stored record; ``what`` it is, for the error where it cannot be read."""
     try:
         return msgspec.msgpack.decode(raw, type=kind)
     except msgspec.MsgspecError as error:

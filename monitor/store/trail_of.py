@@ -58,6 +58,7 @@ def incident(told: Incident) -> dict[str, Any]:
         "code_version": told.code_version,
         "policy": told.policy_digest,
         "reference": told.reference_digest,
+        "docket": told.docket_digest,
         "document": document_digest(told),
     }
 

@@ -39,6 +39,7 @@ LIMITS = (
     "tags",
     "pending_predictions",
     "open_incidents",
+    "dockets",
     "open_ticks",
     "memory",
     "http_connections",

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from monitor import capsules
 from monitor.catalog.profile import MAGIC, unpacked
-from monitor.errors import ProfileError
+from monitor.errors import ProfileError, StoreError, UsageError
 from monitor.incidents.incident import Incident
 from monitor.kernels.tally import PRESENT
 from monitor.status import Desk
 from monitor.web import html
 from monitor.web.api import visible_incidents
-from monitor.web.messages import Request, Response, json_response, not_found
+from monitor.web.messages import RefusedError, Request, Response, json_response, not_found
 
 SERIES_SHOWN = 200
 
@@ -32,6 +33,17 @@ class Exhibits:
         if found is None:
             raise not_found(f"no incident at hand names {digest!r}, or it cannot be read")
         return json_response(found)
+
+    def capsule(self, request: Request) -> Response:
+        """`/api/v1/incidents/{id}/capsule`, of what does not speak of groups: that is written from the store."""
+        seen = visible_incidents(self._desk.status(), request.reader)
+        incident = next((each for each in seen if each.id == request.rest), None)
+        if incident is None:
+            raise not_found(f"there is no incident {request.rest!r}")
+        try:
+            return json_response(capsules.capsule(incident, self._desk.exhibit, (), of_groups=False))
+        except (UsageError, StoreError) as error:
+            raise RefusedError(409, "conflict", str(error)) from error
 
     def of(self, incident: Incident) -> list[dict[str, Any]]:
         """The documents of what judged an incident that somebody may see; without what is not to be had."""

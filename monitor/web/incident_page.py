@@ -216,6 +216,7 @@ def _judged_by(
         "program at firing": incident.code_version,
         "policy at firing (SHA-256)": incident.policy_digest,
         "reference at firing (SHA-256)": incident.reference_digest,
+        "sums it was judged by (SHA-256)": incident.docket_digest,
         "reference of the model now": ", ".join(str(part) for part in known if part),
         "configuration of the daemon now": status.config_hash,
         "labels of the alert": dict(incident.labels),

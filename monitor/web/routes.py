@@ -155,6 +155,7 @@ class Site:
             Route("/api/v1/models/{model}/history", past.history),
             Route("/api/v1/incidents", api.incidents),
             Route("/api/v1/incidents/{id}", api.incident),
+            Route("/api/v1/incidents/{id}/capsule", exhibits.capsule),
             *(
                 Route(
                     f"/api/v1/incidents/{{id}}/{verb}", partial(orders.incident, verb), "write", writes=True, form=True

@@ -10,6 +10,7 @@ import numpy as np
 
 from monitor.catalog.profile import Profile, number_series, packed
 from monitor.clock import rfc3339
+from monitor.dockets import digest
 from monitor.incidents.incident import CellReport, Effect, Incident
 from monitor.incidents.order import Order, Outcome
 from monitor.status import MODEL_STATES, Check, DriftingFeature, DrilledModel, Fleet, History, ImpactRatio, Status
@@ -17,6 +18,7 @@ from monitor.status import MODEL_STATES, Check, DriftingFeature, DrilledModel, F
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+DOCKET = b'{"is":"cell"}\n{"is":"judged"}'
 NOW = 1_772_357_400.25
 """2026-03-01T09:30:00.250Z."""
 
@@ -84,6 +86,7 @@ def made_incident(number: int, model: str, **changes: Any) -> Incident:
         "related": ("i-0001",) if number == 0 else (),
         "policy_digest": "0" * 64,
         "reference_digest": "1" * 64,
+        "docket_digest": digest(DOCKET),
     }
     return Incident(**{**fields, **changes})
 
@@ -154,8 +157,8 @@ def detail(model: str) -> dict[str, Any]:
 
 
 PROFILE = Profile("m", "7", 1000, "learned", [number_series("income <b>", "feature", np.arange(1000.0), 1000)])
-EXHIBITS = {"0" * 64: b'favourable = ["<yes>"]\n', "1" * 64: packed(PROFILE)[1]}
-"""What judged the incidents that are made: a policy and a reference by digest."""
+EXHIBITS = {"0" * 64: b'favourable = ["<yes>"]\n', "1" * 64: packed(PROFILE)[1], digest(DOCKET): DOCKET}
+"""What judged the incidents that are made: a policy, a reference and a docket by digest."""
 
 
 def past(model: str, since: float, until: float) -> History:

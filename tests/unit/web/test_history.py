@@ -6,7 +6,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.desk import FakeDesk, made_incident, past
+from fakes.desk import DOCKET, FakeDesk, made_incident, past
 
 from monitor.status import History
 from monitor.web import past as web_past
@@ -131,6 +131,24 @@ def test_what_judged_an_incident(get: Any, desk: FakeDesk) -> None:
     desk.exhibits.clear()
     assert get(f"/api/v1/exhibits/{'0' * 64}").status == 404
     assert "What judged it" in get("/incidents/i-0000").body.decode()
+
+
+def test_a_capsule_over_the_api_speaks_of_no_group(get: Any, desk: FakeDesk) -> None:
+    """It is the docket as it was kept, line by line; of a group, without a docket or of a damaged one there is none."""
+    told = get("/api/v1/incidents/i-0000/capsule").json
+    assert (told["docket"], told["policy"], told["entry"]) == (
+        DOCKET.decode().split("\n"),
+        'favourable = ["<yes>"]\n',
+        None,
+    )
+    assert told["chain"][-1] == told["incident"]["docket_digest"]
+    changed = [made_incident(0, "m", attribute="sex"), made_incident(1, "m", docket_digest="")]
+    desk.change(incidents=[*changed, made_incident(2, "m")])
+    answers = [get(f"/api/v1/incidents/i-000{number}/capsule") for number in range(2)]
+    assert [answer.status for answer in answers] == [409, 409]
+    assert "--of-groups" in answers[0].json["error"]["message"]
+    desk.exhibits.clear()
+    assert get("/api/v1/incidents/i-0002/capsule").status == 409
 
 
 def test_exhibits_are_for_who_sees_the_incident(serve: Callable[..., Any], desk: FakeDesk, tmp_path: Path) -> None:

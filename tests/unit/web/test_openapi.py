@@ -43,6 +43,8 @@ REQUESTS = [
     ("/api/v1/incidents", "/api/v1/incidents?state=x", 400),
     ("/api/v1/incidents/{id}", "/api/v1/incidents/i-0003", 200),
     ("/api/v1/incidents/{id}", "/api/v1/incidents/absent", 404),
+    ("/api/v1/incidents/{id}/capsule", "/api/v1/incidents/i-0003/capsule", 200),
+    ("/api/v1/incidents/{id}/capsule", "/api/v1/incidents/absent/capsule", 404),
     ("/api/v1/exhibits/{digest}", f"/api/v1/exhibits/{'0' * 64}", 200),
     ("/api/v1/exhibits/{digest}", f"/api/v1/exhibits/{'1' * 64}", 200),
     ("/api/v1/exhibits/{digest}", "/api/v1/exhibits/2", 404),

@@ -1,0 +1,160 @@
+"""What is written into a series' docket? What its cell began with, its nulls and ticks, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.budget import Budget
+from monitor.catalog.models import SHARES, Models
+from monitor.catalog.series import JUDGED, Series
+from monitor.cells import Cells, question
+from monitor.detectors.cell import Detector
+from monitor.dockets import Dockets, Line, closed, floats
+from monitor.kernels.judge import FIRING, HELD, PENDING, SUSPICIOUS, Bets, Outcome
+from monitor.kernels.tally import BINS, KIND_NUMBER
+from monitor.seasons import Seasons
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an alarm says: the ``cut`` that moved, and its share as the present and as all since suspicion show it.
+
+    ``now`` and ``since`` are shares of that cut, ``since`` NaN where nothing is held; ``told`` is the one that is told.
+    """
+
+    cut: int
+    before: float
+    now: float
+    since: float
+    told: float
+    evidence: float
+
+
+class Recorder:
+    """Keeps the dockets of the cells of series."""
+
+    def __init__(self, dockets: Dockets, models: Models, series: Series, seasons: Seasons, budget: Budget) -> None:
+        self.dockets = dockets
+        self._models, self._series, self._seasons, self._budget = models, series, seasons, budget
+
+    def follow(self, detector: Detector, state: Cells, bets: Bets, counts: NDArray[np.uint32], out: Outcome) -> None:
+        """Write down what cells bet on that are under suspicion and do not fire; forget those that are cleared.
+
+        ``counts`` (k, 40) are those of the tick, in which ``bets`` have their places.
+        """
+        rows, firing = bets.row, state["firing"][bets.row]
+        kept = (firing != FIRING) & (state["suspicion"][rows] > SUSPICIOUS)
+        kept |= (firing == PENDING) | ((out.flags & HELD) > 0)
+        self.dockets.let_go(detector.name, rows, kept)
+        for j in np.flatnonzero(kept).tolist():
+            row, place = int(rows[j]), int(bets.place[j])
+            log_r = out.before[j].tobytes(), state["log_r"][row].tobytes()
+
+            def lines(j: int = j, row: int = row, place: int = place) -> tuple[Line, Line, Line]:
+                values = float(counts[place, :BINS].sum())
+                begun = _begun(state, row, out.before[j])
+                return begun, self._null(detector, state, row), _step(bets, j, place, values, out)
+
+            self.dockets.add(detector.name, row, log_r, lines)
+
+    def alarm(
+        self, detector: Detector, row: int, bets: Bets, found: Found, n_fleet: int, reference: NDArray[np.float64]
+    ) -> bytes:
+        """The whole docket of a cell that fires, which is open no more; empty where there was no room for one.
+
+        ``reference`` (40,) are the counts that it is judged against, ``n_fleet`` the cells that share its budget.
+        """
+        lines = self.dockets.take(detector.name, row)
+        if not lines:
+            return b""
+        series, models = self._series, self._models
+        model = int(series.rows["model"][row])
+        asked = question(detector)
+        header = {
+            "is": "cell",
+            "of": "series",
+            "detector": detector.name,
+            "series": series.names[row],
+            "space": int(series.rows["space"][row]),
+            "number": bool(series.rows["kind"][row] == KIND_NUMBER),
+            "known": bool(series.rows["judging"][row] == JUDGED),
+            "bins": series.rows["cuts"][row, : series.rows["n_cuts"][row]].tolist(),
+            "cuts": asked.cuts,
+            "two_sided": asked.two_sided,
+            "shifts": list(asked.shifts),
+            "hold": float(models.rows["hold"][model]),
+            "from_file": bool(models.rows["from_file"][model]),
+        }
+        fired = {
+            "is": "fired",
+            "end": bets.end,
+            "cut": found.cut,
+            "before": found.before,
+            "now": found.now,
+            "since": None if np.isnan(found.since) else found.since,
+            "told": found.told,
+            "evidence": found.evidence,
+            "budget": self._paid(detector, model, n_fleet),
+            "reference": reference.astype(int).tolist(),
+        }
+        return closed(header, lines, fired)
+
+    def _paid(self, detector: Detector, model: int, n_fleet: int) -> dict[str, Any]:
+        """Of what the cell's budget of a tick is a part."""
+        budget, rows = self._budget, self._models.rows
+        return {
+            "per_week": budget.per_week,
+            "per_model_per_week": budget.per_model_per_week,
+            "part": budget.shares[detector.share],
+            "cells_of_fleet": n_fleet,
+            "cells_of_model": int(rows["n_cells"][rows["root"][model], SHARES.index(detector.share)]),
+        }
+
+    def _null(self, detector: Detector, state: Cells, row: int) -> Line:
+        at = np.array([row])
+        season = None
+        if detector.name == "drift" and self._seasons.seasonal(at)[0]:
+            usual = self._seasons.usual(at)
+            season = {
+                "add": floats(usual.add[0]),
+                "variance": float(usual.variance[0]),
+                "slack": floats(usual.slack[0]),
+            }
+        return {
+            "is": "null",
+            "share": floats(state["reference_share"][row]),
+            "events": float(state["null_n"][row]),
+            "worth": float(state["worth"][row]),
+            "tolerance": float(state["tolerance"][row]),
+            "wander": float(state["wander"][row]),
+            "season": season,
+            "low": floats(state["null_low"][row]),
+            "high": floats(state["null_high"][row]),
+        }
+
+
+def _begun(state: Cells, row: int, log_r: NDArray[np.float32]) -> Line:
+    """What a cell came with; ``scatter`` is what it had once the first step was in."""
+    scatter = [float(state[name][row]) for name in ("scatter", "scatter_weight", "scatter_ticks")]
+    return {"is": "begun", "log_r": floats(log_r), "scatter": scatter}
+
+
+def _step(bets: Bets, j: int, place: int, values: float, out: Outcome) -> Line:
+    log_budget = float(bets.log_budget[place])
+    return {
+        "is": "step",
+        "end": bets.end,
+        "seconds": float(bets.seconds[place]),
+        "s": floats(bets.tick_s[place]),
+        "n": float(bets.tick_n[place]),
+        "values": values,
+        "now_s": floats(bets.now_s[place]),
+        "now_n": float(bets.now_n[place]),
+        "log_budget": log_budget,
+        "eta": float(out.eta[j]),
+        "log_r": float(out.evidence[j]) + log_budget,
+    }
