@@ -17,6 +17,7 @@ from monitor.fleet import Fleet
 from monitor.groups.past import Compared, Range, associations, compared
 from monitor.groups.periods import DAY_SECONDS, month_begin, month_end
 from monitor.groups.sums import TallySums
+from monitor.history.evidence import Again, again
 from monitor.history.series import Subject, features, subject, summed, volumes
 from monitor.incidents.incident import Incident
 from monitor.outcomes.document import selective_labels
@@ -66,6 +67,7 @@ class _Copied:
     first: float
     reached: float
     series: Subject
+    cells: Again
     groups: Compared
     selective: bool
     currency: str
@@ -111,6 +113,7 @@ def _copied(fleet: Fleet, row: int) -> _Copied:
         first=float(rows["first_time"][row]),
         reached=float(np.fmax.reduce(rows["closed_until"][: len(fleet.models)], initial=-np.inf)),
         series=subject(fleet, row),
+        cells=again(fleet, row),
         groups=compared(fleet.groups, row, fleet.by_group.unidentified(row)),
         selective=bool(labels) and (labels["declared"] or labels["detected"]),
         currency=model.policy.costs.currency,
@@ -120,6 +123,7 @@ def _copied(fleet: Fleet, row: int) -> _Copied:
 
 def _read(of: _Copied, records: Records, since: float, until: float) -> History:
     steps = summed(of.series, records.ticks(of.row, since, until), since, until)
+    gathered = {} if steps is None else of.cells.ratios(steps.counts[:, 1:], steps.since, steps.seconds)
     asked = Range(since, until, of.reached)
     document = {
         "model": of.name,
@@ -133,7 +137,7 @@ def _read(of: _Copied, records: Records, since: float, until: float) -> History:
         "events": 0 if steps is None else int(steps.counts[:, 0, 0].sum()),
         "step_seconds": None if steps is None else steps.seconds,
         "volume": [] if steps is None else volumes(steps),
-        "features": [] if steps is None else features(of.series, steps),
+        "features": [] if steps is None else features(of.series, steps, gathered),
         "facts": [fact for time, fact in of.facts if since <= time <= until],
         "reference_changed_since": [
             fact for time, fact in of.facts if time > until and fact["what"].startswith("reference")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,8 +165,11 @@ def volumes(steps: Steps) -> list[dict[str, Any]]:
     ]
 
 
-def features(of: Subject, steps: Steps) -> list[dict[str, Any]]:
-    """Each series that was met in the range, in JSON types: its distribution then, and how far it was when."""
+def features(of: Subject, steps: Steps, evidence: Mapping[int, list[float | None]]) -> list[dict[str, Any]]:
+    """Each series that was met in the range, in JSON types: its distribution then, and how far it was when.
+
+    ``evidence`` is what was gathered against it by step, by its place.
+    """
     whole = steps.counts.sum(axis=0).astype(np.float64)[1:]
     cells = _effects(of, whole)
     ratios = _ratios(of, steps)
@@ -177,6 +180,7 @@ def features(of: Subject, steps: Steps) -> list[dict[str, Any]]:
             "present": int(whole[i, PRESENT]),
             "cells": cells[i],
             "ratios": ratios[i],
+            "evidence_ratios": evidence.get(i),
             "effects": _customary(of, i, whole[i]),
             "reference": None if of.hidden[i] else _histogram(of, i, of.reference[i]),
             "current": None if of.hidden[i] else _histogram(of, i, whole[i]),

@@ -121,6 +121,44 @@ def over_time(ratios: Sequence[float | None], labels: Sequence[str]) -> str:
     )
 
 
+def evidence(ratios: Sequence[float | None], labels: Sequence[str]) -> str:
+    """Evidence over what an alarm takes (logarithms), bars over time, cut at one and a half; the line is an alarm."""
+    known = [(ratio, label) for ratio, label in zip(ratios, labels, strict=True) if ratio is not None]
+    if not known:
+        return ""
+    width, edge = 200 / len(ratios), _STRIP - (_STRIP - 2) / 1.5
+    bars = "".join(
+        f'<rect class="{"beyond" if ratio >= 1 else "within"}" x="{i * width:.2f}" '
+        f'y="{_STRIP - _evidence_height(ratio):.1f}" width="{max(width * 0.85, 0.5):.2f}" '
+        f'height="{_evidence_height(ratio):.1f}"><title>{escape(label)}: {_gathered(ratio)}</title></rect>'
+        for i, (ratio, label) in enumerate(zip(ratios, labels, strict=True))
+        if ratio is not None
+    )
+    return (
+        f'<svg viewBox="0 0 200 {_STRIP}" width="200" height="{_STRIP}" role="img"><title>'
+        f"{escape(evidence_in_words(ratios, labels))}</title>"
+        f'{bars}<line class="edge" x1="0" x2="200" y1="{edge:.1f}" y2="{edge:.1f}"/></svg>'
+    )
+
+
+def evidence_in_words(ratios: Sequence[float | None], labels: Sequence[str]) -> str:
+    """The same in a sentence."""
+    known = [(ratio, label) for ratio, label in zip(ratios, labels, strict=True) if ratio is not None]
+    alarms = [label for ratio, label in known if ratio >= 1]
+    if alarms:
+        return f"enough for an alarm at {alarms[0]}" + (f", and {len(alarms) - 1} times after" if alarms[1:] else "")
+    largest, when = max(known)
+    return f"at most {_gathered(largest)}, at {when}" if largest >= 0.005 else "none"
+
+
+def _evidence_height(ratio: float) -> float:
+    return max(min(ratio, 1.5) / 1.5 * (_STRIP - 2), 1.0)
+
+
+def _gathered(ratio: float) -> str:
+    return "enough for an alarm" if ratio >= 1 else f"{100 * ratio:.0f} % of what an alarm takes"
+
+
 def life(begin: float, end: float, marks: Sequence[Mark], spans: Sequence[Span]) -> str:
     """A life from ``begin`` to ``end`` (seconds since the epoch): marks on its line, incidents in lanes below.
 

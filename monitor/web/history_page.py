@@ -193,7 +193,7 @@ def features(told: Sequence[Mapping[str, Any]], steps: Sequence[str]) -> str:
         return ""
     headings = [
         *(("Name", ""), ("Reference (line) and then (bars)", ""), ("Effect and tolerance", "")),
-        *(("Effect over time, at least", ""), ("Customary", "")),
+        *(("Effect over time, at least", ""), ("Evidence over time", ""), ("Customary", "")),
     ]
     more = len(told) - len(ranked)
     rest = f"<p>{more} more, nearer to their references, in the API.</p>" if more else ""
@@ -216,8 +216,18 @@ def _feature(feature: Mapping[str, Any], steps: Sequence[str]) -> list[str]:
         _picture(feature),
         _effect(feature),
         strip or '<span class="quiet">too few events a step</span>',
+        evidence(feature, steps),
         escape(", ".join(part for part in customary if part)) or html.text(None),
     ]
+
+
+def evidence(feature: Mapping[str, Any], steps: Sequence[str]) -> str:
+    """When evidence gathered against a feature, as a picture and in words."""
+    ratios = feature["evidence_ratios"]
+    picture = charts.evidence(ratios, steps) if ratios else ""
+    if not picture:
+        return '<span class="quiet">not judged</span>'
+    return f'{picture}<span class="small">{escape(charts.evidence_in_words(ratios, steps))}</span>'
 
 
 def _effect(feature: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from monitor.incidents.incident import Incident
 from monitor.web import charts, gaps, html, odds
 from monitor.web.charts import Mark, Span
 from monitor.web.fleet_page import incident_list
+from monitor.web.history_page import evidence, steps_of
 from monitor.web.html import Frame
 
 FEATURES_SHOWN = 150
@@ -21,8 +22,17 @@ _SHOWN_ELSEWHERE = frozenset(
 _FACTS = ("version", "team", "task", "phase", "events", "first_event_time", "last_event_time")
 
 
-def body(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident], now: float) -> list[str]:
-    """The parts of the page: ``document`` of the API, the model's incidents, ``now`` in event time."""
+def body(
+    frame: Frame,
+    document: Mapping[str, Any],
+    incidents: Sequence[Incident],
+    now: float,
+    lately: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """The parts of the page: ``document`` of the API, the model's incidents, ``now`` in event time.
+
+    ``lately`` is its history of the last hours, where evidence over time was asked for.
+    """
     name = str(document["model"])
     found = [incident for incident in incidents if incident.model == name or name in incident.models]
     rest = {key: value for key, value in document.items() if key not in _SHOWN_ELSEWHERE | {*_FACTS}}
@@ -35,7 +45,8 @@ def body(frame: Frame, document: Mapping[str, Any], incidents: Sequence[Incident
         "<h2>Open incidents</h2>",
         incident_list(frame, [incident for incident in found if incident.state == "firing"]),
         _life(frame, document, found, now),
-        features_table("Features and predictions", document.get("features") or []),
+        _evidence_links(frame, name, lately) if document.get("features") else "",
+        features_table("Features and predictions", document.get("features") or [], lately),
         *html.sections(rest),
         gaps.tables(associations),
         gaps.features(document.get("group_features") or []),
@@ -48,9 +59,33 @@ def _history(frame: Frame, name: str) -> str:
     return f'<a href="{escape(frame.href("/models/", name))}/history">its history</a>'
 
 
-def features_table(caption: str, features: Sequence[Mapping[str, Any]]) -> str:
+def _evidence_links(frame: Frame, name: str, lately: Mapping[str, Any] | None) -> str:
+    """Evidence over time costs a reading of the past, so it is shown where it is asked for."""
+    here = escape(frame.href("/models/", name))
+    links = ", ".join(
+        f'<a href="{here}?evidence={hours}#features">{words}</a>'
+        for hours, words in ((6, "six hours"), (24, "a day"), (168, "seven days"))
+    )
+    covered = lately["covered"] if lately else None
+    said = ""
+    if covered:
+        said = (
+            f" Shown: {html.moment(covered['from'])} to {html.moment(covered['until'])}, as if judging had begun then, "
+            "by today's reference."
+        )
+    elif lately:
+        said = " Nothing is kept of these hours."
+    return f'<p class="small" id="features">Evidence over time, of the last {links}.{said}</p>'
+
+
+def features_table(caption: str, features: Sequence[Mapping[str, Any]], lately: Mapping[str, Any] | None = None) -> str:
     """Features as rows, those that fire first, then by effect over tolerance."""
-    rows = [_feature(feature) for feature in sorted(features, key=_place)[:FEATURES_SHOWN]]
+    steps = steps_of(lately) if lately else []
+    gathered = {(each["space"], each["name"]): evidence(each, steps) for each in lately["features"]} if lately else {}
+    rows = [
+        _feature(feature, gathered.get((feature.get("space"), feature.get("name"))))
+        for feature in sorted(features, key=_place)[:FEATURES_SHOWN]
+    ]
     if not rows:
         return ""
     headings = [
@@ -72,7 +107,7 @@ def _ratio(effect: Mapping[str, Any] | None) -> float | None:
     return float(effect["value"]) / float(effect["tolerance"])
 
 
-def _feature(feature: Mapping[str, Any]) -> list[str]:
+def _feature(feature: Mapping[str, Any], over_time: str | None) -> list[str]:
     space = feature.get("space")
     kind = html.words(str(feature.get("kind") or ""))
     what = kind if space in {None, "feature"} else f"{html.words(str(space))}, {kind}"
@@ -83,7 +118,7 @@ def _feature(feature: Mapping[str, Any]) -> list[str]:
         + (f'<br><span class="quiet small">{escape(str(why))}</span>' if why else ""),
         _picture(feature),
         _effect(feature),
-        escape(odds.odds(feature.get("evidence_log10"))),
+        escape(odds.odds(feature.get("evidence_log10"))) + (f"<div>{over_time}</div>" if over_time else ""),
     ]
 
 

@@ -53,7 +53,9 @@ class Pages:
         status = self._desk.status()
         now = self._clock.now() if status.watermark is None else status.watermark
         incidents = visible_incidents(status, request.reader)
-        return self.frame.page(f"Model {request.rest}", model_page.body(self.frame, document, incidents, now))
+        lately = self._past.lately(request) if request.parameter("evidence") else None
+        body = model_page.body(self.frame, document, incidents, now, lately)
+        return self.frame.page(f"Model {request.rest}", body)
 
     def history(self, request: Request) -> Response:
         """What was known of one model in a past range."""

@@ -20,6 +20,7 @@ AT_ONCE = 2
 """Ranges that are read at a time: a long one takes a second, and nobody else should wait for it."""
 _WAIT_SECONDS = 5.0
 DEFAULT_SECONDS = 7 * 86400.0
+EVIDENCE_HOURS_MAX = 7 * 24.0
 LONGEST_SECONDS = 20 * 366 * 86400.0
 _FIRST, _LAST = -2e9, 2e11
 """Years 1906 to 8307: what lies a few years about them can still be written."""
@@ -46,8 +47,21 @@ class Past:
             400 for what is no range, 404 for a model that is not there, not the reader's or without a past, 503 while
             the loop does not answer or others are being read.
         """
+        return self._told(request, *self._range(request))
+
+    def lately(self, request: Request) -> dict[str, Any]:
+        """The last day of the model that the path names, or as many hours as its ``evidence`` says; raises as above."""
+        try:
+            hours = float(request.parameter("evidence"))
+        except ValueError:
+            raise bad_parameter("evidence", "is not a number of hours") from None
+        if not 1.0 <= hours <= EVIDENCE_HOURS_MAX:
+            raise bad_parameter("evidence", f"is not from 1 to {EVIDENCE_HOURS_MAX:.0f} hours")
+        until = self._newest(request.rest)
+        return self._told(request, until - hours * 3600.0, until)
+
+    def _told(self, request: Request, since: float, until: float) -> dict[str, Any]:
         model, status = request.rest, self._desk.status()
-        since, until = self._range(request)
         if not may_see_model(status.fleet, model, request.reader):
             raise not_found(f"no model {model!r}")
         try:

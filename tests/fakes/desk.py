@@ -131,6 +131,7 @@ def detail(model: str) -> dict[str, Any]:
         "features": [
             {
                 "name": "income <b>",
+                "space": "feature",
                 "kind": "numeric",
                 "state": "firing",
                 "effect": {"name": "shift", "value": 0.31, "tolerance": 0.1},
@@ -177,11 +178,12 @@ def past(model: str, since: float, until: float) -> History:
         "present": 399,
         "cells": [cell],
         "ratios": [None, 0.4, 1.2, 5.0],
+        "evidence_ratios": [None, 0.0, 0.42, 1.0],
         "effects": {"debiased_psi": 0.21, "w1_over_sigma": None},
         "reference": {**bins, "counts": [3, 4, 5]},
         "current": {**bins, "counts": [1, 1, 9]},
     }
-    hidden = {**feature, "name": "sex", "kind": "category", "cells": [], "ratios": [None] * 4}
+    hidden = {**feature, "name": "sex", "kind": "category", "cells": [], "ratios": [None] * 4, "evidence_ratios": None}
     hidden |= {"reference": None, "current": None}
     rates = [
         {"group": group, "n": n, "favourable": k, "rate": k / n, "low": 0.1, "high": 0.8}

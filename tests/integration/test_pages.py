@@ -55,6 +55,7 @@ class Served:
             "fleet": "/",
             "model": f"/models/{quote(incident.model, safe='')}",
             "history": f"/models/{quote(incident.model, safe='')}/history",
+            "evidence": f"/models/{quote(incident.model, safe='')}?evidence=24",
             "incident": f"/incidents/{incident.id}",
             "runbook": f"/runbooks/{incident.alertname}",
             "nothing": "/incidents/none",

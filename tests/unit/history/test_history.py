@@ -84,6 +84,20 @@ def test_what_moved_is_told_with_its_day(kept: Kept) -> None:
     assert all(incident.fired_time <= START + 20 * DAY for incident in read(*kept, 0.0, 20 * DAY).incidents)
 
 
+def test_evidence_gathers_when_something_moves(kept: Kept) -> None:
+    """Evidence by step is little while nothing moves, and enough for an alarm soon after something does."""
+    told = read(*kept, 12 * DAY, DAYS * DAY).document
+    x, label = (named(told["features"], name=name) for name in ("x", "label"))
+    steps = [step["from"] for step in told["volume"]]
+    assert len(x["evidence_ratios"]) == len(label["evidence_ratios"]) == len(steps)
+    moved = next(i for i, step in enumerate(steps) if seconds(step) >= 25 * DAY)
+    assert max(x["evidence_ratios"][:moved]) < 1.0
+    assert max(x["evidence_ratios"][moved : moved + 5]) >= 1.0
+    assert max(label["evidence_ratios"]) < 1.0
+    again = read(*kept, 12 * DAY, DAYS * DAY).document
+    assert named(again["features"], name="x")["evidence_ratios"] == x["evidence_ratios"], "each reading begins anew"
+
+
 def test_groups_of_a_month_to_the_case(kept: Kept, cases: list[Case]) -> None:
     """Cases, sums, merit and the customary figures of a whole month are counted as they were, over kills and ages."""
     told = read(*kept, 0.0, 34 * DAY).document["associations"]

@@ -102,6 +102,23 @@ def test_few_are_read_at_a_time(get: Any, desk: FakeDesk, monkeypatch: pytest.Mo
     assert answers == [200] * web_past.AT_ONCE
 
 
+def test_evidence_over_time_on_the_page_of_the_model(get: Any) -> None:
+    """Where it is asked for it stands beside each feature, as a picture and in words; else only the ways to it do."""
+    page = get("/models/a%2Fb%2Fc", Accept="text/html").body.decode()
+    assert "?evidence=24#features" in page
+    assert "what an alarm takes" not in page
+    page = get("/models/a%2Fb%2Fc?evidence=24", Accept="text/html").body.decode()
+    assert "42 % of what an alarm takes" in page
+    assert "enough for an alarm at " in page
+    assert "as if judging had begun then" in page
+
+
+@pytest.mark.parametrize("hours", ["x", "0", "169", "nan", "inf"])
+def test_hours_that_are_none(get: Any, hours: str) -> None:
+    """What is no number of hours within a week is refused."""
+    assert get(f"/models/a%2Fb%2Fc?evidence={hours}", Accept="text/html").status == 400
+
+
 def test_the_page_has_what_the_api_has(get: Any) -> None:
     """Names, figures, intervals, incidents and the way to a report stand on it, escaped."""
     page = get(f"{HISTORY_PAGE}?since=2026-02-01&until=2026-03-01").body.decode()
