@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from urllib.parse import parse_qsl, urlsplit
 
+from monitor.clock import rfc3339
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import BY_MAX, NOTE_MAX
 from monitor.web import html
@@ -14,6 +15,12 @@ from monitor.web.messages import HTML, RefusedError, Request, Response
 
 FORM = "application/x-www-form-urlencoded"
 FIELDS_MAX = 10
+INCIDENTS, MODELS = "/api/v1/incidents/", "/api/v1/models/"
+"""What the addresses begin with that forms are sent to."""
+_HOUR = 3600.0
+"""What is filled in where it is not known when it began."""
+UNSAID = ("token", "incident")
+"""Fields of a form that are no part of what is asked for: who may, and from which page it came."""
 _REASONS = (
     ("expected", "expected: it was planned or is known"),
     ("fixed", "fixed: the cause is gone"),
@@ -64,9 +71,15 @@ def fields(request: Request) -> Mapping[str, str]:
     return dict(pairs)
 
 
-def done(frame: Frame, incident: str) -> Response:
-    """Back to the page of the incident, by a request that may be repeated."""
-    return Response(303, HTML, b"", (("Location", frame.href("/incidents/", incident)),))
+def written_from(route_stem: str, rest: str, said: Mapping[str, str]) -> str:
+    """The incident from whose page a form was sent: the one that is written to, or that the form names; else empty."""
+    return rest if route_stem == INCIDENTS else said.get("incident", "")
+
+
+def done(frame: Frame, incident: str, model: str) -> Response:
+    """Back to the page of the incident, or else of the model, by a request that may be repeated."""
+    back = frame.href("/incidents/", incident) if incident else frame.href("/models/", model)
+    return Response(303, HTML, b"", (("Location", back),))
 
 
 def refused(frame: Frame, error: RefusedError, incident: str = "") -> Response:
@@ -77,11 +90,14 @@ def refused(frame: Frame, error: RefusedError, incident: str = "") -> Response:
     return Response(error.status, page.content_type, page.body, error.headers)
 
 
-def orders(frame: Frame, incident: Incident, *, writable: bool) -> str:
-    """Forms to acknowledge an incident, to take that back, and to write a note to it."""
+def orders(frame: Frame, incident: Incident, reached: float | None, *, writable: bool) -> str:
+    """Forms to acknowledge an incident, to take that back, to write a note to it, and to exclude what made it.
+
+    ``reached`` is event time: until then may be excluded what still goes on.
+    """
     if not writable:
         return (
-            "<h2>Acknowledge or note</h2>\n<p>Not from here: the daemon has no <code>http.token_file</code>. "
+            "<h2>Acknowledge, note, exclude</h2>\n<p>Not from here: the daemon has no <code>http.token_file</code>. "
             "A silence in Alertmanager acknowledges what it matches.</p>"
         )
     forms = []
@@ -94,13 +110,37 @@ def orders(frame: Frame, incident: Incident, *, writable: bool) -> str:
     elif incident.acknowledged is not None:
         forms.append(_form(frame, incident, "unack", _note(required=False), "Take back"))
     forms.append(_form(frame, incident, "note", _note(required=True), "Write a note"))
-    return "<h2>Acknowledge or note</h2>\n" + "\n".join(forms)
+    if incident.model:
+        forms.append(_exclude(frame, incident, reached))
+    return "<h2>Acknowledge, note, exclude</h2>\n" + "\n".join(forms)
+
+
+def _exclude(frame: Frame, incident: Incident, reached: float | None) -> str:
+    """Behind a line of its own: it is about the whole model, and nobody can take it back."""
+    began = incident.onset_interval[0] if incident.onset_interval else incident.onset_time or incident.fired_time
+    over = max(incident.resolved_time or reached or incident.fired_time, incident.fired_time)
+    began = began if began < over else over - _HOUR
+    stretch = "".join(
+        f'<label>{words} <input name="{name}" required value="{rfc3339(moment)}"></label>\n'
+        for name, words, moment in (("from", "From", began), ("until", "Until", over))
+    )
+    named = f'<input type="hidden" name="incident" value="{escape(incident.id)}">\n'
+    action = f"{frame.href(MODELS, incident.model)}/exclude"
+    return (
+        "<details><summary>Exclude a stretch of the model's past</summary>\n"
+        "<p>For data that should not have come: a test, a fault at the source, a campaign. The stretch leaves what the "
+        "whole model is judged by, and what is left of its past is judged again. It cannot be taken back.</p>\n"
+        f"{_posted(action, named + stretch + _note(required=True), 'Exclude')}\n</details>"
+    )
 
 
 def _form(frame: Frame, incident: Incident, verb: str, own: str, words: str) -> str:
-    action = escape(f"{frame.href('/api/v1/incidents/', incident.id)}/{verb}")
+    return _posted(f"{frame.href(INCIDENTS, incident.id)}/{verb}", own, words)
+
+
+def _posted(action: str, own: str, words: str) -> str:
     return (
-        f'<form method="post" action="{action}" aria-label="{words}">\n{own}\n'
+        f'<form method="post" action="{escape(action)}" aria-label="{words}">\n{own}\n'
         f'<label>Who <input name="by" required maxlength="{BY_MAX}" autocomplete="username"></label>\n'
         '<label>Token of scope write <input type="password" name="token" required autocomplete="current-password">'
         f"</label>\n<button>{words}</button>\n</form>"

@@ -45,7 +45,7 @@ def body(
         _now(incident, model),
         _cells(document["cells"]),
         _related(frame, visible, incident),
-        forms.orders(frame, incident, writable=writable),
+        forms.orders(frame, incident, status.watermark, writable=writable),
         _judged_by(incident, status, model, judged_by),
     ]
 

@@ -13,6 +13,7 @@ from monitor.incidents.incident import REASONS
 from monitor.incidents.order import ACK_SECONDS, BY_MAX, NOTE_MAX, Order, Outcome, Verb, Whom
 from monitor.status import Desk
 from monitor.web.api import find_incident, may_see_model
+from monitor.web.forms import UNSAID
 from monitor.web.messages import RefusedError, Request, Response, json_response, not_found
 
 _DIGITS = 16
@@ -102,7 +103,7 @@ class Orders:
 def _read(request: Request) -> _Body:
     try:
         if request.form is not None:
-            said = {name: text for name, text in request.form.items() if name != "token" and text}
+            said = {name: text for name, text in request.form.items() if name not in UNSAID and text}
             return msgspec.convert(said, type=_Body)
         return msgspec.json.decode(request.body or b"{}", type=_Body)
     except msgspec.MsgspecError as error:

@@ -123,13 +123,16 @@ class Site:
         """Somebody writes from a page, and is shown a page."""
         if not route.form:
             raise RefusedError(415, "body_not_accepted", "this address takes JSON")
+        incident = forms.written_from(route.stem, rest, {})
         try:
-            self._by(replace(request, form=forms.fields(request)), route, rest)
+            said = forms.fields(request)
+            incident = forms.written_from(route.stem, rest, said)
+            self._by(replace(request, form=said), route, rest)
         except RefusedError as error:
             if not forms.is_read_by_people(request):
                 raise
-            return forms.refused(self._frame, error, rest)
-        return forms.done(self._frame, rest)
+            return forms.refused(self._frame, error, incident)
+        return forms.done(self._frame, incident, rest)
 
     def is_probe(self, path: str) -> bool:
         """Whether ``path`` must be answered however busy the server is."""
@@ -163,7 +166,13 @@ class Site:
                 for verb in INCIDENT_VERBS
             ),
             *(
-                Route(f"/api/v1/models/{{model}}/{verb}", partial(orders.model, verb), "write", writes=True)
+                Route(
+                    f"{forms.MODELS}{{model}}/{verb}",
+                    partial(orders.model, verb),
+                    "write",
+                    writes=True,
+                    form=verb == "exclude",
+                )
                 for verb in MODEL_VERBS
             ),
             Route("/api/v1/exhibits/{digest}", exhibits.exhibit),

@@ -154,3 +154,19 @@ def test_acknowledged_from_the_page_by_keyboard(served: Served, browser: Browser
     assert browser.address.endswith(served.pages["incident"])
     (order,) = served.desk.orders[before:]
     assert (order.verb, order.by, order.reason, order.note) == ("ack", "ada", "expected", "known since noon")
+
+
+def test_excluded_from_the_page(served: Served, browser: Browser) -> None:
+    """Opened, filled in and sent: the stretch of the incident leaves its model's past, and the browser is back."""
+    before = len(served.desk.orders)
+    browser.open(served.address(served.pages["incident"]))
+    browser.click("details:has(form) > summary")
+    form = 'form[aria-label="Exclude"]'
+    browser.write(f'{form} [name="note"]', "a test in production")
+    browser.write(f'{form} [name="by"]', "ada")
+    browser.write(f'{form} [name="token"]', "writes\n")
+    browser.wait_for("setTimeout(arguments[0], 200)")
+    assert browser.address.endswith(served.pages["incident"])
+    (order,) = served.desk.orders[before:]
+    assert (order.verb, order.by, order.note) == ("exclude", "ada", "a test in production")
+    assert order.from_ < order.until

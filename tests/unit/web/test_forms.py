@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
-from fakes.desk import FakeDesk, made_incident
+from fakes.desk import NOW, FakeDesk, made_incident, made_status
 
+from monitor.clock import rfc3339
 from monitor.incidents.order import Outcome
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def basic(token: str) -> str:
 @pytest.fixture
 def client(serve: Callable[..., Any], tmp_path: Path, desk: FakeDesk) -> Any:
     tokens = tmp_path / "tokens"
-    tokens.write_text("w write\nr status\nboth status,write\n")
+    tokens.write_text("w write\nr status\nboth status,write\nt write no-such-team\n")
     desk.outcome = Outcome((made_incident(1, "m"),))
     return serve(token_file=str(tokens))
 
@@ -83,6 +84,45 @@ def test_what_is_wrong_is_told_on_a_page(client: Any, desk: FakeDesk) -> None:
     assert doubled.status == 400
     assert send(client, "/api/v1/models/m/retire", {"token": "w", "by": "ada"}).status == 415
     assert desk.orders == []
+
+
+EXCLUDE = "/api/v1/models/m/exclude"
+STRETCH = {"from": "2026-02-01T00:00:00Z", "until": "2026-02-02T00:00:00Z", "by": "ada", "note": "a test"}
+
+
+def test_a_stretch_is_excluded_from_an_incidents_page(client: Any, desk: FakeDesk) -> None:
+    """The form of an incident excludes a stretch of its model with a token of scope write, and comes back to it."""
+    desk.change(fleet=made_status(["m"]).fleet)
+    answer = send(client, EXCLUDE, {**STRETCH, "token": "w", "incident": "i-0001"})
+    assert (answer.status, answer.headers["location"]) == (303, "/incidents/i-0001")
+    [order] = desk.orders
+    assert (order.verb, order.subject, order.by, order.note) == ("exclude", "m", "ada", "a test")
+    assert order.until - order.from_ == 86400.0
+    answer = send(client, EXCLUDE, {**STRETCH, "token": "w"})
+    assert (answer.status, answer.headers["location"]) == (303, "/models/m")
+    for changed, status in (({"token": "r"}, 403), ({"token": ""}, 401), ({"until": "2026-01-01T00:00:00Z"}, 400)):
+        answer = send(
+            client, EXCLUDE, {**STRETCH, "token": "w", "incident": "i-0001", **changed}, Authorization="Bearer w"
+        )
+        assert answer.status == status
+        assert b'href="/incidents/i-0001"' in answer.body
+    assert send(client, EXCLUDE, {**STRETCH, "token": "w"}, Origin="https://evil.example").status == 403
+    assert send(client, EXCLUDE, {**STRETCH, "token": "t"}).status == 404
+    assert len(desk.orders) == 2
+
+
+def test_the_stretch_of_the_form_is_that_of_the_incident(client: Any, desk: FakeDesk) -> None:
+    """It is filled in from when it began at the earliest until it was over, or until now; a shared cause has none."""
+    began, over = NOW - 7200, NOW - 0.5
+    known = {"onset_interval": (began, NOW - 10), "resolved_time": over, "state": "resolved"}
+    shared = made_incident(3, "", models=("m", "n"), alertname="FleetSharedCause")
+    desk.change(incidents=[made_incident(1, "m", **known), made_incident(2, "a/b", onset_time=began), shared])
+    texts = [client(f"/incidents/i-000{i}", Authorization=basic("r")).body.decode() for i in (1, 2, 3)]
+    for name, moment in (("from", began), ("until", over)):
+        assert f'name="{name}" required value="{rfc3339(moment)}"' in texts[0]
+    assert 'action="/api/v1/models/a%2Fb/exclude"' in texts[1]
+    assert f'name="from" required value="{rfc3339(began)}"' in texts[1]
+    assert "/exclude" not in texts[2]
 
 
 def test_what_is_not_there_is_told_on_a_page(get: Any) -> None:
