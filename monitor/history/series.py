@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,10 @@ class Cells:
     tolerance: Array
     before: Array
     n_before: Array
+
+    def of(self, series: NDArray[np.int64]) -> Cells:
+        """Those of ``series``, each as often as it stands there."""
+        return Cells(self.applies[series], self.tolerance[series], self.before[series], self.n_before[series])
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,16 +229,24 @@ def _ratios(of: Subject, steps: Steps) -> list[list[float | None]]:
 
     In a short step chance alone moves shares beyond what is tolerated, so what it may do is left out.
     """
-    found = np.full((len(of.names), len(steps.counts)), np.nan)
-    for j, counts in enumerate(steps.counts.astype(np.float64)):
-        enough = counts[1:, PRESENT] >= EVENTS_MIN
-        for detector, cells in zip(DETECTORS, of.cells, strict=True):
-            shares = detector.shares(counts[1:], of.view)
-            least = _moved(shares, detector, cells, _chance(shares, detector, cells))
-            ratio = least / np.maximum(cells.tolerance, 1e-9)
-            told = cells.applies & enough
-            found[told, j] = np.fmax(found[told, j], ratio[told])
-    return [[None if math.isnan(value) else float(f"{value:.4g}") for value in row] for row in found.tolist()]
+    n_steps, n = len(steps.counts), len(of.names)
+    counts = steps.counts[:, 1:].reshape(n_steps * n, COLUMNS)
+    found = np.full(n_steps * n, np.nan)
+    enough = counts[:, PRESENT] >= EVENTS_MIN
+    for detector, cells in zip(DETECTORS, of.cells, strict=True):
+        at = np.flatnonzero(np.tile(cells.applies, n_steps) & enough)
+        if len(at):
+            series = at % n
+            own, shares = cells.of(series), detector.shares(counts[at].astype(np.float64), _view(of.view, series))
+            least = _moved(shares, detector, own, _chance(shares, detector, own))
+            found[at] = np.fmax(found[at], least / np.maximum(own.tolerance, 1e-9))
+    by_series = found.reshape(n_steps, n).T.tolist()
+    return [[None if math.isnan(value) else float(f"{value:.4g}") for value in row] for row in by_series]
+
+
+def _view(view: SeriesView, series: NDArray[np.int64]) -> SeriesView:
+    """What detectors may know of ``series``, each as often as it stands there."""
+    return SeriesView(*(getattr(view, each.name)[series] for each in fields(SeriesView)))
 
 
 def _chance(shares: Shares, detector: Detector, cells: Cells) -> Array:

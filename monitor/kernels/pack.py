@@ -27,7 +27,25 @@ def compiled() -> ctypes.CDLL | None:
     if loaded is not None:
         loaded.mw_pack.argtypes = (ctypes.c_int64, *[ctypes.c_void_p] * 6)
         loaded.mw_pack.restype = None
+        loaded.mw_unpack.argtypes = (ctypes.c_char_p, ctypes.c_int64, *[ctypes.c_void_p] * 2)
+        loaded.mw_unpack.restype = ctypes.c_int
     return loaded
+
+
+def unpacked(blob: bytes, counts: NDArray[np.uint32], moments: NDArray[np.float64]) -> bool:
+    """Read one tick into ``counts`` (rows, 40), which are 0, and ``moments`` (rows, 4), which are those of no number.
+
+    There are as many rows as the head of ``blob`` says. Whether its bytes are whole; else something of them was read.
+
+    Raises
+    ------
+    RuntimeError
+        The kernels are not built.
+    """
+    kernels = compiled()
+    if kernels is None:
+        raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+    return bool(kernels.mw_unpack(blob, len(blob), _at(counts), _at(moments)))
 
 
 def packed(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StoreError
-from monitor.kernels.pack import compiled, packed
+from monitor.kernels.pack import compiled, packed, unpacked
 from monitor.kernels.tally import COLUMNS, MOMENTS
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -68,10 +68,24 @@ def unpack(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     StoreError
         The bytes are not whole.
     """
+    if len(blob) < _HEAD.size:
+        raise StoreError("the sums of a tick cannot be read: they have no head")
+    n_rows = _HEAD.unpack_from(blob)[0]
+    if n_rows > _ROWS_MAX:
+        raise StoreError(f"the sums of a tick speak of {n_rows} rows")
+    if compiled() is None:
+        return unpack_slowly(blob)
+    counts, moments = np.zeros((n_rows, COLUMNS), np.uint32), np.empty((n_rows, MOMENTS))
+    moments[:] = _EMPTY
+    if not unpacked(blob, counts, moments):
+        raise StoreError("the sums of a tick cannot be read: their bytes are not whole")
+    return counts, moments
+
+
+def unpack_slowly(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
+    """The twin of the kernel that :func:`unpack` uses."""
     try:
         n_rows, n_places, n_numbered, width = _HEAD.unpack_from(blob)
-        if n_rows > _ROWS_MAX:
-            raise StoreError(f"the sums of a tick speak of {n_rows} rows")
         take = _Reader(blob, _HEAD.size)
         rows = take.bits(n_rows)
         used = np.zeros((n_rows, COLUMNS), bool)
@@ -81,8 +95,8 @@ def unpack(blob: bytes) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
         values[wide] = take.array(np.uint32, len(wide))
         numbered = take.bits(n_rows)
         some = take.array(np.float64, n_numbered * MOMENTS)
-        if take.at != len(blob):
-            raise StoreError("the sums of a tick have bytes to spare")
+        if take.at != len(blob) or int(used.sum()) != n_places or int(numbered.sum()) != n_numbered:
+            raise StoreError("the sums of a tick have bytes to spare, or too few")
         counts = np.zeros((n_rows, COLUMNS), np.uint32)
         counts[used] = values
         moments = np.empty((n_rows, MOMENTS))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import StoreError
 from monitor.kernels.tally import COLUMNS
-from monitor.store.sums import pack, unpack
+from monitor.store.sums import pack, unpack, unpack_slowly
 from monitor.tally.closed import merge
 
 Sums = tuple[NDArray[np.uint32], NDArray[np.float64]]
@@ -75,6 +75,26 @@ def test_damaged(given_sums: Sums, flips: list[tuple[int, int]], in_head: bool) 
         return
     assert counts.shape[1:] == (COLUMNS,)
     assert moments.shape == (len(counts), 4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(sums(), st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 255)), max_size=3), st.integers(0, 3))
+def test_reading_has_a_twin(given_sums: Sums, flips: list[tuple[int, int]], cut: int) -> None:
+    """The kernel and its twin read the same, and refuse the same."""
+    blob = bytearray(pack(*given_sums))
+    for where, byte in flips:
+        blob[where % len(blob)] = byte
+    read: list[Sums | None] = []
+    for way in (unpack, unpack_slowly):
+        try:
+            read.append(way(bytes(blob[: len(blob) - cut])))
+        except StoreError:
+            read.append(None)
+    fast, slow = read
+    assert (fast is None) == (slow is None)
+    if fast is not None and slow is not None:
+        assert np.array_equal(fast[0], slow[0])
+        assert fast[1].tobytes() == slow[1].tobytes()
 
 
 @settings(max_examples=200, deadline=None)
