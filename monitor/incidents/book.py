@@ -174,10 +174,15 @@ class Book:
         Taken back, it calls its team anew.
         """
         key, held = next((key, held) for key, held in self.open.items() if held.incident.id == identity)
+        before = held.incident.acknowledged
         if known is None:
             self._give_back(key)
+            if before is not None and not before.silence:
+                held.incident = msgspec.structs.replace(held.incident, verdict="")
         else:
-            held.incident = msgspec.structs.replace(held.incident, acknowledged=known)
+            # A silence keeps an alert quiet, and says nothing of whether it is true.
+            verdict = held.incident.verdict if known.silence else known.reason
+            held.incident = msgspec.structs.replace(held.incident, acknowledged=known, verdict=verdict)
             self._known[key] = known.until
         self.changed.add(identity)
         return held.incident, sorted(held.firing)

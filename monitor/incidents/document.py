@@ -56,6 +56,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "paged": incident.paged_time is not None,
         "paged_time": _time(incident.paged_time),
         "waiting": waits(incident),
+        "verdict": incident.verdict or None,
         "acknowledged": _acknowledged(incident.acknowledged),
         "notes": [{"by": note.by, "time": _time(note.time), "text": note.text} for note in incident.notes],
         "cells": [_cell(cell) for cell in incident.cells],

@@ -111,7 +111,8 @@ class Incident(msgspec.Struct, frozen=True):
     ``paged_time`` is when the team was called, ``None`` if it was not.
     ``onset_interval`` is between when and when it began in nine of ten cases. ``policy_digest``,
     ``reference_digest`` and ``docket_digest`` (SHA-256, hexadecimal) name what it was judged by when it fired; the
-    docket is that of the cell that opened it.
+    docket is that of the cell that opened it. ``verdict`` is the reason with which somebody acknowledged it last; it
+    outlives the acknowledgement, unless that is taken back.
     """
 
     id: str
@@ -154,5 +155,6 @@ class Incident(msgspec.Struct, frozen=True):
     policy_digest: str = ""
     reference_digest: str = ""
     docket_digest: str = ""
+    verdict: str = ""
     advice: Advice | None = None
     bill: GapBill | None = None

@@ -48,7 +48,7 @@ class Frame:
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{escape(title)} - modelwatch</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
             f'<header><a class="skip" href="#main">To the content</a><nav aria-label="Main">'
-            f'<a href="{home}/">All models</a></nav></header>\n'
+            f'<a href="{home}/">All models</a> <a href="{home}/precision">What people said</a></nav></header>\n'
             f'<main id="main">\n{chr(10).join(part for part in body if part)}\n</main>\n</body>\n</html>\n'
         )
         return Response(200, HTML, text.encode("utf-8", "replace"))

@@ -22,6 +22,7 @@ from monitor.web.messages import JSON, RefusedError, Request, Response, bad_para
 from monitor.web.orders import Orders
 from monitor.web.pages import Pages
 from monitor.web.past import Past
+from monitor.web.precision_page import PrecisionPage
 from monitor.web.scopes import sees_groups
 
 METHODS = ("GET", "HEAD")
@@ -90,7 +91,13 @@ class Site:
         pages = Pages(desk, clock, api, past, exhibits, external_url, writable=tokens is not None)
         self._frame = pages.frame
         self.routes = self._table(
-            Health(desk, clock, liveness_timeout), api, past, exhibits, pages, Orders(desk, clock)
+            Health(desk, clock, liveness_timeout),
+            api,
+            past,
+            exhibits,
+            pages,
+            PrecisionPage(desk),
+            Orders(desk, clock),
         )
         self._exact = {route.template: route for route in self.routes if not route.has_parameter}
         # The ones with a tail first: a name may hold anything, so what ends like a verb is one where it is posted.
@@ -140,7 +147,14 @@ class Site:
         return route is not None and route.scope is None
 
     def _table(
-        self, health: Health, api: Api, past: Past, exhibits: Exhibits, pages: Pages, orders: Orders
+        self,
+        health: Health,
+        api: Api,
+        past: Past,
+        exhibits: Exhibits,
+        pages: Pages,
+        precision: PrecisionPage,
+        orders: Orders,
     ) -> tuple[Route, ...]:
         return (
             Route("/livez", health.live, None),
@@ -176,12 +190,14 @@ class Site:
                 for verb in MODEL_VERBS
             ),
             Route("/api/v1/exhibits/{digest}", exhibits.exhibit),
+            Route("/api/v1/precision", precision.api),
             Route("/api/v1/store/forget", orders.forget, "write", writes=True),
             Route("/openapi.json", lambda _request: Response(200, JSON, self._openapi)),
             Route("/", pages.fleet, page=True),
             Route("/models/{model}", pages.model, page=True),
             Route("/models/{model}/history", pages.history, page=True),
             Route("/incidents/{id}", pages.incident, page=True),
+            Route("/precision", partial(precision.page, pages.frame), page=True),
             Route("/runbooks/{alertname}", pages.runbook, page=True),
         )
 

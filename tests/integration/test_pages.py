@@ -57,6 +57,7 @@ class Served:
             "history": f"/models/{quote(incident.model, safe='')}/history",
             "evidence": f"/models/{quote(incident.model, safe='')}?evidence=24",
             "incident": f"/incidents/{incident.id}",
+            "precision": "/precision",
             "runbook": f"/runbooks/{incident.alertname}",
             "nothing": "/incidents/none",
         }

@@ -53,7 +53,9 @@ class Outline(HTMLParser):
         self.text += data
 
 
-@pytest.mark.parametrize("path", ["/", "/models/quo%22ted", "/models/quo%22ted/history", "/incidents/i-0000"])
+@pytest.mark.parametrize(
+    "path", ["/", "/models/quo%22ted", "/models/quo%22ted/history", "/incidents/i-0000", "/precision"]
+)
 def test_pages_are_well_formed_and_run_nothing(get: Any, path: str) -> None:
     """Tags close, there is a language, a title and a heading, and no script, handler or outside resource."""
     answer = get(path)
@@ -260,3 +262,20 @@ def luminance(colour: str) -> float:
     channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_what_people_said(get: Any, desk: FakeDesk) -> None:
+    """By team and detector: told, confirmed, false, not judged, with the interval; of what fired since."""
+    labels = {"team": "<risk>"}
+    said = [made_incident(i, "m", labels=labels, verdict=verdict) for i, verdict in enumerate(["fixed", "false", ""])]
+    desk.change(incidents=said)
+    whole, drift = get("/api/v1/precision").json["items"]
+    assert (whole["detector"], drift["detector"], drift["team"]) == (None, "drift", "<risk>")
+    assert [drift[name] for name in ("told", "confirmed", "false", "not_judged", "precision")] == [3, 1, 1, 1, 0.5]
+    assert drift["interval"] == pytest.approx([0.0945, 0.9055], abs=1e-4)
+    page = Outline(get("/precision").body.decode())
+    assert "<risk>" in page.text
+    assert "9 to 91 %" in page.text
+    assert "Somebody said of it: false" in Outline(get("/incidents/i-0001").body.decode()).text
+    assert "None yet" in Outline(get("/precision?since=2036-01-01").body.decode()).text
+    assert get("/api/v1/precision?since=2036-01-01").json["items"] == []

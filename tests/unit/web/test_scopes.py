@@ -43,6 +43,7 @@ def test_incidents_about_groups(asking: Any) -> None:
     for path in ("/", "/models/a%2Fb%2Fc"):
         seen = {token: b"ModelDisparateImpact" in asking(path, token).body for token in "fr"}
         assert seen == {"f": True, "r": False}
+    assert [asking("/api/v1/precision", token).json["items"][0]["told"] for token in "fr"] == [2, 1]
     beside = {token: b"ModelDisparateImpact" in asking("/incidents/i-drift", token).body for token in "fr"}
     assert beside == {"f": True, "r": False}
 
