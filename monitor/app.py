@@ -206,8 +206,9 @@ class Daemon:
     def _group_codes(self, model: str) -> dict[str, Any] | None:
         return next((found for shard in self.work.shards if (found := shard.group_codes(model)) is not None), None)
 
-    def _history(self, model: str) -> Callable[[float, float], History] | None:
-        return next((found for shard in self.work.shards if (found := shard.history(model)) is not None), None)
+    def _history(self, model: str, segment: str) -> Callable[[float, float], History] | None:
+        shards = self.work.shards
+        return next((found for shard in shards if (found := shard.history(model, segment)) is not None), None)
 
     def _exhibit(self, digest: str) -> bytes | None:
         """Called by threads of the web: what is stored is only read."""

@@ -35,7 +35,7 @@ _Answer = TypeVar("_Answer")
 class _Question(Generic[_Answer]):
     """Something that another thread wants of what only the loop may touch."""
 
-    def __init__(self, asked: str | Order) -> None:
+    def __init__(self, asked: str | tuple[str, str] | Order) -> None:
         self.asked = asked
         self._done = threading.Event()
         self._answer: _Answer | None = None
@@ -91,9 +91,9 @@ class LoopDesk:
         self._drills.put(question)
         return question.wait()
 
-    def history(self, model: str) -> Callable[[float, float], History] | None:
+    def history(self, model: str, segment: str = "") -> Callable[[float, float], History] | None:
         """Ask the loop for what must be known to read it; raises ``TimeoutError`` when it does not answer."""
-        question = _Question[Callable[[float, float], History]](model)
+        question = _Question[Callable[[float, float], History]]((model, segment))
         self._histories.put(question)
         return question.wait()
 
@@ -112,12 +112,12 @@ class LoopDesk:
         find: Callable[[str], dict[str, Any] | None],
         prepare: Callable[[str], Callable[[], dict[str, Any]] | None] = lambda _model: None,
         decipher: Callable[[str], dict[str, Any] | None] = lambda _model: None,
-        remember: Callable[[str], Callable[[float, float], History] | None] = lambda _model: None,
+        remember: Callable[[str, str], Callable[[float, float], History] | None] = lambda _model, _segment: None,
     ) -> None:
         """Answer every question; called by the loop. ``decipher`` says what is behind the codes of groups."""
         for history in _waiting(self._histories):
-            assert isinstance(history.asked, str)
-            history.answer(remember(history.asked))
+            assert isinstance(history.asked, tuple)
+            history.answer(remember(*history.asked))
         for drill in _waiting(self._drills):
             assert isinstance(drill.asked, str)
             drill.answer(prepare(drill.asked))

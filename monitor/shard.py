@@ -97,9 +97,9 @@ class Shard:
         """A fire drill of one of its models, to be run on any thread."""
         return drill_of(self.fleet, model, self._past, self._clock.now())
 
-    def history(self, model: str) -> Callable[[float, float], History] | None:
-        """The past of one of its models, to be read on any thread."""
-        return history_of(self.fleet, model, self._records)
+    def history(self, model: str, segment: str) -> Callable[[float, float], History] | None:
+        """The past of one of its models, or of one value of a segment of it, to be read on any thread."""
+        return history_of(self.fleet, model, self._records, segment)
 
     def exhibit(self, digest: str) -> bytes | None:
         """The policy or the reference that an incident of its models names."""

@@ -149,8 +149,11 @@ class Desk(Protocol):
         """A fire drill of a model, ready to be run on any thread, or ``None``; raises ``TimeoutError``."""
         ...
 
-    def history(self, model: str) -> Callable[[float, float], History] | None:
-        """The past of a model, to be read on any thread by (since, until), or ``None``; raises ``TimeoutError``."""
+    def history(self, model: str, segment: str = "") -> Callable[[float, float], History] | None:
+        """The past of a model, to be read on any thread by (since, until), or ``None``; raises ``TimeoutError``.
+
+        With a ``segment`` such as ``country=SE`` that of one value by which the model is split.
+        """
         ...
 
     def exhibit(self, digest: str) -> bytes | None:

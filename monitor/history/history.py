@@ -72,11 +72,20 @@ class _Copied:
     selective: bool
     currency: str
     incidents: list[Incident]
+    segment: str | None
+    segments: list[str]
 
 
-def history_of(fleet: Fleet, name: str, records: Records) -> Callable[[float, float], History] | None:
-    """The past of a model, ready to be read on any thread by (since, until); ``None`` where there is no such model."""
+def history_of(
+    fleet: Fleet, name: str, records: Records, segment: str = ""
+) -> Callable[[float, float], History] | None:
+    """The past of a model, ready to be read on any thread by (since, until); ``None`` where there is no such model.
+
+    With a ``segment`` such as ``country=SE``, by which its policy splits it, that of the events with this value alone.
+    """
     row = fleet.find_model(name)
+    if row is not None and segment:
+        row = next((each for each in fleet.models.within.get(row, ()) if _segment(fleet, each) == segment), None)
     if row is None:
         return None
     copied = _copied(fleet, row)
@@ -87,8 +96,13 @@ def history_of(fleet: Fleet, name: str, records: Records) -> Callable[[float, fl
     return read
 
 
+def _segment(fleet: Fleet, row: int) -> str | None:
+    model = fleet.models.items[row]
+    return model.split.shown(model.policy) if model.split else None
+
+
 def _copied(fleet: Fleet, row: int) -> _Copied:
-    model, rows = fleet.models.items[row], fleet.models.rows
+    model, rows, segment = fleet.models.items[row], fleet.models.rows, _segment(fleet, row)
     labels = selective_labels(fleet.outcomes, row) if row < len(fleet.outcomes.totals.rows) else {}
     policy = policy_text(model.policy)
     stretches = [("excluded", e.from_, e.until, e.by, e.note) for e in model.excluded]
@@ -118,6 +132,8 @@ def _copied(fleet: Fleet, row: int) -> _Copied:
         selective=bool(labels) and (labels["declared"] or labels["detected"]),
         currency=model.policy.costs.currency,
         incidents=[i for i in fleet.book.newest() if i.model == model.name or model.name in i.models],
+        segment=segment,
+        segments=[told for each in fleet.models.within.get(row, ()) if (told := _segment(fleet, each))],
     )
 
 
@@ -127,6 +143,8 @@ def _read(of: _Copied, records: Records, since: float, until: float) -> History:
     asked = Range(since, until, of.reached)
     document = {
         "model": of.name,
+        "segment": of.segment,
+        "segments": of.segments,
         "from": rfc3339(since),
         "until": rfc3339(until),
         **of.about,
@@ -180,4 +198,6 @@ def _incidents(of: _Copied, records: Records, since: float, until: float) -> lis
     within = [
         i for i in found.values() if i.fired_time <= until and (i.resolved_time is None or i.resolved_time >= since)
     ]
+    if of.segment is not None:
+        within = [i for i in within if i.segment == of.segment]
     return sorted(within, key=lambda i: (-i.fired_time, i.id))

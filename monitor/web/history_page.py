@@ -28,6 +28,7 @@ def body(frame: Frame, document: Mapping[str, Any]) -> list[str]:
     name = str(document["model"])
     return [
         f"<h1><bdi>{escape(name)}</bdi>: history</h1>",
+        f"<p>Events with {html.text(document['segment'])} alone.</p>" if document["segment"] else "",
         f"<p>{frame.link('/models/', name, 'The model as it is now')}</p>",
         _choose(frame, document),
         summary(document),
@@ -52,27 +53,44 @@ def steps_of(document: Mapping[str, Any]) -> list[str]:
     return [str(step["from"])[:16].replace("T", " ") for step in document["volume"]]
 
 
-def _address(frame: Frame, name: str, since: float, until: float) -> str:
-    query = urlencode({"since": rfc3339(since), "until": rfc3339(until)})
+def _address(frame: Frame, name: str, since: float, until: float, segment: str | None) -> str:
+    more = {"segment": segment} if segment else {}
+    query = urlencode({"since": rfc3339(since), "until": rfc3339(until), **more})
     return escape(f"{frame.href('/models/', name)}/history?{query}")
 
 
 def _choose(frame: Frame, document: Mapping[str, Any]) -> str:
     """The range as a form, and ranges about it as links."""
     name, since, until = str(document["model"]), seconds(document["from"]), seconds(document["until"])
-    length = until - since
+    length, segment = until - since, document["segment"]
     links = [(since - length, since, "The range before"), (until, until + length, "The range behind")]
     links += [(until - own, until, f"{words} until its end") for own, words in _LENGTHS if own != length]
     links += [(since - by, until - by, f"{words} earlier") for by, words in _EARLIER]
-    listed = " ".join(f'<a href="{_address(frame, name, *ends)}">{words}</a>' for *ends, words in links)
+    listed = " ".join(
+        f'<a href="{_address(frame, name, begin, end, segment)}">{words}</a>' for begin, end, words in links
+    )
     fields = "".join(
         f'<label>{words} (UTC) <input type="datetime-local" name="{field}" value="{_local(moment)}" required></label>\n'
         for field, words, moment in (("since", "From", since), ("until", "Until", until))
     )
+    if segment:
+        fields += f'<input type="hidden" name="segment" value="{escape(segment)}">\n'
     return (
         f'<form method="get" action="{escape(frame.href("/models/", name))}/history" aria-label="Range">\n{fields}'
         f'<button>Show</button>\n</form>\n<nav class="pages" aria-label="Other ranges">{listed}</nav>'
+        + _segments(frame, document)
     )
+
+
+def _segments(frame: Frame, document: Mapping[str, Any]) -> str:
+    """The same range of the values by which the model is split; back to all of it from one."""
+    asked = str(document["model"]), seconds(document["from"]), seconds(document["until"])
+    others = [(each, html.text(each)) for each in document["segments"]]
+    others += [(None, "All segments")] if document["segment"] else []
+    if not others:
+        return ""
+    listed = " ".join(f'<a href="{_address(frame, *asked, segment)}">{words}</a>' for segment, words in others)
+    return f'\n<nav class="pages" aria-label="Segments">{listed}</nav>'
 
 
 def _local(moment: float) -> str:
@@ -338,7 +356,8 @@ def _number(value: float | None) -> str:
 
 def _elsewhere(frame: Frame, document: Mapping[str, Any]) -> str:
     name = str(document["model"])
-    query = urlencode({"since": document["from"], "until": document["until"]})
+    more = {"segment": document["segment"]} if document["segment"] else {}
+    query = urlencode({"since": document["from"], "until": document["until"], **more})
     api = escape(f"{frame.prefix}/api/v1/models/{quote(name, safe='', errors='replace')}/history?{query}")
     asked = f"--since {document['from']} --until {document['until']}"
     command = f"modelwatch report --model {shlex.quote(name)} {asked} --out report.html"

@@ -65,11 +65,11 @@ class Past:
         if not may_see_model(status.fleet, model, request.reader):
             raise not_found(f"no model {model!r}")
         try:
-            read = self._desk.history(model)
+            read = self._desk.history(model, request.parameter("segment"))
         except TimeoutError as error:
             raise busy() from error
         if read is None:
-            raise not_found(f"no model {model!r} whose past is kept")
+            raise not_found(f"no model {model!r}, or no such segment of it, whose past is kept")
         found = self._read(read, since, until)
         incidents = visible_parts(status, request.reader, found.incidents)
         document = {**found.document, "incidents": [incident_document(incident) for incident in incidents]}

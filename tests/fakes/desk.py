@@ -225,6 +225,8 @@ def past(model: str, since: float, until: float) -> History:
     fact = {"time": begin, "what": "reference complete", "subject": "7"}
     document = {
         "model": model,
+        "segment": None,
+        "segments": ["country=<SE>"],
         "from": begin,
         "until": end,
         "version": "7",
@@ -303,10 +305,10 @@ class FakeDesk:
         document = {"model": model, **when, "horizon_days": 30.0, "faults": [seen, unseen], "blind_spots": [unseen]}
         return (lambda: document) if model in self.published.fleet.names else None
 
-    def history(self, model: str) -> Callable[[float, float], History] | None:
+    def history(self, model: str, segment: str = "") -> Callable[[float, float], History] | None:
         if self.busy:
             raise TimeoutError
-        known = model in self.published.fleet.names
+        known = model in self.published.fleet.names and segment in {"", "country=<SE>"}
         return (lambda since, until: past(model, since, until)) if known else None
 
     def exhibit(self, digest: str) -> bytes | None:

@@ -105,11 +105,11 @@ def store_of(directory: Path, cases: list[Case], *, kills: int = 0) -> Config:
     return config
 
 
-def read(config: Config, store: Path, since: float, until: float, model: str = "m") -> History:
+def read(config: Config, store: Path, since: float, until: float, model: str = "m", segment: str = "") -> History:
     """What the store has of a model from ``since`` to ``until``, seconds since the start."""
     with Database(store, to_look=True) as database:
         log, fleet = TickLog(database, np.inf), make_fleet(config)
         Checkpoint(database, log).load(fleet, EventTime(0.0))
-        found = history_of(fleet, model, records_of(database, log))
+        found = history_of(fleet, model, records_of(database, log), segment)
         assert found is not None
         return found(START + since, START + until)

@@ -48,6 +48,10 @@ COMMANDS = (
     "ack i",
     "unack i",
     "note i --note n",
+    "exclude --model m --from 2026-01-01 --until 2026-02-01 --note n",
+    "groups m",
+    "publish f.csv --topic t",
+    "baseline build --topic t --since 2026-01-01 --out d",
     "alerts test --config f",
     "version --json",
 )

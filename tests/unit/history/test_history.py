@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fleets.build import DAY, HOUR, START
-from fleets.lived import A_DAY, CONFIG, DAYS, Case, lived, read, store_of
+from fleets.build import DAY, HOUR, START, event
+from fleets.lived import A_DAY, CONFIG, DAYS, Case, lived, read, settings, store_of
+from unit.pipeline.stage import Stage
 
 from monitor.cli import main
 from monitor.config import Config
 
 Kept = tuple[Config, Path]
 MONTH = 31 * DAY
+SEGMENTS = ("country=SE", "country=NO")
 
 
 @pytest.fixture(scope="module")
@@ -185,3 +187,29 @@ def test_a_report_of_a_store(kept: Kept, tmp_path: Path, capsys: pytest.CaptureF
     assert main([*asked[:2], "absent", *asked[3:], "--out", str(out)]) == 2
     assert main([*asked, "--since", "2027-01-01", "--out", str(out)]) == 2
     assert "no model 'absent'" in capsys.readouterr().err
+
+
+def test_a_segment_has_a_past_of_its_own(tmp_path: Path) -> None:
+    """What moved with one value of `split_by` alone is told of that value, with its own events, and of no other."""
+    events = [
+        event(
+            START + (i + 0.5) * 8 * DAY / 1200,
+            {"x": float((i * 7919 % 1000) / 1000 + (2.0 if i > 900 and i % 2 else 0.0))},
+            segment={"country": "SE" if i % 2 else "NO"},
+        )
+        for i in range(1200)
+    ]
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b"".join(one + b"\n" for one in events))
+    config = settings(tmp_path, 'split_by = ["country"]\n')
+    stage = Stage(config, [file], tmp_path / "store", batch_records=297)
+    stage.run()
+    stage.pipeline.commit()
+    stage.close()
+    told = {name: read(config, tmp_path / "store", 0.0, 8 * DAY, segment=name).document for name in ("", *SEGMENTS)}
+    assert sorted(told[""]["segments"]) == sorted(SEGMENTS)
+    assert [told[name]["segment"] for name in ("", *SEGMENTS)] == [None, *SEGMENTS]
+    assert sum(told[name]["events"] for name in SEGMENTS) == told[""]["events"] > 1000
+    assert abs(told[SEGMENTS[0]]["events"] - told[SEGMENTS[1]]["events"]) <= 1
+    counts = {name: named(told[name]["features"], name="x")["current"]["counts"] for name in SEGMENTS}
+    assert counts["country=SE"][-1] > 5 * counts["country=NO"][-1] > 0

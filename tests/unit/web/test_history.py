@@ -88,7 +88,7 @@ def test_few_are_read_at_a_time(get: Any, desk: FakeDesk, monkeypatch: pytest.Mo
         assert go_on.wait(10)
         return past("a/b/c", since, until)
 
-    monkeypatch.setattr(desk, "history", lambda _model: read)
+    monkeypatch.setattr(desk, "history", lambda _model, _segment: read)
     answers: list[int] = []
     threads = [Thread(target=lambda: answers.append(get(PATH).status)) for _ in range(web_past.AT_ONCE)]
     for thread in threads:
@@ -111,6 +111,13 @@ def test_evidence_over_time_on_the_page_of_the_model(get: Any) -> None:
     assert "42 % of what an alarm takes" in page
     assert "enough for an alarm at " in page
     assert "as if judging had begun then" in page
+
+
+def test_a_segment_by_which_it_is_split(get: Any) -> None:
+    """It has a past of its own, which the page links to; one that there is not is not found."""
+    assert "segment=country%3D%3CSE%3E" in get(HISTORY_PAGE, Accept="text/html").body.decode()
+    assert get(f"{PATH}?segment=country%3D%3CSE%3E").status == 200
+    assert get(f"{PATH}?segment=country%3DNO").status == 404
 
 
 @pytest.mark.parametrize("hours", ["x", "0", "169", "nan", "inf"])

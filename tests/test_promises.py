@@ -1,0 +1,99 @@
+"""Which test holds what scripts and operators were promised: commands, configuration, HTTP?
+
+A promise has a test against the running daemon (``integration``), or against the whole program where there is no
+daemon in it (``cli``, ``simulation``), and beside it the tests that know every case. Where only a room by itself is
+tested, that is what stands here.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+SURFACES, DAEMON = "integration/test_surfaces.py", "integration/test_daemon.py"
+COMMANDS = {
+    "every command takes the words that scripts use": f"{SURFACES}::test_every_command_is_taken",
+    "check-config prints policies; exit 0 and 78": f"{SURFACES}::test_exit_codes_and_streams",
+    "results to stdout, logs to stderr; exit 0, 2, 78, 1": f"{SURFACES}::test_exit_codes_and_streams",
+    "run: alerts reach people": f"{DAEMON}::test_the_right_alerts_reach_people",
+    "run: what cannot be run says why": f"{DAEMON}::test_what_cannot_be_run_says_why",
+    "demo finds what it plants": "unit/ingest/test_demo_plan.py::test_the_demo_keeps_what_the_planner_says",
+    "demo: the same seed, the same events": "unit/ingest/test_demo.py::test_the_same_seed_gives_the_same_bytes",
+    "replay --json: incidents, then a summary": "unit/cli/test_commands.py::test_replay_json",
+    "replay --topic of a range": f"{DAEMON}::test_a_range_of_the_topic_can_be_replayed",
+    "baseline build of a directory": "unit/cli/test_building.py::test_all_models_of_a_directory",
+    "baseline build --topic": "integration/test_publish.py::test_references_of_a_range_of_a_topic",
+    "baseline diff": "unit/catalog/test_profile_text.py::test_the_difference_is_a_table",
+    "gate refuses what is worse": "unit/gate/test_gate.py::test_a_worse_candidate_is_refused",
+    "baseline accept": "unit/orders/test_orders.py::test_accepted_the_present_is_the_reference",
+    "retire": "unit/orders/test_orders.py::test_retired_it_is_watched_no_more",
+    "ack from the page": "integration/test_pages.py::test_acknowledged_from_the_page_by_keyboard",
+    "exclude": "unit/orders/test_exclude.py::test_it_stays_excluded",
+    "report of a running daemon": f"{SURFACES}::test_the_past_of_a_model",
+    "alerts test": f"{DAEMON}::test_a_test_alert_arrives",
+}
+CONFIGURATION = {
+    "every key is documented, with its default": "unit/config/test_documented.py::test_the_example_has_every_key",
+    "unknown keys name the nearest": f"{SURFACES}::test_exit_codes_and_streams",
+    "the environment says every key": "unit/config/test_documented.py::test_every_key_can_be_said_by_the_environment",
+    "flag, environment, file, default": "unit/config/test_load.py::test_a_flag_beats_the_environment_beats_the_file",
+    "include": "unit/config/test_load.py::test_included_files_come_after_the_main_one_in_order",
+    "SIGHUP reloads, a bad file changes nothing": "integration/test_daemon_lives.py::test_a_hang_up_does_not_end_it",
+    "secrets are never printed": "integration/test_kafka_security.py::test_secrets_stay_secret",
+    "start_from": "integration/test_ingest_kafka.py::test_earliest_begins_at_the_beginning",
+    "dead_letter_topic": f"{DAEMON}::test_dead_letters_are_counted_and_kept",
+    "formats": "integration/test_formats.py::test_headers_and_keys_reach_the_decoder",
+    "false_alarms_per_week": "statistical/test_unequal_errors.py::test_a_gap_of_the_tolerance_stays_within_the_budget",
+    "cluster: a second member is refused": "integration/test_second_member.py::test_a_second_store_is_refused",
+    "smallest_group": "unit/groups/test_privacy.py::test_hidden_groups_cannot_be_computed",
+    "group_salt_file": "unit/groups/test_privacy.py::test_salt_of_a_file",
+    "external_labels": "unit/notify/test_payload.py::test_external_labels_never_override",
+    "all policies of the manual are taken": f"{SURFACES}::test_exit_codes_and_streams",
+    "outcome_horizon": "unit/outcomes/test_joining.py::test_a_case_matures_once_and_not_before_its_horizon",
+    "outcomes_observed": "simulation/test_by_group.py::test_selective_outcomes_are_not_identified",
+    "explain_by": "statistical/test_groups.py::test_berkeley_marginal_and_stratified",
+    "season": "statistical/test_seasons.py::test_within_the_budget",
+    "tolerance": "statistical/test_judging.py::test_v9_within_the_tolerance",
+    "split_by": "unit/fleet/test_splits.py::test_not_split_nobody_sees_it",
+    "upstreams": "unit/incidents/test_shared.py::test_upstreams_name_the_source",
+    "allowed_outputs": "unit/conduct/test_outputs.py::test_what_is_not_allowed_is_named",
+    "owners": "unit/config/test_policies.py::test_incidents_go_to_the_owner_of_their_kind_or_to_the_team",
+    "mode = shadow": "simulation/test_shadow.py::test_a_shadow_is_judged_and_calls_nobody",
+    "ignore": "unit/catalog/test_ignoring.py::test_what_holds_is_ignored",
+    "planned": "unit/fleet/test_references_stay_clean.py::test_a_planned_window_is_neither_judged_nor_learned",
+    "watch_tags": "statistical/test_groups.py::test_a_watch_list_is_found_where_no_tag_is",
+}
+HTTP = {
+    "probes need no token, all else does; HEAD": f"{SURFACES}::test_probes_need_no_token_and_everything_else_does",
+    "lists, search, order, cursors; errors have a code": f"{SURFACES}::test_lists",
+    "a model's document; 404": f"{SURFACES}::test_a_model_in_detail",
+    "history by range": f"{SURFACES}::test_the_past_of_a_model",
+    "ack and note need write; teams; read only else": f"{SURFACES}::test_who_may_write",
+    "every answer is as /openapi.json describes": f"{DAEMON}::test_every_document_is_as_described",
+    "every route is described": "unit/web/test_openapi.py::test_every_route_is_described_and_nothing_else",
+    "what happened is told": f"{DAEMON}::test_the_api_tells_what_happened",
+    "/metrics and /metrics/models": f"{DAEMON}::test_prometheus_takes_every_promised_metric",
+    "drifting features are exported": f"{DAEMON}::test_features_are_exported_while_they_drift",
+    "pages, for everybody": "integration/test_pages.py::test_everybody_can_read_every_page",
+    "intervals may be looked at at any time": "statistical/test_groups.py::test_intervals_hold_at_all_times",
+}
+
+
+@cache
+def _text(path: str) -> str:
+    return (TESTS / path).read_text()
+
+
+@pytest.mark.parametrize("promises", [COMMANDS, CONFIGURATION, HTTP], ids=["commands", "configuration", "http"])
+def test_every_promise_has_a_test_that_is_there(promises: dict[str, str]) -> None:
+    """No promise of the outside is without the test that is named for it."""
+    gone = [
+        f"{promise}: {test}"
+        for promise, test in promises.items()
+        if not re.search(rf"^def {test.split('::')[1]}\(", _text(test.split("::")[0]), re.MULTILINE)
+    ]
+    assert gone == []
