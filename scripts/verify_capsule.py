@@ -446,7 +446,7 @@ class Strata:
     """What earlier steps said of each stratum, held against what a step says of it."""
 
     def __init__(self) -> None:
-        self.known: dict[int, tuple[list[float], list[float]]] = {}
+        self.known: dict[str, tuple[list[float], list[float]]] = {}
 
     def check(self, stratum: Line, place: str) -> None:
         """Hold a batch against the earlier ones of its stratum."""

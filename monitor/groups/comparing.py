@@ -117,7 +117,7 @@ class Comparer:
         self.state = Rows(STATE)
         self.dockets = Dockets()
         """What comparisons under suspicion are judged by."""
-        self._recorder = Recorder(self.dockets, self.state, people_of)
+        self._recorder = Recorder(self.dockets, self.state, people_of, self._stratum)
         self.records = False
         """Whether dockets are kept; in a drill they are not."""
         self.n_cells = 0.0
@@ -325,6 +325,11 @@ class Comparer:
         state["since"][cells[fresh]] = 0.0
         state["since_within"][cells[fresh]] = 0.0
         return Compared(alarms, cleared, len(cells))
+
+    def _stratum(self, tally: int) -> int:
+        """The key of the stratum of a tally, the same whatever was met first."""
+        member = int(self.register.tallies["member"][tally])
+        return int(self.register.strata["key"][self.register.members["stratum"][member]])
 
     def _docket(self, alarm: GroupAlarm) -> bytes:
         """All that a cell that fires was judged by since it came under suspicion."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from monitor.catalog.rows import Rows
 from monitor.dockets import Dockets, Line, closed, floats
 from monitor.groups.questions import QUESTIONS, Kind
 from monitor.kernels.judge import FIRING, PENDING, SUSPICIOUS
+
+_DIGITS = 8
+"""By which a stratum is known in a docket."""
 
 Array = NDArray[np.float64]
 Rows64 = NDArray[np.int64]
@@ -39,11 +43,21 @@ class Step:
 
 
 class Recorder:
-    """Keeps the dockets of comparisons; ``people`` says of how many people so many cases of groups (rows) are."""
+    """Keeps the dockets of comparisons.
 
-    def __init__(self, dockets: Dockets, state: Rows, people: Callable[[NDArray[np.integer], Array], Array]) -> None:
+    ``people`` says of how many people so many cases of groups (rows) are, ``stratum`` gives the key of a tally's
+    stratum: rows are given as things are met, which must not be told by them.
+    """
+
+    def __init__(
+        self,
+        dockets: Dockets,
+        state: Rows,
+        people: Callable[[NDArray[np.integer], Array], Array],
+        stratum: Callable[[int], int],
+    ) -> None:
         self.dockets = dockets
-        self._state, self._people = state, people
+        self._state, self._people, self._stratum = state, people, stratum
 
     def follow(self, cells: Rows64, kind: NDArray[np.uint8], group: Rows64, step: Step, held: set[int]) -> None:
         """Write down what ``cells`` bet on that are under suspicion and do not fire; ``held`` begin to fire now."""
@@ -80,7 +94,7 @@ class Recorder:
             "end": step.end,
             "strata": [
                 {
-                    "stratum": int(step.row[i]),
+                    "stratum": hashlib.sha256(self._stratum(int(step.row[i])).to_bytes(8)).hexdigest()[:_DIGITS],
                     "batch": floats(step.pooled[i]),
                     "present": floats(step.recent[i]),
                     "before": floats(step.last[i]),
