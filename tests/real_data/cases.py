@@ -12,6 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -29,8 +32,18 @@ LOAN_FEATURES = (
 
 def rows_of(name: str, file: str = "data") -> list[dict[str, Any]]:
     """The rows of a data set, values as JSON has them: what is not a number is ``None``."""
-    rows = pq.read_table(DATA / name / f"{file}.parquet").to_pylist()
-    return [{key: None if value != value else value for key, value in row.items()} for row in rows]
+    table = pq.read_table(DATA / name / f"{file}.parquet")
+    names, columns = table.column_names, [_values(column) for column in table.columns]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_floating(column.type):
+        numbers = column.to_numpy()
+        values = numbers.astype(object)
+        values[np.isnan(numbers)] = None
+        return list(values)
+    return list(column.to_pylist() if column.null_count else column.to_numpy().tolist())
 
 
 def elec2() -> Iterator[Event]:
@@ -232,15 +245,16 @@ POLICIES = {
 def write(case: str, directory: Path, first: int | None = None) -> tuple[Path, Path]:
     """Write the ``first`` events of ``case`` in the order of their times, and its configuration; returns both files."""
     events_of = islice(CASES[case](), first)
-    lines = [(when, n, {**event, "time": stamp(when)}) for n, (when, event) in enumerate(events_of)]
+    encode = msgspec.json.Encoder().encode
+    lines = [(when, n, encode({**event, "time": stamp(when)})) for n, (when, event) in enumerate(events_of)]
     lines.sort(key=lambda line: line[:2])
     events, config = directory / f"{case}.jsonl", directory / f"{case}.toml"
-    with events.open("w") as file:
-        file.writelines(f"{json.dumps(event)}\n" for _, _, event in lines)
+    with events.open("wb") as file:
+        file.writelines(line + b"\n" for _, _, line in lines)
     config.write_text(f'[[models]]\nmatch = "{case}"\n{POLICIES[case]}')
     return events, config
 
 
 def stamp(when: datetime) -> str:
     """As events have it: UTC with microseconds."""
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{when.isoformat(timespec='microseconds')[:26]}Z"
