@@ -21,6 +21,7 @@ from monitor.errors import WebError
 from monitor.events.columns import EventBatch
 from monitor.fleet import Fleet
 from monitor.ingest.demo import PARTITION, DemoFleet, DemoSource
+from monitor.ingest.demo_ahead import drawn_ahead
 from monitor.ingest.demo_faults import SOURCE
 from monitor.ingest.demo_laws import Role
 from monitor.ingest.demo_people import OUTCOME_HORIZON
@@ -36,8 +37,8 @@ from monitor.web.server import WebServer
 SERVING_MINUTES = 10.0
 """How long the status page stays after a demo on a terminal."""
 _PUBLISH_SECONDS = 0.5
-TICK = "15m"
-"""Most models of the demo have a few events an hour: ticks of a minute would hold one or none."""
+TICK = "1h"
+"""Most models of the demo have some dozen events an hour: ticks of a minute would hold one or none."""
 
 
 class _Show:
@@ -158,9 +159,9 @@ def judged(
     beside: Callable[[Pipeline], None] = lambda _pipeline: None,
 ) -> DemoReport:
     """Let the week go by, and compare what was planted with what was told."""
-    source = DemoSource(fleet)
     bar = tqdm(desc="a week", total=fleet.events_expected(), unit_scale=True, file=sys.stderr, disable=_quiet())
-    with bar:
+    with bar, drawn_ahead(fleet.recipe) as slices:
+        source = DemoSource(slices)
         replayed = replay(config, source, clock, fleet=watched, progress=bar.update, beside=beside)
     tick = config.clock.tick
     return score(outlooks, replayed.incidents, tick=tick, events=replayed.events, seconds=replayed.seconds)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.catalog.profile import Profile, SeriesProfile, category_series, number_series
 from monitor.catalog.series import BUFFER, choose_edges
@@ -36,6 +39,15 @@ _SLICE_EVENTS = 50_000
 """About so many events are drawn at once."""
 
 
+class Recipe(NamedTuple):
+    """What a :class:`DemoFleet` is made of: its arguments."""
+
+    models: int
+    seed: int
+    days: float
+    start: float
+
+
 class DemoFleet:
     """Models, their laws and the faults that are planted in them: all drawn from ``seed``, the same each time.
 
@@ -52,6 +64,7 @@ class DemoFleet:
     """
 
     def __init__(self, models: int = 1000, seed: int = 1, days: float = 7.0, start: float = START) -> None:
+        self.recipe = Recipe(models, seed, days, start)
         self.start = start
         self.end = start + days * DAY_SECONDS
         self.laws = FleetLaws(models, seed)
@@ -87,9 +100,10 @@ class DemoFleet:
 
     def references(self) -> Iterator[Profile]:
         """What each model was like in the four weeks before: its features as sums, its answers to that many cases."""
+        binned = [_Binned.of(law) if law.is_number else None for law in self.laws.laws]
         for i, model in enumerate(self.models):
             rng = np.random.default_rng([self._seed, 3, i])
-            yield self._reference(i, model, rng)
+            yield self._reference(i, model, binned, rng)
 
     def slices(self) -> Iterator[list[bytes]]:
         """All events in the order of their times, a stretch of event time at once."""
@@ -137,13 +151,15 @@ class DemoFleet:
         order = np.argsort(at, kind="stable")
         return model[order], at[order]
 
-    def _reference(self, row: int, model: ModelLaw, rng: np.random.Generator) -> Profile:
+    def _reference(
+        self, row: int, model: ModelLaw, binned: Sequence[_Binned | None], rng: np.random.Generator
+    ) -> Profile:
         n = int(np.clip(model.rate * 24.0 * REFERENCE_DAYS, 1.0, _REFERENCE_EVENTS_MAX))
         season = self.laws.season(model)
         series = [
-            _number(self.laws.laws[law], n, missing, season * seasonal, rng)
-            if self.laws.laws[law].is_number
-            else _category(self.laws.laws[law], n, rng)
+            _category(self.laws.laws[law], n, rng)
+            if (bins := binned[law]) is None
+            else _number(bins, n, missing, season * seasonal, rng)
             for law, missing, seasonal in zip(model.laws, model.missing, model.seasonal, strict=True)
         ]
         scores, labels = self.press.answers(row, self.start - DAY_SECONDS * rng.uniform(0.0, REFERENCE_DAYS, n), rng)
@@ -157,10 +173,13 @@ class DemoFleet:
 
 
 class DemoSource:
-    """The events of a fleet as one partition; an offset is an event's number from 0. It never makes anyone wait."""
+    """The events of a fleet as one partition; an offset is an event's number from 0.
 
-    def __init__(self, fleet: DemoFleet, positions: Mapping[Partition, int] | None = None) -> None:
-        self._slices = fleet.slices()
+    ``slices`` are those of :meth:`DemoFleet.slices`, drawn here or elsewhere; a poll waits for the next of them.
+    """
+
+    def __init__(self, slices: Iterator[list[bytes]], positions: Mapping[Partition, int] | None = None) -> None:
+        self._slices = slices
         self._values: list[bytes] = []
         self._taken = 0
         self._next = 0
@@ -220,19 +239,37 @@ class DemoSource:
             self._fill()
 
 
-def _number(law: Law, n: int, missing: float, season: float, rng: np.random.Generator) -> SeriesProfile:
+@dataclass(frozen=True, slots=True)
+class _Binned:
+    """A number's law and the bins of its references: their ``edges``, the bin of each value of its pool, its bounds."""
+
+    law: Law
+    edges: Floats
+    bin: NDArray[np.int64]
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, law: Law) -> _Binned:
+        """The same for every model that has the law."""
+        numbers = law.numbers
+        edges = choose_edges(numbers)
+        at = np.searchsorted(edges, numbers, side="left")
+        return cls(law, edges, at, float(numbers.min()), float(numbers.max()))
+
+
+def _number(binned: _Binned, n: int, missing: float, season: float, rng: np.random.Generator) -> SeriesProfile:
     """A number's part of a reference of ``n`` events, drawn as the sums of its bins."""
-    edges = choose_edges(law.numbers)
     x = np.arange(POOL + 1) / POOL
     shares = np.diff(x + season * x * (1.0 - x))
     counts = np.zeros(COLUMNS, np.int64)
     counts[NULLS] = rng.binomial(n, missing)
-    in_bins = np.bincount(np.searchsorted(edges, law.numbers, side="left"), shares, BINS)
+    in_bins = np.bincount(binned.bin, shares, BINS)
     counts[:BINS] = rng.multinomial(n - counts[NULLS], in_bins / in_bins.sum())
     counts[[PRESENT, EVENTS]] = n
+    law, edges, bounds = binned.law, binned.edges.tolist(), (binned.low, binned.high)
     first = rng.choice(law.numbers, BUFFER).tolist()
-    low, high = float(law.numbers.min()), float(law.numbers.max())
-    return SeriesProfile(law.name, "feature", "number", counts.tolist(), edges.tolist(), low, high, [], first)
+    return SeriesProfile(law.name, "feature", "number", counts.tolist(), edges, *bounds, [], first)
 
 
 def _category(law: Law, n: int, rng: np.random.Generator) -> SeriesProfile:

@@ -16,9 +16,9 @@ from monitor.fleet import Fleet
 from monitor.ingest.demo import DemoFleet
 from monitor.ingest.demo_events import SCORES
 from monitor.ingest.demo_faults import Fault
-from monitor.ingest.demo_laws import STEP_SECONDS, Role
+from monitor.ingest.demo_laws import Role
 from monitor.ingest.demo_people import OUTCOME_HORIZON
-from monitor.ingest.demo_rehearsal import LIVES, Indices, chances, lives, means, within
+from monitor.ingest.demo_rehearsal import LIVES, Indices, by_tick, chances, lives, tick_of, within
 from monitor.outcomes.asked import Asked, class_hash
 from monitor.outcomes.calibration import BETS, BINS, Calibration, Scored
 from monitor.outcomes.case import HAS_OUTCOME, Cases, blank
@@ -44,17 +44,19 @@ def outcomes(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet) -> list[f
     of = np.repeat(np.arange(len(faults)), LIVES)
     began, ended = (np.repeat([getattr(fault, name) for fault in faults], LIVES) for name in ("began", "ended"))
     told = np.zeros(len(models), bool)
-    for step, mean in enumerate(means(demo, faults)):
-        start = demo.start + STEP_SECONDS * step
-        row = np.repeat(np.arange(len(models)), rng.poisson(mean))
+    tick = tick_of(models)
+    for starts, mean in by_tick(demo, faults, tick):
+        n = rng.poisson(mean).ravel()
+        row = np.repeat(np.tile(np.arange(len(models)), len(mean)), n)
+        time = np.repeat(np.repeat(starts[:, 0], len(models)), n)
         drawn = _CASES * of[row] + rng.integers(0, _CASES, len(row))
-        held = ((began <= start) & (start < ended))[row]
+        held = (began[row] <= time) & (time < ended[row])
         cases = np.where(held, spoiled[drawn], usual[drawn])
-        cases["model"], cases["time"] = row, start
-        due = start + STEP_SECONDS + OUTCOME_HORIZON
+        cases["model"], cases["time"] = row, time
+        due = starts[0, 0] + tick + OUTCOME_HORIZON
         for model, alertname in judges.judge(cases, due):
             fault = faults[model // LIVES]
-            told[model] |= alertname in fault.alertnames and within(fault, due)
+            told[model] |= alertname in fault.alertnames and within(fault, due, tick)
     return chances(told)
 
 

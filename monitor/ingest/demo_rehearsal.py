@@ -7,7 +7,7 @@ of the lives in which it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -55,12 +55,15 @@ def traffic(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet, cells: flo
     rng = np.random.default_rng(1)
     counts = rng.poisson(means(demo, faults))
     told = np.zeros(len(models), bool)
+    tick = tick_of(models)
     ends = demo.start + STEP_SECONDS * np.arange(1, len(counts) + 1)
     for end, came in zip(ends.tolist(), counts, strict=True):
         for watched in room.pass_time(end, through=False, silence_too=True):
             for alarm in watched.alarms:
                 fault = faults[alarm.model // LIVES]
-                told[alarm.model] |= _ALERTS[alarm.detector] in fault.alertnames and within(fault, alarm.fired_time)
+                told[alarm.model] |= _ALERTS[alarm.detector] in fault.alertnames and within(
+                    fault, alarm.fired_time, tick
+                )
         some = np.flatnonzero(came)
         room.count(some, came[some], end, np.zeros(len(some), bool))
     return chances(told)
@@ -84,15 +87,15 @@ def groups(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet) -> list[flo
     bases, outputs, share, rate, spoiled = (np.concatenate([getattr(life, name) for life in played]) for name in _SIDES)
     of = np.repeat(np.arange(len(played)), [len(life.share) for life in played])
     began, ended = (np.repeat([getattr(f, name) for f in faults], LIVES)[of] for name in ("began", "ended"))
-    for step, mean in enumerate(means(demo, faults)):
-        start = demo.start + STEP_SECONDS * step
-        n = rng.poisson(mean[of] * share)
-        s = rng.binomial(n, np.where((began <= start) & (start < ended), spoiled, rate))
-        compared = comparer.judge(start + STEP_SECONDS, _sums(bases, outputs, n, s))
+    tick = tick_of(models)
+    for starts, mean in by_tick(demo, faults, tick):
+        n = rng.poisson(mean[:, of] * share)
+        s = rng.binomial(n, np.where((began <= starts) & (starts < ended), spoiled, rate))
+        compared = comparer.judge(starts[0, 0] + tick, _sums(bases, outputs, n.sum(axis=0), s.sum(axis=0)))
         for alarm in compared.alarms:
             row = int(register.outputs["model"][register.cells["output"][alarm.cell]])
             right = int(register.cells["group"][alarm.cell]) == struck[row]
-            told[row] |= right and within(faults[row // LIVES], alarm.fired_time + played[row].late)
+            told[row] |= right and within(faults[row // LIVES], alarm.fired_time + played[row].late, tick)
     return chances(told)
 
 
@@ -165,9 +168,22 @@ def means(demo: DemoFleet, faults: Sequence[Fault]) -> Floats:
     return np.repeat(of_faults, LIVES, axis=1)
 
 
-def within(fault: Fault, time: float) -> bool:
-    """Whether what is told at ``time`` is told before the fault ends."""
-    return fault.began <= time < fault.ended + STEP_SECONDS
+def by_tick(demo: DemoFleet, faults: Sequence[Fault], tick: float) -> Iterator[tuple[Floats, Floats]]:
+    """The steps of each tick: when they begin, shape ``(steps, 1)``, and what :func:`means` says of them."""
+    mean, steps = means(demo, faults), max(round(tick / STEP_SECONDS), 1)
+    starts = np.arange(demo.start, demo.end, STEP_SECONDS)[:, None]
+    for first in range(0, len(mean), steps):
+        yield starts[first : first + steps], mean[first : first + steps]
+
+
+def tick_of(models: Models) -> float:
+    """Seconds of a tick: of a demo's models all have the same."""
+    return float(models.rows["tick"][0])
+
+
+def within(fault: Fault, time: float, tick: float) -> bool:
+    """Whether what is told at ``time`` is told before the tick is over in which the fault ends."""
+    return fault.began <= time < fault.ended + tick
 
 
 def chances(told: NDArray[np.bool_]) -> list[float]:

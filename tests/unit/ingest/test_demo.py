@@ -53,7 +53,7 @@ def read_all(source: DemoSource, records_max: int = 5000) -> list[bytes]:
 
 @cache
 def everything() -> Part:
-    return [json.loads(value) for value in read_all(DemoSource(fleet()))]
+    return [json.loads(value) for value in read_all(DemoSource(fleet().slices()))]
 
 
 @cache
@@ -97,14 +97,14 @@ def finite(part: Part, name: str) -> np.ndarray:
 def test_the_same_seed_gives_the_same_bytes() -> None:
     """Models, faults and events follow from their arguments alone, whatever the size of the batches."""
     again = DemoFleet(MODELS, SEED, DAYS)
-    assert read_all(DemoSource(again), 999) == read_all(DemoSource(fleet()), 7777)
+    assert read_all(DemoSource(again.slices()), 999) == read_all(DemoSource(fleet().slices()), 7777)
     assert again.faults == fleet().faults
     assert fleet(seed=4).faults != fleet().faults
 
 
 def test_every_event_is_one_and_in_order() -> None:
     """The events are native ones, none is rejected, their times run on within the stream, and no id comes twice."""
-    source = DemoSource(fleet())
+    source = DemoSource(fleet().slices())
     decoder = NativeDecoder(DecodeLimits())
     times: list[float] = []
     while raw := source.poll(4000, 0.0):
@@ -502,15 +502,15 @@ def test_outcomes_come_later_and_once() -> None:
 @pytest.mark.parametrize("cut", [0, 1, 1500, 4001])
 def test_reading_goes_on_at_its_positions(cut: int) -> None:
     """Stopped anywhere and opened again at its positions, the source loses no event and doubles none."""
-    source = DemoSource(fleet())
+    source = DemoSource(fleet().slices())
     before = [*source.poll(cut, 0.0).values] if cut else []
-    after = read_all(DemoSource(fleet(), source.positions()))
+    after = read_all(DemoSource(fleet().slices(), source.positions()))
     assert [json.loads(value) for value in before + after] == everything()
 
 
 def test_the_source_keeps_the_promises_of_one() -> None:
     """Offsets run on by one, the one partition is exhausted at the end alone, and then a poll is empty."""
-    source = DemoSource(fleet(days=0.3))
+    source = DemoSource(fleet(days=0.3).slices())
     offsets: list[int] = []
     assert source.positions() == {PARTITION: 0}
     while not source.finished():
@@ -526,12 +526,12 @@ def test_the_source_keeps_the_promises_of_one() -> None:
     assert source.exhausted(Partition("elsewhere", 0))
     assert source.lag() == {}
     assert len(source.poll(10, 0.0)) == 0
-    assert len(DemoSource(fleet(days=0.3), source.positions()).poll(10, 0.0)) == 0
+    assert len(DemoSource(fleet(days=0.3).slices(), source.positions()).poll(10, 0.0)) == 0
 
 
 def test_closed_it_holds_nothing() -> None:
     """A closed source is at its end."""
-    source = DemoSource(fleet(days=0.3))
+    source = DemoSource(fleet(days=0.3).slices())
     source.close()
     assert source.finished()
     assert len(source.poll(10, 0.0)) == 0
