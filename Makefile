@@ -66,7 +66,7 @@ fuzz: $(READY) $(FUZZ)/.ready
 test: $(READY)
 	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -m servers $(TESTS); served=$$?; \
+	$(BIN)/python -m pytest -n auto --dist loadfile -m servers $(TESTS); served=$$?; \
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not servers" $(TESTS); rest=$$?; \
 	for code in $$served $$rest; do test $$code -eq 0 || test $$code -eq $(NONE) || exit 1; done
 
