@@ -162,8 +162,9 @@ class Outcomes:
             waited = cases["model"][cases["stage"] == OPEN]
             self.totals.wait(waited, -1)
             self.pending.room += len(waited)
-            self.pending.forget(rest["key"])
-            self._unmatched(rest)
+            if len(rest):
+                self.pending.forget(rest["key"])
+                self._unmatched(rest)
             if len(own):
                 seen = read(own, due, self._models.rows["tick"], self.asked)
                 self.totals.add(seen)
@@ -181,8 +182,10 @@ class Outcomes:
         horizon = self._models.rows["outcome_horizon"][cases["model"]]
         kept = horizon if self.retention is None else self.retention - horizon
         remembered = kept > 0.0
-        self.pending.close(cases[remembered], np.round(due + kept[remembered], 3))
-        self.pending.forget(cases["key"][~remembered])
+        if remembered.any():
+            self.pending.close(cases[remembered], np.round(due + kept[remembered], 3))
+        if not remembered.all():
+            self.pending.forget(cases["key"][~remembered])
 
     def _unmatched(self, cases: NDArray[np.void]) -> None:
         """Count what waited for a prediction that never came."""
@@ -205,6 +208,8 @@ class Outcomes:
             place[chosen] = np.searchsorted(held[0].model, cases.model[chosen])
             for i, x in enumerate(measured):
                 some = np.flatnonzero(chosen & ~np.isnan(x))
+                if not len(some):
+                    continue
                 np.add.at(held[0].measures[:, i], place[some], np.stack([x[some], np.ones(len(some))], axis=1))
             self.calibration.add(cases.chosen(chosen), place[chosen], held[1])
 

@@ -122,11 +122,15 @@ class Performance:
         rows["pending"][sums.model] += tick
         first = np.isnan(rows["first_end"][sums.model])
         rows["first_end"][sums.model[first]] = sums.end[first]
+        rows.stir(sums.model)
+        asked = np.flatnonzero((tick[:, :, 1] > 0).any(axis=0)).tolist()
+        if not asked:
+            return alarms, cleared, 0
         seconds = self._models.rows["tick"][sums.model]
         n_model = self._models.rows["n_cells"][sums.model, SHARES.index(SHARE)]
         allowance = self._budget.allowance(SHARE, n_fleet, n_model, seconds)
         bets = 0
-        for measure in range(_M):
+        for measure in asked:
             some, judged = tick[:, measure, 1] > 0, rows["judged"][sums.model, measure]
             self._observe(measure, sums.model[some & ~judged], tick[some & ~judged, measure])
             place = np.flatnonzero(some & judged)
@@ -134,7 +138,6 @@ class Performance:
                 self._budget.spend(SHARE, allowance[place])
                 self._bet(measure, sums, place, allowance, alarms, cleared)
                 bets += len(place)
-        rows.stir(sums.model)
         return alarms, cleared, bets
 
     def doubt(self, model: Indices) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
