@@ -159,9 +159,9 @@ class Totals:
             "tag_recall": cases.lists.recall,
         }
         for name, x in columns.items():
-            some = np.flatnonzero(~np.isnan(x))
-            if len(some):  # of a model that no outcome is told of there are none, tick after tick
-                parts = np.stack([np.ones(len(some)), x[some], x[some] ** 2], axis=1)
+            some = ~np.isnan(x)
+            if some.any():  # of a model that no outcome is told of there are none, tick after tick
+                parts = np.stack([np.ones(int(some.sum())), x[some], x[some] ** 2], axis=1)
                 np.add.at(self.rows["sums"], (cases.model[some], _SUM[name]), parts)
         self.rows.touch(cases.model)
 
