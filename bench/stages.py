@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -46,6 +47,7 @@ FETCHED = 4_000
 """Events that come of one partition in a row, as a broker hands them over."""
 COMMIT_SECONDS = 0.2
 """Of processor time: so that the shortest run has several commits. The loop keeps them to a twentieth of it anyway."""
+_TRIES = 3
 _CONFIG = """
 [store]
 path = "{folder}/store"
@@ -240,13 +242,37 @@ def everything(names: Sequence[str], per_model: int, repeats: int) -> dict[str, 
     }
 
 
+def over(found: Mapping[str, float], budgets: Mapping[str, float]) -> dict[str, float]:
+    """The figures that are above their budgets."""
+    return {stage: found[stage] for stage, budget in budgets.items() if found[stage] > budget}
+
+
+def within(file: Path, per_model: int) -> bool:
+    """Whether every size of ``file`` keeps its budgets in one of a few runs: what is too slow is so in all of them."""
+    kept = True
+    for name, budgets in tomllib.loads(file.read_text()).items():
+        for _ in range(_TRIES):
+            found = everything([name], per_model, 1)[name]
+            if not (above := over(found, budgets)):
+                break
+        for stage, figure in above.items():
+            print(f"{file}: {name}: {stage} took {figure:.3g}, its budget is {budgets[stage]:g}")
+        kept &= not above
+    return kept
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--one", choices=SIZES, help=argparse.SUPPRESS)
     parser.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
     parser.add_argument("--per-model", type=int, default=180, help="events a model in the mean: three ticks of 60")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--within", type=Path, metavar="FILE", help="compare with the budgets of a file, and fail above"
+    )
     arguments = parser.parse_args()
+    if arguments.within:
+        sys.exit(not within(arguments.within, arguments.per_model))
     if arguments.one:
         print(json.dumps(of_size(arguments.one, arguments.per_model)))
     else:

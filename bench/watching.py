@@ -31,13 +31,14 @@ outcome_horizon = "{horizon}"
 
 
 class Watching:
-    """A fleet, its clock and its store; every model is judged from its first event, against one reference file."""
+    """A fleet, its clock and its store in ``folder``; each model is judged from its first event, by one reference."""
 
     def __init__(self, folder: Path, database: Database, horizon: str) -> None:
         reference, file = folder / "all.mwref", folder / "config.toml"
         bench_events.reference(reference)
         file.write_text(_POLICY.format(reference=reference, horizon=horizon))
         config = load(file, {})
+        self.folder = folder
         self.fleet = make_fleet(config)
         self._decoder = make_decoders(config)("")
         self._time = EventTime(config.clock.lateness)
