@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.library import library
+from monitor.kernels.library import address, library
 from monitor.kernels.table import Table, mix
 
 _P, _N, _U = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
@@ -89,12 +89,12 @@ def count_groups(
     call.label, call.score, call.value = words
     for name, column in columns.items():
         assert column.flags.c_contiguous
-        setattr(call, name, column.ctypes.data)
+        setattr(call, name, address(column))
     for name, table in tables.items():
-        setattr(call, name, _Table(table.keys.ctypes.data, table.values.ctypes.data, table.mask))
+        setattr(call, name, _Table(address(table.keys), address(table.values), table.mask))
     for name in ("tally", "n", "s", "left"):
-        setattr(call, name, getattr(made, name).ctypes.data)
-    call.of_event = made.event.ctypes.data
+        setattr(call, name, address(getattr(made, name)))
+    call.of_event = address(made.event)
     n = kernels.mw_count_groups(ctypes.byref(call))
     return Increments(made.event[:n], made.tally[:n], made.n[:n], made.s[:n], made.left[: call.n_left])
 
@@ -130,7 +130,7 @@ class SumTable:
             done, taken = self._add_twin(rows, n, s, room)
         else:
             entered = ctypes.c_int64()
-            arrays = (array.ctypes.data for array in (rows, n, s, self._keys, self._n, self._s))
+            arrays = (address(array) for array in (rows, n, s, self._keys, self._n, self._s))
             done = int(kernels.mw_add_sums(len(rows), *arrays, len(self._keys) - 1, room, ctypes.byref(entered)))
             taken = entered.value
         self._used += taken

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.library import library
+from monitor.kernels.library import address, library
 from monitor.kernels.tally import BINS, COLUMNS
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.dispersion import MARGIN, PRIOR, TICKS_MIN, successive_difference, tempering
@@ -155,10 +155,10 @@ def bet(question: Question, state: State, bets: Bets) -> Outcome:
     call = _BetCall(
         *(n, question.cuts, 2 if question.two_sided else 1, len(shift)),
         *(bets.end, SUSPICIOUS, CLEAR_MARGIN, DISPERSION_MAX, float(OFF), PRIOR, MARGIN, TICKS_MIN),
-        _at(shift),
-        *(_at(getattr(bets, name)) for name in _OF_TICK),
-        *(_at(state[name]) for name in _STATE),
-        *(_at(out.evidence), _at(out.flags), _at(out.eta), _at(out.before)),
+        address(shift),
+        *(address(getattr(bets, name)) for name in _OF_TICK),
+        *(address(state[name]) for name in _STATE),
+        *(address(out.evidence), address(out.flags), address(out.eta), address(out.before)),
     )
     if kernels.mw_bet(ctypes.byref(call)) < 0:
         raise ValueError(f"a cell of {question.components} components")
@@ -217,7 +217,7 @@ def present(
     if kernels is None:
         return present_twin(rows, counts, recent, events)
     tick, now = np.empty((COLUMNS, len(rows))), np.empty((COLUMNS, len(rows)))
-    kernels.mw_present(len(rows), _at(rows), _at(counts), events, _at(recent), _at(tick), _at(now))
+    kernels.mw_present(len(rows), address(rows), address(counts), events, address(recent), address(tick), address(now))
     return tick.T, now.T
 
 
@@ -241,7 +241,8 @@ def cut_shares(counts: Array, is_number: NDArray[np.bool_], cuts: NDArray[np.uin
         return cut_shares_twin(counts, is_number, cuts)
     columns, cuts = np.ascontiguousarray(counts.T), np.ascontiguousarray(cuts)
     s, total = np.empty(cuts.shape), np.empty(len(cuts))
-    kernels.mw_cut_shares(len(cuts), _at(columns), _at(is_number), _at(cuts), cuts.shape[1], _at(s), _at(total))
+    asked = (address(columns), address(is_number), address(cuts))
+    kernels.mw_cut_shares(len(cuts), *asked, cuts.shape[1], address(s), address(total))
     return s, total
 
 
@@ -329,8 +330,3 @@ def onset_of(clock: float, alarm: float, tick: float) -> float:
     ticks = (alarm - clock) / tick
     back = (ticks - 1.0) * SUSPICIOUS / (1.0 - SUSPICIOUS) - 0.5
     return clock - tick * max(back, 0.0)
-
-
-def _at(array: NDArray[Any]) -> int:
-    assert array.flags.c_contiguous
-    return int(array.__array_interface__["data"][0])

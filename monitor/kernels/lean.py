@@ -8,14 +8,13 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.events.columns import Space, ValueType
 from monitor.kernels.hashing import hash64
-from monitor.kernels.library import library
+from monitor.kernels.library import address, library
 from monitor.kernels.table import Table, mix
 from monitor.kernels.tally import EDGES, KIND_CATEGORY, KIND_NUMBER, KIND_UNKNOWN, Entries, SeriesColumns
 
@@ -81,13 +80,13 @@ def lean(
     e = entries
     kernels.mw_lean(
         *(n, len(e.event)),
-        *(_pointer(a) for a in (e.event, e.type, e.space, e.series, e.number, e.text, e.name)),
-        *(_pointer(a) for a in (asking.model, asking.key, asking.thin, series.local)),
-        *(_pointer(a) for a in (series.kind, series.n_edges, series.edges, categories.keys, categories.values)),
+        *(address(a) for a in (e.event, e.type, e.space, e.series, e.number, e.text, e.name)),
+        *(address(a) for a in (asking.model, asking.key, asking.thin, series.local)),
+        *(address(a) for a in (series.kind, series.n_edges, series.edges, categories.keys, categories.values)),
         categories.mask,
-        *(_pointer(a) for a in (asking.classes.keys, asking.classes.values)),
+        *(address(a) for a in (asking.classes.keys, asking.classes.values)),
         asking.classes.mask,
-        *(_pointer(a) for a in (asking.answered, _NAMES, sums, answers, places)),
+        *(address(a) for a in (asking.answered, _NAMES, sums, answers, places)),
     )
     return answers, places
 
@@ -126,7 +125,7 @@ def lay(rows: NDArray[np.int64], event: NDArray[np.int64], places: Words, counts
         lay_twin(rows, event, places, counts)
         return
     rows, event, places = np.ascontiguousarray(rows), np.ascontiguousarray(event), np.ascontiguousarray(places)
-    kernels.mw_lay(len(rows), *(_pointer(each) for each in (rows, event, places, counts)))
+    kernels.mw_lay(len(rows), *(address(each) for each in (rows, event, places, counts)))
 
 
 def lay_twin(rows: NDArray[np.int64], event: NDArray[np.int64], places: Words, counts: NDArray[np.uint16]) -> None:
@@ -176,8 +175,3 @@ def _strata(entries: Entries, i: NDArray[np.int64], series: SeriesColumns, categ
     code = categories.find(mix(rows[known].astype(np.uint64), entries.text[i[known]]))
     stratum[known] = np.where((code < 0) | (code > LAST), LAST, code)
     return stratum
-
-
-def _pointer(array: NDArray[Any]) -> int:
-    assert array.flags.c_contiguous
-    return int(array.__array_interface__["data"][0])

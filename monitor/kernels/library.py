@@ -6,6 +6,9 @@ import ctypes
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 LIBRARY = Path(__file__).with_name("_kernels.so")
 SOURCES = LIBRARY.parent
@@ -31,6 +34,24 @@ def library() -> ctypes.CDLL | None:
     Calls through it release the interpreter's lock. Callers set ``argtypes`` and ``restype`` of what they call.
     """
     return load(LIBRARY)
+
+
+def address(array: NDArray[Any]) -> int:
+    """Where a C-contiguous array lies, for a call that is made at once; 0 where it has no elements.
+
+    A kernel takes some dozens of them: this takes a quarter of what ``array.ctypes.data`` does.
+
+    Raises
+    ------
+    BufferError, ValueError
+        The array is not contiguous.
+    """
+    if not array.size:
+        return 0
+    if not array.flags.writeable:
+        assert array.flags.c_contiguous
+        return int(array.ctypes.data)
+    return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]  # a buffer, as of 3.12 by type
 
 
 def load(path: Path) -> ctypes.CDLL | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.library import library
+from monitor.kernels.library import address, library
 from monitor.kernels.tally import COLUMNS, MOMENTS
 
 _HEAD_BYTES = 13
@@ -45,7 +44,7 @@ def unpacked(blob: bytes, counts: NDArray[np.uint32], moments: NDArray[np.float6
     kernels = compiled()
     if kernels is None:
         raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
-    return bool(kernels.mw_unpack(blob, len(blob), _at(counts), _at(moments)))
+    return bool(kernels.mw_unpack(blob, len(blob), address(counts), address(moments)))
 
 
 def packed(
@@ -69,14 +68,9 @@ def packed(
         last = max(first + 1, int(np.searchsorted(room, base + _ROOM_BYTES, side="right")))
         out, stops = np.empty(int(room[last - 1]) - base, np.uint8), np.empty(last - first, np.int64)
         group = (starts[first:last], sizes[first:last])
-        kernels.mw_pack(last - first, *(_at(a) for a in (counts, moments, *group, out, stops)))
+        kernels.mw_pack(last - first, *(address(a) for a in (counts, moments, *group, out, stops)))
         whole, start = out[: int(stops[-1])].tobytes(), 0
         for stop in stops.tolist():
             yield whole[start:stop]
             start = stop
         first = last
-
-
-def _at(array: NDArray[Any]) -> int:
-    assert array.flags.c_contiguous
-    return int(array.__array_interface__["data"][0])

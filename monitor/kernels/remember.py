@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.library import library
+from monitor.kernels.library import address, library
 
 Keys = NDArray[np.uint64]
 
@@ -77,7 +77,7 @@ def enter(keys: Keys, slots: Keys) -> None:
         enter_twin(keys, slots)
         return
     keys = np.ascontiguousarray(keys)
-    kernels.mw_enter(len(keys), keys.ctypes.data, slots.ctypes.data, len(slots) - 1)
+    kernels.mw_enter(len(keys), address(keys), address(slots), len(slots) - 1)
 
 
 def enter_twin(keys: Keys, slots: Keys) -> None:
@@ -103,8 +103,8 @@ def remember(keys: Keys, oldest: KeySet, older: KeySet, newest: KeySet, room: in
     keys = np.ascontiguousarray(keys)
     met = np.empty(len(keys), np.bool_)
     entered = ctypes.c_int64()
-    tables = [part for each in (oldest, older, newest) for part in (each.slots.ctypes.data, each.mask)]
-    n = kernels.mw_remember(len(keys), keys.ctypes.data, *tables, room, met.ctypes.data, ctypes.byref(entered))
+    tables = [part for each in (oldest, older, newest) for part in (address(each.slots), each.mask)]
+    n = kernels.mw_remember(len(keys), address(keys), *tables, room, address(met), ctypes.byref(entered))
     newest.used += entered.value
     return met[:n]
 

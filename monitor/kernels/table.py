@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.library import library
+from monitor.kernels.library import address, library
 
 _SMALLEST = 1024
 _FULL = 0.5
@@ -26,23 +26,40 @@ def compiled() -> ctypes.CDLL | None:
     loaded = library()
     if loaded is not None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
+        loaded.mw_mix.argtypes = (long, at, at, at)
         loaded.mw_find.argtypes = (long, at, at, at, size, at)
         loaded.mw_series.argtypes = (long, *[at] * 6, long, *[at] * 2, size, *[at] * 2)
         loaded.mw_tally.argtypes = (long, long, *[at] * 17, size, *[at] * 5)
         loaded.mw_repeats.argtypes = (long, *[at] * 5)
         loaded.mw_count_events.argtypes = (long, *[at] * 5, long, *[at] * 4)
         loaded.mw_insert.argtypes = (long, *[at] * 4, size)
-        loaded.mw_find.restype = loaded.mw_count_events.restype = loaded.mw_repeats.restype = None
+        for kernel in (loaded.mw_mix, loaded.mw_find, loaded.mw_count_events, loaded.mw_repeats):
+            kernel.restype = None
         loaded.mw_tally.restype = loaded.mw_insert.restype = loaded.mw_series.restype = long
     return loaded
 
 
 def mix(a: Keys, b: Keys) -> Keys:
-    """One key out of two, elementwise; never 0, which marks a free slot. Twin of ``mix`` in ``tally.c``.
+    """One key out of two, elementwise; never 0, which marks a free slot: ``mix`` of ``places.h``.
 
     ``b`` is a hash. ``a`` may be a small number, as rows are: it is spread over all bits before the two meet, else the
     same text under two neighbouring rows would have one key.
     """
+    kernels = compiled()
+    if kernels is None:
+        return mix_twin(a, b)
+    a, b = np.asarray(a, np.uint64), np.asarray(b, np.uint64)
+    if a.shape != b.shape:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
+    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    out = np.empty(a.shape, np.uint64)
+    kernels.mw_mix(out.size, address(a), address(b), address(out))
+    return out
+
+
+def mix_twin(a: Keys, b: Keys) -> Keys:
+    """What :func:`mix` does, in numpy."""
     a, b = np.asarray(a, np.uint64), np.asarray(b, np.uint64)
     with np.errstate(over="ignore"):
         h = (a + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xFF51AFD7ED558CCD)
@@ -104,9 +121,7 @@ class Table:
         kernels = compiled()
         if kernels is None:
             return self.find_twin(wanted)
-        kernels.mw_find(
-            len(wanted), wanted.ctypes.data, self.keys.ctypes.data, self.values.ctypes.data, self.mask, out.ctypes.data
-        )
+        kernels.mw_find(len(wanted), address(wanted), address(self.keys), address(self.values), self.mask, address(out))
         return out
 
     def find_one(self, key: int) -> int:
@@ -150,7 +165,7 @@ class Table:
         kernels = compiled()
         if kernels is None:
             return sum(self._put(key, value) for key, value in zip(keys.tolist(), values.tolist(), strict=True))
-        slots = (keys.ctypes.data, values.ctypes.data, self.keys.ctypes.data, self.values.ctypes.data)
+        slots = (address(keys), address(values), address(self.keys), address(self.values))
         return int(kernels.mw_insert(len(keys), *slots, self.mask))
 
     def _make_room(self, n: int = 1) -> None:

@@ -15,6 +15,12 @@ enum { UNSEEN_BIN = 31 };
 enum { WITH_INPUTS = 6, REPEATED_INPUTS = 7, FAR_INPUTS = 8 }; /* columns of a block's first row */
 enum { FEATURE = 0, METRIC = 2, SEGMENT = 4, FAR_MIN = 2, RECENT = 32 };
 
+void mw_mix(int64_t n, const uint64_t *a, const uint64_t *b, uint64_t *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = mix(a[i], b[i]);
+}
+
 void mw_find(int64_t n, const uint64_t *wanted, const uint64_t *keys, const int32_t *values, uint64_t mask, int32_t *out)
 {
     for (int64_t i = 0; i < n; i++)

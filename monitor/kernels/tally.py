@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.events.columns import Space, ValueType
+from monitor.kernels.library import address
 from monitor.kernels.table import Table, compiled, mix
 
 COLUMNS = 40
@@ -94,14 +95,14 @@ def tally(
     n = kernels.mw_tally(
         n_events,
         n_entries,
-        *(_pointer(a) for a in (entries.event, event_base)),
-        *(_pointer(a) for a in (entries.type, entries.space, entries.series)),
-        *(_pointer(a) for a in (entries.number, entries.text, entries.name)),
-        *(_pointer(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
-        *(_pointer(a) for a in (series.low, series.high, categories.keys, categories.values)),
+        *(address(a) for a in (entries.event, event_base)),
+        *(address(a) for a in (entries.type, entries.space, entries.series)),
+        *(address(a) for a in (entries.number, entries.text, entries.name)),
+        *(address(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
+        *(address(a) for a in (series.low, series.high, categories.keys, categories.values)),
         categories.mask,
-        _pointer(counts),
-        *(_pointer(a) for a in (moments, deferred, prints, room)),
+        address(counts),
+        *(address(a) for a in (moments, deferred, prints, room)),
     )
     return np.sort(deferred[:n]), prints
 
@@ -194,7 +195,7 @@ def count_repeats(
     if kernels is None:
         count_repeats_twin(prints, base, model, recent, counts)
         return
-    kernels.mw_repeats(len(prints), *(_pointer(a) for a in (prints, base, model, recent, counts)))
+    kernels.mw_repeats(len(prints), *(address(a) for a in (prints, base, model, recent, counts)))
 
 
 def count_repeats_twin(
@@ -275,9 +276,9 @@ def count_events(
         return
     kernels.mw_count_events(
         len(base),
-        *(_pointer(a) for a in (base, model, parts, time, asked)),
+        *(address(a) for a in (base, model, parts, time, asked)),
         len(asked),
-        *(_pointer(a) for a in (counts, totals.events, totals.last_time, totals.touched)),
+        *(address(a) for a in (counts, totals.events, totals.last_time, totals.touched)),
     )
 
 
@@ -322,12 +323,12 @@ def series_of(
     out, unknown = np.empty(len(event), np.int32), np.empty(len(event), np.int64)
     n = kernels.mw_series(
         len(event),
-        *(_pointer(a) for a in (event, event_model, event_row, space, name, row_keys)),
+        *(address(a) for a in (event, event_model, event_row, space, name, row_keys)),
         len(row_keys),
-        *(_pointer(a) for a in (table.keys, table.values)),
+        *(address(a) for a in (table.keys, table.values)),
         table.mask,
-        _pointer(out),
-        _pointer(unknown),
+        address(out),
+        address(unknown),
     )
     return out, unknown[:n].copy()
 
@@ -335,8 +336,3 @@ def series_of(
 def series_key(model: NDArray[np.uint64], space: NDArray[np.uint8], name: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The key of a series in its table; ``model`` and ``name`` are hashes."""
     return mix(model + space.astype(np.uint64), name)
-
-
-def _pointer(array: NDArray[Any]) -> int:
-    assert array.flags.c_contiguous
-    return int(array.__array_interface__["data"][0])

@@ -210,7 +210,8 @@ def test_series_of_is_its_key(seed: int) -> None:
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_mix_one_is_mix(a: int, b: int) -> None:
     """The key of two plain integers is that of two arrays."""
-    assert table_module.mix_one(a, b) == int(mix(np.array([a], np.uint64), np.array([b], np.uint64))[0])
+    both = np.array([a], np.uint64), np.array([b], np.uint64)
+    assert table_module.mix_one(a, b) == int(mix(*both)[0]) == int(table_module.mix_twin(*both)[0])
 
 
 @needs_kernels
