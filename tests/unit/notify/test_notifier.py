@@ -83,15 +83,14 @@ def test_stop_does_not_wait_for_the_dead(server: LocalServer) -> None:
 
 
 def test_offering_never_waits_for_the_network(server: LocalServer) -> None:
-    """With an Alertmanager that hangs, offering a thousand incidents takes milliseconds."""
+    """While an Alertmanager hangs a thousand incidents are offered: they wait, and it is what hangs on, not we."""
     server.hang.clear()
     notifications = Notifications(AlertmanagerSettings(urls=(server.url,)), SystemClock())
     notifications.start()
     notifications.offer([incident()])
     until(lambda: server.requests)
-    began = time.monotonic()
     notifications.offer([incident(f"m{i}") for i in range(1000)])
-    assert time.monotonic() - began < 0.5
+    assert (len(server.requests), notifications.counts()[server.name, "sent"]) == (1, 0)
     server.hang.set()
     notifications.stop()
 
