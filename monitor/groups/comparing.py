@@ -16,7 +16,7 @@ from monitor.catalog.rows import Field, Rows
 from monitor.dockets import Dockets
 from monitor.groups import margins, planning
 from monitor.groups.betting import COMPONENTS, OFF, Sides, log_e
-from monitor.groups.effects import DECAY, affected, effect, gap_split, noise, outside, told, tolerated
+from monitor.groups.effects import DECAY, affected, effect, gap_split, noise, noise_of, outside, told, tolerated
 from monitor.groups.questions import BEYOND, LISTS, QUESTIONS, Kind
 from monitor.groups.recording import Recorder, Step
 from monitor.groups.register import Register
@@ -431,7 +431,8 @@ class Comparer:
             for name in ("recent_within", "since_within")
         )
         beyond = np.where(told, np.maximum(now, since), now)
-        more = margins.slack(self.kind(cells), self.tolerance(cells))
+        own = self.kind(cells)
+        more = margins.slack(own, self.tolerance(cells)) + margins.SURELY_MORE * noise_of(own, state["recent"][cells])
         return margins.accounted_for(whose, furthest, beyond, more)
 
     def _moved(self, cells: Rows64, seen: Array, within: Array) -> tuple[Rows64, Array, NDArray[np.bool_]]:

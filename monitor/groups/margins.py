@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from monitor.groups.questions import QUESTIONS, Kind
 from monitor.groups.register import Register
 
+SURELY_MORE = 2.0
+"""Standard errors by which an intersection must lie further out besides: what it seems to say more may be chance."""
 Array = NDArray[np.float64]
 Rows64 = NDArray[np.int64]
 
