@@ -6,6 +6,7 @@ never change, so an answer is kept; that there is none is believed for a while.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,10 @@ AGAIN_SECONDS: Final = 1.0
 """A schema that is not there is asked for twice: a registry of several nodes may learn of it a moment later."""
 RETRY_SECONDS: Final = (0.2, 10.0)
 """Between two questions to a registry that is away: the first pause, which doubles, and the longest."""
+_OF_OURS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
+"""What is wrong with this machine and not with a schema: its records wait until that is over."""
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"avro": ("fastavro",), "protobuf": ("google.protobuf", "grpc_tools")}
 )
@@ -178,7 +183,15 @@ def _reader(written: Written) -> Read:
     make = _READERS.get(written.kind)
     if make is None:
         raise UnreadableSchemaError(f"is of the type {written.kind[:20]}")
-    return make(written.text, written.imports, FRAME_BYTES)
+    try:
+        return make(written.text, written.imports, FRAME_BYTES)
+    except (UnreadableSchemaError, RegistryAwayError):
+        raise
+    except Exception as error:  # noqa: BLE001 -- else the thread would end, and its partitions wait for ever
+        why = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.errno in _OF_OURS:
+            raise RegistryAwayError(f"a schema cannot be read here: {why}") from None
+        raise UnreadableSchemaError(why) from None
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from contextlib import closing
 from threading import Event
@@ -129,3 +130,35 @@ def test_an_unknown_reference_is_no_unknown_schema() -> None:
         registry.unanswered({frame(3)})
         settled(registry)
         assert registry.schema(frame(3)).kind == ""
+
+
+@pytest.mark.parametrize(
+    "written",
+    [Written("PROTOBUF", "\ud800"), Written("PROTOBUF", "", {"a.proto": "", "a.proto/b.proto": ""})],
+    ids=["text that is no text", "a file within a file"],
+)
+def test_whatever_a_schema_breaks_is_its_own(written: Written) -> None:
+    """A schema at which something unforeseen fails is unreadable; the next question is answered all the same."""
+    with closing(Registry(Answers({1: written, 2: EVENT}), ManualClock(0.0))) as registry:
+        registry.unanswered({frame(1), frame(2)})
+        settled(registry)
+        assert (registry.schema(frame(1)).kind, registry.schema(frame(2)).kind) == ("unreadable", "AVRO")
+        assert dict(registry.drain()[0]) == {"unreadable": 1, "found": 1}
+
+
+def test_a_full_disk_is_no_fault_of_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this machine cannot do now is tried again until it can: no record is turned away for it."""
+    told = iter([OSError(errno.ENOSPC, "no space"), None])
+
+    def make(text: str, imports: object, skip: int) -> object:
+        error = next(told)
+        if error is not None:
+            raise error
+        return lambda _value, _is_event: {}
+
+    monkeypatch.setattr(module, "_READERS", {"AVRO": make})
+    with closing(Registry(Answers({1: EVENT}), ManualClock(0.0), retry_seconds=(0.001, 0.001))) as registry:
+        registry.unanswered({frame(1)})
+        settled(registry)
+        assert registry.schema(frame(1)).kind == "AVRO"
+        assert dict(registry.drain()[0]) == {"failed": 1, "found": 1}
