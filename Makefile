@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 1200
 NONE := 5
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check audit test fuzz bench bench-peers soak demo lock clean
+.PHONY: help setup fmt check audit test fuzz bench budgets bench-peers soak demo lock clean
 
 help:
 	@echo "make demo    an embedded fleet with planted faults, no broker needed"
@@ -76,6 +76,9 @@ bench: $(READY)
 	$(BIN)/python bench/stages.py
 	$(BIN)/python bench/memory.py
 	$(BIN)/python bench/throughput.py --json
+
+budgets: $(READY)
+	$(BIN)/python bench/stages.py --within bench/budgets.toml
 
 bench-peers: $(READY)
 	$(BIN)/python bench/rates_of_peers.py

@@ -9,6 +9,7 @@ import pytest
 
 from monitor.config import load
 from monitor.errors import ConfigError
+from monitor.schemas import registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,6 +147,16 @@ def test_a_fault_is_one_line_with_its_place(faults_of: Faults, text: str, fault:
 def test_all_faults_are_told_at_once(faults_of: Faults) -> None:
     """Nobody has to mend a file one fault at a time."""
     assert len(faults_of("[clock]\ntick = 1\nidel = 2\n[[models]]\nhold = 3\n", {"MODELWATCH_X": "1"})) == 5
+
+
+@pytest.mark.parametrize("format_", ["avro", "protobuf"])
+def test_a_format_without_its_libraries_names_the_extra(
+    faults_of: Faults, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    """Where the optional libraries are not installed, the topic is refused with what to install."""
+    monkeypatch.setattr(registry, "find_spec", lambda _name: None)
+    told = faults_of(f"[kafka]\ntopics = [{{ name = 'a', format = '{format_}' }}]")
+    assert any(format_ in line and "modelwatch[registry]" in line for line in told)
 
 
 def test_watch_lists_take_no_more_than_fairness_has(faults_of: Faults, config_of: Callable[..., object]) -> None:
