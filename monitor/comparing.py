@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from monitor.detectors import DETECTORS
 from monitor.fleet import Fleet
-from monitor.groups.effects import effect, noise_of
+from monitor.groups.betting import Sides
+from monitor.groups.effects import effect, noise
 from monitor.groups.questions import QUESTIONS, Kind
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
@@ -117,15 +118,15 @@ def _of_groups(fleet: Fleet) -> Iterator[_Cells]:
         if not len(at):
             continue
         told = comparer.tolerance(at)
-        value, noise = (
+        value, error = (
             effect(comparer.kind(at), state["recent_within"][at]),
-            noise_of(comparer.kind(at), state["recent"][at]),
+            noise(comparer.kind(at), Sides.of(state["recent"][at])),
         )
         # 0 is equality; towards where there is no harm nothing is let pass.
         log_ratio = np.log(np.clip(value, 1e-9, 1e9))
         moved = np.stack([value if question.gap else -log_ratio, -value if question.gap else log_ratio])
         moved = moved[list(question.directions)].max(axis=0)
-        beyond = np.maximum(moved - 2.0 * noise, 0.0)
+        beyond = np.maximum(moved - 2.0 * error, 0.0)
         if not question.gap:
             beyond = 1.0 - np.exp(-beyond)
         edge = told if question.gap else 1.0 - told

@@ -16,12 +16,12 @@ from monitor.catalog.rows import Field, Rows
 from monitor.dockets import Dockets
 from monitor.groups import margins, planning
 from monitor.groups.betting import COMPONENTS, OFF, Sides, log_e
-from monitor.groups.effects import DECAY, affected, effect, gap_split, noise, noise_of, outside, told, tolerated
+from monitor.groups.effects import DECAY, affected, effect, gap_split, noise, outside, told, tolerated
 from monitor.groups.questions import BEYOND, LISTS, QUESTIONS, Kind
 from monitor.groups.recording import Recorder, Step
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
-from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, FIRING, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
+from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.decompose import Split
 from monitor.stats.dispersion import successive_difference, tempering
@@ -216,7 +216,7 @@ class Comparer:
         """
         register, state = self.register, self.state
         kind, model = (register.outputs[name][output] for name in ("kind", "model"))
-        cell = np.array([register.cell(*pair) for pair in zip(group.tolist(), output.tolist(), strict=True)], np.int64)
+        cell = register.cells_of(group, output)
         some = np.flatnonzero(cell >= 0)
         weight, eta = np.full(len(cell), CROSSED_WEIGHT), np.ones(len(cell))
         weight[some] = self._weight(cell[some])
@@ -316,15 +316,23 @@ class Comparer:
         unknown = np.isnan(state["onset"][cells])
         seconds = self.models.rows["tick"][self.model(cells)]
         state["onset"][cells[unknown]] = (end - seconds)[unknown]
-        alarms, cleared = self._decide(end, cells, result.alarm, evidence)
+        alarms, cleared, of_told, explained = self._decide(end, cells, result.alarm, evidence)
+        self._begin_anew(cells[explained])
         if self.records:
             group = self.register.cells["group"][cells].astype(np.int64)
             self._recorder.follow(cells, kind, group, step, {alarm.cell for alarm in alarms})
             alarms = [replace(alarm, docket=self._docket(alarm)) for alarm in alarms]
+        fresh |= explained
         state["onset"][cells[fresh]] = end
-        state["since"][cells[fresh]] = 0.0
-        state["since_within"][cells[fresh]] = 0.0
+        # Beside a group that is told of an intersection is seen for as long as that group is.
+        unseen = cells[fresh & ~of_told]
+        state["since"][unseen], state["since_within"][unseen] = 0.0, 0.0
         return Compared(alarms, cleared, len(cells))
+
+    def _begin_anew(self, cells: Rows64) -> None:
+        """Forget the evidence of ``cells``: what they bet on is accounted for. To forget makes no alarm likelier."""
+        for name, nothing in (("log_r", -np.inf), ("evidence", 0.0), ("suspicion", 0.0)):
+            self.state[name][cells] = nothing
 
     def _stratum(self, tally: int) -> int:
         """The key of the stratum of a tally, the same whatever was met first."""
@@ -399,8 +407,11 @@ class Comparer:
 
     def _decide(
         self, end: float, cells: Rows64, enough: NDArray[np.bool_], evidence: Array
-    ) -> tuple[list[GroupAlarm], list[int]]:
-        """Evidence and effect make an alarm, for groups of people that are not too few to be spoken of."""
+    ) -> tuple[list[GroupAlarm], list[int], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Evidence and effect make an alarm, for groups of people that are not too few to be spoken of.
+
+        Also, ``(k,)`` each, what :func:`margins.by_margins` says of the cells.
+        """
         state, models = self.state, self.models.rows
         model = self.model(cells)
         # The present fades slowly, so that a change is seen late in it; since suspicion began it is seen whole.
@@ -409,31 +420,15 @@ class Comparer:
         )
         newer = of_since[1] > furthest
         direction, furthest = (np.where(newer, b, a) for a, b in zip((direction, furthest), of_since[:2], strict=True))
-        alarm = enough & (furthest > 0.0)
-        alarm[alarm] = ~self._of_margins(cells[alarm], direction[alarm], furthest[alarm])
-        sustained = alarm | clear | of_since[2] | (state["suspicion"][cells] > SUSPICIOUS)
+        of_told, explained = margins.by_margins(self.register, state, cells, direction)
+        alarm = enough & (furthest > 0.0) & ~explained
+        sustained = (alarm | clear | of_since[2] | (state["suspicion"][cells] > SUSPICIOUS)) & ~explained
         flags = decide(state, cells, end, models["hold"][model], models["keep_firing"][model], alarm, sustained)
         alarms = [
             self._alarm(end, int(cells[i]), int(direction[i]), float(evidence[i]))
             for i in np.flatnonzero(flags & HELD).tolist()
         ]
-        return alarms, cells[(flags & OVER) > 0].tolist()
-
-    def _of_margins(self, cells: Rows64, direction: Rows64, furthest: Array) -> NDArray[np.bool_]:
-        """Which of ``cells`` are intersections that say no more than a group they are of does already."""
-        rows, whose = margins.margins_of(self.register, cells)
-        if not len(rows):
-            return np.zeros(len(cells), bool)
-        state, kind, tolerance = self.state, self.kind(rows), self.tolerance(rows)
-        told = (state["firing"][rows] == FIRING) | (state["suspicion"][rows] > SUSPICIOUS)
-        now, since = (
-            outside(kind, tolerance, state[name][rows])[np.arange(len(rows)), direction[whose]]
-            for name in ("recent_within", "since_within")
-        )
-        beyond = np.where(told, np.maximum(now, since), now)
-        own = self.kind(cells)
-        more = margins.slack(own, self.tolerance(cells)) + margins.SURELY_MORE * noise_of(own, state["recent"][cells])
-        return margins.accounted_for(whose, furthest, beyond, more)
+        return alarms, cells[(flags & OVER) > 0].tolist(), of_told, explained
 
     def _moved(self, cells: Rows64, seen: Array, within: Array) -> tuple[Rows64, Array, NDArray[np.bool_]]:
         """Of what was ``seen``: the worse direction, by how much it is beyond what is tolerated, and if clearly so.

@@ -78,17 +78,12 @@ def gap_split(kind: Kind, sides: Array) -> Split | None:
     return Split(before, after, unit * split.population, unit * split.behaviour)
 
 
-def noise_of(kind: NDArray[np.uint8], recent: Array) -> Array:
-    """The standard error of a comparison's present, of the logarithm of its ratio or of its gap; ``recent`` (k, 4)."""
-    return noise(kind, Sides.of(recent))
-
-
-def noise(kind: NDArray[np.uint8], recent: Sides) -> Array:
-    """The standard error of what :func:`outside` gives, from the present."""
+def noise(kind: NDArray[np.uint8], seen: Sides, *, fades: bool = True) -> Array:
+    """The standard error of what :func:`outside` gives, from the present, or from a sum that does not fade."""
     # What fades evenly weighs nearly twice as much as its sum says.
-    weight = 1.0 + DECAY
-    na, nb = np.maximum(weight * recent.na, 1.0), np.maximum(weight * recent.nb, 1.0)
-    sa, sb = np.minimum(weight * recent.sa + 0.5, na), np.minimum(weight * recent.sb + 0.5, nb)
+    weight = 1.0 + DECAY * fades
+    na, nb = np.maximum(weight * seen.na, 1.0), np.maximum(weight * seen.nb, 1.0)
+    sa, sb = np.minimum(weight * seen.sa + 0.5, na), np.minimum(weight * seen.sb + 0.5, nb)
     log_ratio = np.sqrt(np.maximum(1.0 / sa - 1.0 / na + 1.0 / sb - 1.0 / nb, 1e-9))
     gap = np.sqrt(sa / na * (1.0 - sa / na) / na + sb / nb * (1.0 - sb / nb) / nb)
     return np.where(_is_gap(kind), gap, log_ratio)

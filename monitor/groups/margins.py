@@ -5,13 +5,44 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.catalog.rows import Rows
+from monitor.groups.betting import Sides
+from monitor.groups.effects import noise, outside
 from monitor.groups.questions import QUESTIONS, Kind
 from monitor.groups.register import Register
+from monitor.kernels.judge import FIRING, SUSPICIOUS
 
 SURELY_MORE = 2.0
 """Standard errors by which an intersection must lie further out besides: what it seems to say more may be chance."""
 Array = NDArray[np.float64]
 Rows64 = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+def by_margins(register: Register, state: Rows, cells: Rows64, direction: Rows64) -> tuple[Flags, Flags]:
+    """Which of ``cells`` (k,), furthest out in ``direction`` (k,), are intersections of a group that is told of.
+
+    Beside it, of those that do not fire, which lie no further out than a group of theirs accounts for. What a group
+    that is told of does is seen whole since suspicion began, as its present fades slowly; so is what the intersection
+    does, which is at least as far out as it surely is by one of the two. Both ``(k,)``.
+    """
+    told, held = np.zeros(len(cells), bool), np.zeros(len(cells), bool)
+    rows, whose = margins_of(register, cells)
+    if not len(rows):
+        return told, held
+    tells = (state["firing"][rows] == FIRING) | (state["suspicion"][rows] > SUSPICIOUS)
+    told[whose[tells]] = True
+    now, since = (_beyond(register, state[name][rows], rows, direction[whose]) for name in _WITHIN)
+    own, at = np.unique(whose, return_inverse=True)
+    kind, _ = _asked(register, cells[own])
+    surely = np.full(len(own), -np.inf)
+    for seen, within, fades in zip(("recent", "since"), _WITHIN, (True, False), strict=True):
+        beyond = _beyond(register, state[within][cells[own]], cells[own], direction[own])
+        error = noise(kind, Sides.of(state[seen][cells[own]]), fades=fades)
+        surely = np.maximum(surely, beyond - SURELY_MORE * error)
+    of_margins = np.where(tells, np.maximum(now, since), now)
+    held[own] = accounted_for(at, surely, of_margins, slack(*_asked(register, cells[own])))
+    return told, held & (state["firing"][cells] != FIRING)
 
 
 def margins_of(register: Register, cells: Rows64) -> tuple[Rows64, Rows64]:
@@ -19,15 +50,12 @@ def margins_of(register: Register, cells: Rows64) -> tuple[Rows64, Rows64]:
 
     Both (m,), ``whose`` as places in ``cells``; a group that is not compared has none.
     """
-    group, output = (register.cells[name][cells].astype(np.int64) for name in ("group", "output"))
-    whose = np.flatnonzero(register.crossed(group))
-    found = [
-        (register.cell(int(register.groups[name][group[i]]), int(output[i])), i)
-        for i in whose.tolist()
-        for name in ("first", "second")
-    ]
-    rows, of = np.array([each for each in found if each[0] >= 0], np.int64).reshape(-1, 2).T
-    return rows, of
+    group, output = (register.cells[name][cells] for name in ("group", "output"))
+    crossed = np.flatnonzero(register.crossed(group))
+    either = np.concatenate([register.groups[name][group[crossed]] for name in ("first", "second")])
+    whose = np.tile(crossed, 2)
+    rows = register.cells_of(either, output[whose])
+    return rows[rows >= 0], whose[rows >= 0]
 
 
 def slack(kind: NDArray[np.uint8], tolerance: Array) -> Array:
@@ -40,8 +68,8 @@ def slack(kind: NDArray[np.uint8], tolerance: Array) -> Array:
     return more
 
 
-def accounted_for(whose: Rows64, beyond: Array, of_margins: Array, more: Array) -> NDArray[np.bool_]:
-    """Which of cells that lie ``beyond`` (k,) are so because of the groups they are of.
+def accounted_for(whose: Rows64, beyond: Array, of_margins: Array, more: Array) -> Flags:
+    """Which of cells that surely lie ``beyond`` (k,) are so because of the groups they are of.
 
     ``of_margins`` (m,) is how far the groups of the cells ``whose`` (m,) lie beyond, in the same direction; ``more``
     (k,) is the :func:`slack`.
@@ -49,3 +77,18 @@ def accounted_for(whose: Rows64, beyond: Array, of_margins: Array, more: Array) 
     held = np.zeros(len(beyond), bool)
     np.logical_or.at(held, whose, (of_margins > 0.0) & (beyond[whose] <= of_margins + more[whose]))
     return held
+
+
+_WITHIN = ("recent_within", "since_within")
+
+
+def _asked(register: Register, cells: Rows64) -> tuple[NDArray[np.uint8], Array]:
+    """The kind and the tolerance of each cell."""
+    output = register.cells["output"][cells]
+    return register.outputs["kind"][output], register.outputs["tolerance"][output]
+
+
+def _beyond(register: Register, within: Array, cells: Rows64, direction: Rows64) -> Array:
+    """How far each of ``cells`` (k,) lies beyond in its direction, by the sums ``within`` (k, 3)."""
+    beyond: Array = outside(*_asked(register, cells), within)[np.arange(len(cells)), direction]
+    return beyond

@@ -287,6 +287,11 @@ class Register:
         """The row of the cell that compares a group's cases with ``output``; -1 where there is none."""
         return self.index["cells"].find_one(mix_one(int(self.groups["key"][group]), int(self.outputs["key"][output])))
 
+    def cells_of(self, group: NDArray[np.integer], output: NDArray[np.integer]) -> NDArray[np.int64]:
+        """The rows of the cells of pairs of a group (k,) and an output (k,); -1 where there is none."""
+        keys = mix(self.groups["key"][group], self.outputs["key"][output])
+        return self.index["cells"].find(keys).astype(np.int64)
+
     def compare(self, group: int, output: int) -> None:
         """Let an intersection's cases with ``output`` be compared from now on."""
         cell = self._cell(group, output)
