@@ -1,5 +1,7 @@
 # What each target does stands in README.md and CONTRIBUTING.md; `make` alone lists them.
 
+# Daemons that tests start would compile each module anew.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready

@@ -131,6 +131,7 @@ def digest(docket: bytes) -> str:
     return list(chain(docket.split(b"\n")))[-1]
 
 
-def floats(values: Iterable[Any]) -> list[float | None]:
-    """Plain numbers; what is not finite is ``None``."""
-    return [float(value) if np.isfinite(value) else None for value in values]
+def floats(values: NDArray[np.floating]) -> list[float]:
+    """Plain numbers; a line of JSON has null for what is not finite."""
+    plain: list[float] = values.tolist()
+    return plain

@@ -57,9 +57,10 @@ def new_fleet(
 ) -> Fleet:
     """An empty fleet; ``keys`` is the policy of every model, ``clauses`` are further ones by pattern.
 
-    Drift is tolerated up to .02, as if people had said so: else nothing small is told of before a week was seen.
+    Drift is tolerated up to .02, as if people had said so: else nothing small is told of before a week was seen. Ticks
+    are of ten minutes: a tick costs what it costs however few events are in it.
     """
-    said = [("*", {"tolerance": {"drift": 0.02}}), ("*", keys or {}), *clauses]
+    said = [("*", {"tick": "10m", "tolerance": {"drift": 0.02}}), ("*", keys or {}), *clauses]
     policies = Policies([Clause(match, entry, "test") for match, entry in said])
     return Fleet(
         Budget(per_week, per_model, SHARES),

@@ -18,8 +18,8 @@ pytestmark = [
     pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} with the real data sets is not there"),
 ]
 
-YEARS = 24
-"""Of the weather: the others say nothing new, but each takes a second."""
+YEARS = 8
+"""Of the weather: the others say nothing new, but each takes seconds."""
 
 
 class Replayed:
@@ -78,12 +78,12 @@ def test_car_loan_quality(tmp_path: Path) -> None:
 
 
 def test_noaa_weather(tmp_path: Path) -> None:
-    """Decades of seasons: none is told. In 1971 what measures visibility changed: never had it been above 16.4."""
+    """Years of seasons: none is told. In 1971 what measures visibility changed: never had it been above 16.4."""
     replayed = Replayed("noaa_weather", tmp_path, rows=YEARS * 366)
-    (changed,) = replayed.incidents
-    (cell,) = changed["cells"]
-    assert (changed["alertname"], cell["feature"], cell["detector"]) == ("ModelDataQuality", "feat_4", "out_of_range")
-    assert time_of(cell["fired_time"]).year == 1971
+    (first, *_) = cells = replayed.cells("ModelDataQuality")
+    assert {(cell["feature"], cell["detector"]) for cell in cells} == {("feat_4", "out_of_range")}
+    assert {it["alertname"] for it in replayed.incidents} == {"ModelDataQuality"}
+    assert time_of(first["fired_time"]).year == 1971
     assert told_beyond_tolerance(replayed)
 
 

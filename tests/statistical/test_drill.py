@@ -17,7 +17,7 @@ from monitor.fleet import Fleet
 from monitor.tally.closed import ClosedTick
 
 PER_HOUR, LEARNED_HOURS, AFTER_HOURS = 60, 24 * 6, 24 * 5
-POLICY = {"tick": "10m", "learn": {"events": 2000, "for": "2d"}}
+POLICY = {"tick": "30m", "learn": {"events": 2000, "for": "2d"}}
 COMMON = ["a"] * 5 + ["b"] * 3 + ["c"] * 2
 
 
@@ -114,7 +114,7 @@ def test_foretold_and_measured(drilled: Any, fault: tuple[str, str]) -> None:
     """
     drill, foretold = drilled
     cells = max(drill.series.judge.n_cells.values())
-    budget = 5.0 * 0.1 / cells * 600.0 / (7 * DAY)
+    budget = 5.0 * 0.1 / cells * 1800.0 / (7 * DAY)
     spread = 3.0 * math.sqrt(4.0 / -math.log(budget))
     fleet, _ = learned()
     began = START + LEARNED_HOURS * HOUR

@@ -120,7 +120,7 @@ def test_at_the_edge_of_the_null() -> None:
 
 @pytest.mark.parametrize(("per_week", "tolerance"), [(5.0, None), (2000.0, None), (2000.0, 0.0)])
 def test_null_fleet(per_week: float, tolerance: float | None) -> None:
-    """300 models with 5 features that learn their references and never change: two weeks within the budget.
+    """100 models with 5 features that learn their references and never change: two weeks within the budget.
 
     Hourly ticks of ten events a model, through all of the fleet. With five false alarms a week, with 2,000, which
     makes the promise worth testing, and with no tolerance but the reference's own error.
@@ -128,20 +128,20 @@ def test_null_fleet(per_week: float, tolerance: float | None) -> None:
     rng = np.random.default_rng(94)
     policy = {"tick": "1h"} | ({} if tolerance is None else {"tolerance": {"drift": tolerance, "quality": tolerance}})
     fleet = new_fleet(policy, per_week=per_week, per_model=per_week)
-    names, laws = [f"m{i:03}" for i in range(300)], rng.uniform(0.2, 3.0, (300, 5))
+    names, laws = [f"m{i:03}" for i in range(100)], rng.uniform(0.2, 3.0, (100, 5))
     fired = 0
     for hour in range(14 * 24):
-        times = START + hour * HOUR + np.repeat(rng.uniform(0, HOUR, 10), 300)
+        times = START + hour * HOUR + np.repeat(rng.uniform(0, HOUR, 10), 100)
         scale = np.tile(laws, (10, 1))
-        values = rng.normal(0, 1, (3000, 5)) * scale
+        values = rng.normal(0, 1, (1000, 5)) * scale
         values[:, 3] = rng.poisson(scale[:, 3])
-        values[:, 4] = rng.random(3000) < scale[:, 4] / 4
+        values[:, 4] = rng.random(1000) < scale[:, 4] / 4
         batch = columns(times, names * 10, {f"f{j}": values[:, j] for j in range(5)})
         closed = feed(fleet, batch, until=START + (hour + 1) * HOUR)
         fired += sum(
             len([c for c in i.cells if c.fired_time == i.fired_time]) for i in closed.incidents if i.state == "firing"
         )
-    assert (fleet.models.rows["phase"][:300] != Phase.LEARNING).all()
+    assert (fleet.models.rows["phase"][:100] != Phase.LEARNING).all()
     spent = sum(fleet.judge.budget.spent.values())
     print(f"null fleet, {per_week:g} a week, tolerance {tolerance}: {fired} alarms, {spent:.2f} allowed")
     judged_days = 14 - 100 / 24

@@ -63,24 +63,24 @@ def scored(rng: np.random.Generator, n: int, scores_at: float, shift: float) -> 
     return 1.0 / (1.0 + np.exp(-logit)), y.astype(float)
 
 
-def calibration_alarms(scores_at, shift, seed: int, ticks: int = 600) -> tuple[int, float]:
-    """Of models that change behind 300 ticks of 40 cases (12,000 in all): how many alarm, and after how many ticks."""
+def calibration_alarms(scores_at, shift, seed: int, ticks: int = 300) -> tuple[int, float]:
+    """Of models that change behind 150 ticks of 80 cases (12,000 in all): how many alarm, and after how many ticks."""
     rng, fleet, first = np.random.default_rng(seed), fleet_of(60), {}
-    model = np.repeat(np.arange(60), PER_TICK)
+    model = np.repeat(np.arange(60), 2 * PER_TICK)
     for tick in range(ticks):
-        after = tick >= 300
+        after = tick >= 150
         score, y = scored(rng, len(model), scores_at if after else 0.0, shift if after else 0.0)
         for row, detector in cells(judged(fleet, matured(model, tick, score=score, y=y))):
             if detector == "calibration":
                 first.setdefault(row, tick)
-    assert all(tick >= 300 for tick in first.values())
-    return len(first), float(np.median(list(first.values()))) - 300 if first else np.nan
+    assert all(tick >= 150 for tick in first.values())
+    return len(first), float(np.median(list(first.values()))) - 150 if first else np.nan
 
 
 def test_calibration_tells_concept_from_covariates() -> None:
     """V10: scores that move by a standard deviation, either way, or a shift within the tolerance raise no alarm.
 
-    Outcomes that shift by .6 logits do in every model; beside scores that moved, in nine of ten within 300 ticks.
+    Outcomes that shift by .6 logits do in every model; beside scores that moved, in nine of ten within 12,000 cases.
     """
     moved = [calibration_alarms(at, 0.0, 4)[0] for at in (-1.0, 1.0)]
     tolerated = calibration_alarms(0.0, 0.1, 5)[0]

@@ -19,7 +19,7 @@ from monitor.seasons import LEARNED
 
 pytestmark = pytest.mark.statistical
 
-MODELS, FEATURES, PER_HOUR = 50, 4, 40
+MODELS, FEATURES, PER_HOUR = 25, 4, 40
 BEGIN = START + 3 * DAY + 10 * HOUR
 """Half past the third day of a week."""
 Means = Callable[[float, NDArray[np.float64]], NDArray[np.float64]]
@@ -119,7 +119,7 @@ def test_v11_what_a_season_costs_who_does_not_know_it(monkeypatch: pytest.Monkey
     _, knowing = run(seasonal, seed=112, days=16)
     monkeypatch.setattr("monitor.judging.Seasons.collect", lambda _self, rows, *_: rows[:0])
     _, pooled = run(seasonal, seed=112, days=16, policy={"tolerance": {"drift": 0.02}})
-    print(f"seasonal, 200 cells: {len(pooled)} false alarms with a pooled reference, {len(knowing)} with seasons")
+    print(f"seasonal, 100 cells: {len(pooled)} false alarms with a pooled reference, {len(knowing)} with seasons")
     assert knowing == []
     assert len({(model, feature) for model, feature, _, _ in pooled}) >= 0.5 * MODELS * FEATURES
 
@@ -131,7 +131,7 @@ def test_v11_what_a_season_costs_who_does_not_know_it(monkeypatch: pytest.Monkey
 def test_a_shift_is_still_found(
     make: Callable[[np.random.Generator], Means], size: float, within: float, part: float
 ) -> None:
-    """In its third week a shift is found in that ``part`` of 200 cells within so many days, season or not."""
+    """In its third week a shift is found in that ``part`` of 100 cells within so many days, season or not."""
     _, fired = run(make, seed=113, days=16 + int(within), shift=(16.0, size))
     found = {}
     for model, feature, at, severity in fired:

@@ -23,7 +23,7 @@ def files(tmp_path: Path) -> tuple[str, str, str]:
     paths = []
     for name, tolerance in (("fine", 0.02), ("coarse", 0.3)):
         path = tmp_path / f"{name}.toml"
-        path.write_text(f'[[models]]\nmatch = "*"\ntick = "10m"\n[models.tolerance]\ndrift = {tolerance}\n')
+        path.write_text(f'[[models]]\nmatch = "*"\ntick = "1h"\n[models.tolerance]\ndrift = {tolerance}\n')
         paths.append(str(path))
     return str(write_lines(tmp_path / "events.jsonl", lines)), paths[0], paths[1]
 

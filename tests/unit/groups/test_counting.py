@@ -157,7 +157,7 @@ def test_late_events_are_no_cases() -> None:
 def test_planned_ticks_are_not_compared() -> None:
     """What happens in a planned window is no case: neither judged, nor among the totals."""
     window = {"from": "2026-01-01T00:00:00Z", "until": "2026-01-01T00:01:00Z"}
-    fleet = new_fleet({"favourable": ("y",), "planned": (window,)})
+    fleet = new_fleet({"favourable": ("y",), "planned": (window,), "tick": "1m"})
     feed(fleet, [event(START + t, **who("F", prediction="y")) for t in (10, 70)])
     assert told(fleet, Kind.DECISION) == {"F": (1, 1)}
 

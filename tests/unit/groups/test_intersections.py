@@ -36,7 +36,7 @@ Rates = dict[tuple[str, str], float]
 def fed(rates: Rates, minutes: int = 60, a_minute: int = 40, seed: int = 3, **policy: Any) -> Fleet:
     """A fleet of one model that decides on ``a_minute`` people a minute, favourably at ``rates`` of sex and age."""
     rules = policy.pop("group_rules", None)
-    fleet = new_fleet({"favourable": ("y",), "include_group_values": True, **policy}, group_rules=rules)
+    fleet = new_fleet({"favourable": ("y",), "include_group_values": True, "tick": "1m", **policy}, group_rules=rules)
     rng, said = np.random.default_rng(seed), list(rates)
     for minute in range(minutes):
         feed(

@@ -20,9 +20,10 @@ from monitor.store.tools import check, copy
 from monitor.tally.event_time import EventTime
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that a daemon wrote in several commits, some of it in files."""
+    tmp_path = tmp_path_factory.mktemp("written")
     lines = [event(START + i * 30.0, {"x": i % 7 * 1.0, "c": "ab"[i % 2]}, f"m{i % 5}", id=str(i)) for i in range(3000)]
     file = write_lines(tmp_path / "events.jsonl", lines)
     (tmp_path / "config.toml").write_text("")
@@ -31,6 +32,13 @@ def store(tmp_path: Path) -> Path:
         stage.run(turns, commit_every=1)
         stage.pipeline.commit()
         stage.close()
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(written: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be hurt."""
+    shutil.copytree(written, tmp_path / "store")
     return tmp_path / "store"
 
 

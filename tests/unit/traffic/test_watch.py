@@ -105,7 +105,7 @@ def test_slow_and_batch_models_do_not_page() -> None:
 
 def test_a_batch_that_stays_away_is_missed() -> None:
     """A daily batch after four weeks is silent after three days without it, and not after one and a half."""
-    _, incidents = run({"batch": batches(28, 1200, 5), "clock": at_random(3, 32, 7)}, 32)
+    _, incidents = run({"batch": batches(28, 1200, 5), "clock": at_random(3, 32, 7)}, 32, {"tick": "1h"})
     (incident,) = incidents
     assert incident.model == "batch"
     assert 28.6 < day_of(incident.fired_time) < 31.0
@@ -133,8 +133,8 @@ def test_half_and_threefold_traffic() -> None:
 def test_a_tolerance_of_its_own() -> None:
     """What ``tolerance.volume`` lets pass is no anomaly, however surely it is there."""
     traffic = np.sort(np.concatenate([at_random(200, 12, 13), at_random(100, 2, 14, begin=10)]))
-    _, strict = run({"m": traffic}, 12, {"tolerance": {"volume": 0.1}})
-    _, loose = run({"m": traffic}, 12, {"tolerance": {"volume": 0.8}})
+    _, strict = run({"m": traffic}, 12, {"tolerance": {"volume": 0.1}, "tick": "1h"})
+    _, loose = run({"m": traffic}, 12, {"tolerance": {"volume": 0.8}, "tick": "1h"})
     assert [i.alertname for i in strict] == ["ModelVolumeAnomaly"]
     assert loose == []
 
@@ -184,7 +184,7 @@ def test_the_hour_in_which_an_input_ends_is_no_fall() -> None:
     times = at_random(500, 13, 19)
     times = times[times < end + MINUTE]
     for others, names in (([], set()), ([end + 2 * HOUR], {"ModelVolumeAnomaly"})):
-        fleet, every = new_fleet({"tick": "30m"}), np.concatenate([times, others])
+        fleet, every = new_fleet({"tick": "1h"}), np.concatenate([times, others])
         batch = columns(every, ["m"] * len(times) + ["n"] * len(others), {"x": np.ones(len(every))})
         assert feed(fleet, batch, until=end).incidents == []
         assert {i.alertname for i in fleet.close(end + DAY, silence=False).incidents} == names
@@ -210,9 +210,9 @@ def test_planned_silence_and_traffic_are_nothing() -> None:
     still = without(at_random(100, 12, 20), 10, 10.5)
     busy = np.sort(np.concatenate([at_random(100, 12, 21), at_random(1000, 0.5, 22, begin=10)]))
     traffic = {"still": still, "busy": busy, "clock": at_random(10, 12, 23)}
-    _, incidents = run(traffic, 12, {"planned": planned})
+    _, incidents = run(traffic, 12, {"planned": planned, "tick": "1h"})
     assert [i.summary for i in incidents] == []
-    _, incidents = run(traffic, 12)
+    _, incidents = run(traffic, 12, {"tick": "1h"})
     assert {(i.model, i.alertname) for i in incidents} == {("still", "ModelSilent"), ("busy", "ModelVolumeAnomaly")}
     _, incidents = run({**traffic, "still": without(still, 10, 11)}, 12, {"planned": planned})
     (incident,) = incidents
