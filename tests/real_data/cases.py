@@ -88,7 +88,8 @@ def car_loan_quality() -> Iterator[Event]:
 
 def noaa_weather() -> Iterator[Event]:
     """Each day's weather from 1965 to 1999 at one place, and whether it rained; seasons, and nothing labelled."""
-    began, first = datetime(1949, 1, 1, 12, tzinfo=UTC), (datetime(1965, 1, 1) - datetime(1949, 1, 1)).days
+    began = datetime(1949, 1, 1, 12, tzinfo=UTC)
+    first = (datetime(1965, 1, 1, 12, tzinfo=UTC) - began).days
     for i, row in enumerate(rows_of("noaa_weather")[first:], first):
         features = {name: value for name, value in row.items() if name != "target"}
         case = {"model": "noaa_weather", "id": f"w{i}", "features": features}
