@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TESTS ?= tests
+PYTEST := $(BIN)/python -m pytest -n auto $(if $(LONG),--long)
 FUZZ := .cache/fuzz
 FUZZ_SECONDS ?= 1200
 # pytest's exit code for "there was none": TESTS may name a file of one kind only.
@@ -16,7 +17,7 @@ NONE := 5
 
 help:
 	@echo "make demo    an embedded fleet with planted faults, no broker needed"
-	@echo "make test    every test, with the real servers they need (SKIP_SERVERS=1 does without)"
+	@echo "make test    the tests, with the real servers they need (SKIP_SERVERS=1 does without; LONG=1: the longest too)"
 	@echo "make setup   the environment alone"
 	@echo "make check   lint, types, layers"
 	@echo "make fmt     format the code"
@@ -68,8 +69,8 @@ fuzz: $(READY) $(FUZZ)/.ready
 test: $(READY)
 	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n auto --dist loadfile -m servers $(TESTS); served=$$?; \
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not servers" $(TESTS); rest=$$?; \
+	$(PYTEST) --dist loadfile -m servers $(TESTS); served=$$?; \
+	$(PYTEST) --dist worksteal -m "not servers" $(TESTS); rest=$$?; \
 	for code in $$served $$rest; do test $$code -eq 0 || test $$code -eq $(NONE) || exit 1; done
 
 bench: $(READY)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.servers
 
-EVENTS, SECONDS = 24_000, 30.0
-RUNS = {"calm": Run(0), "killed": Run(8, seed=7), "broken": Run(4, seed=8, program=BROKEN)}
+EVENTS, SECONDS = 16_000, 18.0
+RUNS = {"calm": Run(0), "killed": Run(6, seed=7), "broken": Run(4, seed=8, program=BROKEN)}
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.servers
 
-EVENTS, SECONDS = 16_000, 25.0
+EVENTS, SECONDS = 16_000, 16.0
 FOR_EVER = 2.0
 """What is faulty stays so: a whole incident may not pass while a replica that died is waited for."""
 RUNS = {

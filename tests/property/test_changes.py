@@ -64,7 +64,7 @@ def write(database: Database, said: list[tuple[str, bytes, bytes]]) -> None:
     database.commit(writes)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.lists(st.lists(CHANGE, max_size=6), max_size=8), st.booleans()), min_size=1, max_size=5))
 def test_whoever_held_it(
     tmp_path_factory: pytest.TempPathFactory, tenures: list[tuple[list[list[tuple[str, bytes, bytes]]], bool]]

@@ -87,13 +87,12 @@ def car_loan_quality() -> Iterator[Event]:
 
 
 def noaa_weather() -> Iterator[Event]:
-    """Each day's weather from 1965 to 1999 at one place, and whether it rained; seasons, and nothing labelled."""
-    began = datetime(1949, 1, 1, 12, tzinfo=UTC)
-    first = (datetime(1965, 1, 1, 12, tzinfo=UTC) - began).days
-    for i, row in enumerate(rows_of("noaa_weather")[first:], first):
+    """Each day's weather from 1949 to 1999 at one place, and whether it rained; seasons, and nothing labelled."""
+    for i, row in enumerate(rows_of("noaa_weather")):
         features = {name: value for name, value in row.items() if name != "target"}
         case = {"model": "noaa_weather", "id": f"w{i}", "features": features}
-        yield began + timedelta(days=i), case | {"prediction": {"label": "rain" if row["target"] else "dry"}}
+        when = datetime(1949, 1, 1, 12, tzinfo=UTC) + timedelta(days=i)
+        yield when, case | {"prediction": {"label": "rain" if row["target"] else "dry"}}
 
 
 def bank_marketing() -> Iterator[Event]:

@@ -18,9 +18,6 @@ pytestmark = [
     pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} with the real data sets is not there"),
 ]
 
-YEARS = 8
-"""Of the weather: the others say nothing new, but each takes seconds."""
-
 
 class Replayed:
     """What a case came to: its file of events, its incidents by the time they fired, and the summary."""
@@ -77,9 +74,10 @@ def test_car_loan_quality(tmp_path: Path) -> None:
     assert {incident["alertname"] for incident in replayed.incidents} == {"ModelDataQuality"}
 
 
+@pytest.mark.long
 def test_noaa_weather(tmp_path: Path) -> None:
     """Years of seasons: none is told. In 1971 what measures visibility changed: never had it been above 16.4."""
-    replayed = Replayed("noaa_weather", tmp_path, rows=YEARS * 366)
+    replayed = Replayed("noaa_weather", tmp_path)
     (first, *_) = cells = replayed.cells("ModelDataQuality")
     assert {(cell["feature"], cell["detector"]) for cell in cells} == {("feat_4", "out_of_range")}
     assert {it["alertname"] for it in replayed.incidents} == {"ModelDataQuality"}
@@ -87,6 +85,7 @@ def test_noaa_weather(tmp_path: Path) -> None:
     assert told_beyond_tolerance(replayed)
 
 
+@pytest.mark.long
 def test_bank_marketing(tmp_path: Path) -> None:
     """The answers of October 2008, row 21,185, are told within three days, another way of calling within a week."""
     replayed = Replayed("bank_marketing", tmp_path)
@@ -101,6 +100,7 @@ def test_bank_marketing(tmp_path: Path) -> None:
     assert len(replayed.incidents) < weeks / 7
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ["credit_default", "diabetes130"])
 def test_rows_in_a_random_order(case: str, tmp_path: Path) -> None:
     """Where nothing changes next to nothing is told, and nothing that lies within its tolerance."""
@@ -118,6 +118,7 @@ def told_beyond_tolerance(replayed: Replayed) -> bool:
     return all(effect["value"] > effect["tolerance"] for effect in effects)
 
 
+@pytest.mark.long
 def test_ma_employment(tmp_path: Path) -> None:
     """The wave in the dormitories shows in age and schooling while it lasts; the code that vanished before it, too."""
     replayed = Replayed("ma_employment", tmp_path)

@@ -78,6 +78,7 @@ def test_nothing_wrong_stays_within_the_budget(bench: ModuleType) -> None:
     assert "modelwatch, pages" in bench.as_text([{"world": "independent", "seed": 1, "table": table}])
 
 
+@pytest.mark.long
 def test_delay_falls_with_size_and_grows_slowly_with_the_fleet(
     bench: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:

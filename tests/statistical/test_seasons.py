@@ -97,7 +97,9 @@ def run(
     return fleet, [(*key, severity) for key, severity in sorted(fired.items())]
 
 
-@pytest.mark.parametrize("world", ["still", "seasonal", "wandering", "slowly wandering", "clumped"])
+@pytest.mark.parametrize(
+    "world", ["still", "seasonal", "wandering", pytest.param("slowly wandering", marks=pytest.mark.long), "clumped"]
+)
 def test_within_the_budget(world: str) -> None:
     """V11, V12: with 2,000 false alarms a week to spend, no world spends more, from the first day of an empty fleet."""
     makes = {
@@ -126,7 +128,11 @@ def test_v11_what_a_season_costs_who_does_not_know_it(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("make", "size", "within", "part"),
-    [(still, 0.25, 4.0, 0.8), (seasonal, 0.5, 3.0, 0.9), (seasonal, 0.25, 10.0, 0.4)],
+    [
+        (still, 0.25, 4.0, 0.8),
+        (seasonal, 0.5, 3.0, 0.9),
+        pytest.param(seasonal, 0.25, 10.0, 0.4, marks=pytest.mark.long),
+    ],
 )
 def test_a_shift_is_still_found(
     make: Callable[[np.random.Generator], Means], size: float, within: float, part: float

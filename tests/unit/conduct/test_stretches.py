@@ -134,11 +134,11 @@ def test_daily_batch_is_not_stale() -> None:
     """A source that is renewed each midnight is as old as a day every evening, and a weekend is no fault."""
 
     def renewed(i: int) -> dict[str, float]:
-        day = i // (50 * 24)
+        day = i // (10 * 24)
         return {"updated_at": START + DAY * (day - max(day % 7 - 4, 0))}
 
     fleet = new_fleet(POLICY)
-    assert told(hourly(fleet, renewed, range(28 * 24)), "stale") == set()
+    assert told(hourly(fleet, renewed, range(28 * 24), per_hour=10), "stale") == set()
 
 
 def test_days_in_words_have_no_age() -> None:

@@ -66,6 +66,7 @@ def test_what_is_played_is_told_if_it_happens(tmp_path: Path) -> None:
 
 
 @pytest.mark.statistical
+@pytest.mark.long
 def test_the_demo_keeps_what_the_planner_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Of 40 models' faults those named visible are found, but for the tenth that chance may take, and nothing is false.
 
