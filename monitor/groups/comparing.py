@@ -253,26 +253,25 @@ class Comparer:
         if len(self._n) < len(tallies):
             self._n, self._s = np.zeros(2 * len(tallies)), np.zeros(2 * len(tallies))
         self._n[sums.row], self._s[sums.row] = sums.n, sums.s
-        touched = np.unique(tallies["block"][sums.row])
-        touched = touched[np.argsort(register.blocks["key"][touched])]
-        blocks = [register.block(row) for row in touched.tolist()]
-        of_bases = np.repeat(np.arange(len(blocks)), [len(block.bases) for block in blocks])
-        of_rows = np.repeat(np.arange(len(blocks)), [len(block.rows) for block in blocks])
-        starts = np.cumsum([0, *(block.n_outputs for block in blocks)])
-        bases, rows, base, output, judged = (
-            np.concatenate([getattr(block, name) for block in blocks])
-            for name in ("bases", "rows", "base", "output", "judged")
+        touched = np.zeros(len(register.blocks), bool)
+        touched[tallies["block"][sums.row]] = True
+        models = np.unique(register.blocks["model"][: len(touched)][touched]).tolist()
+        layouts = [register.layout(model) for model in models]
+        bases, of_bases, rows, of_rows, base, output, judged = (
+            np.concatenate([getattr(layout, name) for layout in layouts])
+            for name in ("bases", "of_bases", "rows", "of_rows", "base", "output", "judged")
         )
-        n_all = np.bincount(of_bases, weights=self._n[bases], minlength=len(blocks))
-        output = output + starts[of_rows]
+        starts = np.cumsum([0, *(layout.n_outputs for layout in layouts)])
+        output = output + np.repeat(starts[:-1], [len(layout.rows) for layout in layouts])
+        n_all = np.bincount(of_bases, weights=self._n[bases], minlength=len(touched))
         s_all = np.bincount(output, weights=self._s[rows], minlength=int(starts[-1]))
-        nb, sb = self._n[base], self._s[rows]
-        tick = np.stack([n_all[of_rows] - nb, s_all[output] - sb, nb, sb], axis=1)
-        self._n[sums.row] = self._s[sums.row] = 0.0
         # An output is not judged by the tick that brought it, in which it was sure to be.
-        judged &= register.outputs["born"][tallies["output"][rows]] < end
-        rows = np.asarray(rows[judged], np.int64)
-        tallies["pool"][rows] += tick[judged]
+        judged = judged & touched[of_rows] & (register.outputs["born"][tallies["output"][rows]] < end)
+        rows, base = np.asarray(rows[judged], np.int64), base[judged]
+        nb, sb = self._n[base], self._s[rows]
+        tick = np.stack([n_all[of_rows[judged]] - nb, s_all[output[judged]] - sb, nb, sb], axis=1)
+        self._n[sums.row] = self._s[sums.row] = 0.0
+        tallies["pool"][rows] += tick
         tallies.stir(rows)
         return rows
 

@@ -87,8 +87,8 @@ def crossings(register: Register, sums: TallySums, smallest: int) -> tuple[Rows6
     doublings = np.floor(np.log2(np.maximum(np.stack([after - n, after]), 0.5) / max(smallest, 1)))
     pairs: list[tuple[int, int]] = []
     for row in rows[(doublings[1] > doublings[0]) & (after >= smallest)].tolist():
-        block = register.block(int(tallies["block"][row]))
-        waiting = block.rows[(block.base == row) & ~block.judged]
+        layout = register.layout(int(register.blocks["model"][tallies["block"][row]]))
+        waiting = layout.rows[(layout.base == row) & ~layout.judged]
         group = int(register.members["group"][tallies["member"][row]])
         pairs += [(group, output) for output in tallies["output"][waiting].tolist()]
     waits = np.array(sorted(set(pairs)), np.int64).reshape(-1, 2)

@@ -18,6 +18,9 @@ from monitor.kernels.judge import FIRING, PENDING, SUSPICIOUS
 _DIGITS = 8
 """By which a stratum is known in a docket."""
 
+_DETECTORS = np.array([QUESTIONS[kind].detector for kind in Kind])
+"""By kind."""
+
 Array = NDArray[np.float64]
 Rows64 = NDArray[np.int64]
 
@@ -65,8 +68,8 @@ class Recorder:
         firing = state["firing"][cells]
         kept = (firing != FIRING) & (state["suspicion"][cells] > SUSPICIOUS)
         kept |= (firing == PENDING) | np.isin(cells, list(held))
-        names = np.array([QUESTIONS[Kind(each)].detector for each in kind.tolist()], object)
-        for name in sorted(set(names.tolist())):
+        names = _DETECTORS[kind]
+        for name in sorted({QUESTIONS[asked].detector for asked in map(Kind, np.unique(kind).tolist())}):
             own = names == name
             self.dockets.let_go(name, cells[own], kept[own])
         for j in np.flatnonzero(kept).tolist():

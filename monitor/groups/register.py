@@ -99,15 +99,18 @@ class OfModel:
 
 
 @dataclass(slots=True)
-class Block:
-    """The tallies of a block, ordered by key.
+class Layout:
+    """The tallies of a model, ordered by the key of their block and their own.
 
     ``bases`` are those that count cases, ``rows`` those that count outputs, each with its ``base``, the index of its
-    ``output`` among the ``n_outputs`` of the block, and whether it is ``judged``.
+    ``output`` among the ``n_outputs`` of all blocks, and whether it is ``judged``. ``of_bases`` and ``of_rows`` are
+    the blocks.
     """
 
     bases: NDArray[np.int64]
+    of_bases: NDArray[np.int64]
     rows: NDArray[np.int64]
+    of_rows: NDArray[np.int64]
     base: NDArray[np.int64]
     output: NDArray[np.int64]
     judged: NDArray[np.bool_]
@@ -138,7 +141,7 @@ class Register:
         self._members_of: dict[int, list[int]] = {}
         self._members_of_group: dict[int, list[int]] = {}
         self._tallies_of: dict[int, list[int]] = {}
-        self._blocks: dict[int, Block] = {}
+        self._layouts: dict[int, Layout] = {}
 
     def tables(self) -> dict[str, Rows]:
         """Everything that is stored, by name."""
@@ -299,7 +302,7 @@ class Register:
             if self._judged(row):
                 self.tallies["cell"][row] = cell
                 self.tallies.touch(row)
-                self._blocks.pop(int(self.tallies["block"][row]), None)
+                self._layouts.pop(int(self.outputs["model"][output]), None)
 
     def tallies_of(self, group: int, output: int) -> NDArray[np.int64]:
         """The rows of the tallies of a group's cases with ``output``, one a stratum, ordered by key."""
@@ -314,19 +317,20 @@ class Register:
         total = self.tallies["total"]
         return float(total[self.tallies["base"][rows], 0].sum()), float(total[rows, 1].sum())
 
-    def block(self, row: int) -> Block:
-        """The tallies of a block."""
-        block = self._blocks.get(row)
-        if block is None:
+    def layout(self, model: int) -> Layout:
+        """The tallies of a model."""
+        layout = self._layouts.get(model)
+        if layout is None:
             t = self.tallies
-            rows = np.array(self._tallies_of[row], np.int64)
-            rows = rows[np.argsort(t["key"][rows])]
+            rows = np.array(self._tallies_of[model], np.int64)
+            rows = rows[np.lexsort((t["key"][rows], self.blocks["key"][t["block"][rows]]))]
             bases, rows = rows[t["base"][rows] == rows], rows[t["output"][rows] >= 0]
-            outputs, index = np.unique(t["output"][rows], return_inverse=True)
-            judged = t["cell"][rows] >= 0
-            block = Block(bases, rows, t["base"][rows].astype(np.int64), index, judged, len(outputs))
-            self._blocks[row] = block
-        return block
+            of_bases, of_rows = (t["block"][each].astype(np.int64) for each in (bases, rows))
+            outputs, index = np.unique(of_rows << 32 | t["output"][rows], return_inverse=True)
+            base, judged = t["base"][rows].astype(np.int64), t["cell"][rows] >= 0
+            layout = Layout(bases, of_bases, rows, of_rows, base, index, judged, len(outputs))
+            self._layouts[model] = layout
+        return layout
 
     def models_of_tallies(self) -> NDArray[np.int32]:
         """The model of each tally, by row."""
@@ -351,10 +355,10 @@ class Register:
             self.of(model).outputs.append(row)
             kind = Kind(int(self.outputs["kind"][row]))
             self.outputs["tolerance"][row] = edge(kind, self.models.items[model].policy)
-        for row, block in enumerate(self.tallies["block"][: len(self.tallies)].tolist()):
-            self._tallies_of.setdefault(block, []).append(row)
+        for row, model in enumerate(self.models_of_tallies().tolist()):
+            self._tallies_of.setdefault(model, []).append(row)
             group = self.members["group"][self.tallies["member"][row]]
-            self.of(int(self.blocks["model"][block])).n_tallies[int(self.groups["first"][group] >= 0)] += 1
+            self.of(model).n_tallies[int(self.groups["first"][group] >= 0)] += 1
 
     def _tally(self, member: int, output: int, kind: Kind) -> int:
         """The tally of a member's cases with ``output`` (-1: with any), made if there is room."""
@@ -376,8 +380,8 @@ class Register:
         if output >= 0 and self._judged(row):
             # An intersection is compared from when the data can see it.
             self.tallies["cell"][row] = self.cell(group, output) if crossed else self._cell(group, output)
-        self._tallies_of.setdefault(block, []).append(row)
-        self._blocks.pop(block, None)
+        self._tallies_of.setdefault(model, []).append(row)
+        self._layouts.pop(model, None)
         return row
 
     def _judged(self, tally: int) -> bool:
