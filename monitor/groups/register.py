@@ -280,7 +280,10 @@ class Register:
 
     def of(self, model: int) -> OfModel:
         """What ``model`` has."""
-        return self.of_model.setdefault(model, OfModel())
+        own = self.of_model.get(model)
+        if own is None:
+            own = self.of_model[model] = OfModel()
+        return own
 
     def groups_of(self, attribute: int) -> list[int]:
         """The rows of an attribute's groups."""
@@ -340,25 +343,26 @@ class Register:
     def restored(self) -> None:
         """Put in order what follows from the tables, after they were loaded."""
         for name, table in self.tables().items():
-            for row, key in enumerate(table["key"][: len(table)].tolist()):
-                self.index[name].insert(key, row)
+            self.index[name].insert_many(table["key"][: len(table)], np.arange(len(table)))
         for row, model in enumerate(self.attributes["model"][: len(self.attributes)].tolist()):
             self.of(model).attributes.append(row)
         for row, attribute in enumerate(self.groups["attribute"][: len(self.groups)].tolist()):
             self._of_attribute.setdefault(attribute, []).append(row)
         for row, model in enumerate(self.strata["model"][: len(self.strata)].tolist()):
             self.of(model).strata.append(row)
-        for row in range(len(self.members)):
-            self._members_of.setdefault(self._model_of(row), []).append(row)
-            self._members_of_group.setdefault(int(self.members["group"][row]), []).append(row)
+        group = self.members["group"][: len(self.members)]
+        model_of = self.attributes["model"][self.groups["attribute"][group]]
+        for row, (model, own) in enumerate(zip(model_of.tolist(), group.tolist(), strict=True)):
+            self._members_of.setdefault(model, []).append(row)
+            self._members_of_group.setdefault(own, []).append(row)
         for row, model in enumerate(self.outputs["model"][: len(self.outputs)].tolist()):
             self.of(model).outputs.append(row)
             kind = Kind(int(self.outputs["kind"][row]))
             self.outputs["tolerance"][row] = edge(kind, self.models.items[model].policy)
-        for row, model in enumerate(self.models_of_tallies().tolist()):
+        crossed = self.crossed(group)[self.tallies["member"][: len(self.tallies)]]
+        for row, (model, of_two) in enumerate(zip(self.models_of_tallies().tolist(), crossed.tolist(), strict=True)):
             self._tallies_of.setdefault(model, []).append(row)
-            group = self.members["group"][self.tallies["member"][row]]
-            self.of(model).n_tallies[int(self.groups["first"][group] >= 0)] += 1
+            self.of(model).n_tallies[of_two] += 1
 
     def _tally(self, member: int, output: int, kind: Kind) -> int:
         """The tally of a member's cases with ``output`` (-1: with any), made if there is room."""

@@ -84,21 +84,21 @@ def restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
     hashes = np.array([hash64(part.name.encode()) for part in record.series], np.uint64)
     spaces = np.array([part.space for part in record.series], np.uint8)
     keys = series_key(np.full(len(hashes), name_hash or 1, np.uint64), spaces, hashes)
-    for part, key in zip(record.series, keys.tolist(), strict=True):
-        model.series.append(part.row)
+    rows = np.array([part.row for part in record.series], np.int64)
+    model.series += rows.tolist()
+    there = series.rows["judging"][rows] != RETIRED
+    series.index.insert_many(keys[there], rows[there])
+    for part in record.series:
         series.names[part.row] = part.name
-        if series.rows["judging"][part.row] != RETIRED:
-            series.index.insert(key, part.row)
         if part.categories:
             series.categories[part.row] = part.categories
             texts = np.array([hash64(value.encode()) for value in part.categories], np.uint64)
-            for code, category in enumerate(mix(np.full(len(texts), part.row, np.uint64), texts).tolist()):
-                series.codes.insert(category, code)
+            series.codes.insert_many(mix(np.full(len(texts), part.row, np.uint64), texts), np.arange(len(texts)))
 
 
 def _restore_versions(models: Models, row: int) -> None:
     model = models.items[row]
     if model.versions:
         texts = np.array([hash64(version.encode()) for version in model.versions], np.uint64)
-        for key in mix(np.full(len(texts), model.name_hash, np.uint64), texts).tolist():
-            models.versions.insert(key, row)
+        keys = mix(np.full(len(texts), model.name_hash, np.uint64), texts)
+        models.versions.insert_many(keys, np.full(len(texts), row))
