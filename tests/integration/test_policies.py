@@ -1,4 +1,4 @@
-"""What a policy says, on a running daemon: each key of the manual on a model of its own, which would else say other things.
+"""What a policy says, on a running daemon: each key on a model of its own, which would else say other things.
 
 One stream of forty hours, in which models go wrong one after the other, each in a feature of its own: what happens at
 once would have a cause in common. What is told is asked of the API and of Alertmanager.
@@ -23,7 +23,7 @@ from monitor.catalog import profile
 from monitor.clock import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from servers.kafka import KafkaServer, Record
