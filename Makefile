@@ -19,7 +19,7 @@ help:
 	@echo "make demo    an embedded fleet with planted faults, no broker needed"
 	@echo "make test    the tests, with the real servers they need (SKIP_SERVERS=1 does without; LONG=1: the longest too)"
 	@echo "make setup   the environment alone"
-	@echo "make check   lint, types, layers"
+	@echo "make check   lint, types, layers, what stages cost"
 	@echo "make fmt     format the code"
 	@echo "make fuzz    throws bytes at the decoder and requests at the API, each for FUZZ_SECONDS (1200)"
 	@echo "make audit   asks for known weaknesses of the locked dependencies (needs a network)"
@@ -49,6 +49,7 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/audit.py
+	$(BIN)/python bench/stages.py --within bench/budgets.toml --sizes "100 models"
 
 # Both have an environment of their own: neither is needed to run or to test the program.
 $(FUZZ)/.ready: requirements/fuzz.txt
