@@ -235,9 +235,9 @@ class Comparer:
         models, model = self.models.rows, self.register.outputs["model"][output]
         age = np.maximum(end - models["first_time"][model], planning.AGE_SECONDS)
         seen = self.ticks_to_see(group, output, age) * models["tick"][model] <= planning.SEEN_SECONDS
-        for pair in zip(group[seen].tolist(), output[seen].tolist(), strict=True):
-            self.register.compare(*pair)
-        self.extend()
+        if seen.any():
+            self.register.compare(group[seen], output[seen])
+            self.extend()
 
     def _weight(self, cells: Rows64) -> Array:
         crossed = self.register.crossed(self.register.cells["group"][cells])

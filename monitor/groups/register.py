@@ -298,14 +298,19 @@ class Register:
         keys = mix(self.groups["key"][group], self.outputs["key"][output])
         return self.index["cells"].find(keys).astype(np.int64)
 
-    def compare(self, group: int, output: int) -> None:
-        """Let an intersection's cases with ``output`` be compared from now on."""
-        cell = self._cell(group, output)
-        for row in self.tallies_of(group, output).tolist():
-            if self._judged(row):
-                self.tallies["cell"][row] = cell
-                self.tallies.touch(row)
-                self._layouts.pop(int(self.outputs["model"][output]), None)
+    def compare(self, group: NDArray[np.integer], output: NDArray[np.integer]) -> None:
+        """Let the cases of intersections (k,) with outputs (k,) be compared from now on."""
+        cell = [self._cell(*pair) for pair in zip(group.tolist(), output.tolist(), strict=True)]
+        own = [self._members_of_group.get(each, []) for each in group.tolist()]
+        of = np.repeat(np.arange(len(own)), [len(each) for each in own])
+        keys = mix(self.members["key"][[row for each in own for row in each]], self.outputs["key"][output[of]])
+        rows = self.index["tallies"].find(keys).astype(np.int64)
+        of, rows = of[rows >= 0], rows[rows >= 0]
+        judged = np.array([self._judged(row) for row in rows.tolist()], bool)
+        self.tallies["cell"][rows[judged]] = np.array(cell, np.int64)[of[judged]]
+        self.tallies.touch(rows[judged])
+        for model in np.unique(self.outputs["model"][output]).tolist():
+            self._layouts.pop(model, None)
 
     def tallies_of(self, group: int, output: int) -> NDArray[np.int64]:
         """The rows of the tallies of a group's cases with ``output``, one a stratum, ordered by key."""
