@@ -125,7 +125,7 @@ class Fleet:
         self.judge.records = True
         self.groups = Groups(self.models, self.series, budget, group_rules or GroupRules())
         self.outcomes = Outcomes(self.models, budget, self.judge.n_cells)
-        self.by_group = ByGroup(self.models, self.groups, self.outcomes)
+        self.by_group = ByGroup(self.models, self.groups, self.outcomes, budget, self.judge.n_cells)
         self.leaning = Leaning(self.models, self.series, self.judge, self.outcomes)
         self.features_by_group = FeaturesByGroup(self.groups, self.outcomes)
         self.traffic = Traffic(self.models, budget, self.judge.n_cells)
@@ -280,8 +280,8 @@ class Fleet:
         self.judge.recount()
         self.groups.restored()
         self.features_by_group.restored()
-        self.by_group.scores.restored()
         self.outcomes.restored()
+        self.by_group.restored()
         self.traffic.restored()
         self.conduct.restored()
 

@@ -81,7 +81,7 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
         "splits": [_split(fleet, within) for within in fleet.models.within.get(row, ())],
         "associations": associations(fleet.groups, row, fleet.by_group.unidentified(row), fleet.by_group.price),
         "performance": performance_document(fleet.outcomes, fleet.models, row),
-        "calibration_by_group": calibration_by_group(fleet.groups, fleet.by_group.scores, row),
+        "calibration_by_group": calibration_by_group(fleet.groups, fleet.by_group, row),
         "remedies": []
         if fleet.by_group.unidentified(row)
         else remedies(fleet.groups, fleet.by_group.scores, row, model.policy),

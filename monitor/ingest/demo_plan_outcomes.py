@@ -20,7 +20,7 @@ from monitor.ingest.demo_laws import Role
 from monitor.ingest.demo_people import OUTCOME_HORIZON
 from monitor.ingest.demo_rehearsal import LIVES, Indices, by_tick, chances, lives, tick_of, within
 from monitor.outcomes.asked import Asked, class_hash
-from monitor.outcomes.calibration import BETS, BINS, Calibration, Scored
+from monitor.outcomes.calibration import Calibration, Scored
 from monitor.outcomes.case import HAS_OUTCOME, Cases, blank
 from monitor.outcomes.matured import read
 from monitor.outcomes.measures import MEASURES
@@ -80,7 +80,7 @@ class _Judges:
         for i, x in enumerate(self._performance.measured(seen)):
             some: NDArray[np.int64] = np.flatnonzero(~np.isnan(x))
             np.add.at(sums.measures[:, i], place[some], np.stack([x[some], np.ones(len(some))], axis=1))
-        self._calibration.add(seen, place, scored)
+        self._calibration.add(seen.model, seen.score, seen.y, place, scored)
         alarms = self._performance.judge(sums, self._n_fleet)[0] + self._calibration.judge(scored, self._n_fleet)[0]
         doubts = (self._performance.doubt(models), self._calibration.doubt(models))
         doubted, firing = (a | b for a, b in zip(*doubts, strict=True))
@@ -93,9 +93,7 @@ class _Judges:
 def _empty(models: Indices, end: float) -> tuple[Sums, Scored]:
     """The sums of a cohort before any case is in it."""
     k = len(models)
-    ends, bins = np.full(k, end), np.zeros((k, BINS, 3))
-    scored = Scored(models, ends, bins, np.zeros((k, len(BETS))), np.zeros((k, 3)), np.zeros(k), np.zeros(k))
-    return Sums(models, ends, np.zeros((k, len(MEASURES), 2))), scored
+    return Sums(models, np.full(k, end), np.zeros((k, len(MEASURES), 2))), Scored.of(models, end)
 
 
 def _pools(demo: DemoFleet, fault: Fault, rng: np.random.Generator) -> tuple[Cases, Cases]:

@@ -29,6 +29,9 @@ class CaseAlarm:
     words: str
     people_affected: int | None = None
     cost: float | None = None
+    attribute: str | None = None
+    group: str | None = None
+    """What a cell of one group of people is called outside; ``None`` of the model as a whole."""
 
 
 def told(alarm: CaseAlarm, model: Model) -> Firing:
@@ -37,8 +40,8 @@ def told(alarm: CaseAlarm, model: Model) -> Firing:
         detector=alarm.detector,
         feature=None,
         output=None,
-        attribute=None,
-        group=None,
+        attribute=alarm.attribute,
+        group=alarm.group,
         effect=alarm.effect,
         evidence_log10=alarm.evidence_log10,
         onset_time=alarm.onset_time,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.budget import Budget
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
 from monitor.groups.bill import Price
@@ -16,6 +17,7 @@ from monitor.groups.counting import Cases
 from monitor.groups.questions import QUESTIONS, Kind
 from monitor.groups.sums import OpenTicks, exact
 from monitor.groups.watch import Groups
+from monitor.outcomes.calibration_of_groups import CalibrationOfGroups
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.outcomes import Outcomes
 from monitor.outcomes.scores_by_group import ScoresByGroup
@@ -51,9 +53,13 @@ class GroupMoment:
 class ByGroup:
     """Counts matured cases among the groups of their people, and has them compared cohort by cohort."""
 
-    def __init__(self, models: Models, groups: Groups, outcomes: Outcomes) -> None:
+    def __init__(
+        self, models: Models, groups: Groups, outcomes: Outcomes, budget: Budget, n_cells: dict[str, int]
+    ) -> None:
+        """``n_cells`` counts the fleet's cells by share."""
         self.rows = Rows(FIELDS)
         self.scores = ScoresByGroup(groups)
+        self.calibration = CalibrationOfGroups(models, budget, groups, outcomes, n_cells)
         self._models, self._groups, self._outcomes = models, groups, outcomes
         self._sums: dict[float, OpenTicks] = {}
         """Cohorts that matured and are not compared yet, by the moment; empty between closings."""
@@ -81,6 +87,7 @@ class ByGroup:
             if len(event):
                 self._groups.counter.add(kind, Cases(event, exact(s[event])), cases.end, of, sums)
         self.scores.count(cases, of)
+        self.calibration.take(cases, of)
         self._take_apart(cases, sums)
         self._learn(cases)
 
@@ -99,6 +106,11 @@ class ByGroup:
             self._settle(np.unique(np.concatenate(self._met)))
             self._sums, self._met = {}, []
         return moments
+
+    def restored(self) -> None:
+        """Put in order what follows from the tables, after they were loaded, and the cells of models counted."""
+        self.scores.restored()
+        self.calibration.restored()
 
     def unidentified(self, row: int) -> str:
         """Why decisions on the people of a model cannot be told by merit, whatever its outcomes are; else nothing."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
+from monitor.incidents.firing import CellKey
 from monitor.incidents.incident import Effect
 from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, FIRING, IDLE, PENDING, SUSPICIOUS
 from monitor.outcomes.alarm import CaseAlarm
-from monitor.outcomes.matured import Matured
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.bounds import clopper_pearson_lower, clopper_pearson_upper
 from monitor.stats.dispersion import successive_difference, tempering
@@ -67,13 +67,13 @@ score to the lower bound, the estimate and the upper bound of the curve."""
 
 @dataclass(slots=True)
 class Scored:
-    """One cohort of ``k`` models (rows).
+    """One cohort of ``k`` cells (rows).
 
     ``bins`` (k, BINS, 3) as in the reference; ``log_e`` (k, bets); ``now`` (k, 3) what the cohort adds to ``recent``;
     ``s`` positive ones of ``n`` that were bet on, (k,) each.
     """
 
-    model: Indices
+    row: Indices
     end: Floats
     bins: Floats
     log_e: Floats
@@ -81,9 +81,18 @@ class Scored:
     s: Floats
     n: Floats
 
+    @classmethod
+    def of(cls, row: Indices, end: float) -> Scored:
+        """A cohort before any case is in it."""
+        k = len(row)
+        return cls(
+            *(row, np.full(k, end), np.zeros((k, BINS, 3)), np.zeros((k, len(BETS))), np.zeros((k, 3))),
+            *(np.zeros(k), np.zeros(k)),
+        )
+
 
 class Calibration:
-    """Reliability curves and cells of all models, by model row."""
+    """Reliability curves and cells of all models, by model row. Of what else has cells, a row's model is asked for."""
 
     def __init__(self, models: Models, budget: Budget) -> None:
         self.rows = Rows(FIELDS)
@@ -94,24 +103,30 @@ class Calibration:
         if len(self._models) > len(self.rows):
             self.rows.add(len(self._models) - len(self.rows))
 
-    def add(self, cases: Matured, place: Indices, into: Scored) -> None:
-        """Add ``cases`` to the sums of their cohorts; ``place`` says which of them."""
-        chosen = np.flatnonzero(~np.isnan(cases.y) & ~np.isnan(cases.score))
+    def model_of(self, row: Indices | NDArray[np.int32]) -> Indices | NDArray[np.int32]:
+        """The model of each row."""
+        return row
+
+    def add(self, row: Indices | NDArray[np.int32], score: Floats, y: Floats, place: Indices, into: Scored) -> None:
+        """Add cases of the cells ``row`` to the sums of a cohort, at its places ``place``; all shapes ``(n,)``.
+
+        Cases without a score or without an ``y`` (NaN) are passed over.
+        """
+        chosen = np.flatnonzero(~np.isnan(y) & ~np.isnan(score))
         if not len(chosen):
             return
-        model, score, y, place = cases.model[chosen], cases.score[chosen], cases.y[chosen], place[chosen]
+        row, score, y, place = row[chosen], score[chosen], y[chosen], place[chosen]
         bin_ = np.minimum((score * BINS).astype(np.int64), BINS - 1)
         np.add.at(into.bins, (place, bin_), np.stack([np.ones(len(y)), y, score], axis=1))
         rows = self.rows
-        bet = rows["judged"][model] & rows["known"][model, bin_]
+        bet = rows["judged"][row] & rows["known"][row, bin_]
         if not bet.any():
             return
-        model, score, y, place, bin_ = model[bet], score[bet], y[bet], place[bet], bin_[bet]
+        row, score, y, place, bin_ = row[bet], score[bet], y[bet], place[bet], bin_[bet]
         logit = _logit(score)
-        low, middle, high = (_sigmoid(logit + rows["offset"][model, bin_, i]) for i in range(3))
-        shift = self._models.rows["tolerance_calibration"][model]
+        low, middle, high = (_sigmoid(logit + rows["offset"][row, bin_, i]) for i in range(3))
         edges = np.where(BETS > 0.0, high[:, None], low[:, None])
-        log_e = log_e_calibration(y[:, None], edges, BETS, shift[:, None])
+        log_e = log_e_calibration(y[:, None], edges, BETS, self.tolerance(row)[:, None])
         np.add.at(into.log_e, place, log_e)
         np.add.at(into.now, place, np.stack([y - middle, middle * (1.0 - middle), np.ones(len(y))], axis=1))
         np.add.at(into.s, place, y)
@@ -129,25 +144,38 @@ class Calibration:
     def judge(self, sums: Scored, n_fleet: int) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
         """Let the cells of a cohort bet; what fires, what clears, and how many bet. ``end`` is one value."""
         rows = self.rows
-        rows["pending"][sums.model] += sums.bins
-        rows["recent"][sums.model] = rows["recent"][sums.model] * np.exp(-sums.n / RECENT_CASES)[:, None] + sums.now
-        rows.stir(sums.model)
-        place = np.flatnonzero(rows["judged"][sums.model] & (sums.n > 0))
+        rows["pending"][sums.row] += sums.bins
+        rows["recent"][sums.row] = rows["recent"][sums.row] * np.exp(-sums.n / RECENT_CASES)[:, None] + sums.now
+        rows.stir(sums.row)
+        place = np.flatnonzero(rows["judged"][sums.row] & (sums.n > 0))
         if not len(place):
             return [], [], 0
-        at = sums.model[place]
-        policy = self._models.rows
-        tick, n_model = policy["tick"][at], policy["n_cells"][at, SHARES.index(SHARE)]
-        allowance = self._budget.allowance(SHARE, n_fleet, n_model, tick)
+        at = sums.row[place]
+        allowance = self.allowance(at, n_fleet)
         self._budget.spend(SHARE, allowance)
         end = float(sums.end[0])
         alarm, sustained, evidence = self._bet(sums, place, np.log(np.maximum(allowance, 1e-300)), end)
         held, over = self._decide(at, end, alarm, sustained)
         alarms = [self._alarm(int(at[j]), float(evidence[j]), end) for j in np.flatnonzero(held).tolist()]
-        return alarms, [(row, CELL) for row in at[over].tolist()], len(place)
+        return alarms, [self.key(row) for row in at[over].tolist()], len(place)
+
+    def allowance(self, at: Indices, n_fleet: int) -> Floats:
+        """Expected false alarms that each of the cells ``at`` may cost in a cohort."""
+        policy, model = self._models.rows, self.model_of(at)
+        n_model = policy["n_cells"][model, SHARES.index(SHARE)]
+        return self._budget.allowance(SHARE, n_fleet, n_model, policy["tick"][model])
+
+    def tolerance(self, at: Indices | NDArray[np.int32]) -> Floats:
+        """The shift, in logits, that is tolerated of each cell."""
+        found: Floats = self._models.rows["tolerance_calibration"][self.model_of(at)]
+        return found
+
+    def key(self, row: int) -> CellKey:
+        """A cell as the incident book knows it."""
+        return row, CELL
 
     def doubt(self, model: Indices) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which models' cells are under suspicion or fire, and which fire or are about to."""
+        """Which cells are under suspicion or fire, and which fire or are about to."""
         fires: NDArray[np.bool_] = self.rows["firing"][model] != IDLE
         return fires | (self.rows["suspicion"][model] > SUSPICIOUS), fires
 
@@ -155,32 +183,32 @@ class Calibration:
         self, sums: Scored, age: Floats, doubted: NDArray[np.bool_], firing: NDArray[np.bool_]
     ) -> NDArray[np.int32]:
         """Let unsuspicious cohorts into the curves, and begin what has enough of one; 1 where a cell began."""
-        rows, policy = self.rows, self._models.rows
-        judged = rows["judged"][sums.model]
-        held = rows["reference"][sums.model, :, 0].sum(axis=1)
-        grows = (held < policy["learn_events"][sums.model]) | (age < policy["learn_for"][sums.model])
+        rows, policy, model = self.rows, self._models.rows, self.model_of(sums.row)
+        judged = rows["judged"][sums.row]
+        held = rows["reference"][sums.row, :, 0].sum(axis=1)
+        grows = (held < policy["learn_events"][model]) | (age < policy["learn_for"][model])
         take = ~judged | (grows & ~doubted)
-        rows["reference"][sums.model[take]] += rows["pending"][sums.model[take]]
-        rows["pending"][sums.model[~doubted | firing | ~judged]] = 0.0
-        n = rows["reference"][sums.model, :, 0].sum(axis=1)
-        begins = ~judged & (n >= policy["learn_events_min"][sums.model])
-        rows["judged"][sums.model[begins]] = True
-        known = rows["null_n"][sums.model]
-        grown = rows["judged"][sums.model] & take & (n > _RENULL_GROWTH * np.maximum(known, 0.0))
-        self._set_null(sums.model[grown])
-        rows.stir(sums.model)
+        rows["reference"][sums.row[take]] += rows["pending"][sums.row[take]]
+        rows["pending"][sums.row[~doubted | firing | ~judged]] = 0.0
+        n = rows["reference"][sums.row, :, 0].sum(axis=1)
+        begins = ~judged & (n >= policy["learn_events_min"][model])
+        rows["judged"][sums.row[begins]] = True
+        known = rows["null_n"][sums.row]
+        grown = rows["judged"][sums.row] & take & (n > _RENULL_GROWTH * np.maximum(known, 0.0))
+        self._set_null(sums.row[grown])
+        rows.stir(sums.row)
         began: NDArray[np.int32] = begins.astype(np.int32)
         return began
 
-    def shift(self, model: int) -> float:
+    def shift(self, row: int) -> float:
         """By how many logits the outcomes of the present lie above the curve; one Newton step from 0."""
-        excess, variance, _ = self.rows["recent"][model]
+        excess, variance, _ = self.rows["recent"][row]
         return float(excess / variance) if variance > 0.0 else math.nan
 
     def _bet(
         self, sums: Scored, place: Indices, log_budget: Floats, end: float
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Floats]:
-        rows, at = self.rows, sums.model[place]
+        rows, at = self.rows, sums.row[place]
         eta = tempering(rows["scatter"][at], rows["scatter_weight"][at], rows["scatter_ticks"][at])
         s, n = sums.s[place], sums.n[place]
         scatter, weight = successive_difference(rows["s_prev"][at][:, None], rows["n_prev"][at], s[:, None], n)
@@ -194,13 +222,13 @@ class Calibration:
         evidence = result.log_total - log_budget
         fresh = restarted(result.log_total, log_budget, SUSPICIOUS * -log_budget) & ~result.alarm
         unknown = np.isnan(rows["onset"][at])
-        rows["onset"][at[unknown]] = end - self._models.rows["tick"][at[unknown]]
+        rows["onset"][at[unknown]] = end - self._models.rows["tick"][self.model_of(at[unknown])]
         rows["onset"][at[fresh]] = end
         rows["evidence"][at] = np.where(result.alarm, 0.0, evidence)
         rows["suspicion"][at] = evidence / -log_budget
         excess, variance, _ = rows["recent"][at].T
         shift = np.where(variance > 0.0, excess / np.where(variance > 0.0, variance, 1.0), 0.0)
-        beyond = np.abs(shift) - self._models.rows["tolerance_calibration"][at]
+        beyond = np.abs(shift) - self.tolerance(at)
         rows["effect"][at] = shift
         alarm = result.alarm & (beyond > 0.0)
         noise = CLEAR_MARGIN / np.sqrt(2.0 * np.maximum(variance, 1e-9))
@@ -211,7 +239,7 @@ class Calibration:
         self, at: Indices, end: float, alarm: NDArray[np.bool_], sustained: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which cells begin to fire and which cease: as for the cells of series."""
-        rows, policy = self.rows, self._models.rows
+        rows, policy, model = self.rows, self._models.rows, self.model_of(at)
         rows["last_bad"][at[sustained]] = end
         state = rows["firing"][at]
         began = alarm & (state == IDLE)
@@ -219,36 +247,37 @@ class Calibration:
         rows["alarmed"][at[began]] = end
         rows["firing"][at[(state == PENDING) & ~sustained]] = IDLE
         held: NDArray[np.bool_] = rows["firing"][at] == PENDING
-        held &= end - rows["alarmed"][at] >= policy["hold"][at]
+        held &= end - rows["alarmed"][at] >= policy["hold"][model]
         rows["firing"][at[held]] = FIRING
         over: NDArray[np.bool_] = state == FIRING
-        over &= end - rows["last_bad"][at] >= policy["keep_firing"][at]
+        over &= end - rows["last_bad"][at] >= policy["keep_firing"][model]
         rows["firing"][at[over]] = IDLE
         return held, over
 
-    def _alarm(self, model: int, evidence: float, end: float) -> CaseAlarm:
-        rows, shift = self.rows, self.shift(model)
-        n, y, c = rows["pending"][model].sum(axis=0)
-        direction = "more" if shift > 0 else "less"
-        words = f"the outcome that its score speaks of comes {direction} often than it did at the same score"
+    def _alarm(self, row: int, evidence: float, end: float) -> CaseAlarm:
+        rows, shift, at = self.rows, self.shift(row), np.array([row])
         return CaseAlarm(
-            model=model,
-            cell=CELL,
+            model=int(self.model_of(at)[0]),
+            cell=self.key(row)[1],
             detector=DETECTOR,
             alertname=ALERTNAME,
-            effect=Effect("logit_shift", shift, float(self._models.rows["tolerance_calibration"][model])),
+            effect=Effect("logit_shift", shift, float(self.tolerance(at)[0])),
             evidence_log10=evidence / _LN10,
-            onset_time=float(rows["onset"][model]),
+            onset_time=float(rows["onset"][row]),
             fired_time=math.nan,
-            words=f"{words}: {y:.0f} of {n:.0f} matured cases, their scores expected {c:.0f}",
+            words=f"{words(shift)}: {self._counted(row)}",
         )
 
-    def _set_null(self, models: Indices) -> None:
+    def _counted(self, row: int) -> str:
+        n, y, c = self.rows["pending"][row].sum(axis=0)
+        return f"{y:.0f} of {n:.0f} matured cases, their scores expected {c:.0f}"
+
+    def _set_null(self, at: Indices) -> None:
         """The curve by bin, with the bounds that a reference of its size leaves."""
-        if not len(models):
+        if not len(at):
             return
         rows = self.rows
-        n, y, c = (rows["reference"][models, :, i] for i in range(3))
+        n, y, c = (rows["reference"][at, :, i] for i in range(3))
         size = np.maximum(n, 1.0)
         score = _logit(c / size)
         bounds = (
@@ -256,10 +285,16 @@ class Calibration:
             (y + 0.5) / (n + 1.0),
             clopper_pearson_upper(y, n, _ERROR),
         )
-        rows["offset"][models] = np.stack([_logit(bound) - score for bound in bounds], axis=-1)
-        rows["known"][models] = n >= BIN_MIN
-        rows["null_n"][models] = n.sum(axis=1)
-        rows.touch(models)
+        rows["offset"][at] = np.stack([_logit(bound) - score for bound in bounds], axis=-1)
+        rows["known"][at] = n >= BIN_MIN
+        rows["null_n"][at] = n.sum(axis=1)
+        rows.touch(at)
+
+
+def words(shift: float) -> str:
+    """What an alarm says of a shift."""
+    direction = "more" if shift > 0 else "less"
+    return f"the outcome that its score speaks of comes {direction} often than it did at the same score"
 
 
 def _logit(p: Floats) -> Floats:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from monitor.catalog.policies import Policy
 from monitor.groups.visible import Attribute, attributes, visible
 from monitor.groups.watch import Groups
+from monitor.outcomes.by_group import ByGroup
 from monitor.outcomes.calibration import BIN_MIN
 from monitor.outcomes.scores_by_group import ScoresByGroup
 from monitor.stats.remedies import Outcome, common_thresholds, equal_opportunity, repaired, shift
@@ -23,9 +24,12 @@ _Z = 1.959964
 Array = NDArray[np.float64]
 
 
-def calibration_by_group(groups: Groups, scores: ScoresByGroup, model: int) -> list[dict[str, Any]]:
-    """By how many logits likelier what the score speaks of comes in a group than in the rest, at the same score."""
-    told = []
+def calibration_by_group(groups: Groups, by_group: ByGroup, model: int) -> list[dict[str, Any]]:
+    """By how many logits likelier what the score speaks of comes in a group than in the rest, at the same score.
+
+    Beside it how far that has moved in the group since its own curve was made, which is judged.
+    """
+    told, scores = [], by_group.scores
     for of, counts in _by_attribute(groups, scores, model):
         seen = _seen(groups, scores, of)
         whole = counts.sum(axis=0)
@@ -36,7 +40,8 @@ def calibration_by_group(groups: Groups, scores: ScoresByGroup, model: int) -> l
                 continue
             d, error = moved
             line = {"attribute": of.name, "group": of.names[i], "n": int(own.sum()), "logit_shift": d}
-            told.append({**line, "interval": [d - _Z * error, d + _Z * error]})
+            state, moved_by = by_group.calibration.state(of.groups[i])
+            told.append({**line, "interval": [d - _Z * error, d + _Z * error], "state": state, "moved": moved_by})
     return told
 
 

@@ -15,7 +15,7 @@ from monitor.events.columns import EventBatch
 from monitor.incidents.firing import CellKey
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
-from monitor.outcomes.calibration import BETS, BINS, Calibration, Scored
+from monitor.outcomes.calibration import Calibration, Scored
 from monitor.outcomes.case import HAS_OUTCOME, OPEN
 from monitor.outcomes.estimate import Estimate
 from monitor.outcomes.joining import FATES, brought, join
@@ -62,6 +62,8 @@ class Outcomes:
         self.estimate = Estimate(models, self.asked, self.calibration)
         self.takers: list[Callable[[Matured], None]] = []
         """Are handed all cases that mature, a piece of a moment at a time, before the moment is judged."""
+        self.followers: list[Callable[[Moment], None]] = []
+        """Judge what they took of a moment once the models' own cells have been, and add to what it gave."""
         self.retention: float | None = None
         """Seconds from its tick's end for which anything is kept of a case; ``None``: twice its model's horizon."""
         self._models = models
@@ -174,6 +176,8 @@ class Outcomes:
         moment = Moment(due)
         for _, (measures, scored) in sorted(sums.items()):
             out.n_cells += self._judge(measures, scored, moment)
+        for follow in self.followers:
+            follow(moment)
         if moment.alarms or moment.cleared:
             out.moments.append(moment)
 
@@ -211,7 +215,8 @@ class Outcomes:
                 if not len(some):
                     continue
                 np.add.at(held[0].measures[:, i], place[some], np.stack([x[some], np.ones(len(some))], axis=1))
-            self.calibration.add(cases.chosen(chosen), place[chosen], held[1])
+            score, y = (np.where(chosen, column, np.nan) for column in (cases.score, cases.y))
+            self.calibration.add(cases.model, score, y, place, held[1])
 
     def _judge(self, measures: Sums, scored: Scored, moment: Moment) -> int:
         """One cohort: bets, then references grow where nothing is suspicious; how many cells bet."""
@@ -242,12 +247,8 @@ def _widened(held: tuple[Sums, Scored] | None, models: NDArray[np.int64], end: f
     """Sums of one cohort with room for ``models`` too."""
     together = models if held is None else np.union1d(held[0].model, models)
     k = len(together)
-    ends = np.full(k, end)
-    sums = Sums(together, ends, np.zeros((k, len(MEASURES), 2)))
-    scored = Scored(
-        *(together, ends, np.zeros((k, BINS, 3)), np.zeros((k, len(BETS))), np.zeros((k, 3))),
-        *(np.zeros(k), np.zeros(k)),
-    )
+    sums = Sums(together, np.full(k, end), np.zeros((k, len(MEASURES), 2)))
+    scored = Scored.of(together, end)
     if held is not None:
         at = np.searchsorted(together, held[0].model)
         sums.measures[at] = held[0].measures

@@ -403,6 +403,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         **fleet.outcomes.tables(),
         "outcomes.by_group": fleet.by_group.rows,
         "outcomes.scores_by_group": fleet.by_group.scores.rows,
+        "outcomes.calibration_of_groups": fleet.by_group.calibration.rows,
         **fleet.leaning.tables(),
         **fleet.features_by_group.tables(),
     }
