@@ -25,7 +25,7 @@ class Replayed:
     def __init__(self, case: str, directory: Path, rows: int | None = None) -> None:
         self.events, config = write(case, directory, rows)
         out = directory / "out"
-        done = modelwatch("replay", self.events, "--config", config, "--json", "--out", out, seconds=300)
+        done = modelwatch("replay", self.events, "--config", config, "--json", "--out", out, seconds=900)
         assert done.returncode == 0, done.stderr
         self.document = json.loads((out / "models" / f"{case}.json").read_text(encoding="utf-8"))
         *self.incidents, self.summary = map(json.loads, done.stdout.splitlines())
