@@ -118,8 +118,14 @@ def _feature(feature: Mapping[str, Any], over_time: str | None) -> list[str]:
         + (f'<br><span class="quiet small">{escape(str(why))}</span>' if why else ""),
         _picture(feature),
         _effect(feature),
-        escape(odds.odds(feature.get("evidence_log10"))) + (f"<div>{over_time}</div>" if over_time else ""),
+        _evidence(feature) + (f"<div>{over_time}</div>" if over_time else ""),
     ]
+
+
+def _evidence(feature: Mapping[str, Any]) -> str:
+    """In odds; of what fires, what came together since the alarm, with which it began at nothing."""
+    said = escape(odds.odds(feature.get("evidence_log10")))
+    return f"{said} since it fired" if feature.get("state") == "firing" else said
 
 
 def _effect(feature: Mapping[str, Any]) -> str:
