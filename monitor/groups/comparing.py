@@ -315,16 +315,16 @@ class Comparer:
         unknown = np.isnan(state["onset"][cells])
         seconds = self.models.rows["tick"][self.model(cells)]
         state["onset"][cells[unknown]] = (end - seconds)[unknown]
-        alarms, cleared, of_told, explained = self._decide(end, cells, result.alarm, evidence)
-        self._begin_anew(cells[explained])
+        alarms, cleared, beside = self._decide(end, cells, result.alarm, evidence)
+        self._begin_anew(cells[beside.explained])
         if self.records:
             group = self.register.cells["group"][cells].astype(np.int64)
             self._recorder.follow(cells, kind, group, step, {alarm.cell for alarm in alarms})
             alarms = [replace(alarm, docket=self._docket(alarm)) for alarm in alarms]
-        fresh |= explained
+        fresh |= beside.explained
         state["onset"][cells[fresh]] = end
         # Beside a group that is told of an intersection is seen for as long as that group is.
-        unseen = cells[fresh & ~of_told]
+        unseen = cells[fresh & ~beside.of_told]
         state["since"][unseen], state["since_within"][unseen] = 0.0, 0.0
         return Compared(alarms, cleared, len(cells))
 
@@ -406,10 +406,10 @@ class Comparer:
 
     def _decide(
         self, end: float, cells: Rows64, enough: NDArray[np.bool_], evidence: Array
-    ) -> tuple[list[GroupAlarm], list[int], NDArray[np.bool_], NDArray[np.bool_]]:
+    ) -> tuple[list[GroupAlarm], list[int], margins.Beside]:
         """Evidence and effect make an alarm, for groups of people that are not too few to be spoken of.
 
-        Also, ``(k,)`` each, what :func:`margins.by_margins` says of the cells.
+        Also what is said of the cells beside their groups.
         """
         state, models = self.state, self.models.rows
         model = self.model(cells)
@@ -419,15 +419,15 @@ class Comparer:
         )
         newer = of_since[1] > furthest
         direction, furthest = (np.where(newer, b, a) for a, b in zip((direction, furthest), of_since[:2], strict=True))
-        of_told, explained = margins.by_margins(self.register, state, cells, direction)
-        alarm = enough & (furthest > 0.0) & ~explained
-        sustained = (alarm | clear | of_since[2] | (state["suspicion"][cells] > SUSPICIOUS)) & ~explained
+        beside = margins.by_margins(self.register, state, cells, direction)
+        alarm = enough & (furthest > 0.0) & ~beside.held
+        sustained = (alarm | clear | of_since[2] | (state["suspicion"][cells] > SUSPICIOUS)) & ~beside.explained
         flags = decide(state, cells, end, models["hold"][model], models["keep_firing"][model], alarm, sustained)
         alarms = [
             self._alarm(end, int(cells[i]), int(direction[i]), float(evidence[i]))
             for i in np.flatnonzero(flags & HELD).tolist()
         ]
-        return alarms, cells[(flags & OVER) > 0].tolist(), of_told, explained
+        return alarms, cells[(flags & OVER) > 0].tolist(), beside
 
     def _moved(self, cells: Rows64, seen: Array, within: Array) -> tuple[Rows64, Array, NDArray[np.bool_]]:
         """Of what was ``seen``: the worse direction, by how much it is beyond what is tolerated, and if clearly so.

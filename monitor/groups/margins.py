@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,17 +21,28 @@ Rows64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-def by_margins(register: Register, state: Rows, cells: Rows64, direction: Rows64) -> tuple[Flags, Flags]:
-    """Which of ``cells`` (k,), furthest out in ``direction`` (k,), are intersections of a group that is told of.
+class Beside(NamedTuple):
+    """What is said of cells beside their groups, ``(k,)`` each: all False of what is no intersection.
 
-    Beside it, of those that do not fire, which lie no further out than a group of theirs accounts for. What a group
-    that is told of does is seen whole since suspicion began, as its present fades slowly; so is what the intersection
-    does, which is at least as far out as it surely is by one of the two. Both ``(k,)``.
+    ``of_told``: a group of theirs is told of, or about to be. ``held``: they lie no further out than a group of theirs
+    accounts for. ``explained``: than one that is told of does, and they do not fire themselves.
     """
-    told, held = np.zeros(len(cells), bool), np.zeros(len(cells), bool)
+
+    of_told: Flags
+    held: Flags
+    explained: Flags
+
+
+def by_margins(register: Register, state: Rows, cells: Rows64, direction: Rows64) -> Beside:
+    """What is said of ``cells`` (k,), furthest out in ``direction`` (k,), beside their groups.
+
+    What a group that is told of does is seen whole since suspicion began, as its present fades slowly; so is what the
+    intersection does, which is at least as far out as it surely is by one of the two.
+    """
+    told, held, explained = (np.zeros(len(cells), bool) for _ in range(3))
     rows, whose = margins_of(register, cells)
     if not len(rows):
-        return told, held
+        return Beside(told, held, explained)
     tells = (state["firing"][rows] == FIRING) | (state["suspicion"][rows] > SUSPICIOUS)
     told[whose[tells]] = True
     now, since = (_beyond(register, state[name][rows], rows, direction[whose]) for name in _WITHIN)
@@ -41,8 +54,10 @@ def by_margins(register: Register, state: Rows, cells: Rows64, direction: Rows64
         error = noise(kind, Sides.of(state[seen][cells[own]]), fades=fades)
         surely = np.maximum(surely, beyond - SURELY_MORE * error)
     of_margins = np.where(tells, np.maximum(now, since), now)
-    held[own] = accounted_for(at, surely, of_margins, slack(*_asked(register, cells[own])))
-    return told, held & (state["firing"][cells] != FIRING)
+    more = slack(*_asked(register, cells[own]))
+    held[own] = accounted_for(at, surely, of_margins, more)
+    explained[own] = accounted_for(at, surely, np.where(tells, of_margins, -np.inf), more)
+    return Beside(told, held, explained & (state["firing"][cells] != FIRING))
 
 
 def margins_of(register: Register, cells: Rows64) -> tuple[Rows64, Rows64]:
