@@ -377,8 +377,9 @@ class Comparer:
         return tempered, eta
 
     def _lonely(self, attribute: NDArray[np.int32]) -> NDArray[np.bool_]:
-        unique, inverse = np.unique(attribute, return_inverse=True)
-        return np.array([len(self.register.groups_of(row)) <= 2 for row in unique.tolist()], bool)[inverse]
+        groups = self.register.groups
+        lonely: NDArray[np.bool_] = np.bincount(groups["attribute"][: len(groups)])[attribute] <= 2
+        return lonely
 
     def _remember(self, batch: _Batch) -> None:
         """Let the batch into the scatter, the present and what was seen since suspicion began."""
