@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.models import SHARES
+from monitor.catalog.models import SHARES, Models
 
 WEEK_SECONDS = 7 * 86400.0
+_NOTHING = 1e-300
+"""In place of no part at all: whoever has it is told of nothing."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Who shares what one kind may spend: cells that are judged, each with its weight where they have one.
+
+    ``n_fleet`` are those of the whole fleet; ``of_model`` and ``team`` have a place for each model's row: its cells,
+    and the row in ``teams`` of the team that such incidents belong to.
+    """
+
+    n_fleet: float
+    of_model: NDArray[np.integer] | Array
+    team: NDArray[np.int32]
+    teams: list[str]
+
+    @classmethod
+    def of(cls, share: str, n_fleet: float, models: Models, of_model: Array | None = None) -> Crowd:
+        """The cells of ``share``: those that ``models`` counts, or ``of_model`` (a place for each model)."""
+        place = SHARES.index(share)
+        counted = models.rows["n_cells"][:, place] if of_model is None else of_model
+        return cls(n_fleet, counted, models.rows["team"][:, place], models.teams)
 
 
 class Budget:
@@ -17,35 +44,40 @@ class Budget:
 
     The sum of all allowances of a week is at most ``per_week``; by the theorem of ``stats/accumulate.py`` that bounds
     the expected number of false alarms, whatever ties the cells together. A share that has no cells is not spent.
+
+    ``teams`` are the parts, of each share, of the teams that have one of their own; what they leave is that of the
+    models of all others together. A part whose team has no cells is not spent.
     """
 
-    def __init__(self, per_week: float, per_model_per_week: float, shares: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        per_week: float,
+        per_model_per_week: float,
+        shares: Mapping[str, float],
+        teams: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self.per_week = per_week
         self.per_model_per_week = per_model_per_week
         self.shares = {name: shares.get(name, 0.0) for name in SHARES}
+        self.teams = dict(teams)
         self.spent = dict.fromkeys(SHARES, 0.0)
+        self.spent_by_team: dict[str, float] = {}
         self._fleet = np.array([per_week * self.shares[name] for name in SHARES])
         self._model = np.array([per_model_per_week * self.shares[name] for name in SHARES])
 
     def allowance(
-        self,
-        share: str,
-        n_fleet: float,
-        n_model: NDArray[np.integer] | NDArray[np.floating],
-        seconds: NDArray[np.float64],
-        aside: float = 0.0,
-    ) -> NDArray[np.float64]:
-        """Expected false alarms that each cell may cost in this tick, shape ``(k,)``.
+        self, share: str, crowd: Crowd, model: NDArray[np.integer], seconds: Array, aside: float = 0.0
+    ) -> Array:
+        """Expected false alarms that each cell of weight 1 may cost in this tick, shape ``(k,)``.
 
         Parameters
         ----------
         share
             The kind that pays.
-        n_fleet
-            Cells of this share that are judged in the whole fleet, each with its weight where they have one: what is
-            handed out here is that of a cell of weight 1.
-        n_model
-            The same in each cell's model, shape ``(k,)``: no model takes more than its own cap.
+        crowd
+            All cells that it pays for.
+        model
+            The row of each cell's model, shape ``(k,)``: no model takes more than its own cap.
         seconds
             Event time that the tick covers, shape ``(k,)``.
         aside
@@ -53,14 +85,35 @@ class Budget:
         """
         i = SHARES.index(share)
         fleet = max(float(self._fleet[i]) - aside * self.per_week, 0.0)
-        per_cell = np.minimum(fleet / max(n_fleet, 1), self._model[i] / np.maximum(n_model, 1))
-        allowance: NDArray[np.float64] = per_cell * seconds / WEEK_SECONDS
+        own = self._model[i] / np.maximum(crowd.of_model[model], 1)
+        allowance: Array = np.minimum(fleet / self.sharing(crowd, model), own) * seconds / WEEK_SECONDS
         return allowance
+
+    def sharing(self, crowd: Crowd, model: NDArray[np.integer]) -> Array | float:
+        """Among how many cells a share is divided as the cells of each of ``model`` (k,) see it, at least 1.
+
+        That is all of the fleet's, or, where teams have parts, those of their own team over its part: ten cells that
+        have a half between them get what each of twenty would get of the whole.
+        """
+        if not self.teams:
+            return max(crowd.n_fleet, 1)
+        team = crowd.team[: len(crowd.of_model)]
+        n = np.bincount(team, weights=crowd.of_model, minlength=len(crowd.teams))
+        own = np.array([name in self.teams for name in crowd.teams])
+        n[~own] = n[~own].sum()
+        rest = max(1.0 - sum(self.teams.values()), 0.0)
+        part = np.array([self.teams.get(name, rest) for name in crowd.teams])
+        sharing: Array = (np.maximum(n, 1.0) / np.maximum(part, _NOTHING))[crowd.team[model]]
+        return sharing
 
     def part(self, part: float, seconds: float) -> float:
         """Expected false alarms that ``part`` of the weekly budget pays for in ``seconds``."""
         return self.per_week * part * seconds / WEEK_SECONDS
 
-    def spend(self, share: str, allowances: NDArray[np.float64]) -> None:
-        """Write down what was handed out to cells that bet."""
+    def spend(self, share: str, allowances: Array, crowd: Crowd, model: NDArray[np.integer]) -> None:
+        """Write down what was handed out to cells that bet, of the models in the rows ``model`` (k,)."""
         self.spent[share] += float(allowances.sum())
+        by_team = np.bincount(crowd.team[model], weights=allowances, minlength=len(crowd.teams))
+        for i in np.flatnonzero(by_team).tolist():
+            team = crowd.teams[i]
+            self.spent_by_team[team] = self.spent_by_team.get(team, 0.0) + float(by_team[i])

@@ -56,7 +56,7 @@ def make_fleet(config: Config, parts: int = 1) -> Fleet:
     budget, limits = config.budget, config.limits
     shares = {name: getattr(budget.shares, name) for name in ("drift", "quality", "performance", "fairness")}
     fleet = Fleet(
-        Budget(budget.false_alarms_per_week / parts, budget.per_model_per_week, shares),
+        Budget(budget.false_alarms_per_week / parts, budget.per_model_per_week, shares, budget.teams),
         with_outputs(config.policies).resolve,
         profile.load,
         models_max=limits.models,

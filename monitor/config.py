@@ -124,6 +124,7 @@ def load(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, obje
         entries += included.models if included else ()
     if tables is not None:
         loading.check_watch_lists(tables, entries, main.name)
+        loading.check_teams(tables, entries, main.name)
         loading.check_retention(tables, entries, main.name)
     if tables is None or loading.faults:
         raise ConfigError("\n".join(loading.faults))
@@ -268,6 +269,14 @@ class _Loading:
                 f"{name}: watch_tags and roll_ups: their budget_share sums to {total:g} over all models, "
                 f"more than budget.shares.fairness ({fairness:g}), from which it is taken"
             )
+
+    def check_teams(self, tables: Tables, entries: Iterable[PolicyEntry], name: str) -> None:
+        """A part of the budget for a team that has no models would be withheld from all others for nothing."""
+        known = {team for entry in entries for team in (entry.team, *entry.owners.values()) if team}
+        for team in tables.budget.teams:
+            if team not in known:
+                near = did_you_mean(team, known)
+                self.faults.append(f"{name}: budget.teams: no policy names the team {toml_value(team)}{near}")
 
 
 def _read(path: Path) -> Any:

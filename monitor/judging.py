@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.acknowledging import Acknowledgements
-from monitor.budget import Budget
+from monitor.budget import Budget, Crowd
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.cells import make_cells, question
@@ -111,7 +111,7 @@ class Judge:
         self.budget = budget
         self.tables, self.states = make_cells()
         self.seasons = Seasons()
-        self.n_cells = dict.fromkeys(SHARES, 0)
+        self.n_cells: dict[str, float] = dict.fromkeys(SHARES, 0)
         self.acknowledged = Acknowledgements(self.states, self._count_cells, self._gap)
         self.dockets = Dockets()
         """What cells under suspicion are judged by."""
@@ -236,6 +236,11 @@ class Judge:
             grown = (state["applies"][rows] > 0) & (n > _RENULL_GROWTH * state["null_n"][rows])
             self._set_null(detector, rows[grown], reference[grown])
 
+    def sharing(self, share: str, model: int) -> float:
+        """Among how many cells ``share`` is divided as those of the model in row ``model`` see it."""
+        root = self.models.rows["root"][model : model + 1]
+        return float(np.max(self.budget.sharing(Crowd.of(share, self.n_cells[share], self.models), root)))
+
     def view(self, rows: IndexArray) -> SeriesView:
         """What detectors may know of ``rows``."""
         r = self.series.rows
@@ -273,7 +278,10 @@ class Judge:
         series, models, rows = self.series.rows, self.models.rows, sums.rows
         tick, now = present(rows, sums.counts, series["recent"], RECENT_EVENTS)
         view, model = self.view(rows), series["model"][rows]
-        allowances = {share: self._allowance(share, model, sums.seconds) for share in _SHARES_ASKED}
+        crowds = {share: Crowd.of(share, self.n_cells[share], self.models) for share in _SHARES_ASKED}
+        root = models["root"][model]
+        handed = {share: self.budget.allowance(share, crowds[share], root, sums.seconds) for share in _SHARES_ASKED}
+        logs = {share: np.log(np.maximum(handed[share], 1e-300)) for share in _SHARES_ASKED}
         middle = sums.end - sums.seconds / 2.0
         self._follow_season(rows[self.seasons.turned(rows, middle)])
         for i, detector in enumerate(DETECTORS):
@@ -282,8 +290,8 @@ class Judge:
             place = np.flatnonzero((state["applies"][rows] > 0) & (asked.n > 0))
             if not len(place):
                 continue
-            allowance, log_budget = self.acknowledged.quieten(detector, rows, *allowances[share])
-            self.budget.spend(share, allowance[place])
+            allowance, log_budget = self.acknowledged.quieten(detector, rows, handed[share], logs[share])
+            self.budget.spend(share, allowance[place], crowds[share], root[place])
             held = detector.shares(now, view)
             if detector.name == SEASONAL:
                 self.seasons.level(rows, held.s, held.n, state["reference_share"][rows], asked.n)
@@ -311,14 +319,6 @@ class Judge:
                 out.alarms.append(self._alarm(i, bets, j, sums.counts[place[j]], float(given.evidence[j])))
             out.cleared.extend((row, detector.name) for row in bets.row[(given.flags & OVER) > 0].tolist())
 
-    def _allowance(
-        self, share: str, model: NDArray[np.int32], seconds: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What each series' cells of a share may spend on a tick, and its logarithm, shapes ``(k,)``."""
-        n_model = self.models.rows["n_cells"][self.models.rows["root"][model], SHARES.index(share)]
-        allowance = self.budget.allowance(share, self.n_cells[share], n_model, seconds)
-        return allowance, np.log(np.maximum(allowance, 1e-300))
-
     def _gap(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:
         """How far the furthest share of each of ``rows`` lies from its reference now, shape ``(k,)``."""
         now, before = self.effect(detector, rows)
@@ -344,7 +344,8 @@ class Judge:
         if self.records:
             found = Found(cut, before, float(now[0, cut]), float(since[0, cut]), told, evidence)
             reference = self.reference(at, self.view(at))[0]
-            docket = self._recorder.alarm(detector, row, bets, found, self.n_cells[detector.share], reference)
+            sharing = self.sharing(detector.share, int(series["model"][row]))
+            docket = self._recorder.alarm(detector, row, bets, found, sharing, reference)
         return CellAlarm(
             row=row,
             detector=index,

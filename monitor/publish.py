@@ -180,7 +180,9 @@ class Painter:
                 "per_week": budget.false_alarms_per_week,
                 "per_model_per_week": budget.per_model_per_week,
                 "shares": judge.budget.shares,
+                "teams": judge.budget.teams,
                 "spent": dict(judge.budget.spent),
+                "spent_by_team": dict(judge.budget.spent_by_team),
                 "cells": dict(judge.n_cells),
             },
             config_hash=self._config.digest,
@@ -286,6 +288,7 @@ class Gallery:
             budget={
                 **self._empty.budget,
                 "spent": _summed(self._empty.budget, pictures, "spent"),
+                "spent_by_team": _summed(self._empty.budget, pictures, "spent_by_team"),
                 "cells": _summed(self._empty.budget, pictures, "cells"),
             },
             drifting=tuple(each for picture in pictures for each in picture.drifting),
@@ -316,4 +319,5 @@ _COLUMNS = ("state", "events", "last_event_time", "drift_ratio")
 
 
 def _summed(empty: Mapping[str, Any], pictures: Sequence[Status], name: str) -> dict[str, float]:
-    return {key: sum(picture.budget[name][key] for picture in pictures) for key in empty[name]}
+    keys = dict.fromkeys(key for budget in (empty, *(picture.budget for picture in pictures)) for key in budget[name])
+    return {key: sum(picture.budget[name].get(key, 0.0) for picture in pictures) for key in keys}

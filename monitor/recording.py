@@ -62,11 +62,11 @@ class Recorder:
             self.dockets.add(detector.name, row, log_r, lines)
 
     def alarm(
-        self, detector: Detector, row: int, bets: Bets, found: Found, n_fleet: int, reference: NDArray[np.float64]
+        self, detector: Detector, row: int, bets: Bets, found: Found, sharing: float, reference: NDArray[np.float64]
     ) -> bytes:
         """The whole docket of a cell that fires, which is open no more; empty where there was no room for one.
 
-        ``reference`` (40,) are the counts that it is judged against, ``n_fleet`` the cells that share its budget.
+        ``reference`` (40,) are the counts that it is judged against, ``sharing`` how many cells share its budget.
         """
         lines = self.dockets.take(detector.name, row)
         if not lines:
@@ -98,19 +98,19 @@ class Recorder:
             "since": None if np.isnan(found.since) else found.since,
             "told": found.told,
             "evidence": found.evidence,
-            "budget": self._paid(detector, model, n_fleet),
+            "budget": self._paid(detector, model, sharing),
             "reference": reference.astype(int).tolist(),
         }
         return closed(header, lines, fired)
 
-    def _paid(self, detector: Detector, model: int, n_fleet: int) -> dict[str, Any]:
+    def _paid(self, detector: Detector, model: int, sharing: float) -> dict[str, Any]:
         """Of what the cell's budget of a tick is a part."""
         budget, rows = self._budget, self._models.rows
         return {
             "per_week": budget.per_week,
             "per_model_per_week": budget.per_model_per_week,
             "part": budget.shares[detector.share],
-            "cells_of_fleet": n_fleet,
+            "cells_of_fleet": sharing,
             "cells_of_model": int(rows["n_cells"][rows["root"][model], SHARES.index(detector.share)]),
         }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from monitor.catalog.durations import PositiveSeconds, Seconds, parse_duration
-from monitor.catalog.tables import Count, FilePath, Settings, Share
+from monitor.catalog.tables import Count, FilePath, FrozenTable, Settings, Share
 
 SHARE_KINDS = ("drift", "quality", "performance", "fairness")
 
@@ -46,12 +47,31 @@ class BudgetShares(Settings):
         return self
 
 
+def _parts(teams: Mapping[str, float]) -> Mapping[str, float]:
+    total = sum(teams.values())
+    if total > 1 + 1e-9:
+        raise ValueError(f"the parts of teams sum to {total:g}, more than 1")
+    return FrozenTable(teams)
+
+
+TeamParts = Annotated[
+    Mapping[str, Annotated[float, Field(gt=0, le=1)]],
+    AfterValidator(_parts),
+    PlainSerializer(dict, return_type=dict[str, float]),
+]
+"""Parts of a whole by the names of teams, frozen."""
+
+
 class BudgetSettings(Settings):
-    """``[budget]``: the promise. Alarms per week of event time."""
+    """``[budget]``: the promise. Alarms per week of event time.
+
+    ``teams`` have a part of each share for their models alone; what they leave is that of all others together.
+    """
 
     false_alarms_per_week: float = Field(default=5.0, gt=0, le=1e9)
     per_model_per_week: float = Field(default=1.0, gt=0, le=1e9)
     shares: BudgetShares = BudgetShares()
+    teams: TeamParts = FrozenTable()
 
 
 class AttentionSettings(Settings):

@@ -146,6 +146,7 @@ FIELDS = {
     "learn_since": Field(np.float64, (), np.nan),
     "planned": Field(np.uint8),
     "n_cells": Field(np.int32, (len(SHARES),)),
+    "team": Field(np.int32, (len(SHARES),)),
     "n_series": Field(np.int64),
     "hold": Field(np.float64),
     "keep_firing": Field(np.float64),
@@ -187,6 +188,8 @@ class Models:
         self.items: list[Model] = []
         self.index = Table()
         self.versions = Table()
+        self.teams = [""]
+        """Teams that policies name; ``rows["team"]`` says which of them pays for each share of a model's cells."""
         self.changed: set[int] = set()
         """Rows whose names, versions or facts changed since the store last asked."""
         self.within: dict[int, list[int]] = {}
@@ -285,7 +288,13 @@ class Models:
         self.rows["follows"][row] = policy.reference == PREVIOUS_VERSION
         for family in TOLERANCES:
             self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
+        self.rows["team"][row] = [self._team(policy.team_of(share)) for share in SHARES]
         self.rows.touch(row)
+
+    def _team(self, name: str) -> int:
+        if name not in self.teams:
+            self.teams.append(name)
+        return self.teams.index(name)
 
     def exclude(self, row: int, stretch: Excluded) -> None:
         """Take a stretch of a model's past out of all that it is judged by from here on."""

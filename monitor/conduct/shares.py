@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.budget import Budget
+from monitor.budget import Budget, Crowd
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.cells import cell_fields
@@ -67,7 +67,7 @@ class Share:
 class ModelShares:
     """The cells of one question, by model row."""
 
-    def __init__(self, asked: Asked, models: Models, budget: Budget, cells: dict[str, int]) -> None:
+    def __init__(self, asked: Asked, models: Models, budget: Budget, cells: dict[str, float]) -> None:
         """``cells`` counts the cells of each share in the fleet; these are added to it."""
         self.asked = asked
         self.models = models
@@ -177,9 +177,9 @@ class ModelShares:
         now_s, now_n = state["recent_s"][models] * fade + s, state["recent_n"][models] * fade + n
         state["recent_s"][models], state["recent_n"][models] = now_s, now_n
         seconds = policy["tick"][models]
-        n_model = policy["n_cells"][models, SHARES.index(SHARE)]
-        allowance = self._budget.allowance(SHARE, self._cells[SHARE], n_model, seconds)
-        self._budget.spend(SHARE, allowance)
+        crowd = Crowd.of(SHARE, self._cells[SHARE], self.models)
+        allowance = self._budget.allowance(SHARE, crowd, models, seconds)
+        self._budget.spend(SHARE, allowance, crowd, models)
         bets = Bets(
             end=end,
             place=np.arange(len(models)),

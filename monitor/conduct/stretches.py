@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.budget import Budget
+from monitor.budget import Budget, Crowd
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
@@ -89,7 +89,7 @@ class Stretch:
 class Stretches:
     """The cells ``stuck`` and ``stale`` of all series: one each, by its row."""
 
-    def __init__(self, models: Models, series: Series, budget: Budget, cells: dict[str, int]) -> None:
+    def __init__(self, models: Models, series: Series, budget: Budget, cells: dict[str, float]) -> None:
         """``cells`` counts the cells of each share in the fleet; those of stretches are added to it."""
         self.models = models
         self.series = series
@@ -252,9 +252,9 @@ class Stretches:
         if not len(rows):
             return out
         model = self.series.rows["model"][rows]
-        n_model = policy["n_cells"][model, SHARES.index(SHARE)]
-        allowance = self._budget.allowance(SHARE, self._cells[SHARE], n_model, seconds)
-        self._budget.spend(SHARE, allowance)
+        crowd = Crowd.of(SHARE, self._cells[SHARE], self.models)
+        allowance = self._budget.allowance(SHARE, crowd, model, seconds)
+        self._budget.spend(SHARE, allowance, crowd, model)
         log_budget = np.log(np.maximum(allowance, 1e-300))
         step = accumulate(state["log_r"][rows], nats[:, None].astype(np.float32), log_budget)
         state["log_r"][rows] = step.log_r

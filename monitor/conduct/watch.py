@@ -68,7 +68,7 @@ class Ticks:
 class Conduct:
     """The conduct of all models; like judging it knows no time but what it is told."""
 
-    def __init__(self, models: Models, series: Series, budget: Budget, cells: dict[str, int]) -> None:
+    def __init__(self, models: Models, series: Series, budget: Budget, cells: dict[str, float]) -> None:
         self.models = models
         self.inputs = Rows({"recent": Field(np.uint32, (RECENT,))})
         self.stretches = Stretches(models, series, budget, cells)

@@ -274,13 +274,14 @@ def group_drill(fleet: Fleet, row: int) -> GroupDrill:
     models.rows.add()
     for name in MODEL_FIELDS:
         models.rows[name][0] = fleet.models.rows[name][row]
-    models.rows["hold"][0] = 0.0
+    models.rows["hold"][0], models.rows["team"][0] = 0.0, 0
     models.items.append(fleet.models.items[row])
     comparer, budget = groups.comparer, fleet.judge.budget
     comparer.extend()
     fairness, aside = budget.shares[SHARE], comparer.aside()
-    # What watch lists take aside is as if there were so many more cells.
-    n_cells = comparer.n_cells * fairness / max(fairness - aside, 1e-9)
+    # What watch lists take aside, and what its team has for itself, is as if there were so many more or fewer cells.
+    sharing = float(np.max(budget.sharing(comparer.crowd(), np.array([row]))))
+    n_cells = sharing * fairness / max(fairness - aside, 1e-9)
     return GroupDrill(
         models=models,
         budget=Budget(budget.per_week, budget.per_model_per_week, budget.shares),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.models import SHARES
+from monitor.budget import Crowd
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import Detector
 from monitor.drill.past import DAY_SECONDS, HORIZON_SECONDS
@@ -109,9 +109,8 @@ def _spot(fleet: Fleet, model: int, ticks: float, a_tick: float, why: str) -> li
 
 def _log_budget(fleet: Fleet, model: int, share: str) -> Array:
     """The log of what a cell of ``share`` may spend in a tick, shape ``(1,)``."""
-    rows = fleet.models.rows
-    n_model = rows["n_cells"][model : model + 1, SHARES.index(share)]
-    tick = rows["tick"][model : model + 1]
-    allowance = fleet.judge.budget.allowance(share, fleet.judge.n_cells[share], n_model, tick)
+    crowd = Crowd.of(share, fleet.judge.n_cells[share], fleet.models)
+    tick = fleet.models.rows["tick"][model : model + 1]
+    allowance = fleet.judge.budget.allowance(share, crowd, np.array([model]), tick)
     found: Array = np.log(np.maximum(allowance, 1e-300))
     return found

@@ -168,7 +168,7 @@ def copied(source: Judge, model: int, rows: Indices) -> Judge:
     for name in MODEL_FIELDS:
         models.rows[name][0] = source.models.rows[name][model]
     models.rows["hold"][0], models.rows["root"][0] = 0.0, 0
-    models.rows["n_cells"][0] = np.maximum(models.rows["n_cells"][0], 1)
+    models.rows["n_cells"][0], models.rows["team"][0] = np.maximum(models.rows["n_cells"][0], 1), 0
     if n:
         series.rows.add(n)
         for name in SERIES_FIELDS:
@@ -176,7 +176,8 @@ def copied(source: Judge, model: int, rows: Indices) -> Judge:
         series.rows["model"][:n], series.rows["suspected"][:n] = 0, -1
     budget = source.budget
     judge = Judge(models, series, Budget(budget.per_week, budget.per_model_per_week, budget.shares))
-    judge.n_cells = dict(source.n_cells)
+    # What its team has for itself is as if the whole were divided among so many cells.
+    judge.n_cells = {share: source.sharing(share, model) for share in source.n_cells}
     judge.extend()
     judge.seasons.take_over(source.seasons, rows)
     for detector in DETECTORS:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.budget import Budget
+from monitor.budget import Budget, Crowd
 from monitor.catalog.models import Models
 from monitor.catalog.policies import WatchList
 from monitor.catalog.rows import Field, Rows
@@ -209,6 +209,10 @@ class Comparer:
         self.extend()
         return self._allowance(cells)
 
+    def crowd(self) -> Crowd:
+        """The cells that share what comparisons may spend, without those of watch lists."""
+        return Crowd.of(SHARE, self.n_cells, self.models, self.n_of_model)
+
     def ticks_to_see(self, group: Rows64, output: Rows64, seconds: Array) -> Array:
         """Ticks in which the comparisons of groups by outputs (rows, (k,)) would see what plans speak of.
 
@@ -283,7 +287,7 @@ class Comparer:
         outputs = self.register.outputs
         model = outputs["model"][output]
         seconds = self.models.rows["tick"][model]
-        allowance = self.budget.allowance(SHARE, self.n_cells, self.n_of_model[model], seconds, self.aside())
+        allowance = self.budget.allowance(SHARE, self.crowd(), model, seconds, self.aside())
         for i in np.flatnonzero(np.isin(outputs["kind"][output], LISTS)).tolist():
             watch_list = self.watch_list(int(output[i]))
             part = watch_list.budget_share / max(self._watched.get(watch_list, 0.0), CROSSED_WEIGHT)
@@ -296,7 +300,8 @@ class Comparer:
         tempered, eta = self._log_e(batch, kind, tolerance)
         carried = state["carried"][cells]
         # Sorted, so that the sum does not depend on which row a cell happens to have.
-        self.budget.spend(SHARE, np.sort(carried))
+        order = np.argsort(carried)
+        self.budget.spend(SHARE, carried[order], self.crowd(), self.model(cells[order]))
         log_budget = np.log(np.maximum(carried, 1e-300))
         active = np.maximum((tempered > OFF / 2).sum(axis=1), 1)
         spread = log_budget + np.log(COMPONENTS / active)

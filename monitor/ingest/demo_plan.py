@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from monitor.catalog.models import SHARES
+from monitor.budget import Crowd
 from monitor.cells import question
 from monitor.detectors import DETECTORS
 from monitor.events.columns import EventBatch
@@ -127,8 +127,8 @@ def _chance(fault: Fault, name: str, scratch: Fleet, counts: Counts, events: flo
         shares = detector.shares(told, view)
         # The scratch fleet has only the models that are hit; the real one shares its budget among all.
         n_fleet = judge.n_cells[detector.share] * models // max(len(scratch.models), 1)
-        n_model = scratch.models.rows["n_cells"][np.full(len(rows), model), SHARES.index(detector.share)]
-        allowance = judge.budget.allowance(detector.share, n_fleet, n_model, tick)
+        crowd = Crowd.of(detector.share, n_fleet, scratch.models)
+        allowance = judge.budget.allowance(detector.share, crowd, np.full(len(rows), model), tick)
         for i in place[shares.n[place] > 0].tolist():
             p = np.minimum(shares.s[i] / shares.n[i], 1.0)
             seen = events * float(shares.n[i]) / _CASES

@@ -50,7 +50,7 @@ def traffic(demo: DemoFleet, faults: Sequence[Fault], scratch: Fleet, cells: flo
         return []
     models = lives(demo, faults, scratch)
     models.rows["n_cells"][: len(models), SHARES.index(watch.SHARE)] = round(cells)
-    fleet = {watch.SHARE: round((cells + len(watch.CELLS)) * len(demo.models))}
+    fleet: dict[str, float] = {watch.SHARE: round((cells + len(watch.CELLS)) * len(demo.models))}
     room = watch.Traffic(models, scratch.judge.budget, fleet)
     rng = np.random.default_rng(1)
     counts = rng.poisson(means(demo, faults))

@@ -54,7 +54,7 @@ class ByGroup:
     """Counts matured cases among the groups of their people, and has them compared cohort by cohort."""
 
     def __init__(
-        self, models: Models, groups: Groups, outcomes: Outcomes, budget: Budget, n_cells: dict[str, int]
+        self, models: Models, groups: Groups, outcomes: Outcomes, budget: Budget, n_cells: dict[str, float]
     ) -> None:
         """``n_cells`` counts the fleet's cells by share."""
         self.rows = Rows(FIELDS)

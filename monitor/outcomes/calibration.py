@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.budget import Budget
-from monitor.catalog.models import SHARES, Models
+from monitor.budget import Budget, Crowd
+from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
 from monitor.incidents.firing import CellKey
 from monitor.incidents.incident import Effect
@@ -141,7 +141,7 @@ class Calibration:
         known: NDArray[np.bool_] = self.rows["judged"][model] & self.rows["known"][model, bin_]
         return _sigmoid(_logit(score)[:, None] + self.rows["offset"][model, bin_]), known
 
-    def judge(self, sums: Scored, n_fleet: int) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
+    def judge(self, sums: Scored, n_fleet: float) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
         """Let the cells of a cohort bet; what fires, what clears, and how many bet. ``end`` is one value."""
         rows = self.rows
         rows["pending"][sums.row] += sums.bins
@@ -152,18 +152,18 @@ class Calibration:
             return [], [], 0
         at = sums.row[place]
         allowance = self.allowance(at, n_fleet)
-        self._budget.spend(SHARE, allowance)
+        self._budget.spend(SHARE, allowance, Crowd.of(SHARE, n_fleet, self._models), self.model_of(at))
         end = float(sums.end[0])
         alarm, sustained, evidence = self._bet(sums, place, np.log(np.maximum(allowance, 1e-300)), end)
         held, over = self._decide(at, end, alarm, sustained)
         alarms = [self._alarm(int(at[j]), float(evidence[j]), end) for j in np.flatnonzero(held).tolist()]
         return alarms, [self.key(row) for row in at[over].tolist()], len(place)
 
-    def allowance(self, at: Indices, n_fleet: int) -> Floats:
+    def allowance(self, at: Indices, n_fleet: float) -> Floats:
         """Expected false alarms that each of the cells ``at`` may cost in a cohort."""
-        policy, model = self._models.rows, self.model_of(at)
-        n_model = policy["n_cells"][model, SHARES.index(SHARE)]
-        return self._budget.allowance(SHARE, n_fleet, n_model, policy["tick"][model])
+        model = self.model_of(at)
+        crowd = Crowd.of(SHARE, n_fleet, self._models)
+        return self._budget.allowance(SHARE, crowd, model, self._models.rows["tick"][model])
 
     def tolerance(self, at: Indices | NDArray[np.int32]) -> Floats:
         """The shift, in logits, that is tolerated of each cell."""

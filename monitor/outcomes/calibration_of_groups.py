@@ -39,7 +39,7 @@ class CalibrationOfGroups(Calibration):
     """
 
     def __init__(
-        self, models: Models, budget: Budget, groups: Groups, outcomes: Outcomes, n_cells: dict[str, int]
+        self, models: Models, budget: Budget, groups: Groups, outcomes: Outcomes, n_cells: dict[str, float]
     ) -> None:
         """``n_cells`` counts the fleet's cells by share, those of groups too."""
         super().__init__(models, budget)
@@ -61,7 +61,7 @@ class CalibrationOfGroups(Calibration):
         """A cell as the incident book knows it."""
         return int(self.rows["model"][row]), f"{CELL}.{int(self.rows['group'][row])}"
 
-    def allowance(self, at: Indices, n_fleet: int) -> Floats:
+    def allowance(self, at: Indices, n_fleet: float) -> Floats:
         """What one cell of a model may cost, in equal parts to the cells of its groups."""
         n = np.array([self._of_model[model] for model in self.model_of(at).tolist()], np.float64)
         return super().allowance(at, n_fleet) / n

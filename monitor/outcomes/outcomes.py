@@ -51,7 +51,7 @@ class Judged:
 class Outcomes:
     """Pending cases, and what has been learned from those that matured. Time is what events say."""
 
-    def __init__(self, models: Models, budget: Budget, n_cells: dict[str, int]) -> None:
+    def __init__(self, models: Models, budget: Budget, n_cells: dict[str, float]) -> None:
         """``n_cells`` counts the fleet's cells by share, its own too."""
         self.asked = Asked(models)
         self.pending = Pending()

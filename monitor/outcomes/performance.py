@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.budget import Budget
-from monitor.catalog.models import SHARES, Models
+from monitor.budget import Budget, Crowd
+from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
 from monitor.cells import cell_fields
 from monitor.incidents.incident import Effect
@@ -112,7 +112,7 @@ class Performance:
             self.rescale()
         return values(cases, self._scale, self.rows["large"])
 
-    def judge(self, sums: Sums, n_fleet: int) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
+    def judge(self, sums: Sums, n_fleet: float) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
         """Let the cells of a cohort bet; returns what fires, what clears, and how many bet. ``end`` is one value."""
         alarms: list[CaseAlarm] = []
         cleared: list[tuple[int, str]] = []
@@ -127,15 +127,15 @@ class Performance:
         if not asked:
             return alarms, cleared, 0
         seconds = self._models.rows["tick"][sums.model]
-        n_model = self._models.rows["n_cells"][sums.model, SHARES.index(SHARE)]
-        allowance = self._budget.allowance(SHARE, n_fleet, n_model, seconds)
+        crowd = Crowd.of(SHARE, n_fleet, self._models)
+        allowance = self._budget.allowance(SHARE, crowd, sums.model, seconds)
         bets = 0
         for measure in asked:
             some, judged = tick[:, measure, 1] > 0, rows["judged"][sums.model, measure]
             self._observe(measure, sums.model[some & ~judged], tick[some & ~judged, measure])
             place = np.flatnonzero(some & judged)
             if len(place):
-                self._budget.spend(SHARE, allowance[place])
+                self._budget.spend(SHARE, allowance[place], crowd, sums.model[place])
                 self._bet(measure, sums, place, allowance, alarms, cleared)
                 bets += len(place)
         return alarms, cleared, bets

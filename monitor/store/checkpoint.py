@@ -56,6 +56,7 @@ class Head(msgspec.Struct):
     reached: list[tuple[str, int, float, list[float]]]
     positions: list[tuple[str, int, int]]
     spent: dict[str, float]
+    spent_by_team: dict[str, float]
     duplicates: list[tuple[int, float, int]]
     topics: dict[str, str] = {}
     """Ids of the topics that the offsets belong to."""
@@ -179,6 +180,7 @@ class Checkpoint:
         fleet.book.resolved = self._load_resolved(head.watermark)
         fleet.book.attention.called.update(head.called)
         fleet.judge.budget.spent.update(head.spent)
+        fleet.judge.budget.spent_by_team.update(head.spent_by_team)
         self._load_keys(_MET, fleet.duplicates, head.duplicates)
         self._load_keys(_PEOPLE, fleet.groups.people.counted, head.people)
         self._load_trail(head)
@@ -428,6 +430,7 @@ def _head(
         ],
         positions=[(p.topic, p.number, offset) for p, offset in positions.items()],
         spent=fleet.judge.budget.spent,
+        spent_by_team=fleet.judge.budget.spent_by_team,
         duplicates=_generations(fleet.duplicates),
         people=_generations(fleet.groups.people.counted),
         called=fleet.book.attention.called,

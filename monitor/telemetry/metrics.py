@@ -71,6 +71,8 @@ DELAY_BOUNDS = (1.0, 5.0, 15.0, 60.0, 300.0, 3600.0, 86400.0)
 COMMIT_BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 LAG_SERIES_MAX = 500
 """Partitions whose lag is exported, the largest first: `/metrics` stays within about 1,000 series."""
+TEAM_SERIES_MAX = 100
+"""Teams whose spending is exported, the largest first."""
 
 
 class Metrics:
@@ -113,7 +115,8 @@ class Metrics:
         self.check_status.read_from(lambda: _checks(read()))
         self.incidents_waiting.read_from(lambda: {(): float(sum(map(waits, read().incidents)))})
         self.incidents_acknowledged.read_from(lambda: {(): float(sum(map(_known_of, read().incidents)))})
-        self.false_alarm_budget_spent.read_from(lambda: _budget_spent(read()))
+        self.false_alarm_budget_spent.read_from(lambda: _budget_spent(read(), "spent"))
+        self.budget_spent_by_team.read_from(lambda: _budget_spent(read(), "spent_by_team"))
         self.incidents_opened.read_from(lambda: {(name,): float(n) for name, n in read().opened.items()})
 
     def _make_ingest(self) -> None:
@@ -202,6 +205,15 @@ class Metrics:
                 "False alarms that the judging so far was allowed to make.",
             ),
             known=[(share,) for share in SHARES],
+        )
+        self.budget_spent_by_team = self._table(
+            Entry(
+                "team_false_alarm_budget_spent_total",
+                "counter",
+                ("team",),
+                "False alarms that the judging so far was allowed to make, by the team of the cells that bet.",
+            ),
+            series_max=TEAM_SERIES_MAX,
         )
         _start_at_zero(self.loop_seconds, STAGES)
 
@@ -337,5 +349,5 @@ def _known_of(incident: Incident) -> bool:
     return incident.state == "firing" and incident.acknowledged is not None
 
 
-def _budget_spent(status: Status) -> Samples:
-    return {(share,): float(spent) for share, spent in status.budget.get("spent", {}).items()}
+def _budget_spent(status: Status, by: str) -> Samples:
+    return {(name,): float(spent) for name, spent in status.budget.get(by, {}).items()}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.budget import Budget
+from monitor.budget import Budget, Crowd
 from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.kernels.judge import FIRING, IDLE, PENDING, SUSPICIOUS, onset_of
@@ -83,7 +83,7 @@ lower and upper edge, fading; ``day`` the same of the day so far, without fading
 class Traffic:
     """Holds the traffic of all models; like judging it knows no time but what it is told."""
 
-    def __init__(self, models: Models, budget: Budget, cells: dict[str, int]) -> None:
+    def __init__(self, models: Models, budget: Budget, cells: dict[str, float]) -> None:
         """``cells`` counts the cells of each share in the fleet; those of traffic are added to it."""
         self.models = models
         self.rows = Rows(FIELDS)
@@ -317,10 +317,12 @@ class Traffic:
         self._cells[SHARE] += sign * len(CELLS) * len(models)
         self.models.rows["n_cells"][models, SHARES.index(SHARE)] += sign * len(CELLS)
 
+    def _crowd(self) -> Crowd:
+        return Crowd.of(SHARE, self._cells[SHARE], self.models)
+
     def _nats(self, models: Indices, seconds: Array) -> Array:
         """The budget of one cell of each model for ``seconds``, as minus its log, between 1 and 690."""
-        n_model = self.models.rows["n_cells"][models, SHARES.index(SHARE)]
-        allowance = self._budget.allowance(SHARE, self._cells[SHARE], n_model, seconds)
+        allowance = self._budget.allowance(SHARE, self._crowd(), models, seconds)
         nats: Array = np.clip(-np.log(np.maximum(allowance, 1e-300)), 1.0, _NATS_MAX)
         return nats
 
@@ -421,7 +423,7 @@ class Traffic:
         of_day = volume.log_e(day[:, 0], day[:, 2] / tolerance, day[:, 3] * tolerance, eta[1])
         nats = self._nats(models, stop - start)
         step = accumulate(rows["log_r"][models], np.concatenate([bets, of_day], axis=1), (-nats).astype(np.float32))
-        self._budget.spend(SHARE, len(CELLS) * np.exp(-nats))
+        self._budget.spend(SHARE, len(CELLS) * np.exp(-nats), self._crowd(), models)
         rows["log_r"][models] = step.log_r
         calm = restarted(step.log_total, -nats, SUSPICIOUS * nats) & ~step.alarm
         rows["calm"][models[calm | np.isnan(rows["calm"][models])]] = end

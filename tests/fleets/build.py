@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def new_fleet(
     clauses: Sequence[tuple[str, dict[str, Any]]] = (),
     per_week: float = 5.0,
     per_model: float = 1.0,
+    teams: Mapping[str, float] | None = None,
     models_max: int = 1000,
     series_max: int = 100,
     categories_max: int = 30,
@@ -63,7 +64,7 @@ def new_fleet(
     said = [("*", {"tick": "10m", "tolerance": {"drift": 0.02}}), ("*", keys or {}), *clauses]
     policies = Policies([Clause(match, entry, "test") for match, entry in said])
     return Fleet(
-        Budget(per_week, per_model, SHARES),
+        Budget(per_week, per_model, SHARES, teams or {}),
         policies.resolve,
         profile.load,
         models_max=models_max,

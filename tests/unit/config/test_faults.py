@@ -32,6 +32,12 @@ ONE_FAULT = [
         "[budget]\nshares = { drift = 0.9 }",
         "budget.shares: the shares sum to 1.7, more than 1 (drift 0.9, quality 0.1, performance 0.2, fairness 0.5)",
     ),
+    ("[budget]\nteams = { a = 0.7, b = 0.4 }", "budget.teams: the parts of teams sum to 1.1, more than 1"),
+    ("[budget]\nteams = { a = 0 }", "budget.teams.a: 0 is not greater than 0"),
+    (
+        "[budget]\nteams = { rsk = 0.4 }\n[[models]]\nmatch = '*'\nteam = 'risk'",
+        'budget.teams: no policy names the team "rsk", did you mean "risk"?',
+    ),
     ("[attention]\npages_per_team_per_day = 1.5", "attention.pages_per_team_per_day: 1.5 is not a whole number"),
     ("[cluster]\nenabled = 'yes'", 'cluster.enabled: "yes" is neither true nor false'),
     ("[store]\npath = ''", 'store.path: "" is empty'),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from fleets.build import HOUR, LEARNED, SHARES, START, cell, event, feed, hourly, new_fleet
 
-from monitor.budget import WEEK_SECONDS, Budget
+from monitor.budget import WEEK_SECONDS
 from monitor.conduct.watch import FAR, REPEATED
 from monitor.kernels.judge import FIRING, IDLE, PENDING
 from monitor.kernels.tally import NULLS, PRESENT
@@ -55,18 +54,6 @@ def test_spent_is_within_the_promise() -> None:
             part = one.judge.budget.spent[share] / (judged / WEEK_SECONDS * per_week * SHARES[share])
             assert 0.999 < part <= 1.0 + 1e-6
     assert fleet.judge.budget.spent["fairness"] == 0.0
-
-
-@pytest.mark.parametrize("models", [1, 2, 20])
-def test_allowances_add_up(models: int) -> None:
-    """Whatever the cells of a week are, together they are allowed what the fleet and the models are."""
-    budget = Budget(5.0, 1.0, SHARES)
-    per_model = np.arange(1, models + 1)
-    n_model = np.repeat(per_model, per_model)
-    allowance = budget.allowance("drift", len(n_model), n_model, np.full(len(n_model), WEEK_SECONDS))
-    assert allowance.sum() <= 5.0 * 0.2 + 1e-12
-    for cells in per_model.tolist():
-        assert allowance[n_model == cells].sum() <= 1.0 * 0.2 + 1e-12
 
 
 def test_restored_counts_of_cells() -> None:
