@@ -234,6 +234,8 @@ class Judge:
             state = self.states[detector.name]
             n = detector.shares(reference, view).n
             grown = (state["applies"][rows] > 0) & (n > _RENULL_GROWTH * state["null_n"][rows])
+            if detector.name == SEASONAL:
+                grown &= ~self.seasons.paired(rows)
             self._set_null(detector, rows[grown], reference[grown])
 
     def sharing(self, share: str, model: int) -> float:
@@ -335,7 +337,8 @@ class Judge:
         shown = (self.series.since_suspicion(at) + counts).astype(np.float64)
         since = _rates(detector.shares(shown, self.view(at)))
         # What was seen since suspicion began is of several hours; where they differ, the present without its season is.
-        whole = np.isnan(since[0, cut]) or (detector.name == SEASONAL and bool(self.seasons.seasonal(at)[0]))
+        by_hour = self.seasons.seasonal(at) | self.seasons.paired(at)
+        whole = np.isnan(since[0, cut]) or (detector.name == SEASONAL and bool(by_hour[0]))
         before = float(state["reference_share"][row, cut])
         # Suspicion is the series': where another cell of it began it long ago, the present says more.
         whole = whole or abs(now[0, cut] - before) > abs(since[0, cut] - before)
@@ -373,9 +376,20 @@ class Judge:
         models, model = self.models.rows, self.series.rows["model"][rows]
         unseen = (models["from_file"][model] == 0) & (models["drift_auto"][model] > 0)
         self.seasons.begin(rows, models["cycle"][model], unseen)
+        self.seasons.pair(rows, models["paired"][model] > 0)
+
+    def pair(self, rows: IndexArray) -> None:
+        """Let the cells of ``rows`` be compared with the week before, or no longer, as their models' policies say."""
+        self.extend()
+        own = rows[self.states[SEASONAL]["applies"][rows] > 0]
+        self._follow_season(self.seasons.pair(own, self.models.rows["paired"][self.series.rows["model"][own]] > 0))
 
     def _keep_diary(self, bets: Bets, middle: NDArray[np.float64]) -> None:
-        """Let a judged tick into the diaries; who learned something from them gets another null."""
+        """Let a judged tick into weeks and diaries; who learned something from a diary gets another null."""
+        weekly = np.flatnonzero(self.seasons.links["week"][bets.row] >= 0)
+        if len(weekly):
+            rows, place = bets.row[weekly], bets.place[weekly]
+            self.seasons.remember(rows, bets.tick_s[place], bets.tick_n[place], ~self.suspicious(rows))
         kept = np.flatnonzero(self.seasons.links["diary"][bets.row] >= 0)
         if not len(kept):
             return
@@ -414,6 +428,9 @@ class Judge:
             return
         state, view = self.states[detector.name], self.view(rows)
         shares = detector.shares(reference, view)
+        if detector.name == SEASONAL:
+            known, s, n = self.seasons.last_week(rows)
+            shares.s[known], shares.n[known] = s, n
         state["reference_share"][rows] = np.nan_to_num(_rates(shares))
         tolerance = self._tolerance(detector, rows)
         state["tolerance"][rows] = tolerance
@@ -435,7 +452,7 @@ class Judge:
         # Events that clump say less than their number, of a learned reference too; the rows of a file do not clump.
         phi = dispersion(state["scatter"][rows], state["scatter_weight"][rows], state["scatter_ticks"][rows])
         if detector.name == SEASONAL:
-            state["wander"][rows] = self.seasons.links["dispersion"][rows]
+            state["wander"][rows] = self.seasons.wander(rows)
             phi = np.maximum(phi, state["wander"][rows])
         from_file = self.models.rows["from_file"][self.series.rows["model"][rows]] > 0
         worth = np.where(from_file, 1.0, 1.0 / np.maximum(phi, 1.0))

@@ -123,6 +123,7 @@ class Lives:
                 time = float(self.models.rows["last_time"][row])
                 self.ended += self.book.clear(self.conduct.end_outputs(row), time, "policy changed")
             if policy.reference != before.reference:
+                self.judge.pair(self.series_rows(row))
                 self.refer_to_file(row, float(self.models.rows["last_time"][row]))
         self.begin_installed()
         return changed

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.models import PREVIOUS_VERSION, Model, Phase
+from monitor.catalog.models import LAST_WEEK, PREVIOUS_VERSION, Model, Phase
 from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, UNJUDGED
 from monitor.clock import rfc3339
 from monitor.detectors import DETECTORS
@@ -298,9 +298,11 @@ def _blind_spots(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, 
 
 
 def source_of(model: Model) -> str:
-    """Where a model's reference is from: a file, the version before, or what it showed."""
+    """Where a model's reference is from: a file, the version before, the week before, or what it showed."""
     if model.reference_version:
         return PREVIOUS_VERSION
+    if model.policy.reference == LAST_WEEK:
+        return LAST_WEEK
     return "file" if model.reference_digest else "learned"
 
 

@@ -132,6 +132,7 @@ class Recorder:
             "tolerance": float(state["tolerance"][row]),
             "wander": float(state["wander"][row]),
             "season": season,
+            "last_week": detector.name == "drift" and bool(self._seasons.paired(at)[0]),
             "low": floats(state["null_low"][row]),
             "high": floats(state["null_high"][row]),
         }

@@ -3,6 +3,9 @@
 A series that begins to be judged keeps a *diary* (:mod:`monitor.diaries`): its shares by hour of the day and by slot of
 the cycle. When a cycle is over the diary is read (:mod:`monitor.stats.seasons`), when a second one is over it is read
 again and given back. What stays of it are two numbers, and a *profile* where there is a season.
+
+A series that is compared with the same hour of the week before keeps that week too (:mod:`monitor.weeks`): for it what
+is usual at an hour is what was counted then, and not what a season says.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from monitor.diaries import CYCLES, Diaries, DiaryStore, DiaryWrites
 from monitor.shapes import Shapes, ShapeStore, ShapeWrites
 from monitor.stats.bounds import wilson
 from monitor.stats.seasons import HOURS, SLOTS, Season, Sums, fit, wandering
+from monitor.weeks import Weeks, WeekStore, WeekWrites
 
 DAY_SECONDS = 86400.0
 HOUR_SECONDS = DAY_SECONDS / HOURS
@@ -50,6 +54,7 @@ LINKS = {
     "stage": Field(np.uint8, still=True),
     "diary": Field(np.int32, (), -1, still=True),
     "profile": Field(np.int32, (), -1, still=True),
+    "week": Field(np.int32, (), -1, still=True),
     "dispersion": Field(np.float32, still=True),
     "spread": Field(np.float32, still=True),
 }
@@ -89,11 +94,11 @@ class Usual:
     slack: Array
 
 
-class Store(DiaryStore, ShapeStore, Protocol):
-    """Holds diaries and shapes."""
+class Store(DiaryStore, ShapeStore, WeekStore, Protocol):
+    """Holds diaries, shapes and weeks."""
 
 
-class Writes(DiaryWrites, ShapeWrites, Protocol):
+class Writes(DiaryWrites, ShapeWrites, WeekWrites, Protocol):
     """Takes what must be written together."""
 
 
@@ -105,7 +110,8 @@ class Seasons:
         self.diaries = Diaries()
         self.profiles = Rows(PROFILE)
         self.shapes = Shapes()
-        self._free: dict[str, list[int]] = {"diary": [], "profile": []}
+        self.weeks = Weeks()
+        self._free: dict[str, list[int]] = {"diary": [], "profile": [], "week": []}
 
     def extend(self, n_series: int) -> None:
         """Make room for series that were added since."""
@@ -113,17 +119,19 @@ class Seasons:
             self.links.add(n_series - len(self.links))
 
     def attach(self, store: Store) -> None:
-        """Read diaries and shapes on from ``store``, which holds what :meth:`save` wrote."""
+        """Read diaries, shapes and weeks on from ``store``, which holds what :meth:`save` wrote."""
         self.diaries.attach(store)
         self.shapes.attach(store)
+        self.weeks.attach(store)
 
     def save(self, writes: Writes) -> None:
-        """Write what was added to diaries and shapes since; the tables are the caller's."""
+        """Write what was added to diaries, shapes and weeks since; the tables are the caller's."""
         self.diaries.save(writes)
         self.shapes.save(writes)
+        self.weeks.save(writes)
 
     def restored(self) -> None:
-        """After loading: note which diaries and profiles are free."""
+        """After loading: note which diaries, profiles and weeks are free."""
         for kind in self._free:
             table = self._table(kind)
             self._free[kind] = np.flatnonzero(table["series"][: len(table)] < 0).tolist()
@@ -139,6 +147,15 @@ class Seasons:
             slots = self._take("diary", rows)
             self.diaries.rows["cycle"][slots] = cycle
             self.links["dispersion"][rows] = np.where(unseen, UNSEEN_DISPERSION, 0.0)
+
+    def pair(self, rows: Indices, wanted: NDArray[np.bool_]) -> Indices:
+        """Keep the weeks of those of ``rows`` that are ``wanted`` (k,), and no other's; returns who gave one back."""
+        held = self.links["week"][rows] >= 0
+        if (wanted & ~held).any():
+            self._take("week", rows[wanted & ~held])
+        ended: Indices = rows[held & ~wanted]
+        self._give("week", ended)
+        return ended
 
     def end(self, rows: Indices) -> None:
         """Forget what is known of ``rows``."""
@@ -196,7 +213,11 @@ class Seasons:
         return read
 
     def turned(self, rows: Indices, middle: Array) -> NDArray[np.bool_]:
-        """Which of ``rows`` have a profile and stand, at ``middle`` (k,), at another place of it than before."""
+        """Which of ``rows`` have a profile or a week, and stand at another hour, at ``middle`` (k,), than before."""
+        weeks = self.links["week"][rows].astype(np.int64)
+        turned = weeks >= 0
+        if turned.any():
+            turned[turned] = self.weeks.turn(weeks[turned], np.floor(middle[turned] / HOUR_SECONDS).astype(np.int64))
         slots = self.links["profile"][rows].astype(np.int64)
         has = slots >= 0
         place = np.floor(middle[has] / HOUR_SECONDS).astype(np.int64)
@@ -204,7 +225,30 @@ class Seasons:
         self.profiles["place"][slots[has]] = place
         self.profiles.stir(slots[has][moved])
         has[has] = moved
-        return has
+        return has | turned
+
+    def remember(self, rows: Indices, s: Array, n: Array, clean: NDArray[np.bool_]) -> None:
+        """Count a tick, ``s`` (k, 9) of ``n`` (k,) values, into the weeks of ``rows``, all of which keep one."""
+        self.weeks.add(self.links["week"][rows].astype(np.int64), s, n, clean)
+
+    def last_week(self, rows: Indices) -> tuple[NDArray[np.bool_], Array, Array]:
+        """Which of ``rows`` know what the hour that runs held a week before; ``s`` (m, 9) and ``n`` (m,) of those."""
+        slots = self.links["week"][rows].astype(np.int64)
+        known = slots >= 0
+        known[known] = self.weeks.rows["last_n"][slots[known]] > 0
+        own = slots[known]
+        return known, self.weeks.rows["last_s"][own].astype(np.float64), self.weeks.rows["last_n"][own].astype(float)
+
+    def wander(self, rows: Indices) -> NDArray[np.float32]:
+        """By what factor events of ``rows`` count for less: how shares wander, or how far weeks lie apart, (k,)."""
+        wander: NDArray[np.float32] = self.links["dispersion"][rows]
+        paired = self.paired(rows)
+        wander[paired] = self.weeks.rows["gap"][self.links["week"][rows[paired]]]
+        return wander
+
+    def paired(self, rows: Indices) -> NDArray[np.bool_]:
+        """Which of ``rows`` are judged by what the hour that runs held a week before."""
+        return self.last_week(rows)[0]
 
     def move(self, rows: Indices, by: Array) -> None:
         """The references of ``rows`` moved ``by`` (k, 9): no wandering, so what diaries hold moves with them.
@@ -219,8 +263,8 @@ class Seasons:
         self.profiles.stir(slots)
 
     def seasonal(self, rows: Indices) -> NDArray[np.bool_]:
-        """Which of ``rows`` have a profile."""
-        has: NDArray[np.bool_] = self.links["profile"][rows] >= 0
+        """Which of ``rows`` are judged by what a profile says is usual."""
+        has: NDArray[np.bool_] = (self.links["profile"][rows] >= 0) & ~self.paired(rows)
         return has
 
     def tolerance(self, rows: Indices) -> Array:
@@ -335,7 +379,7 @@ class Seasons:
         profile.touch(slots)
 
     def _table(self, kind: str) -> Rows:
-        return self.diaries.rows if kind == "diary" else self.profiles
+        return {"diary": self.diaries.rows, "profile": self.profiles, "week": self.weeks.rows}[kind]
 
     def _take(self, kind: str, rows: Indices) -> Indices:
         """A free row of the table for each of ``rows``, the lowest first."""
@@ -357,8 +401,12 @@ class Seasons:
         slots = self.links[kind][rows].astype(np.int64)
         held = slots >= 0
         if held.any():
-            erase = self.diaries.erase if kind == "diary" else self.profiles.reset
-            erase(slots[held])
+            if kind == "diary":
+                self.diaries.erase(slots[held])
+            elif kind == "week":
+                self.weeks.erase(slots[held])
+            else:
+                self.profiles.reset(slots[held])
             self._free[kind] += slots[held].tolist()
             self.links[kind][rows] = -1
             self.links.touch(rows)

@@ -133,6 +133,8 @@ def counted_in(cell: Line, counts: list[int]) -> tuple[list[float], float]:
 def check_null(cell: Line, null: Line, reference: list[int], place: str) -> None:
     """A null follows from the reference, its size and the tolerance."""
     sums, n = counted_in(cell, reference)
+    if null["last_week"]:  # by the same hour of the week before, of which the null itself has the sums
+        sums, n = [round(share * null["events"]) for share in null["share"]], null["events"]
     need(null["events"] <= n, place, f"its reference has {null['events']:.0f} events, the one at firing {n:.0f}")
     for cut, said in enumerate(sums):
         counted, share = said, null["share"][cut]
@@ -277,7 +279,7 @@ def outside(cell: Line, null: Line, step: Line) -> list[tuple[float, float]]:
 
 def check_present(step: Line, before: Line | None, null: Line, place: str) -> None:
     """The present fades by a factor e with every 300 values; where a season is taken out of it, it is as written."""
-    if before is None or null["season"] is not None or before["seasonal"]:
+    if before is None or null["season"] is not None or null["last_week"] or before["by_hour"]:
         return
     kept = math.exp(-step["values"] / PRESENT_EVENTS)
     for now, was, s in zip(step["now_s"], before["now_s"], step["s"], strict=True):
@@ -311,7 +313,8 @@ def replay_series(cell: Line, body: list[tuple[str, Line]], fired: Line) -> Evid
             sustained = suspicious(line) or any(x > chance for x, chance in beyond)
             fires = gate.fires(line["end"], alarm, sustained)
             need(fires == (line["end"] == fired["end"]), place, f"it {'fires' if fires else 'does not fire'} here")
-            before, steps = line | {"seasonal": null["season"] is not None}, steps + 1
+            by_hour = null["season"] is not None or null["last_week"]
+            before, steps = line | {"by_hour": by_hour}, steps + 1
     if evidence is None or before is None:
         raise RefusedError("the docket: no step is in it")
     check_series_told(cell, null, before, fired)
@@ -338,7 +341,7 @@ def check_series_told(cell: Line, null: Line, step: Line, fired: Line) -> None:
     now, before, since = step["now_s"][cut] / step["now_n"], null["share"][cut], fired["since"]
     near(min(now, 1.0), fired["now"], place, "the present")
     near(before, fired["before"], place, "what was before")
-    whole = since is None or step["seasonal"] or abs(now - before) > abs(since - before)
+    whole = since is None or step["by_hour"] or abs(now - before) > abs(since - before)
     near(fired["now"] if whole else since, fired["told"], place, "what is told")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor import cli, diaries, shapes
+from monitor import cli, diaries, shapes, weeks
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile, SeriesProfile, number_series, save
 from monitor.catalog.tables import keys_of
@@ -296,12 +296,6 @@ def test_every_key_of_a_policy_does_something() -> None:
     assert set(keys_of(Policy)) - looked_at == set()
 
 
-def test_the_sections_that_do_nothing_are_sections() -> None:
-    """What the README says that nothing acts on yet stands in the configuration."""
-    (reference,) = re.findall(r"that nothing acts on yet\*\*: the reference `([^`]+)`", README)
-    assert Policy.model_validate({"reference": reference}).reference == reference
-
-
 def test_the_example_of_the_readme_is_what_happens(tmp_path: Path) -> None:
     """The commands of the README, run as they stand, print what the README shows, times and rates apart."""
     (script,) = (block for block in blocks(README, "python") if "training.csv" in block)
@@ -346,7 +340,7 @@ def test_the_keys_of_the_store_are_those_that_are_written() -> None:
     written |= {ticklog._PREFIX, drills._PREFIX, audit._PREFIX, exhibits._PREFIX, figures.PREFIX}
     written |= {checkpoint.DONE, checkpoint.OPEN, dockets._PREFIX}
     written |= {grouplog.HOURS, grouplog.DAYS, grouplog.RUNNING}
-    written |= {pending.CASE_PREFIX, pending.DUE_PREFIX, diaries.PREFIX, shapes.PREFIX}
+    written |= {pending.CASE_PREFIX, pending.DUE_PREFIX, diaries.PREFIX, shapes.PREFIX, weeks.PREFIX}
     assert told == {key.decode() for key in written}
 
 

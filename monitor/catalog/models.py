@@ -25,6 +25,8 @@ TOLERANCES: tuple[Literal["drift", "quality", "performance", "calibration", "vol
 """Families of detectors that have a tolerance of their own in a policy."""
 PREVIOUS_VERSION = "previous-version"
 """The ``reference`` of a model whose versions are each judged by the one before."""
+LAST_WEEK = "same-slot-last-week"
+"""The ``reference`` of a model whose distributions are compared with those of the same hour a week before."""
 FACTS_MAX = 200
 """Facts kept of one model's life; the oldest go first."""
 _CHANGES = frozenset({"version", "deployed", "retrained"})
@@ -164,6 +166,7 @@ FIELDS = {
     "ignores": Field(np.uint8),
     "catalogued": Field(np.uint8),
     "follows": Field(np.uint8),
+    "paired": Field(np.uint8),
     "succession": Field(np.float64, (), np.nan),
     "root": Field(np.int32, (), -1),
     "splits": Field(np.uint8),
@@ -286,6 +289,7 @@ class Models:
         self.rows["catalogued"][row] = policy.outputs is not None
         self.rows["splits"][row] = len(policy.split_by) if self.items[row].split is None else 0
         self.rows["follows"][row] = policy.reference == PREVIOUS_VERSION
+        self.rows["paired"][row] = policy.reference == LAST_WEEK
         for family in TOLERANCES:
             self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
         self.rows["team"][row] = [self._team(policy.team_of(share)) for share in SHARES]

@@ -397,6 +397,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         "diaries": fleet.judge.seasons.diaries.rows,
         "diaries.volumes": fleet.judge.seasons.diaries.volumes,
         "profiles": fleet.judge.seasons.profiles,
+        "weeks": fleet.judge.seasons.weeks.rows,
         "versions": fleet.lives.versions.held,
         "traffic": fleet.traffic.rows,
         **fleet.conduct.tables(),

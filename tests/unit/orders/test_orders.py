@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleets.build import DAY, HOUR, LEARNED, START, hourly, new_fleet
+from fleets.build import DAY, HOUR, LEARNED, SHARES, START, hourly, new_fleet
 from unit.incidents.test_book import firing
 
+from monitor.budget import WEEK_SECONDS
 from monitor.clock import ManualClock
 from monitor.drill.past import Past
 from monitor.fleet import Fleet
@@ -60,7 +61,7 @@ def test_acknowledged_it_spends_nothing() -> None:
     assert fleet.judge.n_cells["drift"] == cells - len(incident.cells)
     hourly(fleet, numbers(0.8), range(LEARNED + 70, LEARNED + 80))
     quiet = fleet.judge.budget.spent["drift"] - spent
-    full = cells * fleet.judge.budget.allowance("drift", cells, np.array([cells]), np.array([HOUR]))[0] * 10
+    full = 50 * SHARES["drift"] * 10 * HOUR / WEEK_SECONDS
     assert quiet == pytest.approx(full, rel=1e-6), "what is left shares the same budget among fewer"
     [held] = fleet.book.open.values()
     assert held.incident.acknowledged is not None

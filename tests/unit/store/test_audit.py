@@ -146,7 +146,8 @@ def test_what_is_decided_is_entered(database: Database) -> None:
     assert (order.by, order.subject, order.said["note"]) == ("ada", fired[-1].id, "campaign")
     [budget] = told(database, "budget")
     assert budget.subject == "2026-01-04"
-    assert budget.said == {"spent": fleet.judge.budget.spent, "per_week": 5.0}
+    spent = fleet.judge.budget
+    assert budget.said == {"spent": spent.spent, "by_team": spent.spent_by_team, "per_week": 5.0}
     assert verify(database, head_of(database).trail).number == 4
 
 

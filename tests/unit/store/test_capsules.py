@@ -161,6 +161,20 @@ def test_a_season_is_judged_again() -> None:
     assert "drift of m had to fire" in VERIFY.verify(found)[0]
 
 
+def test_the_same_hour_of_last_week_is_judged_again() -> None:
+    """Where the week before is the reference, the null of each hour follows from the sums that it names."""
+    fleet = new_fleet({**POLICY, "tick": "6h", "reference": "same-slot-last-week"}, per_week=50.0, per_model=50.0)
+    a_tick = 100
+    lines = [
+        event(START + i * HOUR / a_tick * 6, {"x": float(NORMAL[i % 20_000]) + 1.5 * (i >= 40 * a_tick)})
+        for i in range(46 * a_tick)
+    ]
+    incident = next(each for each in feed(fleet, lines).incidents if each.detector == "drift")
+    found = capsule_of(fleet, incident)
+    assert any(json.loads(line).get("last_week") for line in found["docket"])
+    assert "drift of m had to fire" in VERIFY.verify(found)[0]
+
+
 def rewritten(found: dict[str, Any], change: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """A capsule of which a line was changed, with all that names it: the forger's best."""
     forged = copy.deepcopy(found)
