@@ -119,14 +119,16 @@ def _add_alerts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_orders(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    ack = commands.add_parser("ack", help="acknowledges an incident: it is expected, fixed, false or not useful")
+    ack = commands.add_parser(
+        "ack", help="acknowledges an incident, or says what a resolved one was: expected, fixed, false or not useful"
+    )
     ack.add_argument("subject", metavar="INCIDENT")
     ack.add_argument("--reason", choices=("expected", "fixed", "false", "not_useful"), default="expected")
     until = ack.add_mutually_exclusive_group()
     until.add_argument("--for", dest="for_", metavar="DURATION", help="7d if not said")
     until.add_argument("--until", metavar="TIME")
     _ask_daemon(ack, "ack", "incidents")
-    unack = commands.add_parser("unack", help="takes an acknowledgement back")
+    unack = commands.add_parser("unack", help="takes back an acknowledgement, or what was said of a resolved incident")
     unack.add_argument("subject", metavar="INCIDENT")
     _ask_daemon(unack, "unack", "incidents")
     note = commands.add_parser("note", help="writes a note to an incident")

@@ -46,7 +46,7 @@ def _ack(fleet: Fleet, order: Order, _past: Past) -> Outcome:
     if held is None:
         return Outcome(found=False)
     if held.state != "firing":
-        return Outcome(refused="the incident is resolved; it can be noted, not acknowledged")
+        return _judged(fleet, held, order, order.reason)
     known = Acknowledged(order.by, order.reason, order.note, order.time, order.until, order.silence)
     changed, cells = fleet.book.acknowledge(order.subject, known)
     fleet.judge.acknowledged.add(cells, order.until)
@@ -57,6 +57,8 @@ def _unack(fleet: Fleet, order: Order, _past: Past) -> Outcome:
     held = fleet.book.find(order.subject)
     if held is None:
         return Outcome(found=False)
+    if held.state != "firing" and held.verdict:
+        return _judged(fleet, held, order, "")
     if held.state != "firing" or held.acknowledged is None:
         return Outcome(refused="the incident is not acknowledged")
     changed, cells = fleet.book.acknowledge(order.subject, None)
@@ -64,6 +66,17 @@ def _unack(fleet: Fleet, order: Order, _past: Past) -> Outcome:
         rows = sorted(row for row, name in cells if name == detector.name)
         fleet.judge.acknowledged.drop(detector, np.array(rows, np.int64))
     return Outcome(_noted(fleet, changed, order))
+
+
+def _judged(fleet: Fleet, incident: Incident, order: Order, verdict: str) -> Outcome:
+    """What a resolved incident was, as somebody says or takes back; no cell of it is quiet for that."""
+    if order.silence:
+        return Outcome(refused="the incident is resolved; a silence says nothing of what it was")
+    if incident.merged_into is not None:
+        return Outcome(refused=f"the incident went into {incident.merged_into}; say it of that one")
+    incident = msgspec.structs.replace(incident, verdict=verdict)
+    fleet.book.replace(incident)
+    return Outcome(_noted(fleet, incident, order))
 
 
 def _note(fleet: Fleet, order: Order, _past: Past) -> Outcome:

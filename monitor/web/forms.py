@@ -107,7 +107,12 @@ def orders(frame: Frame, incident: Incident, reached: float | None, *, writable:
             f'<label>For <select name="for">{html.options(_SPANS, "7d")}</select></label>\n'
         )
         forms.append(_form(frame, incident, "ack", choices + _note(required=False), "Acknowledge"))
-    elif incident.acknowledged is not None:
+    elif incident.state == "resolved" and incident.merged_into is None:
+        choices = f'<label>What it was <select name="reason">{html.options(_REASONS, "fixed")}</select></label>\n'
+        forms.append(_form(frame, incident, "ack", choices + _note(required=False), "Say what it was"))
+        if incident.verdict:
+            forms.append(_form(frame, incident, "unack", _note(required=False), "Take back"))
+    elif incident.state == "firing":
         forms.append(_form(frame, incident, "unack", _note(required=False), "Take back"))
     forms.append(_form(frame, incident, "note", _note(required=True), "Write a note"))
     if incident.model:

@@ -103,7 +103,7 @@ def _said(document: Mapping[str, Any]) -> str:
         reason = html.text(html.words(known["reason"]))
         silence = f" (silence {html.text(known['silence'])} in Alertmanager)" if known.get("silence") else ""
         lines.append(f"Acknowledged by {html.text(known['by'])} as {reason}{until}{note}{silence}")
-    elif document["verdict"]:
+    if document["verdict"] and (known is None or known["reason"] != document["verdict"]):
         lines.append(f"Somebody said of it: {html.text(html.words(document['verdict']))}")
     if document["waiting"]:
         lines.append("In the digest: its team was called often enough today")

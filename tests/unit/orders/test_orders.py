@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from fleets.build import DAY, HOUR, LEARNED, SHARES, START, hourly, new_fleet
@@ -19,6 +20,7 @@ from monitor.incidents.attention import Telling, telling
 from monitor.incidents.book import Book
 from monitor.incidents.incident import Acknowledged, Incident
 from monitor.incidents.order import Order, Outcome
+from monitor.incidents.precision import precision
 from monitor.orders import carry_out
 from monitor.store.audit import Trail, entries
 from monitor.store.checkpoint import Checkpoint
@@ -118,7 +120,7 @@ def test_another_cell_is_news() -> None:
 
 
 def test_taken_back_and_resolved() -> None:
-    """Taken back it spends again; of a resolved incident only notes are taken."""
+    """Taken back it spends again; a resolved incident takes notes."""
     fleet, incident = drifted()
     cells = fleet.judge.n_cells["drift"]
     assert ask(fleet, "unack", incident.id).refused
@@ -128,11 +130,35 @@ def test_taken_back_and_resolved() -> None:
     assert fleet.judge.n_cells["drift"] == cells
     hourly(fleet, numbers(0.0), range(LEARNED + 70, LEARNED + 110))
     assert fleet.book.find(incident.id).state == "resolved"
-    assert ask(fleet, "ack", incident.id).refused
     [noted] = ask(fleet, "note", incident.id, note="ticket 812").incidents
     assert [note.text for note in noted.notes] == ["ticket 812"]
     assert fleet.book.find(incident.id).notes == noted.notes
     assert not ask(fleet, "ack", "absent").found
+
+
+def test_what_a_resolved_incident_was() -> None:
+    """Whoever knows it later says so: it counts for precision, quietens nothing, is audited and can be taken back."""
+    fleet, incident = drifted()
+    hourly(fleet, numbers(0.0), range(LEARNED + 70, LEARNED + 110))
+    cells = dict(fleet.judge.n_cells)
+    assert precision(fleet.book.newest())[0].not_judged == 1
+    [said] = ask(fleet, "ack", incident.id, reason="false", note="a unit test").incidents
+    assert (said.state, said.verdict, said.acknowledged) == ("resolved", "false", None)
+    assert [note.text for note in said.notes] == ["a unit test"]
+    told = precision(fleet.book.newest())[0]
+    assert (told.false, told.confirmed, told.not_judged) == (1, 0, 0)
+    assert fleet.judge.n_cells == cells
+    assert [(order.verb, order.reason, order.by) for order in fleet.audit] == [("ack", "false", "ada")]
+    ask(fleet, "ack", incident.id, reason="fixed")
+    assert precision(fleet.book.newest())[0].confirmed == 1
+    [back] = ask(fleet, "unack", incident.id).incidents
+    assert back.verdict == ""
+    assert ask(fleet, "unack", incident.id).refused
+    assert ask(fleet, "ack", incident.id, silence="s-1").refused
+    merged = msgspec.structs.replace(back, merged_into="i-shared")
+    fleet.book.replace(merged)
+    assert "i-shared" in ask(fleet, "ack", incident.id).refused
+    assert fleet.book.find(incident.id) == merged
 
 
 def test_retired_it_is_watched_no_more() -> None:

@@ -125,6 +125,18 @@ def test_the_stretch_of_the_form_is_that_of_the_incident(client: Any, desk: Fake
     assert "/exclude" not in texts[2]
 
 
+def test_what_a_resolved_incident_was_is_said_on_its_page(client: Any, desk: FakeDesk) -> None:
+    """Its page asks what it was, for no time; what was said can be taken back, and of a merged one nothing is asked."""
+    over = {"state": "resolved", "resolved_time": NOW - 1}
+    said = made_incident(2, "m", verdict="false", **over)
+    desk.change(incidents=[made_incident(1, "m", **over), said, made_incident(3, "m", merged_into="i-9", **over)])
+    texts = [client(f"/incidents/i-000{i}", Authorization=basic("r")).body.decode() for i in (1, 2, 3)]
+    assert ["/ack" in text for text in texts] == [True, True, False]
+    assert ["/unack" in text for text in texts] == [False, True, False]
+    assert 'name="for"' not in texts[0]
+    assert "Somebody said of it:" in texts[1]
+
+
 def test_what_is_not_there_is_told_on_a_page(get: Any) -> None:
     """Who asks for a page is told of an error on one; everybody else gets the document."""
     page = get("/incidents/none", Accept="text/html,*/*")
