@@ -46,6 +46,12 @@ _EPOCH = 1 << 62
 _DAY = 86400.0
 
 
+class _Format(msgspec.Struct):
+    """What every head says, whatever its format."""
+
+    format: int
+
+
 class Head(msgspec.Struct):
     """What a store says of itself, and how far it has come."""
 
@@ -354,10 +360,11 @@ def head_of(database: Database) -> Head:
     raw = database.get(_HEAD)
     if raw is None:
         raise StoreError("the store has no head, so nothing says what it holds")
-    head = decoded(raw, Head, "head")
-    if head.format != FORMAT:
-        raise StoreError(f"the store has format {head.format}, this program reads {FORMAT}")
-    return head
+    # Nothing else of another format's head need be as it is in this one.
+    said = decoded(raw, _Format, "head").format
+    if said != FORMAT:
+        raise StoreError(f"the store has format {said}, this program reads {FORMAT}")
+    return decoded(raw, Head, "head")
 
 
 def owner_of(database: Database) -> str:

@@ -180,11 +180,14 @@ def test_any_damage_is_an_error_of_the_store(database: Database) -> None:
 
 
 def test_other_format(database: Database) -> None:
-    """A store of another format is refused, and both formats are named."""
+    """A store of another format is refused, and both formats are named, whatever else its head says or does not."""
     written(database, new_fleet())
     head = msgspec.msgpack.decode(database.get(b"head"), type=Head)
     damaged(database, b"head", msgspec.msgpack.encode(msgspec.structs.replace(head, format=FORMAT + 1)))
     with pytest.raises(StoreError, match=f"format {FORMAT + 1}, this program reads {FORMAT}"):
+        read(database, new_fleet())
+    damaged(database, b"head", msgspec.msgpack.encode({"format": 1, "lengths": "otherwise"}))
+    with pytest.raises(StoreError, match=f"format 1, this program reads {FORMAT}"):
         read(database, new_fleet())
 
 
