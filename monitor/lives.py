@@ -52,6 +52,8 @@ class Lives:
         self.conduct = conduct
         self.book = book
         self.ended: list[Incident] = []
+        self.tolerances_changed: dict[int, set[str]] = {}
+        """By model row, the families of tolerances that are others since this was last emptied."""
         self._load_reference = load_reference
         self._series_rows: dict[int, NDArray[np.int64]] = {}
         self._installer = Installer(self.models, self.series)
@@ -134,6 +136,8 @@ class Lives:
         before = model.tolerances
         self.models.apply_policy(row)
         changed = {family for family, said in model.tolerances.items() if said != before.get(family, said)}
+        if changed:
+            self.tolerances_changed[row] = changed
         if changed and len(own):
             self.judge.restart(own, changed)
             cells = [(series, each.name) for series in own.tolist() for each in DETECTORS if each.tolerance in changed]

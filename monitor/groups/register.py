@@ -345,6 +345,16 @@ class Register:
         models: NDArray[np.int32] = self.blocks["model"][self.tallies["block"][: len(self.tallies)]]
         return models
 
+    def reloaded(self) -> NDArray[np.int64]:
+        """Take up the tolerances that policies say now; the outputs of which they changed."""
+        n, outputs = len(self.outputs), self.outputs
+        pairs = zip(outputs["kind"][:n].tolist(), outputs["model"][:n].tolist(), strict=True)
+        said = np.array([edge(Kind(kind), self.models.items[model].policy) for kind, model in pairs], np.float64)
+        changed = np.flatnonzero(said != outputs["tolerance"][:n])
+        outputs["tolerance"][changed] = said[changed]
+        outputs.touch(changed)
+        return changed
+
     def restored(self) -> None:
         """Put in order what follows from the tables, after they were loaded."""
         for name, table in self.tables().items():
@@ -362,8 +372,6 @@ class Register:
             self._members_of_group.setdefault(own, []).append(row)
         for row, model in enumerate(self.outputs["model"][: len(self.outputs)].tolist()):
             self.of(model).outputs.append(row)
-            kind = Kind(int(self.outputs["kind"][row]))
-            self.outputs["tolerance"][row] = edge(kind, self.models.items[model].policy)
         crossed = self.crossed(group)[self.tallies["member"][: len(self.tallies)]]
         for row, (model, of_two) in enumerate(zip(self.models_of_tallies().tolist(), crossed.tolist(), strict=True)):
             self._tallies_of.setdefault(model, []).append(row)

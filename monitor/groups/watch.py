@@ -126,11 +126,12 @@ class Groups:
             "people": self.people.rows,
         }
 
-    def reloaded(self) -> None:
-        """Ask events for what the policies say from here on."""
+    def reloaded(self) -> list[int]:
+        """Ask events for what the policies say from here on; cells that fired against a null that is another now."""
         self.counter.reloaded()
         self.sorter.intersections.reloaded()
         self.familiar.reloaded()
+        return self.comparer.restart(self.register.reloaded())
 
     def restored(self) -> None:
         """Put in order what follows from the tables and names, after they were loaded."""

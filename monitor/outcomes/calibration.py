@@ -64,6 +64,9 @@ FIELDS = {
 excess over what the curve expects, their variance under it, and their number. ``offset`` is by bin the logits from the
 score to the lower bound, the estimate and the upper bound of the curve."""
 
+_GATHERED = ("firing", "log_r", "pending", "onset", "alarmed", "last_bad", "effect", "evidence", "suspicion")
+"""What a cell has gathered for or against its null, and nothing else of its state."""
+
 
 @dataclass(slots=True)
 class Scored:
@@ -173,6 +176,12 @@ class Calibration:
     def key(self, row: int) -> CellKey:
         """A cell as the incident book knows it."""
         return row, CELL
+
+    def restart(self, model: int) -> set[str]:
+        """Let a model's cell begin without evidence, since its null is another; its name, if it fired."""
+        fired = {CELL} if self.rows["firing"][model] == FIRING else set()
+        self.rows.reset(np.array([model]), _GATHERED)
+        return fired
 
     def doubt(self, model: Indices) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which cells are under suspicion or fire, and which fire or are about to."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,16 +13,17 @@ from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Rows
 from monitor.events.columns import EventBatch
 from monitor.incidents.firing import CellKey
+from monitor.kernels.judge import FIRING
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
-from monitor.outcomes.calibration import Calibration, Scored
+from monitor.outcomes.calibration import CELL, Calibration, Scored
 from monitor.outcomes.case import HAS_OUTCOME, OPEN
 from monitor.outcomes.estimate import Estimate
 from monitor.outcomes.joining import FATES, brought, join
 from monitor.outcomes.matured import Matured, read
 from monitor.outcomes.measures import MEASURES
 from monitor.outcomes.pending import Pending, matured
-from monitor.outcomes.performance import SHARE, Performance, Sums
+from monitor.outcomes.performance import SHARE, Performance, Sums, cell_name, firing
 from monitor.outcomes.totals import Totals
 
 PENDING_MAX = 50_000_000
@@ -236,6 +237,19 @@ class Outcomes:
         self._models.rows["n_cells"][measures.model, _SHARE] += began
         self._n_cells[SHARE] += int(began.sum())
         return n_cells
+
+    def firing(self, model: int) -> set[str]:
+        """The names of a model's cells that fire."""
+        if model >= len(self.performance.rows):
+            return set()
+        found = {cell_name(i) for i in range(len(MEASURES)) if firing(self.performance, i, model)}
+        return found | ({CELL} if self.calibration.rows["firing"][model] == FIRING else set())
+
+    def restart(self, model: int, families: Collection[str]) -> set[str]:
+        """Let the cells begin anew whose null follows from one of ``families`` of tolerances; those that fired."""
+        self._extend()
+        fired = self.performance.restart(model) if "performance" in families else set()
+        return fired | (self.calibration.restart(model) if "calibration" in families else set())
 
     def _extend(self) -> None:
         self.asked.extend()

@@ -43,6 +43,8 @@ LARGE = 0.9
 RECENT_CASES = 300.0
 """Cases fade from the present by a factor e with every so many that follow."""
 _RENULL_GROWTH = 1.1
+GATHERED = ("firing", "log_r", "onset", "alarmed", "last_bad", "effect", "evidence", "suspicion")
+"""What a cell has gathered for or against its null, and nothing else of its state."""
 _LN10 = math.log(10.0)
 _QUESTION = Question(1, False, SHIFTS)
 _DETECTOR, _ALERTNAME = "performance", "ModelPerformanceDegraded"
@@ -139,6 +141,19 @@ class Performance:
                 self._bet(measure, sums, place, allowance, alarms, cleared)
                 bets += len(place)
         return alarms, cleared, bets
+
+    def restart(self, model: int) -> set[str]:
+        """Let a model's cells begin without evidence, since their null is another; the names of those that fired."""
+        at, fired = np.array([model]), set()
+        self.rescale()
+        for measure, state in enumerate(self.states):
+            if self.rows["judged"][model, measure]:
+                fired |= {cell_name(measure)} if state["firing"][model] == FIRING else set()
+                state.reset(at, GATHERED)
+                self._set_null(measure, at)
+        self.rows["pending"][at] = 0.0
+        self.rows.touch(at)
+        return fired
 
     def doubt(self, model: Indices) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which models have a cell under suspicion or firing, and which one that fires or is about to."""
