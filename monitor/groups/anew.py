@@ -1,4 +1,4 @@
-"""What would comparisons of groups say without a stretch of the past? Judged again, by the hours that are kept."""
+"""When do comparisons of groups begin anew? Where their null is another, and without a stretch of the past."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 from monitor.groups.comparing import Comparer, GroupAlarm
 from monitor.groups.questions import Kind
 from monitor.groups.sums import TallySums
+from monitor.kernels.judge import FIRING
 
 _OF_PREDICTIONS = (Kind.DECISION, Kind.CLASS, Kind.TAG, Kind.WATCHED, Kind.SCORE, Kind.VALUE)
 """What is counted of predictions; cases that matured later are in the hours too, and are not judged again."""
 _JUDGED = ("pool", "last", "recent")
+_GATHERED = (
+    *("firing", "log_r", "carried", "since", "since_within"),
+    *("onset", "alarmed", "last_bad", "evidence", "suspicion"),
+)
+"""What a cell has gathered for or against its null, and nothing else of its state."""
 
 Hour = tuple[float, TallySums]
 
@@ -48,6 +54,16 @@ def judge_again(
             standing.pop(cell, None)
     new = [replace(alarm, fired_time=now, docket=b"") for cell, alarm in standing.items() if cell not in before]
     return new, sorted(before - standing.keys())
+
+
+def restart(comparer: Comparer, outputs: NDArray[np.int64]) -> list[int]:
+    """Let the cells of ``outputs`` (rows) begin without evidence, since their null is another; those that fired."""
+    comparer.extend()
+    own = comparer.register.cells["output"][: len(comparer.register.cells)]
+    cells = np.flatnonzero(np.isin(own, outputs))
+    fired: list[int] = cells[comparer.state["firing"][cells] == FIRING].tolist()
+    comparer.state.reset(cells, _GATHERED)
+    return fired
 
 
 def _some(sums: TallySums, rows: NDArray[np.int64]) -> TallySums:

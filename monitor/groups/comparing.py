@@ -21,7 +21,7 @@ from monitor.groups.questions import BEYOND, LISTS, QUESTIONS, Kind
 from monitor.groups.recording import Recorder, Step
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
-from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, FIRING, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
+from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.decompose import Split
 from monitor.stats.dispersion import successive_difference, tempering
@@ -56,20 +56,6 @@ STATE = {
 """By cell. ``carried`` is the budget of the ticks that wait to be judged. ``recent`` and ``since`` (suspicion began)
 are (n, s) of the rest, then of the group; ``.._within`` the sums over batches and strata of Mantel and Haenszel: what
 the group got, what it would have got at the rest's rate, and their common weight."""
-
-_GATHERED = (
-    "firing",
-    "log_r",
-    "carried",
-    "since",
-    "since_within",
-    "onset",
-    "alarmed",
-    "last_bad",
-    "evidence",
-    "suspicion",
-)
-"""What a cell has gathered for or against its null, and nothing else of its state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +180,6 @@ class Comparer:
         for row, part in zip(output[watched].tolist(), weight[watched].tolist(), strict=True):
             watch_list = self.watch_list(row)
             self._watched[watch_list] = self._watched.get(watch_list, 0.0) + part
-
-    def restart(self, outputs: Rows64) -> list[int]:
-        """Let the cells of ``outputs`` (rows) begin without evidence, since their null is another; those that fired."""
-        self.extend()
-        cells = np.flatnonzero(np.isin(self.register.cells["output"][: len(self.register.cells)], outputs))
-        fired: list[int] = cells[self.state["firing"][cells] == FIRING].tolist()
-        self.state.reset(cells, _GATHERED)
-        return fired
 
     def watch_list(self, output: int) -> WatchList:
         """The list of tags that stands behind an output of one of the kinds :data:`LISTS`."""

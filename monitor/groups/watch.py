@@ -13,6 +13,7 @@ from monitor.catalog.models import Models
 from monitor.catalog.rows import Rows
 from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch
+from monitor.groups.anew import restart
 from monitor.groups.comparing import Compared, Comparer
 from monitor.groups.counting import Counter
 from monitor.groups.familiar import Familiar
@@ -131,7 +132,7 @@ class Groups:
         self.counter.reloaded()
         self.sorter.intersections.reloaded()
         self.familiar.reloaded()
-        return self.comparer.restart(self.register.reloaded())
+        return restart(self.comparer, self.register.reloaded())
 
     def restored(self) -> None:
         """Put in order what follows from the tables and names, after they were loaded."""
