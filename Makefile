@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TESTS ?= tests
 PYTEST := $(BIN)/python -m pytest $(if $(LONG),--long)
-# Who talks to servers waits for them now and then: one more than there are processors.
+# Who talks to servers waits for them now and then: one more than there are processors, and the longest files first.
 CORES := $(shell nproc 2>/dev/null || echo 2)
 FUZZ := .cache/fuzz
 FUZZ_SECONDS ?= 1200
@@ -72,7 +72,7 @@ fuzz: $(READY) $(FUZZ)/.ready
 test: $(READY)
 	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
 	$(MAKE) --no-print-directory check
-	$(PYTEST) -n $$(($(CORES) + 1)) --dist loadfile -m servers $(TESTS); served=$$?; \
+	$(PYTEST) -n $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder -m servers $(TESTS); served=$$?; \
 	$(PYTEST) -n $(CORES) --dist worksteal -m "not servers" $(TESTS); rest=$$?; \
 	for code in $$served $$rest; do test $$code -eq 0 || test $$code -eq $(NONE) || exit 1; done
 
