@@ -85,7 +85,7 @@ class Finding:
 class DemoReport:
     """How a demo went. ``false`` are the incidents that no fault explains, ``stray_cells`` is how many cells.
 
-    ``ranked`` are all incidents, the one that somebody should look at first in front.
+    ``ranked`` are all incidents that were merged into no other, the one that somebody should look at first in front.
     """
 
     findings: tuple[Finding, ...]
@@ -158,7 +158,8 @@ def score(
         for cell in incident.cells
     )
     findings = tuple(_finding(outlook, final, tick) for outlook in outlooks)
-    return DemoReport(findings, tuple(ranked(final)), tuple(false), stray, len(final), events, seconds)
+    on_their_own = [incident for incident in final if incident.merged_into is None]
+    return DemoReport(findings, tuple(ranked(on_their_own)), tuple(false), stray, len(final), events, seconds)
 
 
 def as_json(report: DemoReport) -> dict[str, Any]:
@@ -186,7 +187,8 @@ def as_text(report: DemoReport) -> str:
     rows += [_row(finding) for finding in report.findings]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += ["", f"the list, as ranked by decades of harm ({min(_RANKED, report.incidents)} of {report.incidents}):"]
+    n = len(report.ranked)
+    lines += ["", f"the list, as ranked by decades of harm ({min(_RANKED, n)} of {n}):"]
     lines += [f"{i:3}. {harm(each):4.1f}  {each.severity:8}  {_told(each)}" for i, each in enumerate(_top(report), 1)]
     lines += ["", *(f"missed: {_named(finding.fault)}" for finding in report.findings if finding.missed)]
     lines += [f"false: {_told(each)}" for each in report.false]
@@ -291,7 +293,7 @@ def _row(finding: Finding) -> tuple[str, ...]:
     if not finding.outlook.visible:
         after = f"undetectable ({finding.outlook.events:.0f} events), {after}"
     if len(fault.models) > 1:
-        after += f", as {finding.incidents} incidents"
+        after += f", as {finding.incidents} incident{'s' * (finding.incidents != 1)}"
     model = fault.model if len(fault.models) == 1 else f"{len(fault.models)} models"
     span = (rfc3339(time)[5:16].replace("T", " ") for time in (fault.began, fault.ended))
     advice = finding.advice or ""
