@@ -67,7 +67,7 @@ def _of_attribute(
     seen = np.array(visible(groups, of.row, of.groups, sizes), bool)
     decided = groups.register.find_output(model, Kind.DECISION, "")
     if decided >= 0:
-        seen &= counts_of(groups, of, decided)[2]
+        seen &= np.array(counts_of(groups, of, decided)[2], bool)  # none where a number has no bands yet
     counts = counts[:, series.rows["local"][rows]]
     rest = counts.sum(axis=0) - counts
     enough = (np.minimum(counts.sum(axis=-1), rest.sum(axis=-1)) >= max(CASES_MIN, groups.privacy.smallest_group)).T

@@ -37,7 +37,7 @@ from monitor.store.ticklog import TickLog
 from monitor.tally.event_time import EventTime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 BROKEN = (sys.executable, str(Path(__file__).with_name("broken_daemon.py")))
 UNFENCED = (sys.executable, str(Path(__file__).with_name("unfenced_replica.py")))
@@ -86,6 +86,8 @@ class Rig:
         self.topic = kafka.new_topic(PARTITIONS)
         self._written = threading.Event()
         self._reading = threading.Semaphore(0)
+        self._caught_up: list[Callable[[], bool]] = []
+        """Of each run, whether it has read all that is written."""
         self._directory = directory
         self._references = references
 
@@ -99,16 +101,27 @@ class Rig:
             return {name: future.result() for name, future in futures.items()}
 
     def _write(self, seconds: float) -> None:
-        began, block = time.monotonic(), []
+        began, block, half = time.monotonic(), [], False
         for n, record in enumerate(self.ledger.records()):
             block.append(record)
             if len(block) == _BLOCK:
                 self.kafka.produce(self.topic, block)
                 block = []
+                if not half and n >= self.ledger.events // 2:
+                    half, paused = True, time.monotonic()
+                    self._wait_for_all()
+                    began += time.monotonic() - paused
                 time.sleep(max(0.0, seconds * n / self.ledger.events - (time.monotonic() - began)))
         self.kafka.produce(self.topic, block)
         self.kafka.produce(self.topic, self.ledger.flush())
         self._written.set()
+
+    def _wait_for_all(self) -> None:
+        """What is late in the second half must be so for all, however far behind one of them is: nobody is."""
+        deadline = time.monotonic() + 300
+        while not all(caught_up() for caught_up in self._caught_up):
+            assert time.monotonic() < deadline, "a daemon that is killed again and again gets nowhere"
+            time.sleep(0.2)
 
     def _run(self, name: str, run: Run) -> Outcome:
         return self._run_replicas(name, run) if run.replicas else self._run_alone(name, run)
@@ -126,6 +139,7 @@ class Rig:
             ]
             replicas = Replicas(self.kafka, f"{name}-{self.topic}", daemons)
             replicas.start(stack)
+            self._caught_up.append(lambda: replicas.read_all(self.topic, PARTITIONS))
             self._reading.release()
             while kills < run.kills:
                 time.sleep(rng.expovariate(1.0))
@@ -158,6 +172,7 @@ class Rig:
             alertmanager = stack.enter_context(AlertmanagerServer(directory / "alertmanager", routes))
             daemon = Daemon(directory, self._config(name, alertmanager), commit="200ms", program=run.program)
             stack.enter_context(daemon)
+            self._caught_up.append(lambda: self._read_all(daemon))
             self._reading.release()
             for _ in range(run.kills):
                 time.sleep(rng.expovariate(1.0))

@@ -114,7 +114,7 @@ class Ledger:
         if rng.random() < self.broken:
             self.sent["broken"] += 1
             yield int(rng.integers(PARTITIONS)), b'{"model":"m00","features":{', at
-        # Late beyond doubt, for who reads while they are written: from before the run, in its second half.
+        # Late beyond doubt, for who has read the first half: from before the run, in its second half.
         if i > self.events // 2 and rng.random() < self.late:
             self.sent["late"] += 1
             yield self._record(-i, self.start - 7200.0 + i * 0.01, MODELS[i % len(MODELS)], 40.0, "north", rng)

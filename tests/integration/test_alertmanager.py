@@ -205,7 +205,7 @@ def test_old_alarms_arrive_as_one_group(
     start_alertmanager: StartAlertmanager, webhook: WebhookReceiver, notify: Notify
 ) -> None:
     """A thousand alerts of an hour ago, in four posts, are one message: their start does not tear the group."""
-    config = TO_WEBHOOK.format(url=webhook.url).replace("[alertname, model]", "[alertname]").replace("100ms", "1s")
+    config = TO_WEBHOOK.format(url=webhook.url).replace("[alertname, model]", "[alertname]").replace("100ms", "3s")
     server = start_alertmanager(config)
     notifications = notify(server.url)
     notifications.restore([incident(f"m{i}", fired_time=time.time() - 3600) for i in range(1000)])

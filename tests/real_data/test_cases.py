@@ -63,6 +63,7 @@ def test_car_loan(tmp_path: Path) -> None:
     assert began < min(fired) <= began + timedelta(days=7)
 
 
+@pytest.mark.long
 def test_car_loan_quality(tmp_path: Path) -> None:
     """Values that begin to be missing are found within a week, in the features that lose them, and nothing before."""
     replayed = Replayed("car_loan_quality", tmp_path)
@@ -199,6 +200,7 @@ def test_berkeley_explained(tmp_path: Path) -> None:
     assert 0.9 < entry["effect"]["value"] < 1.2
 
 
+@pytest.mark.long
 def test_tagger_caffe(tmp_path: Path) -> None:
     """The tags that go with race are those that FairTest published, each with the group that gets it more."""
     replayed = Replayed("tagger_caffe", tmp_path)

@@ -56,7 +56,6 @@ def incidents(
     [
         *((rate, ("age", "tenure")) for rate in (1 / 3600, 1 / 60, 1.0, 8.0)),
         *((1.0, swap) for swap in (("income", "balance"), ("tenure", "ratio"))),
-        (1 / 60, ("tenure", "ratio")),
     ],
 )
 def test_named_within_five_hundred_events(tmp_path: Path, per_second: float, swap: tuple[str, str]) -> None:

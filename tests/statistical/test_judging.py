@@ -118,7 +118,9 @@ def test_at_the_edge_of_the_null() -> None:
     assert 0 < len(found) <= spent + 4 * np.sqrt(spent)
 
 
-@pytest.mark.parametrize(("per_week", "tolerance"), [(5.0, None), (2000.0, None), (2000.0, 0.0)])
+@pytest.mark.parametrize(
+    ("per_week", "tolerance"), [(5.0, None), pytest.param(2000.0, None, marks=pytest.mark.long), (2000.0, 0.0)]
+)
 def test_null_fleet(per_week: float, tolerance: float | None) -> None:
     """100 models with 5 features that learn their references and never change: two weeks within the budget.
 

@@ -98,7 +98,13 @@ def run(
 
 
 @pytest.mark.parametrize(
-    "world", ["still", "seasonal", "wandering", pytest.param("slowly wandering", marks=pytest.mark.long), "clumped"]
+    "world",
+    [
+        "still",
+        "seasonal",
+        "wandering",
+        *(pytest.param(world, marks=pytest.mark.long) for world in ("slowly wandering", "clumped")),
+    ],
 )
 def test_within_the_budget(world: str) -> None:
     """V11, V12: with 2,000 false alarms a week to spend, no world spends more, from the first day of an empty fleet."""

@@ -30,7 +30,10 @@ def fleet() -> Traffic:
     return Traffic(models, Budget(5.0, 1.0, {"quality": 0.1}), cells)
 
 
-@pytest.mark.parametrize("world", ["independent", "seasonal", "autocorrelated", "clustered"])
+@pytest.mark.parametrize(
+    "world",
+    ["independent", "seasonal", *(pytest.param(w, marks=pytest.mark.long) for w in ("autocorrelated", "clustered"))],
+)
 def test_nothing_wrong_nothing_told(world: str) -> None:
     """Two events an hour or 20,000, days and weekends, days that wander, events in fives: within the budget."""
     rng, traffic = np.random.default_rng(31), fleet()

@@ -76,6 +76,13 @@ def test_hidden_groups_are_not_told() -> None:
     assert {line["feature"] for line in model_document(whole, 0, 1)["group_features"]} == {"x", "y"}
 
 
+def test_a_number_without_bands_has_no_groups_yet() -> None:
+    """Where an attribute is a number of which too few were seen to choose bands, the other attributes are told."""
+    fleet = fed(minutes=1, sensitive=("race", "y"))
+    assert fleet.groups.register.groups_of(fleet.groups.register.attribute_names.index("y")) == []
+    assert {line["attribute"] for line in model_document(fleet, 0, 1)["group_features"]} <= {"race"}
+
+
 def test_what_is_old_counts_for_less(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the most events of a group all counts are halved as a tick closes."""
     monkeypatch.setattr(features_by_group, "EVENTS_MAX", 100)
