@@ -21,7 +21,7 @@ from monitor.stats.power import ticks_to_alarm_two_sample
 
 pytestmark = [
     pytest.mark.real_data,
-    pytest.mark.skipif(not (DATA / "adult").is_dir(), reason="the data sets are not at hand"),
+    pytest.mark.skipif(not (DATA / "adult").is_dir(), reason=f"{DATA / 'adult'} is not there"),
 ]
 
 GAPS = (0.0, 0.05, 0.2, 0.35)
