@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TESTS ?= tests
 PYTEST := $(BIN)/python -m pytest $(if $(LONG),--long)
-# Who talks to servers waits for them now and then: one more than there are processors, and the longest files first.
+# Who talks to servers waits for them now and then: two more than there are processors, and the longest files first.
 CORES := $(shell nproc 2>/dev/null || echo 2)
 FUZZ := .cache/fuzz
 FUZZ_SECONDS ?= 1200
@@ -32,13 +32,16 @@ help:
 
 setup: $(READY)
 
+# What is never imported need not be compiled: that was half of the time.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
 # A machine without a C compiler gets one from the lock, so that the kernels are compiled everywhere.
 $(READY): pyproject.toml hatch_build.py $(wildcard requirements/*.txt) $(wildcard monitor/kernels/*.[ch])
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(PIP) --no-compile --require-hashes -r requirements/dev.txt
 	command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/compiler.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+		$(PIP) --require-hashes -r requirements/compiler.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@
 
 fmt: $(READY)
@@ -48,7 +51,7 @@ fmt: $(READY)
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/audit.py
 	$(BIN)/python bench/stages.py --within bench/budgets.toml --sizes "100 models"
@@ -72,7 +75,7 @@ fuzz: $(READY) $(FUZZ)/.ready
 test: $(READY)
 	test -n "$(SKIP_SERVERS)" || scripts/servers.sh
 	$(MAKE) --no-print-directory check
-	$(PYTEST) -n $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder -m servers $(TESTS); served=$$?; \
+	$(PYTEST) -n $$(($(CORES) + 2)) --dist loadfile --no-loadscope-reorder -m servers $(TESTS); served=$$?; \
 	$(PYTEST) -n $(CORES) --dist worksteal -m "not servers" $(TESTS); rest=$$?; \
 	for code in $$served $$rest; do test $$code -eq 0 || test $$code -eq $(NONE) || exit 1; done
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from servers.fixtures import kafka, module_kafka, own_kafka, references, start_alertmanager, start_prometheus, webhook
 from servers.need import skipped
 
 __all__ = ["kafka", "module_kafka", "own_kafka", "references", "start_alertmanager", "start_prometheus", "webhook"]
 
+TESTS = Path(__file__).parent
+SERVED = ("conformance", "faults", "integration")
+"""The rooms of the tests that need servers."""
 SKIPPED = "SKIP_SERVERS=1: tests that need real servers are skipped"
 
 
@@ -19,8 +24,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run what takes minutes, too: whole data sets, more of chance")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Whoever runs what needs servers alone need not import what needs none: each worker would, before its first."""
+    alone = config.getoption("markexpr") == "servers" and collection_path.parent == TESTS
+    return True if alone and collection_path.is_dir() and collection_path.name not in SERVED else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = [] if config.getoption("--long") else [item for item in items if item.get_closest_marker("long")]
+    for item in items:
+        if item.get_closest_marker("servers") is not None and item.path.relative_to(TESTS).parts[0] not in SERVED:
+            raise pytest.UsageError(f"{item.nodeid} needs servers: it belongs into one of {', '.join(SERVED)}")
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]

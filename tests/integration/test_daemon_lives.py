@@ -85,7 +85,7 @@ def test_an_outage_of_kafka_loses_nothing(own_kafka: KafkaServer, references: Pa
     """While the broker is away the daemon lives, says so and lets event time stand; then every event counts once."""
     start, topic = began_at(20.0), own_kafka.new_topic(PARTITIONS)
     parts = [traffic(start, (0.0, 10.0)), traffic(start, (10.0, 20.0))]
-    with Daemon(tmp_path, config(own_kafka, topic, references, idle="1s")) as daemon:
+    with Daemon(tmp_path, config(own_kafka, topic, references, idle="4s")) as daemon:
         own_kafka.produce(topic, parts[0].records)
         daemon.until(lambda: daemon.n_events() == len(parts[0].records))
         own_kafka.stop()
@@ -94,7 +94,7 @@ def test_an_outage_of_kafka_loses_nothing(own_kafka: KafkaServer, references: Pa
         probe = daemon.get("/readyz?verbose")
         assert (probe.status, "[!]kafka degraded" in probe.text) == (200, True)
         assert daemon.get("/livez").status == 200
-        time.sleep(2.5)
+        time.sleep(5.0)
         assert daemon.status()["watermark"] == watermark
         own_kafka.start()
         own_kafka.produce(topic, parts[1].records)

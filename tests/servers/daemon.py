@@ -153,7 +153,7 @@ class Daemon:
         """Events of all models together, as their store has them."""
         return sum(row["events"] for row in self.models().values())
 
-    def until(self, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something holds."""
         deadline = time.monotonic() + seconds
         while not holds():

@@ -38,7 +38,7 @@ def without(times: np.ndarray, first: float, last: float) -> np.ndarray:
 
 def run(traffic: dict[str, np.ndarray], days: float, keys: dict[str, Any] | None = None, **limits: Any):
     """A fleet that saw ``traffic``, and its incidents about it by (model, alertname), each in its last state."""
-    fleet = new_fleet({"tick": "30m", **(keys or {})}, **limits)
+    fleet = new_fleet({"tick": "1h", **(keys or {})}, **limits)
     names = list(traffic)
     times = np.concatenate([traffic[name] for name in names])
     model = np.repeat(np.arange(len(names)), [len(traffic[name]) for name in names])
@@ -61,7 +61,9 @@ def day_of(time: float | None) -> float:
 
 def test_a_model_that_dies_is_silent_and_comes_back() -> None:
     """Silence is told in event time that other models drive, names what was expected, and ends with the first tick."""
-    _, incidents = run({"dies": without(at_random(100, 5, 1), 3, 3.5), "lives": at_random(30, 5, 2)}, 5)
+    _, incidents = run(
+        {"dies": without(at_random(100, 5, 1), 3, 3.5), "lives": at_random(30, 5, 2)}, 5, {"tick": "30m"}
+    )
     (incident,) = incidents
     assert (incident.model, incident.alertname, incident.detector) == ("dies", "ModelSilent", "silence")
     assert incident.state == "resolved"
@@ -105,7 +107,7 @@ def test_slow_and_batch_models_do_not_page() -> None:
 
 def test_a_batch_that_stays_away_is_missed() -> None:
     """A daily batch after four weeks is silent after three days without it, and not after one and a half."""
-    _, incidents = run({"batch": batches(28, 1200, 5), "clock": at_random(3, 32, 7)}, 32, {"tick": "1h"})
+    _, incidents = run({"batch": batches(28, 1200, 5), "clock": at_random(3, 32, 7)}, 32)
     (incident,) = incidents
     assert incident.model == "batch"
     assert 28.6 < day_of(incident.fired_time) < 31.0
@@ -133,8 +135,8 @@ def test_half_and_threefold_traffic() -> None:
 def test_a_tolerance_of_its_own() -> None:
     """What ``tolerance.volume`` lets pass is no anomaly, however surely it is there."""
     traffic = np.sort(np.concatenate([at_random(200, 12, 13), at_random(100, 2, 14, begin=10)]))
-    _, strict = run({"m": traffic}, 12, {"tolerance": {"volume": 0.1}, "tick": "1h"})
-    _, loose = run({"m": traffic}, 12, {"tolerance": {"volume": 0.8}, "tick": "1h"})
+    _, strict = run({"m": traffic}, 12, {"tolerance": {"volume": 0.1}})
+    _, loose = run({"m": traffic}, 12, {"tolerance": {"volume": 0.8}})
     assert [i.alertname for i in strict] == ["ModelVolumeAnomaly"]
     assert loose == []
 
@@ -152,7 +154,7 @@ def retired(fleet: Fleet, what: str, time: float) -> list[Incident]:
 def test_a_retired_model_is_not_silent() -> None:
     """After ``retired`` (and no other fact) nothing is said of a model that stops; ``deployed`` takes it back."""
     for facts, silent in ((["retired"], False), (["retired", "deployed"], True), (["retrained"], True)):
-        fleet, _ = run({"m": at_random(100, 3, 17), "clock": at_random(10, 3, 18)}, 3)
+        fleet, _ = run({"m": at_random(100, 3, 17), "clock": at_random(10, 3, 18)}, 3, {"tick": "30m"})
         said = [i for what in facts for i in retired(fleet, what, START + 3 * DAY)]
         times = at_random(10, 1, 19, begin=3)
         later = columns(times, ["clock"] * len(times), {"x": np.ones(len(times))})
@@ -210,9 +212,9 @@ def test_planned_silence_and_traffic_are_nothing() -> None:
     still = without(at_random(100, 12, 20), 10, 10.5)
     busy = np.sort(np.concatenate([at_random(100, 12, 21), at_random(1000, 0.5, 22, begin=10)]))
     traffic = {"still": still, "busy": busy, "clock": at_random(10, 12, 23)}
-    _, incidents = run(traffic, 12, {"planned": planned, "tick": "1h"})
+    _, incidents = run(traffic, 12, {"planned": planned})
     assert [i.summary for i in incidents] == []
-    _, incidents = run(traffic, 12, {"tick": "1h"})
+    _, incidents = run(traffic, 12)
     assert {(i.model, i.alertname) for i in incidents} == {("still", "ModelSilent"), ("busy", "ModelVolumeAnomaly")}
     _, incidents = run({**traffic, "still": without(still, 10, 11)}, 12, {"planned": planned})
     (incident,) = incidents
