@@ -20,6 +20,9 @@ from monitor.incidents.group_telling import cell_key, tell_group
 from monitor.incidents.incident import Incident
 from monitor.judging import CellAlarm, TickSums
 from monitor.kernels.judge import FIRING
+from monitor.outcomes.alarm import told as tell_case
+from monitor.outcomes.days import Standing, days_of
+from monitor.outcomes.totals import LASTING
 from monitor.tally.blocks import EVENTS_IN
 from monitor.tally.closed import ClosedTick, merge
 from monitor.traffic.expectation import HOUR, hour_of
@@ -31,11 +34,17 @@ Indices = NDArray[np.int64]
 
 
 def exclude(
-    fleet: Fleet, row: int, stretch: Excluded, ticks: Mapping[int, Sequence[ClosedTick]], hours: Sequence[Hour]
+    fleet: Fleet,
+    row: int,
+    stretch: Excluded,
+    ticks: Mapping[int, Sequence[ClosedTick]],
+    hours: Sequence[Hour],
+    standings: Sequence[Standing],
 ) -> list[Incident]:
     """Take ``stretch`` out of the past of the model in ``row`` and judge it again; returns the incidents that changed.
 
-    ``ticks`` are what the log holds of each of the model's family, oldest first, ``hours`` those of its groups. A
+    ``ticks`` are what the log holds of each of the model's family, oldest first, ``hours`` those of its groups,
+    ``standings`` how its cases stood at the ends of days. A
     reference that was complete before the stretch began stays what it is; one that was learned from it is learned
     anew, without. A second look spends budget a second time.
     """
@@ -52,6 +61,7 @@ def exclude(
         changed += _live_again(fleet, member, left, now, keep=complete)
     changed += _compare_again(fleet, row, stretch, hours, now)
     changed += _expect_again(fleet, row, ticks[row], now)
+    changed += _cases_again(fleet, row, standings, now)
     return list({incident.id: incident for incident in changed}.values())
 
 
@@ -179,6 +189,23 @@ def _compare_again(fleet: Fleet, row: int, stretch: Excluded, hours: Sequence[Ho
     changed = fleet.book.clear([cell_key(fleet.groups, cell) for cell in cleared], now, _BECAUSE)
     told = [tell_group(alarm, fleet.groups, fleet.models, fleet.by_group.price_of(alarm)) for alarm in alarms]
     return changed + fleet.book.fire(told)
+
+
+def _cases_again(fleet: Fleet, row: int, standings: Sequence[Standing], now: float) -> list[Incident]:
+    """Judge a model's errors and scores again by the days of its cases that nobody took out any part of."""
+    models, totals = fleet.models, fleet.outcomes.totals.rows
+    if row >= len(totals) or not totals["cases"][row]:
+        return []
+    matured = now - float(models.rows["outcome_horizon"][row])
+    stands = {name: totals[name][row] for name in LASTING}
+    days = days_of(standings, stands, matured, float(models.rows["tick"][row]))
+    windows = models.items[row].windows
+    left = [day for day in days if not any(w.from_ < day.end and day.end - day.seconds < w.until for w in windows)]
+    fired = fleet.outcomes.firing(row)
+    standing = {alarm.cell: alarm for alarm in fleet.outcomes.judge_again(row, left)}
+    changed = fleet.book.clear([(row, cell) for cell in sorted(fired - standing.keys())], now, _BECAUSE)
+    new = [replace(alarm, fired_time=now) for cell, alarm in sorted(standing.items()) if cell not in fired]
+    return changed + fleet.book.fire(tell_case(alarm, models.items[row]) for alarm in new)
 
 
 def _expect_again(fleet: Fleet, row: int, ticks: Sequence[ClosedTick], now: float) -> list[Incident]:

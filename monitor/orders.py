@@ -117,7 +117,8 @@ def _exclude(fleet: Fleet, order: Order, past: Past) -> Outcome:
         return Outcome(found=False)
     ticks = {member: past.ticks(member, -np.inf, np.inf) for member in fleet.models.family(row)}
     stretch = Excluded(order.from_, order.until, order.by, order.note)
-    return Outcome(tuple(exclude(fleet, row, stretch, ticks, past.groups(row, -np.inf, np.inf))))
+    changed = exclude(fleet, row, stretch, ticks, past.groups(row, -np.inf, np.inf), past.cases(row))
+    return Outcome(tuple(changed))
 
 
 def _retire(fleet: Fleet, order: Order, _past: Past) -> Outcome:

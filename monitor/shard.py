@@ -59,7 +59,8 @@ class Shard:
         self.event_time = EventTime(config.clock.lateness, config.clock.leap)
         kept = config.privacy.retention.ticks
         self.log, group_log = TickLog(database, kept), GroupLog(database, kept)
-        self.ageing = Ageing((self.log, group_log, FigureLog(database, kept)))
+        figures = FigureLog(database, kept)
+        self.ageing = Ageing((self.log, group_log, figures))
         self.trail = Trail(clock)
         drills = DrillLog(database)
         self.checkpoint = Checkpoint(database, self.log, config.privacy.retention.incidents, self.trail, drills)
@@ -68,7 +69,7 @@ class Shard:
         self.trail.enter("program", program_version(), program_facts())
         self.enter_configuration(config)
         self._painter = Painter(self.fleet, config, "run", clock)
-        self._past = Past(self.log.read, group_log.read)
+        self._past = Past(self.log.read, group_log.read, figures.standings)
         self._records = records_of(database, self.log)
         settings = config.drill.model_copy(update={"cpu": config.drill.cpu / parts})
         self._rounds = Rounds(settings, self._past, drills.keep, clock, metrics)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.groups.sums import TallySums
 from monitor.kernels.tally import BINS, COLUMNS
+from monitor.outcomes.days import Standing
 from monitor.tally.closed import ClosedTick
 
 DAY_SECONDS = 86400.0
@@ -26,15 +27,20 @@ _COARSE_SECONDS = 2 * 3600.0
 Array = NDArray[np.float64]
 Sums = NDArray[np.uint32]
 ReadTicks = Callable[[int, float, float], Sequence[ClosedTick]]
+ReadCases = Callable[[int], Sequence[Standing]]
 ReadGroups = Callable[[int, float, float], Sequence[tuple[float, TallySums]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Where the sums of a model's past are read: ``ticks`` and ``groups`` of (row, since, until)."""
+    """Where the sums of a model's past are read: ``ticks`` and ``groups`` of (row, since, until).
+
+    ``cases`` of a row is how the model stood at the end of each day on which cases of it matured.
+    """
 
     ticks: ReadTicks
     groups: ReadGroups = lambda _row, _since, _until: ()
+    cases: ReadCases = lambda _row: ()
 
 
 @dataclass(frozen=True, slots=True)

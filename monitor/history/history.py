@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.clock import rfc3339
 from monitor.exhibits import policy_text
@@ -20,25 +19,12 @@ from monitor.groups.sums import TallySums
 from monitor.history.evidence import Again, again
 from monitor.history.series import Subject, features, subject, summed, volumes
 from monitor.incidents.incident import Incident
+from monitor.outcomes.days import Standing
 from monitor.outcomes.document import selective_labels
 from monitor.outcomes.past import performance_between
 from monitor.portrait import source_of
 from monitor.status import History
 from monitor.tally.closed import ClosedTick
-
-
-class Standing(Protocol):
-    """The sums over all of a model's cases whose tick ended by ``reached``, the end of a day."""
-
-    @property
-    def reached(self) -> float:
-        """Seconds."""
-        ...
-
-    @property
-    def sums(self) -> Mapping[str, NDArray[np.generic]]:
-        """A row of arrays of :data:`monitor.outcomes.totals.FIELDS`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

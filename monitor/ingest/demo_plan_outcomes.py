@@ -76,7 +76,7 @@ class _Judges:
         """Rows and alertnames of what begins to fire with a cohort that matures at ``due``."""
         seen = read(cases, due, self._models.rows["tick"], self._asked)
         models, place = np.unique(seen.model.astype(np.int64), return_inverse=True)
-        sums, scored = _empty(models, due - OUTCOME_HORIZON)
+        sums, scored = _empty(models, due - OUTCOME_HORIZON, self._models.rows["tick"][models])
         for i, x in enumerate(self._performance.measured(seen)):
             some: NDArray[np.int64] = np.flatnonzero(~np.isnan(x))
             np.add.at(sums.measures[:, i], place[some], np.stack([x[some], np.ones(len(some))], axis=1))
@@ -90,10 +90,11 @@ class _Judges:
         return [(alarm.model, alarm.alertname) for alarm in alarms]
 
 
-def _empty(models: Indices, end: float) -> tuple[Sums, Scored]:
+def _empty(models: Indices, end: float, seconds: NDArray[np.float64]) -> tuple[Sums, Scored]:
     """The sums of a cohort before any case is in it."""
     k = len(models)
-    return Sums(models, np.full(k, end), np.zeros((k, len(MEASURES), 2))), Scored.of(models, end)
+    sums = Sums(models, np.full(k, end), seconds, np.zeros((k, len(MEASURES), 2)))
+    return sums, Scored.of(models, end, seconds)
 
 
 def _pools(demo: DemoFleet, fault: Fault, rng: np.random.Generator) -> tuple[Cases, Cases]:

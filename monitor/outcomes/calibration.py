@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from monitor.incidents.firing import CellKey
 from monitor.incidents.incident import Effect
 from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, FIRING, IDLE, PENDING, SUSPICIOUS
 from monitor.outcomes.alarm import CaseAlarm
+from monitor.outcomes.totals import CURVE_BINS
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.bounds import clopper_pearson_lower, clopper_pearson_upper
 from monitor.stats.dispersion import successive_difference, tempering
@@ -23,8 +24,8 @@ from monitor.stats.evidence import log_e_calibration, shift_logit
 SHARE = "performance"
 DETECTOR, ALERTNAME = "calibration", "ModelCalibrationShift"
 CELL = DETECTOR
-BINS = 10
-"""Bins of the score, of equal width; within one the score's own slope is taken for the curve's."""
+BINS = CURVE_BINS
+"""Bins of the score; within one the score's own slope is taken for the curve's."""
 BETS = np.array([0.25, 0.5, 1.0, -0.25, -0.5, -1.0])
 """Nats for each positive outcome: up, and down."""
 BIN_MIN = 20
@@ -72,12 +73,13 @@ _GATHERED = ("firing", "log_r", "pending", "onset", "alarmed", "last_bad", "effe
 class Scored:
     """One cohort of ``k`` cells (rows).
 
-    ``bins`` (k, BINS, 3) as in the reference; ``log_e`` (k, bets); ``now`` (k, 3) what the cohort adds to ``recent``;
-    ``s`` positive ones of ``n`` that were bet on, (k,) each.
+    ``seconds`` (k,) is the event time that it covers. ``bins`` (k, BINS, 3) are as in the reference, ``log_e`` is
+    (k, bets), ``now`` (k, 3) what the cohort adds to ``recent``; of ``n`` that were bet on ``s`` are positive, (k,).
     """
 
     row: Indices
     end: Floats
+    seconds: Floats
     bins: Floats
     log_e: Floats
     now: Floats
@@ -85,13 +87,17 @@ class Scored:
     n: Floats
 
     @classmethod
-    def of(cls, row: Indices, end: float) -> Scored:
+    def of(cls, row: Indices, end: float, seconds: Floats) -> Scored:
         """A cohort before any case is in it."""
         k = len(row)
         return cls(
-            *(row, np.full(k, end), np.zeros((k, BINS, 3)), np.zeros((k, len(BETS))), np.zeros((k, 3))),
+            *(row, np.full(k, end), seconds, np.zeros((k, BINS, 3)), np.zeros((k, len(BETS))), np.zeros((k, 3))),
             *(np.zeros(k), np.zeros(k)),
         )
+
+    def some(self, own: NDArray[np.bool_]) -> Scored:
+        """Those of the cells that ``own`` (k,) marks."""
+        return Scored(*(getattr(self, each.name)[own] for each in fields(self)))
 
 
 class Calibration:
@@ -126,14 +132,32 @@ class Calibration:
         if not bet.any():
             return
         row, score, y, place, bin_ = row[bet], score[bet], y[bet], place[bet], bin_[bet]
+        self._add(row, bin_, place, score, np.stack([np.ones(len(y)), y]), into)
+
+    def add_sums(self, bins: Floats, into: Scored) -> None:
+        """Add cohorts of which only ``bins`` (k, BINS, 3) are known: all cases of a bin bet at their mean score."""
+        into.bins += bins
+        place, bin_ = np.nonzero(bins[:, :, 0])
+        row = into.row[place]
+        bet = self.rows["judged"][row] & self.rows["known"][row, bin_]
+        row, place, bin_ = row[bet], place[bet], bin_[bet]
+        n, y, score = bins[place, bin_].T
+        self._add(row, bin_, place, score / n, np.stack([n, y]), into)
+
+    def _add(
+        self, row: Indices | NDArray[np.int32], bin_: Indices, place: Indices, score: Floats, sums: Floats, into: Scored
+    ) -> None:
+        """Let cases into their cohorts' bets: ``sums`` (2, m) are how many have each ``score``, and positive ones."""
+        n, y = sums
         logit = _logit(score)
-        low, middle, high = (_sigmoid(logit + rows["offset"][row, bin_, i]) for i in range(3))
+        low, middle, high = (_sigmoid(logit + self.rows["offset"][row, bin_, i]) for i in range(3))
         edges = np.where(BETS > 0.0, high[:, None], low[:, None])
-        log_e = log_e_calibration(y[:, None], edges, BETS, self.tolerance(row)[:, None])
-        np.add.at(into.log_e, place, log_e)
-        np.add.at(into.now, place, np.stack([y - middle, middle * (1.0 - middle), np.ones(len(y))], axis=1))
+        shift = self.tolerance(row)[:, None]
+        yes, no = (log_e_calibration(np.full((len(y), 1), told), edges, BETS, shift) for told in (1.0, 0.0))
+        np.add.at(into.log_e, place, y[:, None] * yes + (n - y)[:, None] * no)
+        np.add.at(into.now, place, np.stack([y - n * middle, n * middle * (1.0 - middle), n], axis=1))
         np.add.at(into.s, place, y)
-        np.add.at(into.n, place, 1.0)
+        np.add.at(into.n, place, n)
 
     def chances(self, model: Indices | NDArray[np.int32], score: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """What scores mean: lower bound, estimate and upper bound of the chance that ``y`` is 1, (n, 3).
@@ -154,7 +178,7 @@ class Calibration:
         if not len(place):
             return [], [], 0
         at = sums.row[place]
-        allowance = self.allowance(at, n_fleet)
+        allowance = self.allowance(at, n_fleet, sums.seconds[place])
         self._budget.spend(SHARE, allowance, Crowd.of(SHARE, n_fleet, self._models), self.model_of(at))
         end = float(sums.end[0])
         alarm, sustained, evidence = self._bet(sums, place, np.log(np.maximum(allowance, 1e-300)), end)
@@ -162,11 +186,10 @@ class Calibration:
         alarms = [self._alarm(int(at[j]), float(evidence[j]), end) for j in np.flatnonzero(held).tolist()]
         return alarms, [self.key(row) for row in at[over].tolist()], len(place)
 
-    def allowance(self, at: Indices, n_fleet: float) -> Floats:
-        """Expected false alarms that each of the cells ``at`` may cost in a cohort."""
-        model = self.model_of(at)
+    def allowance(self, at: Indices, n_fleet: float, seconds: Floats) -> Floats:
+        """Expected false alarms that each of the cells ``at`` may cost in a cohort that covers ``seconds``."""
         crowd = Crowd.of(SHARE, n_fleet, self._models)
-        return self._budget.allowance(SHARE, crowd, model, self._models.rows["tick"][model])
+        return self._budget.allowance(SHARE, crowd, self.model_of(at), seconds)
 
     def tolerance(self, at: Indices | NDArray[np.int32]) -> Floats:
         """The shift, in logits, that is tolerated of each cell."""
@@ -182,6 +205,12 @@ class Calibration:
         fired = {CELL} if self.rows["firing"][model] == FIRING else set()
         self.rows.reset(np.array([model]), _GATHERED)
         return fired
+
+    def forget(self, model: int) -> set[str]:
+        """Let a model's curve and its cell begin empty; the names of the cells that it had."""
+        had = {CELL} if self.rows["judged"][model] else set()
+        self.rows.reset(np.array([model]))
+        return had
 
     def doubt(self, model: Indices) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which cells are under suspicion or fire, and which fire or are about to."""

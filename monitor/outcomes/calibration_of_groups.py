@@ -61,10 +61,10 @@ class CalibrationOfGroups(Calibration):
         """A cell as the incident book knows it."""
         return int(self.rows["model"][row]), f"{CELL}.{int(self.rows['group'][row])}"
 
-    def allowance(self, at: Indices, n_fleet: float) -> Floats:
+    def allowance(self, at: Indices, n_fleet: float, seconds: Floats) -> Floats:
         """What one cell of a model may cost, in equal parts to the cells of its groups."""
         n = np.array([self._of_model[model] for model in self.model_of(at).tolist()], np.float64)
-        return super().allowance(at, n_fleet) / n
+        return super().allowance(at, n_fleet, seconds) / n
 
     def take(self, cases: Matured, of: Memberships) -> None:
         """Let ``cases`` of one moment into the sums of their groups' cohorts; ``of`` are the groups."""
@@ -89,8 +89,11 @@ class CalibrationOfGroups(Calibration):
         for end in np.unique(ends).tolist():
             some = np.flatnonzero(ends == end)
             rows, place = np.unique(row[some], return_inverse=True)
-            sums = Scored.of(rows, end)
+            sums = Scored.of(rows, end, self._models.rows["tick"][self.model_of(rows)])
             self.add(row[some], score[some], y[some], place, sums)
+            sums = sums.some(~self._models.planned(self.model_of(rows).astype(np.int64), end))
+            if not len(sums.row):
+                continue
             alarms, cleared, _ = self.judge(sums, self._n_cells[SHARE])
             moment.alarms += [replace(alarm, fired_time=moment.due) for alarm in alarms]
             moment.cleared += cleared

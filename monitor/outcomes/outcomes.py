@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
 from monitor.outcomes.calibration import CELL, Calibration, Scored
 from monitor.outcomes.case import HAS_OUTCOME, OPEN
+from monitor.outcomes.days import Day
 from monitor.outcomes.estimate import Estimate
 from monitor.outcomes.joining import FATES, brought, join
 from monitor.outcomes.matured import Matured, read
@@ -208,7 +209,9 @@ class Outcomes:
         for end in np.unique(cases.end).tolist():
             chosen = cases.end == end
             models = np.unique(cases.model[chosen]).astype(np.int64)
-            held = sums[end] = _widened(sums.get(end), models, end)
+            if end in sums:
+                models = np.union1d(sums[end][0].model, models)
+            held = sums[end] = _widened(sums.get(end), models, end, self._models.rows["tick"][models])
             place = np.full(len(cases), -1, np.int64)
             place[chosen] = np.searchsorted(held[0].model, cases.model[chosen])
             for i, x in enumerate(measured):
@@ -220,6 +223,12 @@ class Outcomes:
             self.calibration.add(cases.model, score, y, place, held[1])
 
     def _judge(self, measures: Sums, scored: Scored, moment: Moment) -> int:
+        """One cohort, of models that did not do as planned: it is judged, and noted; how many cells bet."""
+        self.totals.judged(measures.model, measures.measures, scored.bins)
+        own = ~self._models.planned(measures.model, float(measures.end[0]))
+        return self._bet(measures.some(own), scored.some(own), moment) if own.any() else 0
+
+    def _bet(self, measures: Sums, scored: Scored, moment: Moment) -> int:
         """One cohort: bets, then references grow where nothing is suspicious; how many cells bet."""
         fleet, n_cells = self._n_cells[SHARE], 0
         for alarms, cleared, n in (
@@ -251,20 +260,43 @@ class Outcomes:
         fired = self.performance.restart(model) if "performance" in families else set()
         return fired | (self.calibration.restart(model) if "calibration" in families else set())
 
+    def judge_again(self, model: int, days: Sequence[Day]) -> list[CaseAlarm]:
+        """Judge a model's cases from its beginning by ``days``, oldest first; the alarms that stand in the end.
+
+        Its references begin empty, and are learned again from these days.
+        """
+        self._extend()
+        had = self.performance.forget(model) | self.calibration.forget(model)
+        self._models.rows["n_cells"][model, _SHARE] -= len(had)
+        self._n_cells[SHARE] -= len(had)
+        standing: dict[str, CaseAlarm] = {}
+        at = np.array([model])
+        for day in days:
+            measures, scored = _widened(None, at, day.end, np.array([day.seconds]))
+            measures.measures[0] = day.measured
+            self.calibration.add_sums(day.curve[None], scored)
+            moment = Moment(day.end)
+            self._bet(measures, scored, moment)
+            standing |= {alarm.cell: alarm for alarm in moment.alarms}
+            for _, cell in moment.cleared:
+                standing.pop(cell, None)
+        return list(standing.values())
+
     def _extend(self) -> None:
         self.asked.extend()
         for part in (self.totals, self.performance, self.calibration, self.estimate):
             part.extend()
 
 
-def _widened(held: tuple[Sums, Scored] | None, models: NDArray[np.int64], end: float) -> tuple[Sums, Scored]:
-    """Sums of one cohort with room for ``models`` too."""
-    together = models if held is None else np.union1d(held[0].model, models)
-    k = len(together)
-    sums = Sums(together, np.full(k, end), np.zeros((k, len(MEASURES), 2)))
-    scored = Scored.of(together, end)
+def _widened(
+    held: tuple[Sums, Scored] | None, models: NDArray[np.int64], end: float, seconds: NDArray[np.float64]
+) -> tuple[Sums, Scored]:
+    """Sums of one cohort of ``models`` (k,), which covers ``seconds`` (k,), with those that were ``held`` of it."""
+    k = len(models)
+    sums = Sums(models, np.full(k, end), seconds, np.zeros((k, len(MEASURES), 2)))
+    scored = Scored.of(models, end, seconds)
     if held is not None:
-        at = np.searchsorted(together, held[0].model)
+        at = np.searchsorted(models, held[0].model)
         sums.measures[at] = held[0].measures
         for name in ("bins", "log_e", "now", "s", "n"):
             getattr(scored, name)[at] = getattr(held[1], name)

@@ -66,11 +66,16 @@ FIELDS = {
 
 @dataclass(slots=True)
 class Sums:
-    """Of ``k`` models (their rows): the end of their cohort, and by measure sum and number, ``(k, measures, 2)``."""
+    """One cohort of ``k`` models (rows), which covers ``seconds`` (k,): by measure sum and number, (k, measures, 2)."""
 
     model: Indices
     end: Floats
+    seconds: Floats
     measures: Floats
+
+    def some(self, own: NDArray[np.bool_]) -> Sums:
+        """Those of the models that ``own`` (k,) marks."""
+        return Sums(self.model[own], self.end[own], self.seconds[own], self.measures[own])
 
 
 class Performance:
@@ -128,9 +133,8 @@ class Performance:
         asked = np.flatnonzero((tick[:, :, 1] > 0).any(axis=0)).tolist()
         if not asked:
             return alarms, cleared, 0
-        seconds = self._models.rows["tick"][sums.model]
         crowd = Crowd.of(SHARE, n_fleet, self._models)
-        allowance = self._budget.allowance(SHARE, crowd, sums.model, seconds)
+        allowance = self._budget.allowance(SHARE, crowd, sums.model, sums.seconds)
         bets = 0
         for measure in asked:
             some, judged = tick[:, measure, 1] > 0, rows["judged"][sums.model, measure]
@@ -154,6 +158,18 @@ class Performance:
         self.rows["pending"][at] = 0.0
         self.rows.touch(at)
         return fired
+
+    def forget(self, model: int) -> set[str]:
+        """Let a model's references and its cells begin empty; the names of the cells that it had.
+
+        What a large error is stays: features keep their bins too.
+        """
+        had = {cell_name(i) for i in np.flatnonzero(self.rows["judged"][model]).tolist()}
+        at = np.array([model])
+        self.rows.reset(at, ("first_end", "judged", "reference", "pending", "recent"))
+        for state in self.states:
+            state.reset(at)
+        return had
 
     def doubt(self, model: Indices) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Which models have a cell under suspicion or firing, and which one that fires or is about to."""
@@ -225,7 +241,7 @@ class Performance:
             now_s=np.ascontiguousarray(now[:, :1]),
             now_n=np.ascontiguousarray(now[:, 1]),
             log_budget=np.log(np.maximum(allowance, 1e-300)),
-            seconds=policy["tick"][sums.model],
+            seconds=sums.seconds,
             hold=policy["hold"][sums.model],
             keep_firing=policy["keep_firing"][sums.model],
         )

@@ -12,10 +12,12 @@ from monitor.catalog.rows import Field, Rows
 from monitor.outcomes.case import HAS_OUTCOME, HAS_PREDICTION
 from monitor.outcomes.joining import FATES, Fates
 from monitor.outcomes.matured import Matured
-from monitor.outcomes.measures import log_loss
+from monitor.outcomes.measures import MEASURES, log_loss
 
 SCORE_BINS = 32
 """Bins of the score for the area under the ROC curve."""
+CURVE_BINS = 10
+"""Bins of the score, of equal width, in which calibration is asked about."""
 SUMS = (
     *("wrong", "brier", "log_loss", "error", "squared_error", "cost", "money", "delay"),
     *("ndcg", "tag_overlap", "tag_precision", "tag_recall"),
@@ -33,10 +35,14 @@ FIELDS = {
     "confusion": Field(np.int64, (2, 2)),
     "sums": Field(np.float64, (len(SUMS), 3)),
     "scores": Field(np.uint32, (2, SCORE_BINS)),
+    "measured": Field(np.float64, (len(MEASURES), 2)),
+    "curve": Field(np.float64, (CURVE_BINS, 3)),
 }
 """``waiting``: cases that have not matured. ``early``: those of them with an outcome, and how many of these are wrong.
 ``observed``: by favourable decision (no, yes), cases and those of them with an outcome. ``confusion``: by predicted and
-actual positive class. ``scores``: by outcome (0, 1) and bin of the score."""
+actual positive class. ``scores``: by outcome (0, 1) and bin of the score. ``measured``: by measure sum and number of
+what performance is judged by; ``curve``: by bin of the score outcomes, positive ones and sum of scores, of what
+calibration is. By the days of both cases are judged again."""
 
 
 LASTING = tuple(name for name in FIELDS if name not in {"waiting", "early"})
@@ -129,6 +135,12 @@ class Totals:
         bin_ = np.minimum((cases.score[scored] * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
         self._add("scores", (model[scored], cases.y[scored].astype(np.int64), bin_), 1)
         self._add_sums(cases)
+
+    def judged(self, models: NDArray[np.int64], measured: NDArray[np.float64], curve: NDArray[np.float64]) -> None:
+        """Add what cohorts of ``models`` (k,), none twice, were judged by: ``measured`` (k, measures, 2), ``curve``."""
+        self.rows["measured"][models] += measured
+        self.rows["curve"][models] += curve
+        self.rows.touch(models)
 
     def _end_days(self, over: list[DaysOver], model: NDArray[np.int32], day: NDArray[np.float64]) -> None:
         """Note how models stand of which cases of a later day come now; a model's cases mature in their order."""

@@ -60,6 +60,14 @@ class FigureLog:
             found = [standing if end <= since else found[0], standing]
         return found[0], found[1]
 
+    def standings(self, model: int) -> list[Standing]:
+        """How ``model`` stood at the end of each day on which it had cases, oldest first; what was forgotten is not."""
+        last = _key(model, math.inf) + b"\0"
+        return [
+            Standing((_KEY.unpack(key[len(PREFIX) :])[1] - _EPOCH) / 1000.0, _unpacked(value))
+            for key, value in self._database.scan(_key(model, _FIRST), last)
+        ]
+
     def roll_up(self, model: int, watermark: float, writes: Writes) -> None:
         """Forget what is older than the retention."""
         if math.isfinite(self._retention):

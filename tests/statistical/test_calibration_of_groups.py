@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fleets.build import HOUR
 from fleets.cohorts import fleet_of, judged, matured
 
 from monitor.groups.sorting import Memberships
@@ -88,8 +89,8 @@ def test_the_cells_of_groups_cost_what_one_cell_does(lived: Scoring) -> None:
     """All cells of a model's groups share the budget of one, which is counted, also after a restart."""
     calibration, models = lived.fleet.by_group.calibration, lived.fleet.models
     rows = np.arange(len(calibration.rows))
-    one = calibration.allowance(rows, 100).reshape(MODELS, 2).sum(axis=1)
-    whole = lived.fleet.outcomes.calibration.allowance(np.arange(MODELS), 100)
+    one = calibration.allowance(rows, 100, np.full(len(rows), HOUR)).reshape(MODELS, 2).sum(axis=1)
+    whole = lived.fleet.outcomes.calibration.allowance(np.arange(MODELS), 100, np.full(MODELS, HOUR))
     assert one == pytest.approx(whole)
     before = models.rows["n_cells"][:MODELS].copy()
     outcomes = lived.fleet.outcomes
