@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -262,19 +262,17 @@ class Fleet:
         self.splits.restored()
         self.discovery.policy_of = self.ignoring.policy_of = policy_of
         changed = self.lives.reload(policy_of)
-        self._begin_changed(self.outcomes.asked.read_again())
+        self.outcomes.asked.read_again()
+        self._begin_changed()
         return changed
 
-    def _begin_changed(self, contracts: Sequence[int]) -> None:
-        """Let cells of groups and cases begin anew whose null is another; ``contracts`` are models with another one."""
+    def _begin_changed(self) -> None:
+        """Let cells of groups and cases begin anew whose null is another."""
         cells = [(int(self.groups.comparer.model(np.array([cell]))[0]), cell) for cell in self.groups.reloaded()]
         gone = {row: [cell_key(self.groups, cell) for model, cell in cells if model == row] for row, _ in cells}
-        families = {row: {"performance"} for row in contracts}
         for row, some in self.lives.tolerances_changed.items():
-            families[row] = families.get(row, set()) | some
-        self.lives.tolerances_changed.clear()
-        for row, some in families.items():
             gone[row] = gone.get(row, []) + [(row, name) for name in sorted(self.outcomes.restart(row, some))]
+        self.lives.tolerances_changed.clear()
         for row, keys in gone.items():
             time = float(self.models.rows["last_time"][row])
             self.lives.ended += self.book.clear(keys, time, "policy changed")
@@ -297,7 +295,7 @@ class Fleet:
         self.by_group.restored()
         self.traffic.restored()
         self.conduct.restored()
-        self._begin_changed([])
+        self._begin_changed()
 
     def _asked(self, batch: EventBatch, name: str) -> NDArray[np.float64]:
         """What the policy of each event's model says of ``name``, in seconds, shape ``(n,)``; models may be new."""

@@ -53,7 +53,7 @@ class Lives:
         self.book = book
         self.ended: list[Incident] = []
         self.tolerances_changed: dict[int, set[str]] = {}
-        """By model row, the families of tolerances that are others since this was last emptied."""
+        """By model row, the families of tolerances that are others since this was last emptied; a contract is one."""
         self._load_reference = load_reference
         self._series_rows: dict[int, NDArray[np.int64]] = {}
         self._installer = Installer(self.models, self.series)
@@ -131,11 +131,13 @@ class Lives:
         return changed
 
     def apply_policy(self, row: int) -> None:
-        """Take up a model's policy; cells that are now tolerant of something else than they were begin anew."""
+        """Take up a model's policy; cells that are held to something else than they were begin anew."""
         model, own = self.models.items[row], self.series_rows(row)
-        before = model.tolerances
+        before, contract = model.tolerances, model.contract
         self.models.apply_policy(row)
         changed = {family for family, said in model.tolerances.items() if said != before.get(family, said)}
+        if before and model.contract != contract:
+            changed.add("performance")
         if changed:
             self.tolerances_changed[row] = changed
         if changed and len(own):

@@ -112,6 +112,8 @@ class Model:
     full: bool = False
     tolerances: dict[str, float] = field(default_factory=dict)
     """By family, as its policy said when cells were last given their nulls; -1 is ``auto``."""
+    contract: dict[str, float] = field(default_factory=dict)
+    """What its errors were held to then."""
     excluded: list[Excluded] = field(default_factory=list)
     """Stretches of its past that people took out."""
     outside: dict[str, int] = field(default_factory=dict)
@@ -270,8 +272,8 @@ class Models:
         said: dict[str, float] = {family: policy.tolerance_of(family) for family in TOLERANCES}
         if policy.tolerance.drift == "auto":
             said["drift"] = -1.0
-        if said != self.items[row].tolerances:
-            self.items[row].tolerances = said
+        if said != self.items[row].tolerances or policy.contract() != self.items[row].contract:
+            self.items[row].tolerances, self.items[row].contract = said, policy.contract()
             self.changed.add(row)
         self.rows["tick"][row] = policy.tick
         self.rows["hold"][row] = policy.hold

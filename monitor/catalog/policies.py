@@ -310,6 +310,12 @@ class Policy(Settings):
             return VOLUME_TOLERANCE if family == "volume" else self.tolerance.performance
         return value
 
+    def contract(self) -> dict[str, float]:
+        """What errors are held to and in which unit: of ``limits`` and ``costs`` all that is said, by name."""
+        costs = {"false_positive": self.costs.false_positive, "false_negative": self.costs.false_negative}
+        said = {name: getattr(self.limits, name) for name in Limits.model_fields}
+        return costs | {name: limit for name, limit in said.items() if limit is not None}
+
     @property
     def cycle(self) -> float:
         """The longest season that is looked for, in seconds: a week, unless a longer one is declared."""

@@ -38,8 +38,6 @@ _FIELDS = {
     "limit_loss": Field(np.float64, (), np.nan),
     "limit_cost": Field(np.float64, (), np.nan),
 }
-_CONTRACT = ("limit_error_rate", "limit_loss", "limit_cost", "false_positive", "false_negative")
-"""What errors are held to, and in which unit."""
 _ATTRIBUTE_SPACES = (Space.SENSITIVE, Space.FEATURE, Space.SEGMENT)
 
 
@@ -63,17 +61,10 @@ class Asked:
             self.rows.add()
             self._read(row, self._models.items[row].policy)
 
-    def read_again(self) -> list[int]:
-        """Read all policies anew, after they changed; the models whose contract or costs are others."""
-        before = self.rows
+    def read_again(self) -> None:
+        """Read all policies anew, after they changed."""
         self.rows, self._classes, self._names = Rows(_FIELDS), Table(), Table()
         self.extend()
-        n = len(before)
-        changed = np.zeros(n, bool)
-        for name in _CONTRACT:
-            changed |= ~np.isclose(before[name][:n], self.rows[name][:n], rtol=0.0, atol=0.0, equal_nan=True)
-        found: list[int] = np.flatnonzero(changed).tolist()
-        return found
 
     @property
     def table(self) -> Table:

@@ -33,6 +33,7 @@ class ModelRecord(msgspec.Struct):
     reference_digest: str
     full: bool
     tolerances: dict[str, float]
+    contract: dict[str, float]
     outside: dict[str, int]
     reference_version: str
     awaited_version: str
@@ -54,6 +55,7 @@ def record_of(fleet: Fleet, model: Model) -> ModelRecord:
         reference_digest=model.reference_digest,
         full=model.full,
         tolerances=model.tolerances,
+        contract=model.contract,
         outside=model.outside,
         reference_version=model.reference_version,
         awaited_version=model.awaited_version,
@@ -71,7 +73,7 @@ def restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
     name_hash = hash64(record.name.encode()) if split is None else split.key
     model = Model(record.name, name_hash, fleet.discovery.policy_of(record.name), record.versions, record.facts)
     model.reference_digest, model.full = record.reference_digest, record.full
-    model.tolerances, model.outside = record.tolerances, record.outside
+    model.tolerances, model.contract, model.outside = record.tolerances, record.contract, record.outside
     model.reference_version, model.awaited_version = record.reference_version, record.awaited_version
     model.excluded = record.excluded
     models.items.append(model)

@@ -124,6 +124,33 @@ def test_at_a_restart(stage, tmp_path: Path, text: str, gone: set[tuple[str, str
         assert firing(again) == BOTH - gone
 
 
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_changed_contract(tmp_path: Path, alive: bool) -> None:
+    """Errors held to another limit are judged anew, whether the limit changed while the daemon ran or was down."""
+    file = write_lines(tmp_path / "cases.jsonl", people(0, 2000, HOUR / 100))
+    strict, loose = (
+        config(tmp_path, f'outcome_horizon = "60s"\nlimits = {{ error_rate = {limit} }}\n') for limit in (0.05, 0.9)
+    )
+    one = Stage(strict, [file], tmp_path / "store")
+    one.run()
+    one.pipeline.commit()
+    told = {("m", "ModelPerformanceDegraded", "policy changed")}
+    assert "ModelPerformanceDegraded" in {name for _, name in firing(one)}
+    if not alive:
+        one.close()
+        one = Stage(loose, [file], tmp_path / "store")
+    one.pipeline.reload(loose.policies.resolve)
+    one.pipeline.commit()
+    assert resolved(one.told) & told == told
+    assert "ModelPerformanceDegraded" not in {name for _, name in firing(one)}
+    one.close()
+    again = Stage(loose, [file], tmp_path / "store")
+    again.pipeline.reload(loose.policies.resolve)
+    again.pipeline.commit()
+    assert resolved(again.told) == set()
+    again.close()
+
+
 def test_incidents_name_the_code(stage, tmp_path: Path) -> None:
     """An incident says which version of the program fired it, also after another one took over."""
     one = stage(config(tmp_path))
@@ -148,12 +175,15 @@ def test_a_reloaded_reference_file_that_is_not_there(stage, tmp_path: Path) -> N
     assert one.fleet.models.items[0].facts[-1].what == "reference file not used"
 
 
-def people(first: int, n: int) -> list[bytes]:
-    """Cases whose outcomes come at once: half of them approved, and every outcome is the other class."""
+def people(first: int, n: int, apart: float = 1.0) -> list[bytes]:
+    """Cases whose outcomes come at once: half of them approved, and every outcome is the other class.
+
+    They come ``apart`` seconds.
+    """
     cases = []
     for i in range(first, first + n):
         said = {"prediction": "approve" if i % 2 else "decline", "sensitive": {"sex": "FM"[i // 2 % 2]}}
-        cases.append(event(START + i, None, id=str(i), outcome="decline" if i % 2 else "approve", **said))
+        cases.append(event(START + apart * i, None, id=str(i), outcome="decline" if i % 2 else "approve", **said))
     return cases
 
 
