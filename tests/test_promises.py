@@ -16,6 +16,7 @@ import pytest
 TESTS = Path(__file__).parent
 SURFACES, DAEMON = "integration/test_surfaces.py", "integration/test_daemon.py"
 POLICIES = "integration/test_policies.py"
+ORDERS = "integration/test_commands.py"
 COMMANDS = {
     "every command takes the words that scripts use": f"{SURFACES}::test_every_command_is_taken",
     "check-config prints policies; exit 0 and 78": f"{SURFACES}::test_exit_codes_and_streams",
@@ -30,10 +31,13 @@ COMMANDS = {
     "baseline build --topic": "integration/test_publish.py::test_references_of_a_range_of_a_topic",
     "baseline diff": "unit/catalog/test_profile_text.py::test_the_difference_is_a_table",
     "gate refuses what is worse": "unit/gate/test_gate.py::test_a_worse_candidate_is_refused",
-    "baseline accept": "unit/orders/test_orders.py::test_accepted_the_present_is_the_reference",
-    "retire": "unit/orders/test_orders.py::test_retired_it_is_watched_no_more",
+    "baseline accept": f"{ORDERS}::test_the_present_accepted",
+    "retire": f"{ORDERS}::test_the_end_of_a_watch",
+    "ack, note, unack": f"{ORDERS}::test_acknowledged_noted_and_taken_back",
     "ack from the page": "integration/test_pages.py::test_acknowledged_from_the_page_by_keyboard",
-    "exclude": "unit/orders/test_exclude.py::test_it_stays_excluded",
+    "exclude": f"{ORDERS}::test_a_stretch_taken_out",
+    "drill": f"{ORDERS}::test_a_fire_drill",
+    "store forget": f"{ORDERS}::test_a_person_forgotten",
     "report of a running daemon": f"{SURFACES}::test_the_past_of_a_model",
     "alerts test": f"{DAEMON}::test_a_test_alert_arrives",
 }
