@@ -58,7 +58,7 @@ class Shape:
 def events(shape: Shape, seed: int = 1) -> Iterator[bytes]:
     """All events, in the order of their times."""
     rng = np.random.default_rng(seed)
-    good, bad = (_bodies(rng, shift, shape) for shift in (0.0, 1.0))
+    good, bad = (pooled(rng, shift, shape) for shift in (0.0, 1.0))
     models = rng.integers(0, shape.models, shape.events)
     if shape.skewed:
         weights = 1.0 / np.arange(1, shape.models + 1)
@@ -97,7 +97,8 @@ def _numbers(rng: np.random.Generator, n: int, n_numbers: int, shift: float) -> 
     return rounded
 
 
-def _bodies(rng: np.random.Generator, shift: float, shape: Shape) -> list[bytes]:
+def pooled(rng: np.random.Generator, shift: float, shape: Shape) -> list[bytes]:
+    """What stands behind an event's time: a pool of them, the first number moved by ``shift`` standard deviations."""
     numbers = _numbers(rng, _POOL, shape.numbers, shift).tolist()
     places = rng.choice(len(_VALUES), (_POOL, CATEGORIES), p=_WEIGHTS).tolist()
     scores = np.round(rng.random(_POOL), 4).tolist()

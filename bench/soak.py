@@ -55,7 +55,7 @@ capacity = {capacity}
 def endless(models: int, per_tick: float) -> Iterator[bytes]:
     """Events of a fleet without a fault, for ever, the time a little further with each."""
     rng = np.random.default_rng(3)
-    bodies = bench_events._bodies(rng, shift=0.0, sensitive=False)  # noqa: SLF001 -- of the same bench
+    bodies = bench_events.pooled(rng, 0.0, bench_events.Shape(1, models, per_tick, 0))
     step, n = 60.0 / (models * per_tick), 0
     while True:
         chosen, rest = rng.integers(0, models, 100_000).tolist(), rng.integers(0, len(bodies), 100_000).tolist()

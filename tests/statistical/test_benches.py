@@ -6,7 +6,9 @@ What the benches find is in docs/statistics.md; here they run small.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -96,3 +98,12 @@ def test_delay_falls_with_size_and_grows_slowly_with_the_fleet(
     # Evidence has to grow from the budget of a tick: each factor of 100 costs the same number of events.
     per_hundred = (medians[0.5, 100_000] - medians[0.5, 1]) / 2.5
     assert medians[0.5, 100_000] - medians[0.5, 1000] < 1.7 * per_hundred
+
+
+def test_a_soak_never_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fills the topic of a soak are events of as many models as it says, in the order of their times."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    endless = importlib.import_module("soak").endless(models=30, per_tick=8.0)
+    events = [json.loads(next(endless)) for _ in range(2_000)]
+    assert len({event["model"] for event in events}) == 30
+    assert all(a["time"] <= b["time"] for a, b in pairwise(events))
