@@ -126,7 +126,7 @@ def _exclude(frame: Frame, incident: Incident, reached: float | None) -> str:
     over = max(incident.resolved_time or reached or incident.fired_time, incident.fired_time)
     began = began if began < over else over - _HOUR
     stretch = "".join(
-        f'<label>{words} <input name="{name}" required value="{rfc3339(moment)}"></label>\n'
+        f'<label>{words} <input name="{name}" size="24" required value="{rfc3339(moment)}"></label>\n'
         for name, words, moment in (("from", "From", began), ("until", "Until", over))
     )
     named = f'<input type="hidden" name="incident" value="{escape(incident.id)}">\n'

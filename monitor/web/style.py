@@ -47,6 +47,7 @@ time, .nowrap { white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .5rem 0 1rem; }
 dt { font-weight: 600; } dd { margin: 0; } td dl { margin: 0; }
 form { display: flex; flex-wrap: wrap; gap: .6rem; align-items: end; margin: 1rem 0 0; }
+form + details { margin: 1rem 0 0; }
 label { font-size: .875rem; color: var(--quiet); } input, select, button { font: inherit; display: block;
   color: var(--ink); background: var(--page); border: 1px solid var(--quiet); border-radius: .3rem;
   padding: .35rem .6rem; }
