@@ -97,7 +97,10 @@ class Rig:
             futures = {name: pool.submit(self._run, name, run) for name, run in runs.items()}
             for _ in runs:
                 assert self._reading.acquire(timeout=300)
-            self._write(seconds)
+            try:
+                self._write(seconds)
+            finally:
+                self._written.set()  # whatever went wrong, nobody waits for more
             return {name: future.result() for name, future in futures.items()}
 
     def _write(self, seconds: float) -> None:
@@ -114,7 +117,6 @@ class Rig:
                 time.sleep(max(0.0, seconds * n / self.ledger.events - (time.monotonic() - began)))
         self.kafka.produce(self.topic, block)
         self.kafka.produce(self.topic, self.ledger.flush())
-        self._written.set()
 
     def _wait_for_all(self) -> None:
         """What is late in the second half must be so for all, however far behind one of them is: nobody is."""
