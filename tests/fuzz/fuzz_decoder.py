@@ -1,7 +1,8 @@
 """Throws mutated records at the decoder, guided by the coverage of its twin; ends where kernel and twin disagree.
 
 ``make fuzz`` runs it, in an environment of its own with atheris (``requirements/fuzz.txt``). What reaches new code goes
-into ``.cache/fuzzed``; libFuzzer's ``-merge=1`` with ``tests/fuzz/corpus .cache/fuzzed`` keeps of it what is needed.
+into ``.cache/fuzzed``; libFuzzer's ``-merge=1 NEW tests/fuzz/corpus .cache/fuzzed`` puts into NEW what is needed of it
+(it starts this file by itself, which must then be executable and begin with a line that names the interpreter).
 A record that crashes it is written to ``.cache/fuzzed/crash-*``.
 """
 
