@@ -88,7 +88,7 @@ class Replicas:
             if any(sent.get((topic, p), -1) != self.kafka.end_offset(topic, p) for p in range(partitions)):
                 return False
             return self._judged({p: self.kafka.end_offset(f"{self.group}.events", p) for p in range(SHARDS)})
-        except KafkaException:
+        except (KafkaException, TimeoutError):  # the broker may be among what is killed
             self.kafka.renew_clients()
             return False
 

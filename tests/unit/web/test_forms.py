@@ -119,9 +119,9 @@ def test_the_stretch_of_the_form_is_that_of_the_incident(client: Any, desk: Fake
     desk.change(incidents=[made_incident(1, "m", **known), made_incident(2, "a/b", onset_time=began), shared])
     texts = [client(f"/incidents/i-000{i}", Authorization=basic("r")).body.decode() for i in (1, 2, 3)]
     for name, moment in (("from", began), ("until", over)):
-        assert f'name="{name}" required value="{rfc3339(moment)}"' in texts[0]
+        assert f'name="{name}" size="24" required value="{rfc3339(moment)}"' in texts[0]
     assert 'action="/api/v1/models/a%2Fb/exclude"' in texts[1]
-    assert f'name="from" required value="{rfc3339(began)}"' in texts[1]
+    assert f'name="from" size="24" required value="{rfc3339(began)}"' in texts[1]
     assert "/exclude" not in texts[2]
 
 
