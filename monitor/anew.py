@@ -44,9 +44,8 @@ def exclude(
     """Take ``stretch`` out of the past of the model in ``row`` and judge it again; returns the incidents that changed.
 
     ``ticks`` are what the log holds of each of the model's family, oldest first, ``hours`` those of its groups,
-    ``standings`` how its cases stood at the ends of days. A
-    reference that was complete before the stretch began stays what it is; one that was learned from it is learned
-    anew, without. A second look spends budget a second time.
+    ``standings`` how its cases stood at the ends of days. A reference that was complete before the stretch began stays
+    what it is; one that was learned from it is learned anew, without. A second look spends budget a second time.
     """
     models = fleet.models
     now = max([float(models.rows["last_time"][row]), *(tick.end for tick in ticks[row][-1:])])

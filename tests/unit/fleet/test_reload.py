@@ -178,7 +178,7 @@ def test_a_reloaded_reference_file_that_is_not_there(stage, tmp_path: Path) -> N
 def people(first: int, n: int, apart: float = 1.0) -> list[bytes]:
     """Cases whose outcomes come at once: half of them approved, and every outcome is the other class.
 
-    They come ``apart`` seconds.
+    They come ``apart`` seconds after one another.
     """
     cases = []
     for i in range(first, first + n):
