@@ -37,7 +37,8 @@ from monitor.store.ticklog import TickLog
 from monitor.tally.event_time import EventTime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
+    from concurrent.futures import Future
 
 BROKEN = (sys.executable, str(Path(__file__).with_name("broken_daemon.py")))
 UNFENCED = (sys.executable, str(Path(__file__).with_name("unfenced_replica.py")))
@@ -85,6 +86,9 @@ class Rig:
         self.ledger = ledger
         self.topic = kafka.new_topic(PARTITIONS)
         self._written = threading.Event()
+        self._resting = threading.Event()
+        """While it is set nothing is disturbed."""
+        self._failed = threading.Event()
         self._reading = threading.Semaphore(0)
         self._caught_up: list[Callable[[], bool]] = []
         """Of each run, whether it has read all that is written."""
@@ -95,15 +99,22 @@ class Rig:
         """Write all records evenly over ``seconds``, while daemons read them; what came of each by its name."""
         with ThreadPoolExecutor(len(runs)) as pool:
             futures = {name: pool.submit(self._run, name, run) for name, run in runs.items()}
-            for _ in runs:
-                assert self._reading.acquire(timeout=300)
             try:
-                self._write(seconds)
+                for _ in runs:
+                    assert self._reading.acquire(timeout=300)
+                self._write(seconds, futures.values())
+            except BaseException:
+                self._failed.set()
+                # A broker ends with the thread that started it, so that a run that failed fails the writing too.
+                for future in futures.values():
+                    if future.done():
+                        future.result()
+                raise
             finally:
                 self._written.set()  # whatever went wrong, nobody waits for more
             return {name: future.result() for name, future in futures.items()}
 
-    def _write(self, seconds: float) -> None:
+    def _write(self, seconds: float, runs: Collection[Future[Outcome]]) -> None:
         began, block, half = time.monotonic(), [], False
         for n, record in enumerate(self.ledger.records()):
             block.append(record)
@@ -112,18 +123,30 @@ class Rig:
                 block = []
                 if not half and n >= self.ledger.events // 2:
                     half, paused = True, time.monotonic()
-                    self._wait_for_all()
+                    self._wait_for_all(runs)
                     began += time.monotonic() - paused
                 time.sleep(max(0.0, seconds * n / self.ledger.events - (time.monotonic() - began)))
         self.kafka.produce(self.topic, block)
         self.kafka.produce(self.topic, self.ledger.flush())
 
-    def _wait_for_all(self) -> None:
-        """What is late in the second half must be so for all, however far behind one of them is: nobody is."""
+    def _wait_for_all(self, runs: Collection[Future[Outcome]]) -> None:
+        """What is late in the second half must be so for all, however far behind one of them is: nobody is.
+
+        They are let rest until then: that they get on while they are killed is not what is asked here.
+        """
+        self._resting.set()
         deadline = time.monotonic() + 300
         while not all(caught_up() for caught_up in self._caught_up):
-            assert time.monotonic() < deadline, "a daemon that is killed again and again gets nowhere"
+            assert time.monotonic() < deadline, "a daemon that is left alone gets nowhere"
+            assert not any(run.done() for run in runs), "a run is over before everything is written"
             time.sleep(0.2)
+        self._resting.clear()
+
+    def _next_disturbance(self, rng: random.Random) -> None:
+        """Wait for the moment to do something bad."""
+        time.sleep(rng.expovariate(1.0))
+        while self._resting.is_set() and not self._failed.is_set():
+            time.sleep(0.1)
 
     def _run(self, name: str, run: Run) -> Outcome:
         return self._run_replicas(name, run) if run.replicas else self._run_alone(name, run)
@@ -143,8 +166,8 @@ class Rig:
             replicas.start(stack)
             self._caught_up.append(lambda: replicas.read_all(self.topic, PARTITIONS))
             self._reading.release()
-            while kills < run.kills:
-                time.sleep(rng.expovariate(1.0))
+            while kills < run.kills and not self._failed.is_set():
+                self._next_disturbance(rng)
                 kills += replicas.disturb(rng)
             assert self._written.wait(3600)
             daemons[0].until(lambda: replicas.read_all(self.topic, PARTITIONS), 180)
@@ -167,7 +190,7 @@ class Rig:
 
     def _run_alone(self, name: str, run: Run) -> Outcome:
         """Let a daemon read everything, killed on the way."""
-        directory, rng = self._directory / name, random.Random(run.seed)
+        directory, rng, kills = self._directory / name, random.Random(run.seed), 0
         with ExitStack() as stack:
             webhook = stack.enter_context(WebhookReceiver())
             routes = TO_WEBHOOK.format(url=webhook.url)
@@ -176,10 +199,11 @@ class Rig:
             stack.enter_context(daemon)
             self._caught_up.append(lambda: self._read_all(daemon))
             self._reading.release()
-            for _ in range(run.kills):
-                time.sleep(rng.expovariate(1.0))
+            while kills < run.kills and not self._failed.is_set():
+                self._next_disturbance(rng)
                 daemon.kill()
                 daemon.start()
+                kills += 1
             assert self._written.wait(3600)
             daemon.until(lambda: self._read_all(daemon), 120)
             counters = {each: sum(daemon.metric(f"modelwatch_{each}_total").values()) for each in _COUNTERS}
@@ -188,7 +212,7 @@ class Rig:
             told = _told(webhook.bodies)
         found, incidents = self._stored(daemon)
         lost, doubled = difference(self.ledger.counted, found)
-        return Outcome(run.kills, self.ledger.sent["events"], lost, doubled, incidents, told, counters)
+        return Outcome(kills, self.ledger.sent["events"], lost, doubled, incidents, told, counters)
 
     def _config(self, name: str, alertmanager: AlertmanagerServer, resend: str = "5s") -> str:
         return f"""
