@@ -23,14 +23,14 @@ Indices = NDArray[np.int64]
 class Acknowledgements:
     """The acknowledged cells of each detector, beside the ``states`` of all cells.
 
-    ``count`` is told by how much the cells of a share that pay for themselves change: share, series rows, change.
+    ``count`` is told by how much the cells that pay for themselves change: detector, series rows, change.
     ``gap`` says how far cells have moved by what is known of now, ``(k,)``.
     """
 
     def __init__(
         self,
         states: Mapping[str, Cells],
-        count: Callable[[str, Indices, NDArray[np.int32]], None],
+        count: Callable[[Detector, Indices, NDArray[np.int32]], None],
         gap: Callable[[Detector, Indices], Array],
     ) -> None:
         self._states = states
@@ -52,7 +52,7 @@ class Acknowledgements:
                 continue
             state = self._states[detector.name]
             self.drop(detector, rows)
-            self._count(detector.share, rows, np.full(len(rows), -1, np.int32))
+            self._count(detector, rows, np.full(len(rows), -1, np.int32))
             state["acked_until"][rows] = until
             state["acked_effect"][rows] = np.maximum(self._gap(detector, rows), state["effect"][rows])
             state.touch(rows)
@@ -64,7 +64,7 @@ class Acknowledgements:
         rows = rows[state["acked_until"][rows] > -np.inf]
         if not len(rows):
             return
-        self._count(detector.share, rows, np.ones(len(rows), np.int32))
+        self._count(detector, rows, np.ones(len(rows), np.int32))
         state["acked_until"][rows] = -np.inf
         state.touch(rows)
         left = np.setdiff1d(self._rows.pop(detector.name), rows)
@@ -78,7 +78,7 @@ class Acknowledgements:
             rows = np.flatnonzero((state["applies"][:n_rows] > 0) & (state["acked_until"][:n_rows] > -np.inf))
             if len(rows):
                 self._rows[detector.name] = rows
-                self._count(detector.share, rows, np.full(len(rows), -1, np.int32))
+                self._count(detector, rows, np.full(len(rows), -1, np.int32))
 
     def quieten(self, detector: Detector, rows: Indices, allowance: Array, log_budget: Array) -> tuple[Array, Array]:
         """The allowances of the cells of ``rows`` and their logarithms, next to nothing for those acknowledged."""

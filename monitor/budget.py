@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from monitor.catalog.models import SHARES, Models
 
 WEEK_SECONDS = 7 * 86400.0
+_FINEST = 1024
+"""Weights are multiples of one part of this, so that sums of them are exact, in whatever order cells come and go."""
 _NOTHING = 1e-300
 """In place of no part at all: whoever has it is told of nothing."""
 
@@ -46,7 +48,8 @@ class Budget:
     the expected number of false alarms, whatever ties the cells together. A share that has no cells is not spent.
 
     ``teams`` are the parts, of each share, of the teams that have one of their own; what they leave is that of the
-    models of all others together. A part whose team has no cells is not spent.
+    models of all others together. A part whose team has no cells is not spent. ``severities`` say what a cell weighs
+    beside the others of its share, by the severity that its alert has alone; 1 where none is said.
     """
 
     def __init__(
@@ -55,13 +58,16 @@ class Budget:
         per_model_per_week: float,
         shares: Mapping[str, float],
         teams: Mapping[str, float] = MappingProxyType({}),
+        severities: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self.per_week = per_week
         self.per_model_per_week = per_model_per_week
         self.shares = {name: shares.get(name, 0.0) for name in SHARES}
         self.teams = dict(teams)
+        self.severities = dict(severities)
         self.spent = dict.fromkeys(SHARES, 0.0)
         self.spent_by_team: dict[str, float] = {}
+        self.spent_by_severity: dict[str, float] = {}
         self._fleet = np.array([per_week * self.shares[name] for name in SHARES])
         self._model = np.array([per_model_per_week * self.shares[name] for name in SHARES])
 
@@ -106,13 +112,19 @@ class Budget:
         sharing: Array = (np.maximum(n, 1.0) / np.maximum(part, _NOTHING))[crowd.team[model]]
         return sharing
 
+    def weight(self, severity: str) -> float:
+        """What a cell counts among those of its share, and gets times as much, whose alert alone is so grave."""
+        return max(round(_FINEST * self.severities.get(severity, 1.0)), 1) / _FINEST
+
     def part(self, part: float, seconds: float) -> float:
         """Expected false alarms that ``part`` of the weekly budget pays for in ``seconds``."""
         return self.per_week * part * seconds / WEEK_SECONDS
 
-    def spend(self, share: str, allowances: Array, crowd: Crowd, model: NDArray[np.integer]) -> None:
-        """Write down what was handed out to cells that bet, of the models in the rows ``model`` (k,)."""
-        self.spent[share] += float(allowances.sum())
+    def spend(self, share: str, severity: str, allowances: Array, crowd: Crowd, model: NDArray[np.integer]) -> None:
+        """Write down what was handed out to cells that bet, of one severity, of models in the rows ``model`` (k,)."""
+        whole = float(allowances.sum())
+        self.spent[share] += whole
+        self.spent_by_severity[severity] = self.spent_by_severity.get(severity, 0.0) + whole
         by_team = np.bincount(crowd.team[model], weights=allowances, minlength=len(crowd.teams))
         for i in np.flatnonzero(by_team).tolist():
             team = crowd.teams[i]

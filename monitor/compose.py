@@ -22,6 +22,7 @@ from monitor.groups.register import Limits
 from monitor.groups.watch import GroupRules
 from monitor.ingest.settings import TopicSettings
 from monitor.schemas.registry import shared
+from monitor.severity import SEVERITIES
 from monitor.tally.duplicates import Duplicates
 
 _CODE = frozenset({".py", ".c", ".h"})
@@ -55,8 +56,9 @@ def make_fleet(config: Config, parts: int = 1) -> Fleet:
     """
     budget, limits = config.budget, config.limits
     shares = {name: getattr(budget.shares, name) for name in ("drift", "quality", "performance", "fairness")}
+    severities = {name: getattr(budget.severities, name) for name in SEVERITIES}
     fleet = Fleet(
-        Budget(budget.false_alarms_per_week / parts, budget.per_model_per_week, shares, budget.teams),
+        Budget(budget.false_alarms_per_week / parts, budget.per_model_per_week, shares, budget.teams, severities),
         with_outputs(config.policies).resolve,
         profile.load,
         models_max=limits.models,

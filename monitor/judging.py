@@ -31,10 +31,11 @@ from monitor.kernels.judge import (
     present,
 )
 from monitor.kernels.tally import EVENTS, OTHER_BIN
-from monitor.recording import Found, Recorder
+from monitor.recording import Found, Part, Recorder
 from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, Told, usual_edges
 from monitor.stats.bounds import null_edge_once
 from monitor.stats.dispersion import dispersion
+from monitor.weighing import Weights
 
 BLOCK = 8192
 """Series that are judged at once: the arrays of a block stay in the cache."""
@@ -109,6 +110,7 @@ class Judge:
         self.models = models
         self.series = series
         self.budget = budget
+        self._weights = Weights(budget)
         self.tables, self.states = make_cells()
         self.seasons = Seasons()
         self.n_cells: dict[str, float] = dict.fromkeys(SHARES, 0)
@@ -142,7 +144,7 @@ class Judge:
             state.touch(rows)
             if detector.name == SEASONAL:
                 self._open_diaries(fresh)
-            self._count_cells(detector.share, rows, applies.astype(np.int32) - before)
+            self._count_cells(detector, rows, applies.astype(np.int32) - before)
             self._set_null(detector, rows[applies], reference[applies])
 
     def restart(self, rows: IndexArray, tolerances: Collection[str]) -> None:
@@ -175,7 +177,7 @@ class Judge:
             state = self.states[detector.name]
             own = rows[state["applies"][rows] > 0]
             self.acknowledged.drop(detector, own)
-            self._count_cells(detector.share, own, np.full(len(own), -1, np.int32))
+            self._count_cells(detector, own, np.full(len(own), -1, np.int32))
             state.reset(own)
 
     def recount(self) -> None:
@@ -185,7 +187,7 @@ class Judge:
         everything = np.arange(len(self.series.rows))
         for detector in DETECTORS:
             applies = self.states[detector.name]["applies"][: len(everything)].astype(np.int32)
-            self._count_cells(detector.share, everything, applies)
+            self._count_cells(detector, everything, applies)
         self.acknowledged.restored(len(everything))
 
     def judge(self, sums: TickSums) -> Judged:
@@ -243,6 +245,10 @@ class Judge:
         root = self.models.rows["root"][model : model + 1]
         return float(np.max(self.budget.sharing(Crowd.of(share, self.n_cells[share], self.models), root)))
 
+    def weight(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:
+        """What the cells of ``detector`` of ``rows`` weigh among those of their share, ``(k,)``."""
+        return self._weights.of(detector, self.series.rows["space"][rows])
+
     def view(self, rows: IndexArray) -> SeriesView:
         """What detectors may know of ``rows``."""
         r = self.series.rows
@@ -292,8 +298,12 @@ class Judge:
             place = np.flatnonzero((state["applies"][rows] > 0) & (asked.n > 0))
             if not len(place):
                 continue
-            allowance, log_budget = self.acknowledged.quieten(detector, rows, handed[share], logs[share])
-            self.budget.spend(share, allowance[place], crowds[share], root[place])
+            own, own_log = handed[share], logs[share]
+            if not self._weights.even:
+                weight = self.weight(detector, rows)
+                own, own_log = weight * own, np.log(weight) + own_log
+            allowance, log_budget = self.acknowledged.quieten(detector, rows, own, own_log)
+            self._weights.spend(detector, view.space[place], allowance[place], crowds[share], root[place])
             held = detector.shares(now, view)
             if detector.name == SEASONAL:
                 self.seasons.level(rows, held.s, held.n, state["reference_share"][rows], asked.n)
@@ -348,7 +358,8 @@ class Judge:
             found = Found(cut, before, float(now[0, cut]), float(since[0, cut]), told, evidence)
             reference = self.reference(at, self.view(at))[0]
             sharing = self.sharing(detector.share, int(series["model"][row]))
-            docket = self._recorder.alarm(detector, row, bets, found, sharing, reference)
+            weight = float(self.weight(detector, at)[0])
+            docket = self._recorder.alarm(detector, row, bets, found, Part(weight, sharing), reference)
         return CellAlarm(
             row=row,
             detector=index,
@@ -474,10 +485,11 @@ class Judge:
             state["reference_share"][at] = share
         return low, high
 
-    def _count_cells(self, share: str, rows: IndexArray, change: NDArray[np.int32]) -> None:
-        self.n_cells[share] += int(change.sum())
+    def _count_cells(self, detector: Detector, rows: IndexArray, change: NDArray[np.int32]) -> None:
+        weighed = change * self.weight(detector, rows)
+        self.n_cells[detector.share] += float(weighed.sum())
         model = self.models.rows["root"][self.series.rows["model"][rows]]
-        np.add.at(self.models.rows["n_cells"][:, SHARES.index(share)], model, change)
+        np.add.at(self.models.rows["n_cells"][:, SHARES.index(detector.share)], model, weighed)
 
 
 def _rates(shares: Shares) -> NDArray[np.float64]:

@@ -34,6 +34,14 @@ class Found:
     evidence: float
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a cell has of its share: its ``weight`` among so many ``cells``, each counted with its own."""
+
+    weight: float
+    cells: float
+
+
 class Recorder:
     """Keeps the dockets of the cells of series."""
 
@@ -62,11 +70,11 @@ class Recorder:
             self.dockets.add(detector.name, row, log_r, lines)
 
     def alarm(
-        self, detector: Detector, row: int, bets: Bets, found: Found, sharing: float, reference: NDArray[np.float64]
+        self, detector: Detector, row: int, bets: Bets, found: Found, part: Part, reference: NDArray[np.float64]
     ) -> bytes:
         """The whole docket of a cell that fires, which is open no more; empty where there was no room for one.
 
-        ``reference`` (40,) are the counts that it is judged against, ``sharing`` how many cells share its budget.
+        ``reference`` (40,) are the counts that it is judged against, ``part`` is what it has of the budget.
         """
         lines = self.dockets.take(detector.name, row)
         if not lines:
@@ -98,20 +106,21 @@ class Recorder:
             "since": None if np.isnan(found.since) else found.since,
             "told": found.told,
             "evidence": found.evidence,
-            "budget": self._paid(detector, model, sharing),
+            "budget": self._paid(detector, model, part),
             "reference": reference.astype(int).tolist(),
         }
         return closed(header, lines, fired)
 
-    def _paid(self, detector: Detector, model: int, sharing: float) -> dict[str, Any]:
+    def _paid(self, detector: Detector, model: int, part: Part) -> dict[str, Any]:
         """Of what the cell's budget of a tick is a part."""
         budget, rows = self._budget, self._models.rows
         return {
             "per_week": budget.per_week,
             "per_model_per_week": budget.per_model_per_week,
             "part": budget.shares[detector.share],
-            "cells_of_fleet": sharing,
-            "cells_of_model": int(rows["n_cells"][rows["root"][model], SHARES.index(detector.share)]),
+            "weight": part.weight,
+            "cells_of_fleet": part.cells,
+            "cells_of_model": float(rows["n_cells"][rows["root"][model], SHARES.index(detector.share)]),
         }
 
     def _null(self, detector: Detector, state: Cells, row: int) -> Line:

@@ -328,7 +328,8 @@ def check_budget(paid: Line, step: Line, place: str, *, last: bool) -> None:
     need(step["log_budget"] <= most + 1e-9, place, "it spends more than the budget has")
     if last:
         fleet, model = (max(paid[name], 1) for name in ("cells_of_fleet", "cells_of_model"))
-        own = min(paid["per_week"] / fleet, paid["per_model_per_week"] / model) * paid["part"] * step["seconds"] / WEEK
+        own = min(paid["per_week"] / fleet, paid["per_model_per_week"] / model) * paid["weight"] * paid["part"]
+        own *= step["seconds"] / WEEK
         near(math.log(own), step["log_budget"], place, "its budget", 1e-9)
 
 

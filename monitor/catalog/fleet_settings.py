@@ -62,6 +62,17 @@ TeamParts = Annotated[
 """Parts of a whole by the names of teams, frozen."""
 
 
+Weight = Annotated[float, Field(ge=1e-3, le=1e3)]
+
+
+class SeverityWeights(Settings):
+    """``budget.severities``: how much a cell gets of its share beside the others, by how grave its alert is alone."""
+
+    info: Weight = 1.0
+    warning: Weight = 1.0
+    critical: Weight = 1.0
+
+
 class BudgetSettings(Settings):
     """``[budget]``: the promise. Alarms per week of event time.
 
@@ -72,6 +83,7 @@ class BudgetSettings(Settings):
     per_model_per_week: float = Field(default=1.0, gt=0, le=1e9)
     shares: BudgetShares = BudgetShares()
     teams: TeamParts = FrozenTable()
+    severities: SeverityWeights = SeverityWeights()
 
 
 class AttentionSettings(Settings):

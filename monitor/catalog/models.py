@@ -149,7 +149,7 @@ FIELDS = {
     "last_time": Field(np.float64, (), np.nan),
     "learn_since": Field(np.float64, (), np.nan),
     "planned": Field(np.uint8),
-    "n_cells": Field(np.int32, (len(SHARES),)),
+    "n_cells": Field(np.float64, (len(SHARES),)),
     "team": Field(np.int32, (len(SHARES),)),
     "n_series": Field(np.int64),
     "hold": Field(np.float64),

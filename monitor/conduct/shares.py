@@ -16,7 +16,7 @@ from monitor.conduct.alarm import ConductAlarm, Conducted
 from monitor.kernels.judge import FIRING, HELD, IDLE, OVER, SUSPICIOUS, Bets, Question, bet, costs, onset_of
 from monitor.stats.bounds import null_edge_once
 
-SHARE = "quality"
+SHARE, SEVERITY = "quality", "warning"
 _RENULL_GROWTH = 1.1
 _LN10 = math.log(10.0)
 
@@ -74,6 +74,7 @@ class ModelShares:
         self.rows = Rows(fields(asked))
         self._question = asked.question
         self._budget = budget
+        self._weight = budget.weight(SEVERITY)
         self._cells = cells
         self._ready: list[Indices] = []
 
@@ -178,8 +179,8 @@ class ModelShares:
         state["recent_s"][models], state["recent_n"][models] = now_s, now_n
         seconds = policy["tick"][models]
         crowd = Crowd.of(SHARE, self._cells[SHARE], self.models)
-        allowance = self._budget.allowance(SHARE, crowd, models, seconds)
-        self._budget.spend(SHARE, allowance, crowd, models)
+        allowance = self._weight * self._budget.allowance(SHARE, crowd, models, seconds)
+        self._budget.spend(SHARE, SEVERITY, allowance, crowd, models)
         bets = Bets(
             end=end,
             place=np.arange(len(models)),
@@ -226,5 +227,5 @@ class ModelShares:
             self.rows.add(missing)
 
     def _count(self, models: Indices, sign: int) -> None:
-        self._cells[SHARE] += sign * len(models)
-        self.models.rows["n_cells"][models, SHARES.index(SHARE)] += sign
+        self._cells[SHARE] += sign * self._weight * len(models)
+        self.models.rows["n_cells"][models, SHARES.index(SHARE)] += sign * self._weight

@@ -21,7 +21,7 @@ from monitor.kernels.judge import FIRING, HELD, IDLE, OVER, SUSPICIOUS, decide
 from monitor.kernels.tally import DROPPED, INVALID, KIND_CATEGORY, NULLS, OTHER_BIN, PRESENT, TYPE
 from monitor.stats.accumulate import accumulate
 
-SHARE = "quality"
+SHARE, SEVERITY = "quality", "warning"
 STUCK, STALE = "stuck", "stale"
 CHANGES_MIN = 30
 """Ticks in which the value was another than before, from which the longest stretch is known."""
@@ -95,6 +95,7 @@ class Stretches:
         self.series = series
         self.rows = Rows(FIELDS)
         self._budget = budget
+        self._weight = budget.weight(SEVERITY)
         self._cells = cells
 
     def end(self, rows: Indices) -> list[tuple[int, str]]:
@@ -253,8 +254,8 @@ class Stretches:
             return out
         model = self.series.rows["model"][rows]
         crowd = Crowd.of(SHARE, self._cells[SHARE], self.models)
-        allowance = self._budget.allowance(SHARE, crowd, model, seconds)
-        self._budget.spend(SHARE, allowance, crowd, model)
+        allowance = self._weight * self._budget.allowance(SHARE, crowd, model, seconds)
+        self._budget.spend(SHARE, SEVERITY, allowance, crowd, model)
         log_budget = np.log(np.maximum(allowance, 1e-300))
         step = accumulate(state["log_r"][rows], nats[:, None].astype(np.float32), log_budget)
         state["log_r"][rows] = step.log_r
@@ -304,6 +305,6 @@ class Stretches:
             self.rows.add(missing)
 
     def _count(self, rows: Indices, sign: int) -> None:
-        self._cells[SHARE] += sign * len(rows)
+        self._cells[SHARE] += sign * self._weight * len(rows)
         place = SHARES.index(SHARE)
-        np.add.at(self.models.rows["n_cells"][:, place], self.series.rows["model"][rows], sign)
+        np.add.at(self.models.rows["n_cells"][:, place], self.series.rows["model"][rows], sign * self._weight)

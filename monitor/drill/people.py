@@ -284,7 +284,7 @@ def group_drill(fleet: Fleet, row: int) -> GroupDrill:
     n_cells = sharing * fairness / max(fairness - aside, 1e-9)
     return GroupDrill(
         models=models,
-        budget=Budget(budget.per_week, budget.per_model_per_week, budget.shares),
+        budget=Budget(budget.per_week, budget.per_model_per_week, budget.shares, severities=budget.severities),
         smallest_group=comparer.smallest_group,
         n_cells=max(n_cells, 1.0),
         n_of_model=max(float(comparer.n_of_model[row]), 1.0),

@@ -55,8 +55,8 @@ def _of_series(fleet: Fleet, model: int, detector: Detector, at: Indices, a_tick
     eta = tempering(state["scatter"][at], state["scatter_weight"][at], state["scatter_ticks"][at])
     low, high = (state[name][at].astype(np.float64) for name in ("null_low", "null_high"))
     moved = np.minimum(high + tolerance[:, None], _HIGHEST)
-    budget = _log_budget(fleet, model, detector.share)
-    ticks = ticks_to_alarm_one_sample(a_tick, moved, low, high, budget, eta[:, None])
+    budget = _log_budget(fleet, model, detector.share, fleet.judge.weight(detector, at))
+    ticks = ticks_to_alarm_one_sample(a_tick, moved, low, high, budget[:, None], eta[:, None])
     # Of a distribution the place is told where the same movement is hardest to see.
     used = state["cost"][at].reshape(len(at), detector.cuts, -1).min(axis=2) < OFF
     hardest = np.where(used, ticks, 0.0).max(axis=1)
@@ -81,7 +81,7 @@ def _of_outcomes(fleet: Fleet, model: int, age: float) -> list[dict[str, Any]]:
         high = float(performance.states[place]["null_high"][model, 0])
         unit = performance.unit(place, model) if place == LOG_LOSS else 1.0
         moved = min(high + tolerance / unit, _HIGHEST)
-        budget = _log_budget(fleet, model, PERFORMANCE)
+        budget = _log_budget(fleet, model, PERFORMANCE, np.ones(1))
         ticks = float(ticks_to_alarm_one_sample(max(a_tick, 1e-12), moved, 0.0, high, budget)[0])
         name = MEASURES[place].name
         why = f"too few outcomes to see the {MEASURES[place].words} rise by {2 * tolerance:.3g}"
@@ -107,10 +107,10 @@ def _spot(fleet: Fleet, model: int, ticks: float, a_tick: float, why: str) -> li
     ]
 
 
-def _log_budget(fleet: Fleet, model: int, share: str) -> Array:
-    """The log of what a cell of ``share`` may spend in a tick, shape ``(1,)``."""
+def _log_budget(fleet: Fleet, model: int, share: str, weight: Array) -> Array:
+    """The log of what cells of ``share`` may spend in a tick, by their ``weight`` (k,)."""
     crowd = Crowd.of(share, fleet.judge.n_cells[share], fleet.models)
     tick = fleet.models.rows["tick"][model : model + 1]
     allowance = fleet.judge.budget.allowance(share, crowd, np.array([model]), tick)
-    found: Array = np.log(np.maximum(allowance, 1e-300))
+    found: Array = np.log(np.maximum(weight * allowance, 1e-300))
     return found

@@ -175,7 +175,9 @@ def copied(source: Judge, model: int, rows: Indices) -> Judge:
             series.rows[name][:n] = source.series.rows[name][rows]
         series.rows["model"][:n], series.rows["suspected"][:n] = 0, -1
     budget = source.budget
-    judge = Judge(models, series, Budget(budget.per_week, budget.per_model_per_week, budget.shares))
+    judge = Judge(
+        models, series, Budget(budget.per_week, budget.per_model_per_week, budget.shares, severities=budget.severities)
+    )
     # What its team has for itself is as if the whole were divided among so many cells.
     judge.n_cells = {share: source.sharing(share, model) for share in source.n_cells}
     judge.extend()

@@ -22,6 +22,7 @@ from monitor.groups.recording import Recorder, Step
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
 from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
+from monitor.severity import SEVERITIES, severity
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.decompose import Split
 from monitor.stats.dispersion import successive_difference, tempering
@@ -31,6 +32,8 @@ POOL_EVENTS = 10
 """Events that a comparison, and each stratum, waits for; one of them on each side at least."""
 CROSSED_WEIGHT = 0.25
 """What the cell of an intersection weighs in the budget: what it is made of is to be seen as soon as without it."""
+_GRAVE = np.array([SEVERITIES.index(severity(QUESTIONS[kind].alertname, ())) for kind in Kind])
+"""How grave the alert of each kind is alone: places in ``SEVERITIES``."""
 _LN10 = math.log(10.0)
 
 Array = NDArray[np.float64]
@@ -118,6 +121,7 @@ class Comparer:
         self.dockets = Dockets()
         """What comparisons under suspicion are judged by."""
         self._recorder = Recorder(self.dockets, self.state, people_of, self._stratum)
+        self._by_severity = np.array([budget.weight(name) for name in SEVERITIES])[_GRAVE]
         self.records = False
         """Whether dockets are kept; in a drill they are not."""
         self.n_cells = 0.0
@@ -222,7 +226,7 @@ class Comparer:
         kind, model = (register.outputs[name][output] for name in ("kind", "model"))
         cell = register.cells_of(group, output)
         some = np.flatnonzero(cell >= 0)
-        weight, eta = np.full(len(cell), CROSSED_WEIGHT), np.ones(len(cell))
+        weight, eta = CROSSED_WEIGHT * self._by_severity[kind], np.ones(len(cell))
         weight[some] = self._weight(cell[some])
         scatter = (state[name][cell[some]] for name in ("scatter", "scatter_weight", "scatter_ticks"))
         eta[some] = tempering(*scatter)
@@ -245,7 +249,8 @@ class Comparer:
 
     def _weight(self, cells: Rows64) -> Array:
         crossed = self.register.crossed(self.register.cells["group"][cells])
-        return np.where(crossed, CROSSED_WEIGHT, 1.0)
+        weight: Array = np.where(crossed, CROSSED_WEIGHT, 1.0) * self._by_severity[self.kind(cells)]
+        return weight
 
     def aside(self) -> float:
         """The part of the weekly budget that watch lists take."""
@@ -290,7 +295,8 @@ class Comparer:
         allowance = self.budget.allowance(SHARE, self.crowd(), model, seconds, self.aside())
         for i in np.flatnonzero(np.isin(outputs["kind"][output], LISTS)).tolist():
             watch_list = self.watch_list(int(output[i]))
-            part = watch_list.budget_share / max(self._watched.get(watch_list, 0.0), CROSSED_WEIGHT)
+            least = CROSSED_WEIGHT * float(self._by_severity[outputs["kind"][output[i]]])
+            part = watch_list.budget_share / max(self._watched.get(watch_list, 0.0), least)
             allowance[i] = self.budget.part(part, float(seconds[i]))
         return weight * allowance
 
@@ -301,7 +307,7 @@ class Comparer:
         carried = state["carried"][cells]
         # Sorted, so that the sum does not depend on which row a cell happens to have.
         order = np.argsort(carried)
-        self.budget.spend(SHARE, carried[order], self.crowd(), self.model(cells[order]))
+        self._spend(cells[order], carried[order])
         log_budget = np.log(np.maximum(carried, 1e-300))
         active = np.maximum((tempered > OFF / 2).sum(axis=1), 1)
         spread = log_budget + np.log(COMPONENTS / active)
@@ -332,6 +338,12 @@ class Comparer:
         unseen = cells[fresh & ~beside.of_told]
         state["since"][unseen], state["since_within"][unseen] = 0.0, 0.0
         return Compared(alarms, cleared, len(cells))
+
+    def _spend(self, cells: Rows64, carried: Array) -> None:
+        grave = _GRAVE[self.kind(cells)]
+        for i in np.flatnonzero(np.bincount(grave)).tolist():
+            own = grave == i
+            self.budget.spend(SHARE, SEVERITIES[i], carried[own], self.crowd(), self.model(cells[own]))
 
     def _begin_anew(self, cells: Rows64) -> None:
         """Forget the evidence of ``cells``: what they bet on is accounted for. To forget makes no alarm likelier."""

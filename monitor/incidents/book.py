@@ -30,7 +30,6 @@ from monitor.incidents.firing import (
     with_related,
 )
 from monitor.incidents.incident import Acknowledged, Incident
-from monitor.incidents.severity import severity
 from monitor.incidents.shared import (
     MODELS_MIN,
     SPAN_SECONDS_MAX,
@@ -43,6 +42,7 @@ from monitor.incidents.shared import (
     joins,
     own_movement,
 )
+from monitor.severity import severity
 
 RESOLVED_KEPT = 1000
 """Resolved incidents that stay at hand for people to read; all of them stay in the store."""

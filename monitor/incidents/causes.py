@@ -9,8 +9,8 @@ import numpy as np
 
 from monitor.incidents.advice import Setting, advise
 from monitor.incidents.incident import CellReport, Effect, Incident
-from monitor.incidents.severity import gravest
 from monitor.incidents.shared import Cause, Found, Member, began
+from monitor.severity import gravest
 
 ALERTNAME = "FleetSharedCause"
 CELLS_MAX = 200

@@ -129,6 +129,7 @@ def _chance(fault: Fault, name: str, scratch: Fleet, counts: Counts, events: flo
         n_fleet = judge.n_cells[detector.share] * models // max(len(scratch.models), 1)
         crowd = Crowd.of(detector.share, n_fleet, scratch.models)
         allowance = judge.budget.allowance(detector.share, crowd, np.full(len(rows), model), tick)
+        allowance = judge.weight(detector, rows) * allowance
         for i in place[shares.n[place] > 0].tolist():
             p = np.minimum(shares.s[i] / shares.n[i], 1.0)
             seen = events * float(shares.n[i]) / _CASES

@@ -21,7 +21,7 @@ from monitor.stats.bounds import clopper_pearson_lower, clopper_pearson_upper
 from monitor.stats.dispersion import successive_difference, tempering
 from monitor.stats.evidence import log_e_calibration, shift_logit
 
-SHARE = "performance"
+SHARE, SEVERITY = "performance", "critical"
 DETECTOR, ALERTNAME = "calibration", "ModelCalibrationShift"
 CELL = DETECTOR
 BINS = CURVE_BINS
@@ -179,7 +179,7 @@ class Calibration:
             return [], [], 0
         at = sums.row[place]
         allowance = self.allowance(at, n_fleet, sums.seconds[place])
-        self._budget.spend(SHARE, allowance, Crowd.of(SHARE, n_fleet, self._models), self.model_of(at))
+        self._budget.spend(SHARE, SEVERITY, allowance, Crowd.of(SHARE, n_fleet, self._models), self.model_of(at))
         end = float(sums.end[0])
         alarm, sustained, evidence = self._bet(sums, place, np.log(np.maximum(allowance, 1e-300)), end)
         held, over = self._decide(at, end, alarm, sustained)

@@ -33,7 +33,8 @@ from monitor.outcomes.measures import ABSOLUTE_ERROR, COST, ERROR_RATE, LOG_LOSS
 from monitor.stats.bounds import null_edge
 from monitor.stats.dispersion import dispersion, successive_difference
 
-SHARE = "performance"
+SHARE, SEVERITY = "performance", "critical"
+"""All that is told of it is as grave, so its cells weigh the same."""
 SHIFTS = (0.25, 0.6, 1.2)
 """Alternatives in logits beyond the edge of the null."""
 ERROR_BINS = 256
@@ -141,7 +142,7 @@ class Performance:
             self._observe(measure, sums.model[some & ~judged], tick[some & ~judged, measure])
             place = np.flatnonzero(some & judged)
             if len(place):
-                self._budget.spend(SHARE, allowance[place], crowd, sums.model[place])
+                self._budget.spend(SHARE, SEVERITY, allowance[place], crowd, sums.model[place])
                 self._bet(measure, sums, place, allowance, alarms, cleared)
                 bets += len(place)
         return alarms, cleared, bets

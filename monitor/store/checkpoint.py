@@ -63,6 +63,7 @@ class Head(msgspec.Struct):
     positions: list[tuple[str, int, int]]
     spent: dict[str, float]
     spent_by_team: dict[str, float]
+    spent_by_severity: dict[str, float]
     duplicates: list[tuple[int, float, int]]
     topics: dict[str, str] = {}
     """Ids of the topics that the offsets belong to."""
@@ -187,6 +188,7 @@ class Checkpoint:
         fleet.book.attention.called.update(head.called)
         fleet.judge.budget.spent.update(head.spent)
         fleet.judge.budget.spent_by_team.update(head.spent_by_team)
+        fleet.judge.budget.spent_by_severity.update(head.spent_by_severity)
         self._load_keys(_MET, fleet.duplicates, head.duplicates)
         self._load_keys(_PEOPLE, fleet.groups.people.counted, head.people)
         self._load_trail(head)
@@ -439,6 +441,7 @@ def _head(
         positions=[(p.topic, p.number, offset) for p, offset in positions.items()],
         spent=fleet.judge.budget.spent,
         spent_by_team=fleet.judge.budget.spent_by_team,
+        spent_by_severity=fleet.judge.budget.spent_by_severity,
         duplicates=_generations(fleet.duplicates),
         people=_generations(fleet.groups.people.counted),
         called=fleet.book.attention.called,

@@ -71,4 +71,5 @@ def document_digest(told: Incident) -> str:
 
 def budget(spent: Budget) -> dict[str, Any]:
     """How many false alarms judging was allowed so far, by share and by team, and what is promised for a week."""
-    return {"spent": dict(spent.spent), "by_team": dict(spent.spent_by_team), "per_week": spent.per_week}
+    by = {"by_team": dict(spent.spent_by_team), "by_severity": dict(spent.spent_by_severity)}
+    return {"spent": dict(spent.spent), **by, "per_week": spent.per_week}

@@ -23,6 +23,7 @@ from monitor.events.columns import Reason
 from monitor.incidents.attention import waits
 from monitor.incidents.incident import Incident
 from monitor.outcomes.joining import FATES
+from monitor.severity import SEVERITIES
 from monitor.status import CHECK_STATUSES, MODEL_STATES, Status
 from monitor.telemetry.families import BatchHistogram, Entry, Samples, Table
 
@@ -47,7 +48,6 @@ LIMITS = (
 )
 STAGES = ("poll", "decode", "duplicates", "outcomes", "tally", "commit", "judge", "notify", "publish")
 SHARES = ("drift", "quality", "performance", "fairness")
-SEVERITIES = ("critical", "warning", "info")
 LEVELS = ("debug", "info", "warning", "error", "critical")
 DRILL_RESULTS = ("done", "failed")
 RESULTS = ("sent", "failed", "dropped", "rejected")
@@ -117,6 +117,7 @@ class Metrics:
         self.incidents_acknowledged.read_from(lambda: {(): float(sum(map(_known_of, read().incidents)))})
         self.false_alarm_budget_spent.read_from(lambda: _budget_spent(read(), "spent"))
         self.budget_spent_by_team.read_from(lambda: _budget_spent(read(), "spent_by_team"))
+        self.budget_spent_by_severity.read_from(lambda: _budget_spent(read(), "spent_by_severity"))
         self.incidents_opened.read_from(lambda: {(name,): float(n) for name, n in read().opened.items()})
 
     def _make_ingest(self) -> None:
@@ -214,6 +215,15 @@ class Metrics:
                 "False alarms that the judging so far was allowed to make, by the team of the cells that bet.",
             ),
             series_max=TEAM_SERIES_MAX,
+        )
+        self.budget_spent_by_severity = self._table(
+            Entry(
+                "severity_false_alarm_budget_spent_total",
+                "counter",
+                ("severity",),
+                "False alarms that the judging so far was allowed to make, by how grave the cell's alert is alone.",
+            ),
+            known=[(severity,) for severity in SEVERITIES],
         )
         _start_at_zero(self.loop_seconds, STAGES)
 

@@ -22,7 +22,7 @@ from monitor.traffic import expectation, silence, volume
 from monitor.traffic.alarm import Known, TrafficAlarm, Watched
 from monitor.traffic.expectation import HOUR, SLOTS
 
-SHARE = "quality"
+SHARE, SEVERITY = "quality", "warning"
 """Who pays: traffic is quality of what comes in. Two cells a model, beside several for each of its features."""
 CELLS = ("silence", "volume")
 JUDGED_EVENTS_MIN = 1000
@@ -88,6 +88,7 @@ class Traffic:
         self.models = models
         self.rows = Rows(FIELDS)
         self._budget = budget
+        self._weight = budget.weight(SEVERITY)
         self._cells = cells
         self._sure: Array = np.zeros((0, SLOTS))
         self._hour = -1
@@ -314,15 +315,15 @@ class Traffic:
         self._count_cells(waiting)
 
     def _count_cells(self, models: Indices, sign: int = 1) -> None:
-        self._cells[SHARE] += sign * len(CELLS) * len(models)
-        self.models.rows["n_cells"][models, SHARES.index(SHARE)] += sign * len(CELLS)
+        self._cells[SHARE] += sign * self._weight * len(CELLS) * len(models)
+        self.models.rows["n_cells"][models, SHARES.index(SHARE)] += sign * self._weight * len(CELLS)
 
     def _crowd(self) -> Crowd:
         return Crowd.of(SHARE, self._cells[SHARE], self.models)
 
     def _nats(self, models: Indices, seconds: Array) -> Array:
         """The budget of one cell of each model for ``seconds``, as minus its log, between 1 and 690."""
-        allowance = self._budget.allowance(SHARE, self._crowd(), models, seconds)
+        allowance = self._weight * self._budget.allowance(SHARE, self._crowd(), models, seconds)
         nats: Array = np.clip(-np.log(np.maximum(allowance, 1e-300)), 1.0, _NATS_MAX)
         return nats
 
@@ -423,7 +424,7 @@ class Traffic:
         of_day = volume.log_e(day[:, 0], day[:, 2] / tolerance, day[:, 3] * tolerance, eta[1])
         nats = self._nats(models, stop - start)
         step = accumulate(rows["log_r"][models], np.concatenate([bets, of_day], axis=1), (-nats).astype(np.float32))
-        self._budget.spend(SHARE, len(CELLS) * np.exp(-nats), self._crowd(), models)
+        self._budget.spend(SHARE, SEVERITY, len(CELLS) * np.exp(-nats), self._crowd(), models)
         rows["log_r"][models] = step.log_r
         calm = restarted(step.log_total, -nats, SUSPICIOUS * nats) & ~step.alarm
         rows["calm"][models[calm | np.isnan(rows["calm"][models])]] = end

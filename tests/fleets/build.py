@@ -49,6 +49,7 @@ def new_fleet(
     clauses: Sequence[tuple[str, dict[str, Any]]] = (),
     per_week: float = 5.0,
     per_model: float = 1.0,
+    severities: Mapping[str, float] | None = None,
     teams: Mapping[str, float] | None = None,
     models_max: int = 1000,
     series_max: int = 100,
@@ -64,7 +65,7 @@ def new_fleet(
     said = [("*", {"tick": "10m", "tolerance": {"drift": 0.02}}), ("*", keys or {}), *clauses]
     policies = Policies([Clause(match, entry, "test") for match, entry in said])
     return Fleet(
-        Budget(per_week, per_model, SHARES, teams or {}),
+        Budget(per_week, per_model, SHARES, teams or {}, severities or {}),
         policies.resolve,
         profile.load,
         models_max=models_max,

@@ -9,7 +9,7 @@ from fakes.desk import made_incident
 
 from monitor.incidents.incident import Acknowledged, CellReport, Effect, Incident
 from monitor.incidents.ranking import harm, place_in_list
-from monitor.incidents.severity import HARMFUL, gravest, severity
+from monitor.severity import HARMFUL, gravest, severity
 
 
 @pytest.mark.parametrize("alertname", sorted(HARMFUL))

@@ -86,3 +86,60 @@ def test_a_larger_part_is_told_sooner() -> None:
         ):
             fired.setdefault(told.model, told.fired_time)
     assert fired["rich"] < fired["poor"]
+
+
+SEVERITIES = st.fixed_dictionaries({name: st.floats(1e-3, 1e3) for name in ("info", "warning", "critical")})
+
+
+@given(weights=SEVERITIES, kinds=st.tuples(st.integers(0, 50), st.integers(0, 50)), alone=st.booleans())
+def test_severities_never_have_more_than_the_whole(
+    weights: dict[str, float], kinds: tuple[int, int], alone: bool
+) -> None:
+    """However cells weigh, together they are allowed what the fleet, or the model, is, and in proportion to weights."""
+    budget = Budget(5.0, 0.7 if alone else 1e9, SHARES, severities=weights)
+    each = [budget.weight("info")] * kinds[0] + [budget.weight("warning")] * kinds[1]
+    of_model = np.array([sum(each)])
+    crowd = Crowd(float(sum(each)), of_model, np.zeros(1, np.int32), TEAMS)
+    n = len(each)
+    allowance = np.array(each) * budget.allowance("drift", crowd, np.zeros(n, int), np.full(n, WEEK_SECONDS))
+    assert allowance.sum() <= (0.7 if alone else 5.0) * 0.2 * (1 + 1e-9)
+    if sum(kinds) and min(kinds):
+        ratio = budget.weight("warning") / budget.weight("info")
+        assert allowance[-1] / allowance[0] == pytest.approx(ratio, rel=1e-9)
+
+
+def test_a_graver_cell_has_more() -> None:
+    """With a weight for warnings a model's prediction is told sooner than its feature, which moves alike."""
+    values = np.random.default_rng(5).normal(0.0, 1.0, 40_000)
+    fired: dict[str, dict[str, float]] = {}
+    for name, severities in (("even", {}), ("graver", {"info": 0.001, "warning": 1000.0})):
+        fleet = new_fleet({"tick": "1h"}, per_model=1e9, severities=severities)
+        own = fired.setdefault(name, {})
+        for hours, moved in ((range(LEARNED), 0.0), (range(LEARNED, LEARNED + 60), 0.4)):
+            for told in hourly(
+                fleet,
+                lambda i, moved=moved: {"x": float(values[i]) + moved},
+                hours,
+                100,
+                prediction=lambda i, moved=moved: {"score": float(values[i]) + moved},
+            ):
+                own.setdefault(told.alertname, told.fired_time)
+        spent = fleet.judge.budget.spent_by_severity
+        assert sum(spent.values()) == pytest.approx(sum(fleet.judge.budget.spent.values()), rel=1e-9)
+    assert fired["even"]["ModelPredictionDrift"] == fired["even"]["ModelFeatureDrift"]
+    assert fired["graver"]["ModelPredictionDrift"] < fired["even"]["ModelPredictionDrift"]
+    assert fired["graver"].get("ModelFeatureDrift", np.inf) > fired["even"]["ModelFeatureDrift"]
+
+
+def test_counts_of_cells_do_not_depend_on_the_order() -> None:
+    """After cells came, went and were counted anew the sums of weights are the same to the last bit."""
+    fleet = new_fleet({"tick": "1h"}, severities={"info": 0.3, "warning": 1.7})
+    for name in ("a", "b", "c"):
+        hourly(fleet, lambda i: {"x": float(i % 7), "y": float(i % 11)}, range(LEARNED), model=name)
+    rows = fleet.lives.series_rows(fleet.find_model("b"))
+    fleet.judge.end(rows)
+    fleet.judge.begin(rows)
+    before = (dict(fleet.judge.n_cells), fleet.models.rows["n_cells"].copy())
+    fleet.judge.recount()
+    assert fleet.judge.n_cells["drift"] == before[0]["drift"] > 0.0
+    assert np.array_equal(fleet.models.rows["n_cells"][:, 0], before[1][:, 0])

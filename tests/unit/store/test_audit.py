@@ -147,7 +147,8 @@ def test_what_is_decided_is_entered(database: Database) -> None:
     [budget] = told(database, "budget")
     assert budget.subject == "2026-01-04"
     spent = fleet.judge.budget
-    assert budget.said == {"spent": spent.spent, "by_team": spent.spent_by_team, "per_week": 5.0}
+    by = {"by_team": spent.spent_by_team, "by_severity": spent.spent_by_severity}
+    assert budget.said == {"spent": spent.spent, **by, "per_week": 5.0}
     assert verify(database, head_of(database).trail).number == 4
 
 
