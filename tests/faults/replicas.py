@@ -83,23 +83,27 @@ class Replicas:
 
     def read_all(self, topic: str, partitions: int) -> bool:
         """Whether everything was sent on, and everything that was sent was judged."""
+        deadline = time.monotonic() + 30.0
+        while behind := self.behind(topic, partitions):
+            if "unsent" in behind or time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def behind(self, topic: str, partitions: int) -> dict[str, dict[int, int]]:
+        """How many records wait to be sent on, by partition, or where none do to be judged, by shard; empty: none."""
         try:
             sent = self.kafka.committed(self.group)
-            if any(sent.get((topic, p), -1) != self.kafka.end_offset(topic, p) for p in range(partitions)):
-                return False
-            return self._judged({p: self.kafka.end_offset(f"{self.group}.events", p) for p in range(SHARDS)})
+            unsent = {p: self.kafka.end_offset(topic, p) - sent.get((topic, p), 0) for p in range(partitions)}
+            if any(unsent.values()):
+                return {"unsent": unsent}
+            judged = _committed(self.kafka, f"{self.group}.judges")
+            ends = {p: self.kafka.end_offset(f"{self.group}.events", p) for p in range(SHARDS)}
+            unjudged = {p: end - judged.get(p, (0, ""))[0] for p, end in ends.items()}
+            return {"unjudged": unjudged} if any(n > 0 for n in unjudged.values()) else {}
         except (KafkaException, TimeoutError):  # the broker may be among what is killed
             self.kafka.renew_clients()
-            return False
-
-    def _judged(self, ends: dict[int, int]) -> bool:
-        deadline = time.monotonic() + 30.0
-        while time.monotonic() < deadline:
-            judged = _committed(self.kafka, f"{self.group}.judges")
-            if all(judged.get(p, (0, ""))[0] >= end for p, end in ends.items()):
-                return True
-            time.sleep(0.1)
-        return False
+            return {"unsent": {}}
 
     def fleets(self) -> Iterator[tuple[Fleet, TickLog]]:
         """Every shard as the internal topics have it: what is there if all replicas are gone."""
