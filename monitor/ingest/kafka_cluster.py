@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ class Cluster:
             try:
                 found[name] = str(future.result(REQUEST_SECONDS + 1).topic_id)
             except (KafkaException, TimeoutError) as error:
-                if _is_denied(error):
+                if _is_one_of(error, _DENIED):
                     raise
         return found
 
@@ -89,22 +90,44 @@ class Cluster:
     def _list(
         self, places: Mapping[Partition, Any], isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED
     ) -> Mapping[Partition, int]:
-        if not places:
-            return {}
-        request = {TopicPartition(*each): place for each, place in places.items()}
-        futures = self._admin.list_offsets(request, isolation_level=isolation, request_timeout=REQUEST_SECONDS)
-        found = {}
-        for target, future in futures.items():
-            try:
-                found[Partition(target.topic, target.partition)] = int(future.result(REQUEST_SECONDS + 1).offset)
-            except (KafkaException, TimeoutError) as error:
-                if _is_denied(error):
-                    raise
+        found, outdated = self._asked(places, isolation)
+        if outdated:
+            # A leader that came back has another epoch; the client would go on with the one it knows for minutes.
+            for name in {each.topic for each in outdated}:
+                with contextlib.suppress(KafkaException):
+                    self._admin.list_topics(name, timeout=REQUEST_SECONDS)
+            found.update(self._asked({each: places[each] for each in outdated}, isolation)[0])
         return found
 
+    def _asked(
+        self, places: Mapping[Partition, Any], isolation: IsolationLevel
+    ) -> tuple[dict[Partition, int], list[Partition]]:
+        """What was answered, and the partitions whose leader the client has a wrong idea of."""
+        found: dict[Partition, int] = {}
+        outdated: list[Partition] = []
+        if not places:
+            return found, outdated
+        request = {TopicPartition(*each): place for each, place in places.items()}
+        futures = self._admin.list_offsets(request, isolation_level=isolation, request_timeout=REQUEST_SECONDS)
+        for target, future in futures.items():
+            partition = Partition(target.topic, target.partition)
+            try:
+                found[partition] = int(future.result(REQUEST_SECONDS + 1).offset)
+            except (KafkaException, TimeoutError) as error:
+                if _is_one_of(error, _DENIED):
+                    raise
+                if _is_one_of(error, _OUTDATED):
+                    outdated.append(partition)
+        return found, outdated
 
-def _is_denied(error: BaseException) -> bool:
-    codes = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
+
+_DENIED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+_OUTDATED = frozenset(
+    {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
+)
+
+
+def _is_one_of(error: BaseException, codes: frozenset[int]) -> bool:
     return isinstance(error, KafkaException) and error.args[0].code() in codes
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition, admin
@@ -13,6 +14,7 @@ from monitor.clock import Clock
 from monitor.errors import IngestError
 from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.kafka_client import admin_settings, consumer_settings, open_client, reason_of
+from monitor.ingest.kafka_members import client_ids
 from monitor.ingest.kafka_reader import Reader
 from monitor.ingest.schema_gate import SchemaGate
 from monitor.ingest.settings import KafkaSettings
@@ -91,7 +93,8 @@ class GroupReader:
         self.fresh: set[Partition] = set()
         """Given by the group, and not read yet."""
         self._begin_at = float("-inf")
-        self._asked: Any = None
+        self._aside = ThreadPoolExecutor(1, "members")
+        self._asked: Future[list[str]] | None = None
         self._asked_at = float("-inf")
 
     def subscribe(self, topics: Iterable[str]) -> None:
@@ -177,15 +180,16 @@ class GroupReader:
         """Ask how many members the group has, and take in what was answered; never waits."""
         if self._asked is not None and self._asked.done():
             with contextlib.suppress(KafkaException):
-                self.members = len(self._asked.result().members)
+                self.members = len(self._asked.result())
             self._asked = None
         now = self._clock.monotonic()
         if self._asked is None and now - self._asked_at >= _MEMBERS_SECONDS:
             self._asked_at = now
-            self._asked = self._admin.describe_consumer_groups([self.group])[self.group]
+            self._asked = self._aside.submit(client_ids, self._admin, self.group, _MEMBERS_SECONDS)
 
     def close(self) -> None:
         """Give up everything, and leave the group."""
+        self._aside.shutdown(wait=False, cancel_futures=True)
         self.reader.close()
 
     def _not_taken(self, error: KafkaError) -> bool:

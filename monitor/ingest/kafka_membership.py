@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, TopicPartition, admin
 from monitor.clock import Clock
 from monitor.errors import IngestError
 from monitor.ingest.kafka_client import open_client
+from monitor.ingest.kafka_members import client_ids
 
 SESSION_SECONDS = 6.0
 """After so long without a sign of life the broker lets a member go."""
@@ -84,9 +85,7 @@ class Membership:
 
     def _members(self) -> list[tuple[int, str]]:
         """When each member started, in milliseconds since the epoch, and its owner; others than daemons left out."""
-        asked = self._admin.describe_consumer_groups([self.group], request_timeout=REQUEST_SECONDS)
-        members = asked[self.group].result(REQUEST_SECONDS + 1).members
-        parts = [member.client_id.split("/") for member in members]
+        parts = [name.split("/") for name in client_ids(self._admin, self.group, REQUEST_SECONDS)]
         return [(int(part[2]), part[1]) for part in parts if len(part) == 3 and part[0] == _NAME and part[2].isdigit()]
 
 

@@ -15,13 +15,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from servers.kafka import KafkaServer
+    from servers.kafka import KafkaServer, Record
 
 pytestmark = pytest.mark.servers
 
 FAULT, END = 10.0, 40.0
 """Minutes after the first event at which two models go wrong, and at which now is."""
 STEADY = MODELS[0]
+
+
+HIRING = "hiring"
+GROUPS = {"f": 90, "m": 120, "x": 5}
+"""Applicants of each group; too few are of one to be spoken of."""
+
+
+def applicants(end: float) -> list[Record]:
+    """A model's events that name a group, the last of them at ``end``."""
+    groups = [group for group, n in GROUPS.items() for _ in range(n)]
+    return [
+        (
+            i % PARTITIONS,
+            json.dumps(
+                {
+                    "model": HIRING,
+                    "id": f"a{i}",
+                    "time": (at := end - 60.0 + 60.0 * i / len(groups)),
+                    "sensitive": {"sex": group},
+                    "prediction": {"label": "invite"},
+                }
+            ).encode(),
+            at,
+        )
+        for i, group in enumerate(groups)
+    ]
 
 
 class Operator:
@@ -58,6 +84,7 @@ def ask(
     with Daemon(folder, config(kafka, topic, references, f'token_file = "{tokens}"')) as daemon:
         daemon.token = "everything"
         kafka.produce(topic, traffic(start, (0.0, FAULT)).records)
+        kafka.produce(topic, applicants(start + FAULT * 60.0))
         kafka.produce(topic, traffic(start, (FAULT, END), faulty=True).records)
         daemon.until(lambda: daemon.status()["incidents"]["firing"] == len(FAULTY))
         yield Operator(daemon, token)
@@ -75,6 +102,17 @@ def test_acknowledged_noted_and_taken_back(ask: Operator) -> None:
     ask("unack", incident, "--by", "ada")
     assert ask.incident(DRIFTED)["acknowledged"] is None
     assert "inc-0" in ask("ack", "inc-0", code=1)
+
+
+def test_whose_codes_they_are(ask: Operator) -> None:
+    """``groups`` says what is behind the codes of a model's groups, and of how many it may not."""
+    lines = ask("groups", HIRING).splitlines()
+    assert any("sex = m" in line for line in lines)
+    assert not any("sex = x" in line for line in lines)
+    assert lines[-1].startswith("sex: ")
+    found = json.loads(ask("groups", HIRING, "--json"))
+    assert {group["value"] for attribute in found["attributes"] for group in attribute["groups"]} <= {"f", "m"}
+    assert "nobody" in ask("groups", "nobody", code=1)
 
 
 def test_a_fire_drill(ask: Operator) -> None:

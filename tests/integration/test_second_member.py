@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaException
 
 from monitor.clock import SystemClock
 from monitor.errors import IngestError
 from monitor.events.raw import Partition
 from monitor.ingest.facts import SourceChange
 from monitor.ingest.kafka import KafkaSource
+from monitor.ingest.kafka_cluster import Bounds, Cluster
 from monitor.ingest.kafka_membership import PATIENCE_SECONDS, Membership
 from monitor.ingest.settings import KafkaSettings
 
@@ -109,6 +111,29 @@ def test_a_cluster_and_a_daemon_alone(kafka: KafkaServer, topic: str) -> None:
         with closing(alone):
             until(lambda: bool(refused), turn, PATIENCE_SECONDS + 20)
         assert "another modelwatch reads as group" in refused[0]
+
+
+def test_a_broker_that_came_back(own_kafka: KafkaServer) -> None:
+    """Who asked while the broker was away learns who else is there, and where logs end, soon after it is back."""
+    topic, settings = own_kafka.new_topic(), {"bootstrap.servers": own_kafka.bootstrap}
+    cluster, logs = Cluster(settings, SystemClock()), [Partition(topic, 0)]
+    with closing(Membership("g", "cluster", settings, SystemClock())) as one:
+        until(lambda: sits(one, topic), one.beat)
+        for _ in range(2):
+            assert cluster.bounds(logs) == {logs[0]: Bounds(0, 0)}
+            own_kafka.kill()
+            with pytest.raises(KafkaException):
+                one.alone([topic])
+            assert cluster.bounds(logs) == {}
+            own_kafka.start()
+            until(lambda: bool(cluster.bounds(logs)), one.beat, seconds=10.0)
+            until(lambda: sits(one, topic), one.beat, seconds=10.0)
+
+
+def sits(member: Membership, topic: str) -> bool:
+    with contextlib.suppress(KafkaException):
+        return member.alone([topic])
+    return False
 
 
 def test_groups_are_their_own(kafka: KafkaServer, topic: str) -> None:
