@@ -29,6 +29,7 @@ _CODE = frozenset({".py", ".c", ".h"})
 """Files of which the program is made; what is compiled follows from them."""
 
 
+@cache
 def program_version() -> str:
     """The version of the installed distribution."""
     try:

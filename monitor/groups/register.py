@@ -117,6 +117,10 @@ class Layout:
     n_outputs: int
 
 
+_FOUND_MAX = 10_000
+"""Answers of :meth:`Register.tallies_of` that are kept."""
+
+
 class Register:
     """All that is compared, in tables whose rows never change their meaning."""
 
@@ -140,6 +144,9 @@ class Register:
         self._of_attribute: dict[int, list[int]] = {}
         self._members_of: dict[int, list[int]] = {}
         self._members_of_group: dict[int, list[int]] = {}
+        self._found: dict[tuple[int, int], NDArray[np.int64]] = {}
+        """What :meth:`tallies_of` found among ``_found_among`` tallies: a document asks for each many times."""
+        self._found_among = 0
         self._tallies_of: dict[int, list[int]] = {}
         self._layouts: dict[int, Layout] = {}
 
@@ -314,10 +321,15 @@ class Register:
 
     def tallies_of(self, group: int, output: int) -> NDArray[np.int64]:
         """The rows of the tallies of a group's cases with ``output``, one a stratum, ordered by key."""
-        own = self._members_of_group.get(group, [])
-        keys = np.sort(mix(self.members["key"][own], self.outputs["key"][output]))
-        rows = self.index["tallies"].find(keys).astype(np.int64)
-        return rows[rows >= 0]
+        if self._found_among != len(self.tallies) or len(self._found) >= _FOUND_MAX:
+            self._found, self._found_among = {}, len(self.tallies)
+        found = self._found.get((group, output))
+        if found is None:
+            own = self._members_of_group.get(group, [])
+            keys = np.sort(mix(self.members["key"][own], self.outputs["key"][output]))
+            rows = self.index["tallies"].find(keys).astype(np.int64)
+            found = self._found[group, output] = rows[rows >= 0]
+        return found
 
     def totals(self, group: int, output: int) -> tuple[float, float]:
         """Cases of a group that answer the question of ``output``, and those with it, since the first event."""
@@ -357,6 +369,7 @@ class Register:
 
     def restored(self) -> None:
         """Put in order what follows from the tables, after they were loaded."""
+        self._found = {}
         for name, table in self.tables().items():
             self.index[name].insert_many(table["key"][: len(table)], np.arange(len(table)))
         for row, model in enumerate(self.attributes["model"][: len(self.attributes)].tolist()):

@@ -232,7 +232,7 @@ def ratio_interval(sides: tuple[Array, Array, Array, Array]) -> list[float | Non
     """Of the ratio of rates, to be looked at at any time: exact for one stratum, asymptotic for several."""
     na, sa, nb, sb = sides
     if len(na) == 1:
-        (low_a, high_a), (low_b, high_b) = (anytime(s[0], n[0], 0.025) for s, n in ((sa, na), (sb, nb)))
+        (low_a, low_b), (high_a, high_b) = anytime([sa[0], sb[0]], [na[0], nb[0]], 0.025)
         return [_ratio(float(low_b), float(high_a)), _ratio(float(high_b), float(low_a))]
     size = np.maximum(na + nb, 1.0)
     got, due = float((sb * na / size).sum()), float((sa * nb / size).sum())
@@ -248,7 +248,7 @@ def gap_interval(sides: tuple[Array, Array, Array, Array], question: Question, d
     """Of the difference of rates, as :func:`ratio_interval`: exact for one stratum, asymptotic for several."""
     na, sa, nb, sb = sides
     if len(na) == 1:
-        (low_a, high_a), (low_b, high_b) = (anytime(s[0], n[0], 0.025) for s, n in ((sa, na), (sb, nb)))
+        (low_a, low_b), (high_a, high_b) = anytime([sa[0], sb[0]], [na[0], nb[0]], 0.025)
         ends = float(low_a - high_b), float(high_a - low_b)
     else:
         some = (na > 0.0) & (nb > 0.0)

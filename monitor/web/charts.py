@@ -165,7 +165,7 @@ def life(begin: float, end: float, marks: Sequence[Mark], spans: Sequence[Span])
     The newest incidents have lanes, up to twelve; a list beside it must have them all.
     """
     scale = (_LIFE_WIDTH - 20) / max(end - begin, 1.0)
-    shown = sorted(spans)[-_LANES_MAX:]
+    shown = sorted(spans, key=lambda span: span.since)[-_LANES_MAX:]
     height = 24 + _LANE * len(shown)
 
     def x(time: float) -> float:
