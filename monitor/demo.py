@@ -90,7 +90,7 @@ def run(
         _announce(outlooks)
         watched = make_fleet(config)
         painter = Painter(watched, config, "demo", clock)
-        desk = LoopDesk(painter.status(ready=True))
+        desk = LoopDesk(painter.status(ready=True), keeps_past=False)
         show = _Show(config, painter, desk, clock, speed)
         serving = not headless and _serve(stack, config, desk, clock)
         report = judged(outlooks, fleet, config, clock, watched, show.turned)

@@ -55,8 +55,15 @@ class _Question(Generic[_Answer]):
 class LoopDesk:
     """Where other threads ask: the newest picture at once, details and orders on the loop's next turn."""
 
-    def __init__(self, first: Status, exhibit: Callable[[str], bytes | None] = lambda _digest: None) -> None:
-        """``exhibit`` says, on any thread, what an incident names by a digest."""
+    def __init__(
+        self,
+        first: Status,
+        exhibit: Callable[[str], bytes | None] = lambda _digest: None,
+        *,
+        keeps_past: bool = True,
+    ) -> None:
+        """``exhibit`` says, on any thread, what an incident names by a digest; ``keeps_past`` as :class:`Desk` says."""
+        self.keeps_past = keeps_past
         self._status = first
         self._exhibit = exhibit
         self._questions: SimpleQueue[_Question[dict[str, Any]]] = SimpleQueue()

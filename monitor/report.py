@@ -194,7 +194,7 @@ def _figure(value: float | None) -> str:
 def _ours(compared: Mapping[str, Any] | None) -> str:
     if compared is None:
         return html.text(None)
-    return f"{escape(history_page.effect_in_words(compared['effect']))}, {history_page.interval(compared['interval'])}"
+    return f"{escape(history_page.effect_in_words(compared['effect']))}, {html.interval(compared['interval'])}"
 
 
 def _exclusions(document: Mapping[str, Any], told: list[Mapping[str, Any]]) -> str:

@@ -131,7 +131,12 @@ class History:
 
 
 class Desk(Protocol):
-    """How another thread gets at what only the loop may touch: it asks, and the loop answers on its next turn."""
+    """How another thread gets at what only the loop may touch: it asks, and the loop answers on its next turn.
+
+    ``keeps_past`` tells whether the past of models is kept at all.
+    """
+
+    keeps_past: bool
 
     def status(self) -> Status:
         """The newest published picture; never blocks."""

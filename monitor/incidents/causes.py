@@ -65,18 +65,21 @@ def cause_of(incident: Incident) -> Cause:
 
 
 def taken_in(incident: Incident, members: Sequence[Member]) -> Incident:
-    """The incident with further ``members``: models, traffic, people and cost add up."""
+    """The incident with further ``members``: models, traffic and people add up, cost in one currency too."""
     models = tuple(dict.fromkeys([*incident.models, *(member.incident.model for member in members)]))
     traffic = {member.incident.model: member.incident.traffic for member in members}
     fresh = sum(traffic[model] for model in models if model in traffic and model not in set(incident.models))
     people = [p for p in (incident.people_affected, *(m.incident.people_affected for m in members)) if p is not None]
-    costs = [c for c in (incident.cost, *(m.incident.cost for m in members)) if c is not None]
+    priced = [each for each in (incident, *(m.incident for m in members)) if each.cost is not None]
+    currencies = {each.currency for each in priced}
+    one = len(currencies) == 1
     changed = msgspec.structs.replace(
         incident,
         models=models,
         traffic=incident.traffic + fresh,
         people_affected=sum(people) if people else None,
-        cost=sum(costs) if costs else None,
+        cost=sum(each.cost or 0.0 for each in priced) if one else None,
+        currency=currencies.pop() if one else "",
     )
     return with_cells(changed, [cell for member in members for cell in cells_of(member)])
 

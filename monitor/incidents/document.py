@@ -39,6 +39,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
         "evidence_log10": _number(incident.evidence_log10),
         "people_affected": incident.people_affected,
         "cost": _number(incident.cost),
+        "currency": incident.currency or None,
         "bill": None if incident.bill is None else msgspec.to_builtins(incident.bill),
         "advice": None if incident.advice is None else msgspec.to_builtins(incident.advice),
         "summary": incident.summary,

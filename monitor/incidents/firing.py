@@ -48,6 +48,7 @@ class Firing:
     watched: bool = False
     people_affected: int | None = None
     cost: float | None = None
+    currency: str = ""
     bill: GapBill | None = None
     provisional: bool = False
     horizon: float = 0.0
@@ -135,6 +136,7 @@ def new_incident(firing: Firing, grave: str, code_version: str, judged_by: Judge
         cells=(),
         people_affected=firing.people_affected,
         cost=firing.cost,
+        currency=firing.currency if firing.cost is not None else "",
         bill=firing.bill,
         traffic=firing.traffic,
         watched=firing.watched,

@@ -62,6 +62,7 @@ def tell_group(alarm: GroupAlarm, groups: Groups, models: Models, price: Price =
         watched=kind == Kind.WATCHED,
         people_affected=alarm.people_affected,
         cost=None if price.each is None else alarm.people_affected * price.each,
+        currency=price.currency,
         bill=_bill(alarm, model.policy, price),
         docket=alarm.docket,
     )

@@ -139,6 +139,7 @@ class Incident(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     people_affected: int | None = None
     cost: float | None = None
+    currency: str = ""
     related: tuple[str, ...] = ()
     merged_into: str | None = None
     resolved_because: str | None = None

@@ -99,7 +99,7 @@ def alert_of(incident: Incident, base: Links) -> Alert:
         "evidence": f"10^{incident.evidence_log10:.1f}",
         "onset": "" if incident.onset_time is None else rfc3339(incident.onset_time),
         "people_affected": "" if incident.people_affected is None else str(incident.people_affected),
-        "cost": "" if incident.cost is None else f"{incident.cost:.2f}",
+        "cost": "" if incident.cost is None else f"{incident.cost:.2f} {incident.currency}".rstrip(),
         "bill": "" if incident.bill is None else incident.bill.words(),
         "advice": "" if incident.advice is None else f"{incident.advice.action}: {incident.advice.reason}",
         "models": _models(incident.models),

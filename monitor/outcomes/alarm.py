@@ -59,6 +59,7 @@ def told(alarm: CaseAlarm, model: Model) -> Firing:
         words=alarm.words,
         people_affected=alarm.people_affected,
         cost=alarm.cost,
+        currency=model.policy.costs.currency,
         tick=model.policy.tick,
         horizon=model.policy.outcome_horizon,
     )

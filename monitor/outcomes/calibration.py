@@ -307,8 +307,11 @@ class Calibration:
         )
 
     def _counted(self, row: int) -> str:
-        n, y, c = self.rows["pending"][row].sum(axis=0)
-        return f"{y:.0f} of {n:.0f} matured cases, their scores expected {c:.0f}"
+        """Beside what the reference lets expect at these scores, whatever the scores themselves say."""
+        n, y, c = self.rows["pending"][row].T
+        usual = _sigmoid(_logit(c / np.maximum(n, 1.0)) + self.rows["offset"][row, :, 1])
+        expected = np.where(self.rows["known"][row], usual * n, c).sum()
+        return f"{y.sum():.0f} of {n.sum():.0f} matured cases, about {expected:.0f} were to be expected"
 
     def _set_null(self, at: Indices) -> None:
         """The curve by bin, with the bounds that a reference of its size leaves."""

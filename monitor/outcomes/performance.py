@@ -260,7 +260,9 @@ class Performance:
         before = limit if contract else float(state["reference_share"][model, 0])
         now = float(s / max(n, 1.0))
         tolerance = 0.0 if contract else float(self._tolerance(measure, np.array([model]))[0])
-        against = "the contract allows" if contract else "it was"
+        currency = self._models.items[model].policy.costs.currency if measure == COST else ""
+        money = f" {currency}" if currency else ""
+        against = f"{'the contract allows' if contract else 'it was'} {before * unit:.3g}{money}"
         return CaseAlarm(
             model=model,
             cell=cell_name(measure),
@@ -272,7 +274,7 @@ class Performance:
             fired_time=math.nan,
             people_affected=round(max(now - before, 0.0) * n) if measure in (ERROR_RATE, ABSOLUTE_ERROR) else None,
             cost=self._excess_cost(model),
-            words=f"{told.words} {now * unit:.3g} of {n:.0f} matured cases, {against} {before * unit:.3g}",
+            words=f"{told.words} {now * unit:.3g}{money} in {n:.0f} matured cases, {against}",
         )
 
     def _excess_cost(self, model: int) -> float | None:

@@ -81,6 +81,77 @@ def against_tolerance(effect: float, tolerance: float) -> str:
     )
 
 
+def span_within(value: float, low: float, high: float, top: float) -> str:
+    """A value from 0 to ``top`` as a dot on the line of its interval."""
+    x, left, right = (min(max(end, 0.0) / max(top, 1e-9), 1.0) * 146 + 2 for end in (value, low, high))
+    return _interval(f"{value:.4g}, between {low:.4g} and {high:.4g}", x, left, right, 2.0)
+
+
+def span_about(value: float, interval: Sequence[float | None] | None, reach: float, unit: str) -> str:
+    """A value about nought as a dot on the line of its interval, up to ``reach`` on both sides; the edge is nought."""
+    low, high = interval or (None, None)
+    ends = [-reach if low is None else low, reach if high is None else high]
+    x, left, right = ((min(max(end / reach, -1.0), 1.0) + 1.0) * 73 + 2 for end in (value, *ends))
+    return _interval(f"{value:+.3g} {unit}, between {ends[0]:.3g} and {ends[1]:.3g}", x, left, right, 75.0)
+
+
+def _interval(title: str, x: float, left: float, right: float, edge: float) -> str:
+    return (
+        f'<svg viewBox="0 0 150 16" width="150" height="16" role="img"><title>{escape(title)}</title>'
+        f'<line class="axis" x1="{edge:.1f}" x2="{edge:.1f}" y1="0" y2="16"/>'
+        f'<line class="reach" x1="{left:.1f}" x2="{right:.1f}" y1="8" y2="8"/>'
+        f'<circle class="fact" cx="{x:.1f}" cy="8" r="3.5"/></svg>'
+    )
+
+
+def reliability(points: Sequence[tuple[float, float, float, float]]) -> str:
+    """What came true (with its interval) against the mean score: on the diagonal scores keep their word.
+
+    ``points``, from 0 to 1, are (mean score, share that came true, low, high).
+    """
+    side = 180.0
+
+    def at(share: float) -> float:
+        return side - 6 - min(max(share, 0.0), 1.0) * (side - 12)
+
+    drawn = "".join(
+        f"<g><title>scores about {score:.3g}: {share:.3g} came true, between {low:.3g} and {high:.3g}</title>"
+        f'<line class="reach" x1="{side - at(score):.1f}" x2="{side - at(score):.1f}" y1="{at(low):.1f}" '
+        f'y2="{at(high):.1f}"/><circle class="fact" cx="{side - at(score):.1f}" cy="{at(share):.1f}" r="3.5"/></g>'
+        for score, share, low, high in points
+    )
+    off = sum(not low <= score <= high for score, _, low, high in points)
+    title = f"{len(points) - off} of {len(points)} stretches of the score came true as often as they say"
+    return (
+        f'<svg viewBox="0 0 {side:g} {side:g}" width="{side:g}" height="{side:g}" role="img"><title>{title}</title>'
+        f'<rect class="frame" x="6" y="6" width="{side - 12:g}" height="{side - 12:g}"/>'
+        f'<line class="axis" x1="6" y1="{side - 6:g}" x2="{side - 6:g}" y2="6"/>{drawn}</svg>'
+    )
+
+
+def means(name: str, labels: Sequence[str], before: Sequence[float], since: Sequence[float | None]) -> str:
+    """Means along a feature: what they were as a line over bars of what they are since, from the least of all."""
+    known = [*before, *(each for each in since if each is not None)]
+    if not known:
+        return '<span class="quiet">unknown</span>'
+    low, width = min(0.0, *known), 200 / max(len(labels), 1)
+    scale = (_STRIP - 4) / max(max(known) - low, 1e-9)
+    bars, steps = [], []
+    for i, (label, was, is_) in enumerate(zip(labels, before, since, strict=True)):
+        height, level = ((each - low) * scale if each is not None else 0.0 for each in (is_, was))
+        told = f"{label}: {was:.3g} before, " + ("nothing since" if is_ is None else f"{is_:.3g} since")
+        bars.append(
+            f'<rect class="now" x="{(i + 0.12) * width:.1f}" y="{_STRIP - height:.1f}" width="{width * 0.76:.1f}" '
+            f'height="{height:.1f}"><title>{escape(told)}</title></rect>'
+        )
+        steps.append(f"{'M' if not i else 'L'}{i * width:.1f} {_STRIP - level:.1f}H{(i + 1) * width:.1f}")
+    title = f"{name}: the mean answer was {min(before):.3g} to {max(before):.3g} along it"
+    return (
+        f'<svg viewBox="0 0 200 {_STRIP}" width="200" height="{_STRIP}" role="img"><title>{escape(title)}</title>'
+        f'{"".join(bars)}<path class="then" d="{"".join(steps)}"/></svg>'
+    )
+
+
 def volumes(counts: Sequence[float], labels: Sequence[str], title: str) -> str:
     """Counts over time as bars; ``labels`` say of each when it was."""
     top, width = max([*counts, 1.0]), (_LIFE_WIDTH - 20) / max(len(counts), 1)

@@ -23,8 +23,8 @@ _SORT_WORDS = {
     "-events": "most events",
     "last_event_time": "silent for longest",
     "-last_event_time": "newest event",
-    "drift_ratio": "nearest to its reference",
-    "-drift_ratio": "furthest from its reference",
+    "drift_ratio": "drifted least",
+    "-drift_ratio": "drifted most",
 }
 
 
@@ -69,7 +69,7 @@ def _entry(frame: Frame, incident: Incident) -> str:
         f'<li class="{escape(incident.severity)}-edge"><p>{html.state(incident.severity)} '
         f"{frame.link('/incidents/', incident.id, incident.alertname)}: "
         f"<bdi>{escape(incident.description or incident.summary)}</bdi></p>"
-        f'<p class="small quiet">{whose}{version}{people}, since {since}{known}</p></li>'
+        f'<p class="small quiet">{whose}{version}{people}, since {since}{known}, harm {document["harm"]:.1f}</p></li>'
     )
 
 
@@ -119,7 +119,7 @@ def _models(frame: Frame, status: Status, page: Page) -> str:
         )
     headings = [
         *(("Model", ""), ("State", ""), ("Version", ""), ("Team", "")),
-        *(("Events", "n"), ("Last event", ""), ("Effect / tolerance", "n")),
+        *(("Events", "n"), ("Last event", ""), ("Drift / tolerance", "n")),
     ]
     return html.table(f"{len(rows)} of {page.total:,} models that match", headings, rows, stacked=True)
 

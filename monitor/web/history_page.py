@@ -278,7 +278,7 @@ def performance(told: Mapping[str, Any] | None) -> str:
         [
             escape(html.words(name)),
             html.text(figure["value"]),
-            interval(figure.get("interval")),
+            html.interval(figure.get("interval")),
             html.text(figure.get("n")),
         ]
         for name, figure in told["figures"].items()
@@ -292,14 +292,6 @@ def performance(told: Mapping[str, Any] | None) -> str:
     return f"<h2>Performance</h2>\n<p>{said}</p>" + (
         html.table("Figures", headings, rows, stacked=True) if rows else ""
     )
-
-
-def interval(ends: Sequence[float | None] | None) -> str:
-    """An interval as people read it."""
-    if not ends:
-        return html.text(None)
-    low, high = (html.text(None) if end is None else f"{end:.4g}" for end in ends)
-    return f'<span class="nowrap">{low} to {high}</span>'
 
 
 def groups(document: Mapping[str, Any]) -> str:
@@ -329,9 +321,9 @@ def _association(told: Mapping[str, Any]) -> str:
                 html.text(rate["group"]),
                 f"{rate['n']:,}",
                 f"{rate['rate']:.4g}",
-                interval([rate["low"], rate["high"]]),
+                html.interval([rate["low"], rate["high"]]),
                 escape(words) or html.text(None),
-                interval(compared["interval"]) if compared else html.text(None),
+                html.interval(compared["interval"]) if compared else html.text(None),
             ]
         )
     headings = [

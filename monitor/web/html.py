@@ -36,9 +36,13 @@ Column = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What all pages share: where links begin (``prefix``, without a slash at its end), head and foot."""
+    """What all pages share: where links begin (``prefix``, without a slash at its end), head and foot.
+
+    ``keeps_past`` tells whether there are pages of the past that links could lead to.
+    """
 
     prefix: str
+    keeps_past: bool = True
 
     def page(self, title: str, body: Iterable[str]) -> Response:
         """A whole page; empty parts of ``body`` are left out."""
@@ -101,23 +105,15 @@ def table(caption: str, headings: Sequence[Column], rows: Iterable[Sequence[str]
     )
 
 
-def sections(document: Mapping[str, Any]) -> Iterable[str]:
-    """Any document: plain values first, lists of objects as tables, objects as definition lists."""
-    plain = {name: value for name, value in document.items() if not isinstance(value, (dict, list))}
-    if plain:
-        yield definitions(plain)
-    for name, value in document.items():
-        title = words(name).capitalize()
-        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            yield _table_of(title, value)
-        elif isinstance(value, (dict, list)):
-            yield f"<h2>{escape(title)}</h2>\n{text(value)}"
-
-
 def definitions(values: Mapping[str, Any]) -> str:
     """A list of names and their values."""
     pairs = "".join(f"<dt>{escape(words(name))}</dt><dd>{text(value)}</dd>" for name, value in values.items())
     return f"<dl>{pairs}</dl>"
+
+
+def quoted(value: str) -> str:
+    """A value as a part of an address; not escaped yet."""
+    return quote(value, safe="", errors="replace")
 
 
 def options(choices: Iterable[tuple[str, str]], chosen: str) -> str:
@@ -155,6 +151,14 @@ def moment(time: str | None) -> str:
     return f'<time datetime="{escape(time)}">{escape(time[:16].replace("T", " "))} UTC</time>'
 
 
+def interval(ends: Sequence[float | None] | None) -> str:
+    """An interval as people read it."""
+    if not ends:
+        return text(None)
+    low, high = (text(None) if end is None else f"{end:.4g}" for end in ends)
+    return f'<span class="nowrap">{low} to {high}</span>'
+
+
 def percent(share: float | None) -> str:
     """A share as people read it."""
     return text(None) if share is None or math.isnan(share) else f"{100 * share:.3g} %"
@@ -164,13 +168,6 @@ def state(name: str) -> str:
     """A state as a sign and a word, never by colour alone."""
     sign = f'<span aria-hidden="true">{SIGNS.get(name, "")}</span>'
     return f'<span class="{escape(name)} nowrap">{sign} {escape(name)}</span>'
-
-
-def _table_of(title: str, items: Sequence[Mapping[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for item in items for name in item))
-    return table(
-        title, [(words(name), "") for name in names], [[text(item.get(name)) for name in names] for item in items]
-    )
 
 
 def _class(kind: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from monitor.clock import rfc3339
+from monitor.detectors import DETECTORS
+from monitor.events.columns import Space
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
 from monitor.status import Status
@@ -17,6 +19,11 @@ from monitor.web.model_page import features_table
 
 MODELS_SHOWN = 50
 _DAY = 86400.0
+_QUALITY = "ModelDataQuality"
+_OF_DATA = frozenset(
+    {each.name for each in DETECTORS if each.alertname(Space.FEATURE) == _QUALITY} | {"stuck", "stale", "not_allowed"}
+)
+"""Detectors of faults in the data."""
 
 
 def body(
@@ -41,7 +48,7 @@ def body(
         f"<p><strong><bdi>{escape(incident.summary or incident.description)}</bdi></strong></p>",
         _facts(incident, document),
         _said(document),
-        _first_look(frame, incident),
+        _first_look(frame, incident, visible),
         _now(incident, model),
         _cells(document["cells"]),
         _related(frame, visible, incident),
@@ -79,7 +86,7 @@ def _facts(incident: Incident, document: Mapping[str, Any]) -> str:
     if document["resolved_time"]:
         why = f", {escape(html.words(document['resolved_because']))}" if document["resolved_because"] else ""
         facts.insert(2, ("Resolved", html.moment(document["resolved_time"]) + why))
-    named = ("feature", "output", "attribute", "group")
+    named = ("segment", "feature", "output", "attribute", "group")
     facts += [(name.capitalize(), html.text(document[name])) for name in named if document[name]]
     if (bill := incident.bill) is not None:
         facts.append(("The gap", escape(bill.words())))
@@ -88,7 +95,7 @@ def _facts(incident: Incident, document: Mapping[str, Any]) -> str:
     people = document["people_affected"]
     facts.append(("People affected", f"{people:,}" if people is not None else html.text(None)))
     if document["cost"] is not None:
-        facts.append(("Cost", f"{document['cost']:,.2f}"))
+        facts.append(("Cost", html.text(f"{document['cost']:,.2f} {document['currency'] or ''}".rstrip())))
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts) + "</dl>"
 
 
@@ -120,25 +127,29 @@ def _effect(effect: Mapping[str, Any]) -> str:
     return f"{bar}{name} {effect['value']:.3g}, {times:.1f} times the tolerance of {effect['tolerance']:.3g}"
 
 
-def _first_look(frame: Frame, incident: Incident) -> str:
+def _first_look(frame: Frame, incident: Incident, visible: Sequence[Incident]) -> str:
     """Where to begin: the questions that settle most, and what is at hand to answer them."""
     api = f'<a href="{escape(frame.href("/api/v1/incidents/", incident.id))}">this incident in the API</a>'
     runbook = frame.link("/runbooks/", incident.alertname, f"the runbook of {incident.alertname}")
     life = frame.href("/models/", incident.model) if incident.model else ""
     deployed = f' (<a href="{escape(life)}">the model\'s life</a>)' if life else ""
-    then = f", {_history(life, incident)}" if life else ""
-    quality = any(cell.detector != "drift" for cell in incident.cells)
-    data = (
-        "the data: a quality fault is among its cells"
-        if quality
-        else "look whether other features moved at the same time"
-    )
+    then = f", {_history(life, incident)}" if life and frame.keeps_past else ""
     return (
         "<h2>What to look at first</h2>\n<ul>"
         f"<li>Did someone deploy or plan something about then{deployed}?</li>"
-        f"<li>Is it the data or the world: {data}.</li>"
+        f"<li>Is it the data or the world: {_data(frame, incident, visible)}.</li>"
         f"<li>One model or many: {_reach(incident)}.</li></ul>\n<p>Then {runbook}{then}, and {api}.</p>"
     )
+
+
+def _data(frame: Frame, incident: Incident, visible: Sequence[Incident]) -> str:
+    """Whether a fault of the data was told, in it or beside it; else how to tell."""
+    if incident.alertname == _QUALITY or (incident.models and any(c.detector in _OF_DATA for c in incident.cells)):
+        return "the data: a quality fault is among its cells"
+    beside = [each for each in visible if each.id in incident.related and each.alertname == _QUALITY]
+    if beside:
+        return f"the data, it seems: {frame.link('/incidents/', beside[0].id, _QUALITY)} fired beside it"
+    return "no fault of the data fired beside it; look whether other features moved at the same time"
 
 
 def _history(life: str, incident: Incident) -> str:
@@ -176,7 +187,8 @@ def _now(incident: Incident, model: Mapping[str, Any] | None) -> str:
 def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
-            html.text(cell["feature"] or cell["output"] or cell["attribute"] or "the model as a whole"),
+            html.text(cell["feature"] or cell["output"] or cell["attribute"] or "the model as a whole")
+            + (f'<br><span class="quiet small">{html.text(cell["segment"])}</span>' if cell["segment"] else ""),
             html.text(cell["detector"]),
             html.text(cell["group"]) if cell["group"] else '<span class="quiet">none</span>',
             _effect(cell["effect"]),

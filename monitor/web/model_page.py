@@ -9,16 +9,13 @@ from typing import Any
 
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
-from monitor.web import charts, gaps, html, odds
+from monitor.web import charts, gaps, group_tables, html, model_parts, odds
 from monitor.web.charts import Mark, Span
 from monitor.web.fleet_page import incident_list
 from monitor.web.history_page import evidence, steps_of
 from monitor.web.html import Frame
 
 FEATURES_SHOWN = 150
-_SHOWN_ELSEWHERE = frozenset(
-    {"model", "state", "facts", "features", "reference", "versions", "group_features", "remedies"}
-)
 _FACTS = ("version", "team", "task", "phase", "events", "first_event_time", "last_event_time")
 
 
@@ -35,32 +32,51 @@ def body(
     """
     name = str(document["model"])
     found = [incident for incident in incidents if incident.model == name or name in incident.models]
-    rest = {key: value for key, value in document.items() if key not in _SHOWN_ELSEWHERE | {*_FACTS}}
     associations = document.get("associations") or []
-    rest["associations"] = [{name: part for name, part in each.items() if name != "bill"} for each in associations]
     return [
         f"<h1><bdi>{escape(name)}</bdi></h1>",
-        f"<p>{html.state(document['state'])}, {_history(frame, name)}</p>",
+        f"<p>{html.state(document['state'])}{_history(frame, name)}</p>",
         _facts(document),
+        _withheld(document),
         "<h2>Open incidents</h2>",
         incident_list(frame, [incident for incident in found if incident.state == "firing"]),
         _life(frame, document, found, now),
         _evidence_links(frame, name, lately) if document.get("features") else "",
         features_table("Features and predictions", document.get("features") or [], lately),
-        *html.sections(rest),
+        _splits(frame, document),
+        model_parts.performance(document.get("performance")),
+        group_tables.tables(associations),
+        group_tables.calibration(document.get("calibration_by_group") or []),
         gaps.tables(associations),
         gaps.features(document.get("group_features") or []),
         gaps.remedies(document.get("remedies") or []),
+        model_parts.leaning(document.get("leaning")),
+        model_parts.traffic(document.get("traffic")),
+        model_parts.conduct(document.get("conduct") or []),
+        model_parts.blind_spots(document.get("blind_spots") or []),
+        model_parts.drill(document.get("drill")),
         f'<p><a href="{escape(frame.href("/api/v1/models/", name))}">This model in the API</a></p>',
     ]
 
 
+def _splits(frame: Frame, document: Mapping[str, Any]) -> str:
+    past = f"{frame.href('/models/', str(document['model']))}/history" if frame.keeps_past else ""
+    return model_parts.splits(document.get("splits") or [], past)
+
+
+def _withheld(document: Mapping[str, Any]) -> str:
+    why = document.get("withheld")
+    return f'<p class="quiet">Groups are not shown: {escape(str(why))}.</p>' if why else ""
+
+
 def _history(frame: Frame, name: str) -> str:
-    return f'<a href="{escape(frame.href("/models/", name))}/history">its history</a>'
+    return f', <a href="{escape(frame.href("/models/", name))}/history">its history</a>' if frame.keeps_past else ""
 
 
 def _evidence_links(frame: Frame, name: str, lately: Mapping[str, Any] | None) -> str:
     """Evidence over time costs a reading of the past, so it is shown where it is asked for."""
+    if not frame.keeps_past:
+        return ""
     here = escape(frame.href("/models/", name))
     links = ", ".join(
         f'<a href="{here}?evidence={hours}#features">{words}</a>'
@@ -168,6 +184,14 @@ def _facts(document: Mapping[str, Any]) -> str:
     facts = {name: html.text(document[name]) for name in _FACTS if document.get(name) not in (None, "")}
     facts |= {name: html.moment(document[name]) for name in facts if name.endswith("_time")}
     facts["events"] = f"{document['events']:,}"
+    facts["versions"] = html.text(document.get("versions") or None)
+    if advice := document.get("advice"):
+        facts["what to do"] = html.text(f"{html.words(advice['action'])}: {advice['reason']}")
+    if excluded := document.get("excluded"):
+        facts["excluded"] = ", ".join(
+            f"{html.moment(each['from'])} to {html.moment(each['until'])} by {html.text(each['by'])}"
+            for each in excluded
+        )
     reference = document.get("reference")
     if isinstance(reference, Mapping):
         said = ", ".join(str(value) for value in map(reference.get, ("source", "version", "digest")) if value)

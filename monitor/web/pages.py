@@ -41,7 +41,7 @@ class Pages:
         self._past = past
         self._exhibits = exhibits
         self._writable = writable
-        self.frame = Frame(urlsplit(external_url).path.rstrip("/"))
+        self.frame = Frame(urlsplit(external_url).path.rstrip("/"), desk.keeps_past)
 
     def fleet(self, request: Request) -> Response:
         """All models, a hundred to a page, below the open incidents."""

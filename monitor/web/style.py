@@ -18,7 +18,8 @@ body { font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 84rem; p
   background: var(--page); color: var(--ink); }
 header { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: .8rem 0; border-bottom: 1px solid var(--line); }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 1.2rem 0 .3rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
+h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; } h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
+summary { cursor: pointer; }
 p { margin: .4rem 0; max-width: 60rem; }
 a { color: var(--link); }
 a:focus-visible, input:focus-visible, select:focus-visible, button:focus-visible, summary:focus-visible,
@@ -59,6 +60,7 @@ svg { display: block; max-width: 100%; } svg:not(.life) { height: auto; } svg.li
 svg text { fill: var(--quiet); font: 12px system-ui, sans-serif; }
 .now { fill: var(--now); } .then { fill: none; stroke: var(--then); stroke-width: 1.5; }
 .axis { stroke: var(--line); } .edge { stroke: var(--ink); stroke-width: 2; } .beyond { fill: var(--alarm); }
+.reach { stroke: var(--now); stroke-width: 4; } .frame { fill: none; stroke: var(--line); }
 .within { fill: var(--good); } .bed { fill: var(--line); } .fact { fill: var(--ink); } .span { fill: var(--alarm); }
 .span.over { fill: var(--then); }
 @media (max-width: 62rem) { table.stack thead { position: absolute; left: -100vw; width: 1px; overflow: hidden; }

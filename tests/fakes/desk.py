@@ -118,6 +118,15 @@ def made_status(names: Sequence[str] = HOSTILE_NAMES, *, incidents: int = 8) -> 
     )
 
 
+def drilled(model: str) -> dict[str, Any]:
+    """What a fire drill found of a model: one fault that would be seen, one that would not."""
+    found = {"feature": "x", "space": "feature", "fault": "shift_1", "words": "if <x> moved"}
+    found |= {"attribute": None, "group": None, "asked": None}
+    seen, unseen = {**found, "detector": "drift", "days": 0.5}, {**found, "detector": None, "days": None}
+    when = {"time": "2026-03-01T09:30:00.250Z", "measured_until": "2026-03-01T09:00:00.000Z", "measured_days": 7.0}
+    return {"model": model, **when, "horizon_days": 30.0, "faults": [seen, unseen], "blind_spots": [unseen]}
+
+
 def detail(model: str) -> dict[str, Any]:
     """A document such as the loop gives."""
     return {
@@ -140,20 +149,127 @@ def detail(model: str) -> dict[str, Any]:
                 "current": {"bins": ["<= 0", "0 to 1", "> 1"], "counts": [1, 1, 9], "missing": 0.0},
             }
         ],
+        "splits": [{"segment": "country=<SE>", "state": "watching", "events": 40}],
         "associations": [
             {
                 "detector": "impact",
                 "attribute": "sex",
                 "group": "g-00112233",
+                "of": None,
+                "output": None,
                 "rates": [{"group": "g-00112233", "n": 50, "favourable": 9, "rate": 0.18, "low": 0.1, "high": 0.3}],
-                "effect": None,
+                "effect": {"name": "impact_ratio", "value": 0.6, "tolerance": 0.8},
                 "interval": [0.4, 0.7],
                 "evidence_log10": 3.2,
                 "state": "firing",
+            },
+            {
+                "detector": "opportunity",
+                "attribute": "sex",
+                "group": None,
+                "of": None,
+                "output": None,
+                "rates": [],
+                "effect": None,
+                "interval": None,
+                "evidence_log10": None,
+                "state": "not identified",
+                "why": "only <some> outcomes are known",
+            },
+        ],
+        "performance": {
+            "waiting": 4,
+            "cases": 900,
+            "outcomes": 890,
+            "mean_delay_seconds": 7200.0,
+            "fates": {"joined": 890, "repeated": 3},
+            "figures": {"cost": {"value": 1.25, "n": 890, "interval": [1.0, 1.5]}},
+            "cells": [
+                {
+                    "measure": "error_rate",
+                    "state": "watching",
+                    "present": 0.05,
+                    "reference": 0.04,
+                    "reference_cases": 500,
+                    "contract": None,
+                    "edge": 0.09,
+                    "evidence_log10": 0.2,
+                },
+                {
+                    "measure": "logit_shift",
+                    "state": "learning",
+                    "present": None,
+                    "reference_cases": 500,
+                    "tolerance": 0.2,
+                    "evidence_log10": None,
+                },
+            ],
+            "reliability": [
+                {"from": 0.0, "to": 0.5, "mean_score": 0.3, "value": 0.28, "n": 400, "interval": [0.24, 0.33]},
+                {"from": 0.5, "to": 1.0, "mean_score": 0.7, "value": 0.9, "n": 400, "interval": [0.86, 0.93]},
+            ],
+            "early": {"error_rate": {"value": 0.06, "n": 30, "interval": [0.01, 0.2]}},
+            "estimate": {"estimate": True, "error_rate": {"value": 0.05, "n": 300, "interval": None}},
+            "currency": "EUR",
+        },
+        "calibration_by_group": [
+            {
+                "attribute": "sex",
+                "group": "g-00112233",
+                "n": 50,
+                "logit_shift": -0.3,
+                "interval": [None, 0.1],
+                "state": "watching",
+                "moved": 0.1,
             }
         ],
-        "performance": {"error_rate": 0.05, "matured": 900},
-        "blind_spots": [{"detector": "impact", "attribute": "age_band", "why": "too few events"}],
+        "advice": {"action": "roll_back", "reason": "a <new> version came with it"},
+        "leaning": {
+            "follows": 0.4,
+            "features": [
+                {
+                    "feature": "income <b>",
+                    "lean": 0.2,
+                    "loss_lean": None,
+                    "strata": [
+                        {"stratum": "<= 1", "answer": {"value": 0.4}, "answer_since": {"value": 0.5}},
+                        {"stratum": "> 1", "answer": {"value": 0.2}, "answer_since": {"value": None}},
+                    ],
+                }
+            ],
+            "bill": {
+                "loss": {
+                    "before": 0.2,
+                    "after": 0.3,
+                    "change": 0.1,
+                    "by": "income <b>",
+                    "population": 0.02,
+                    "behaviour": 0.08,
+                    "cases": 88,
+                }
+            },
+        },
+        "traffic": {
+            "retired": False,
+            "judged": True,
+            "silent_at": "2026-03-01T12:30:00.000Z",
+            "ratio": 0.9,
+            "expected_by_hour_of_week": [float(hour % 24) for hour in range(168)],
+        },
+        "conduct": [
+            {
+                "detector": "far_outside",
+                "state": "watching",
+                "before": 0.01,
+                "now": 0.02,
+                "effect": {"name": "rate", "value": 0.01, "tolerance": 0.02},
+                "evidence_log10": 0.4,
+            }
+        ],
+        "blind_spots": [
+            {"detector": "impact", "attribute": "age_band", "why": "too few events", "events_needed": 9000}
+        ],
+        "drill": drilled(model),
     }
 
 
@@ -272,6 +388,8 @@ def past(model: str, since: float, until: float) -> History:
 class FakeDesk:
     """Publishes what a test sets. ``gate`` holds detail requests back until it is set; ``busy`` times them out."""
 
+    keeps_past = True
+
     def __init__(self, status: Status) -> None:
         self.published = status
         self.busy = False
@@ -298,12 +416,7 @@ class FakeDesk:
     def drill(self, model: str) -> Callable[[], dict[str, Any]] | None:
         if self.busy:
             raise TimeoutError
-        found = {"feature": "x", "space": "feature", "fault": "shift_1", "words": "if x moved"}
-        found |= {"attribute": None, "group": None, "asked": None}
-        seen, unseen = {**found, "detector": "drift", "days": 0.5}, {**found, "detector": None, "days": None}
-        when = {"time": "2026-03-01T09:30:00.250Z", "measured_until": None, "measured_days": 7.0}
-        document = {"model": model, **when, "horizon_days": 30.0, "faults": [seen, unseen], "blind_spots": [unseen]}
-        return (lambda: document) if model in self.published.fleet.names else None
+        return (lambda: drilled(model)) if model in self.published.fleet.names else None
 
     def history(self, model: str, segment: str = "") -> Callable[[float, float], History] | None:
         if self.busy:

@@ -65,7 +65,7 @@ def test_a_rise_is_told_in_the_time_of_the_predictions() -> None:
     assert alarm.effect.tolerance == 0.02
     assert abs(alarm.onset_time - (START + 50 * HOUR)) <= 3 * HOUR
     assert alarm.fired_time >= START + 51 * HOUR + HORIZON
-    assert "error rate 0.5 of" in alarm.words
+    assert "error rate 0.5 in" in alarm.words
     firing = told(alarm, fleet.models.items[0])
     assert (firing.model, firing.kind, firing.report.feature) == ("m0", "performance", None)
 

@@ -144,7 +144,7 @@ def test_rankings_that_get_worse_are_told() -> None:
     [alarm] = run(range(50, 80), 0.6)
     assert alarm.cell == "performance.ranking_loss"
     assert alarm.effect.value == pytest.approx(0.35, abs=0.03)
-    assert "0.4 of" in alarm.words
+    assert "0.4 in" in alarm.words
     contract = fleet_of(1, limits={"loss": 0.1})
     contract.outcomes._extend()
     assert contract.outcomes.performance.limit(RANKING_LOSS, 0) == pytest.approx(0.1)

@@ -91,15 +91,14 @@ def test_the_policy_allows_the_style_of_the_page(get: Any) -> None:
 
 def test_tables_have_captions_and_headings(get: Any) -> None:
     """Every table says what it is; every row and column has its heading."""
-    for path, tables, columns, rows in (
-        ("/", 1, 7, 12),
-        ("/models/quo%22ted", 3, 5 + 8 + 3, 3),
-        (INCIDENT, 2, 7 + 4, 2),
-    ):
-        body = get(path).body.decode()
-        assert body.count("<table") == body.count("<caption>") == tables, path
-        assert body.count('<th scope="col"') == columns
-        assert body.count('<th scope="row">') == rows
+    for path, tables in (("/", 1), ("/models/quo%22ted", 12), (INCIDENT, 2)):
+        found = re.findall(r"<table.*?</table>", get(path).body.decode(), re.DOTALL)
+        assert len(found) == tables, path
+        for table in found:
+            assert table.count("<caption>") == 1
+            columns, rows = table.count('<th scope="col"'), table.split("<tbody>")[1].split("<tr>")[1:]
+            assert rows
+            assert {(row.count('<th scope="row">'), 1 + row.count("<td")) for row in rows} == {(1, columns)}
 
 
 def test_every_link_leads_somewhere(get: Any, desk: FakeDesk) -> None:
@@ -223,8 +222,7 @@ def test_a_life_is_a_list_too(get: Any, desk: FakeDesk) -> None:
     name = desk.published.fleet.names[0]
     desk.change(incidents=[made_incident(0, name), made_incident(3, name)])
     body = get(f"/models/{quote(name, safe='')}").body.decode()
-    (listed,) = re.findall(r"<details>(.*?)</details>", body, re.DOTALL)
-    assert "3 entries in words" in listed
+    (listed,) = re.findall(r"<details><summary>3 entries in words(.*?)</details>", body, re.DOTALL)
     assert listed.index("i-0000") < listed.index("i-0003") < listed.index("reference file")
 
 
