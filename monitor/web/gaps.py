@@ -8,6 +8,8 @@ from typing import Any
 
 from monitor.web import html
 
+OPEN = 6
+"""Rows of a long table that are seen at once, the others a click away."""
 SHOWN = 30
 """Gaps that are told by stratum, in the order in which the API has them: those that fire come first."""
 
@@ -19,8 +21,12 @@ def tables(associations: Sequence[Mapping[str, Any]]) -> str:
         return ""
     rows = [[_who(entry), escape(_points(entry["bill"]["gap"])), *_parts(entry["bill"])] for entry in billed[:SHOWN]]
     headings = [("Group", ""), ("Gap to the rest", ""), ("Composition", ""), ("Behaviour", "")]
-    parts = [html.table("What gaps come from", headings, rows, stacked=True)]
-    parts += [_strata(entry) for entry in billed[:SHOWN] if entry["bill"]["strata"]]
+    parts = [html.table("What gaps come from", headings, rows[:OPEN], stacked=True)]
+    behind = [html.table("Further gaps", headings, rows[OPEN:], stacked=True)] if rows[OPEN:] else []
+    behind += [_strata(entry) for entry in billed[:SHOWN] if entry["bill"]["strata"]]
+    if behind:
+        told = "\n".join(behind)
+        parts.append(f"<details><summary>Further gaps, and gaps by stratum</summary>{told}</details>")
     more = len(billed) - SHOWN
     return "\n".join(parts) + (f"<p>{more} more in the API.</p>" if more > 0 else "")
 
@@ -41,7 +47,12 @@ def features(lines: Sequence[Mapping[str, Any]]) -> str:
         *(("Feature", ""), ("Group", ""), ("Distance from the rest", "")),
         *(("Admits disparate impact", ""), ("The model leans on it", "")),
     ]
-    return html.table("Features that tell groups apart", headings, rows, stacked=True) if rows else ""
+    if not rows:
+        return ""
+    more = html.table("Further features", headings, rows[OPEN:], stacked=True) if rows[OPEN:] else ""
+    return html.table("Features that tell groups apart", headings, rows[:OPEN], stacked=True) + (
+        f"<details><summary>{len(rows) - OPEN} further features</summary>{more}</details>" if more else ""
+    )
 
 
 def remedies(lines: Sequence[Mapping[str, Any]]) -> str:
