@@ -61,9 +61,9 @@ class Learning:
         """
         resolved: list[Incident] = []
         rows = self._models.rows
-        rows["learned"][models] += events
-        learned, age = rows["learned"][models], end - rows["learn_since"][models]
         phase = rows["phase"][models]
+        rows["learned"][models] += np.where(phase == Phase.FROZEN, 0, events)
+        learned, age = rows["learned"][models], end - rows["learn_since"][models]
         ready = (learned >= JUDGED_EVENTS_MIN) & (age >= JUDGED_SECONDS_MIN)
         for model in models[ready & (phase == Phase.LEARNING)].tolist():
             rows["phase"][model] = Phase.GROWING

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from servers.daemon import Daemon, modelwatch
@@ -38,3 +39,27 @@ def test_what_was_decided_is_anchored_and_decided_again(kafka: KafkaServer, refe
     replayed = {line["id"]: line for line in map(json.loads, again.stdout.splitlines()) if line["type"] == "incident"}
     for identity, incident in decided.items():
         assert replayed[identity] == {"type": "incident", **incident}
+        # The kept reference lies elsewhere, which the text of the policy says.
+        again_told = judged_again(daemon, topic, incident, tmp_path)
+        assert {**again_told, **{name: incident[name] for name in ("policy_digest", "docket_digest")}} == {
+            "type": "incident",
+            **incident,
+        }
+
+
+def judged_again(daemon: Daemon, topic: str, incident: dict[str, Any], folder: Path) -> Any:
+    """What a replay says of an incident under the policy and the reference that its store has by its digests."""
+    policy, reference = folder / "policy.toml", folder / "kept.mwref"
+    for digest, out in ((incident["policy_digest"], policy), (incident["reference_digest"], reference)):
+        kept = modelwatch("audit", "exhibit", daemon.store, digest, "--out", out)
+        assert kept.returncode == 0, kept.stderr
+    assert hashlib.sha256(policy.read_bytes()).hexdigest() == incident["policy_digest"]
+    assert incident["reference_digest"] in modelwatch("baseline", "show", reference).stdout
+    lines = [line for line in policy.read_text().splitlines() if not line.startswith("reference = ")]
+    clause = f'[[models]]\nmatch = "{incident["model"]}"\nreference = "file:{reference}"\n'
+    recorded = folder / "recorded.toml"
+    recorded.write_text(daemon.config.read_text() + clause + "\n".join(lines) + "\n")
+    again = modelwatch("replay", "--topic", topic, "--config", recorded, "--json")
+    assert again.returncode == 0, again.stderr
+    told = [line for line in map(json.loads, again.stdout.splitlines()) if line.get("id") == incident["id"]]
+    return told[0] if told else None
