@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition, admin
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from monitor.clock import Clock
 from monitor.errors import IngestError
 from monitor.events.raw import Partition, RawBatch
-from monitor.ingest.kafka_client import admin_settings, consumer_settings, open_client, reason_of
-from monitor.ingest.kafka_members import client_ids
+from monitor.ingest.kafka_client import admin_settings, consumer_settings, reason_of
+from monitor.ingest.kafka_members import GroupMembers
 from monitor.ingest.kafka_reader import Reader
 from monitor.ingest.schema_gate import SchemaGate
 from monitor.ingest.settings import KafkaSettings
@@ -89,13 +88,10 @@ class GroupReader:
         self._clock = clock
         self._topics: frozenset[str] = frozenset()
         self.reader = Reader(ours, clock, reads_headers, gate)
-        self._admin = open_client(admin.AdminClient, admin_settings(bootstrap, settings), clock)
+        self._asking = GroupMembers(group, admin_settings(bootstrap, settings), clock)
         self.fresh: set[Partition] = set()
         """Given by the group, and not read yet."""
         self._begin_at = float("-inf")
-        self._aside = ThreadPoolExecutor(1, "members")
-        self._asked: Future[list[str]] | None = None
-        self._asked_at = float("-inf")
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Take part in sharing out the partitions of ``topics``, which exist."""
@@ -177,19 +173,13 @@ class GroupReader:
         return self.reader.consumer.memberid() or ""
 
     def count_members(self) -> None:
-        """Ask how many members the group has, and take in what was answered; never waits."""
-        if self._asked is not None and self._asked.done():
-            with contextlib.suppress(KafkaException):
-                self.members = len(self._asked.result())
-            self._asked = None
-        now = self._clock.monotonic()
-        if self._asked is None and now - self._asked_at >= _MEMBERS_SECONDS:
-            self._asked_at = now
-            self._asked = self._aside.submit(client_ids, self._admin, self.group, _MEMBERS_SECONDS)
+        """Take in how many members the group has, if that was answered; never waits."""
+        with contextlib.suppress(KafkaException):
+            names = self._asking.heard(_MEMBERS_SECONDS)
+            self.members = self.members if names is None else len(names)
 
     def close(self) -> None:
         """Give up everything, and leave the group."""
-        self._aside.shutdown(wait=False, cancel_futures=True)
         self.reader.close()
 
     def _not_taken(self, error: KafkaError) -> bool:

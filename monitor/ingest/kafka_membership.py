@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition, admin
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from monitor.clock import Clock
 from monitor.errors import IngestError
 from monitor.ingest.kafka_client import open_client
-from monitor.ingest.kafka_members import client_ids
+from monitor.ingest.kafka_members import GroupMembers
 
 SESSION_SECONDS = 6.0
 """After so long without a sign of life the broker lets a member go."""
 PATIENCE_SECONDS = SESSION_SECONDS + 4.0
 """How long another member may be a dead one that the broker still believes in."""
-REQUEST_SECONDS = 5.0
+WAITING_SECONDS, SEATED_SECONDS = 0.5, 10.0
+"""How often it is asked who is there: while this daemon waits for its seat, and afterwards."""
 _NAME = "modelwatch"
 
 
@@ -35,7 +36,10 @@ class Membership:
         self._own = (round(clock.now() * 1000), owner)
         self._seen_since = float("inf")
         self._joined = False
-        self._admin = open_client(admin.AdminClient, settings, clock)
+        self._asking = GroupMembers(self.group, settings, clock)
+        self._members: list[tuple[int, str]] | None = None
+        """When each member started, in milliseconds since the epoch, and its owner; others than daemons left out."""
+        self._trouble: KafkaException | None = None
         ours = {
             "group.id": self.group,
             "client.id": f"{_NAME}/{owner}/{self._own[0]}",
@@ -61,7 +65,9 @@ class Membership:
             self._consumer.subscribe(list(topics), on_assign=_read_nothing)
             self._joined = True
         self.beat()
-        members = self._members()
+        if self._trouble is not None:
+            raise self._trouble
+        members = self._members or []
         rivals = [each for each in members if each[1] != self._own[1] and each < self._own]
         now = self._clock.monotonic()
         if not rivals:
@@ -76,17 +82,28 @@ class Membership:
         return False
 
     def beat(self) -> None:
-        """Say that this daemon lives; called with every turn of the loop."""
+        """Say that this daemon lives, and hear who else does; called with every turn of the loop."""
         self._consumer.poll(0)
+        if self._joined:
+            self._listen()
 
     def close(self) -> None:
         """Leave the group, so that another daemon need not wait."""
         self._consumer.close()
 
-    def _members(self) -> list[tuple[int, str]]:
-        """When each member started, in milliseconds since the epoch, and its owner; others than daemons left out."""
-        parts = [name.split("/") for name in client_ids(self._admin, self.group, REQUEST_SECONDS)]
-        return [(int(part[2]), part[1]) for part in parts if len(part) == 3 and part[0] == _NAME and part[2].isdigit()]
+    def _listen(self) -> None:
+        """Take in who is there, if that was answered; before this daemon has its seat it asks often."""
+        seated = self._members is not None and self._own in self._members
+        try:
+            names = self._asking.heard(SEATED_SECONDS if seated else WAITING_SECONDS)
+        except KafkaException as error:
+            self._trouble = error
+            return
+        if names is None:
+            return
+        parts = [name.split("/") for name in names]
+        own = [part for part in parts if len(part) == 3 and part[0] == _NAME and part[2].isdigit()]
+        self._members, self._trouble = [(int(part[2]), part[1]) for part in own], None
 
 
 def _read_nothing(consumer: Consumer, _: list[TopicPartition]) -> None:
