@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from monitor.catalog.tables import did_you_mean
 from monitor.clock import Clock
 from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
@@ -20,7 +21,7 @@ from monitor.errors import IngestError, UsageError
 from monitor.events.columns import Reason
 from monitor.ingest.kafka_client import open_client, producer_settings, reason_of
 from monitor.ingest.settings import KafkaSettings
-from monitor.ingest.tables import KINDS, TableColumns, table_events
+from monitor.ingest.tables import KINDS, TableColumns, table_columns, table_events
 
 PATIENCE_SECONDS = 60.0
 """How long a broker may say nothing."""
@@ -92,7 +93,8 @@ def publish(
     Raises
     ------
     UsageError
-        A row is no event, or the file is another than the one that was begun; the message names the row.
+        A row is no event, a column that was named is not there, or the file is another than the one that was begun; the
+        message names the row or column.
     IngestError
         The file cannot be read, or the broker does not take the rows.
     """
@@ -101,6 +103,7 @@ def publish(
         raise UsageError(f"publish: {path}: not a kind of table that can be read: {', '.join(KINDS)}")
     state = task.state or path.with_name(path.name + ".published")
     known = _Progress(_digest(path), topic, _columns_text(columns, model), 0)
+    _check_names(path, columns)
     before = 0 if again else _resumed(state, known, path)
     rows = _check(path, columns, model, clock)
     if before >= rows:
@@ -153,6 +156,14 @@ def _flush(producer: Producer, n: int, delivery: _Delivery) -> None:
         raise KafkaException(delivery.error)
     if left:
         raise IngestError(f"publish: the broker has not taken {left} of {n} rows for {PATIENCE_SECONDS:.0f} s")
+
+
+def _check_names(path: Path, columns: TableColumns) -> None:
+    """Every column that was spoken of is there: a name mistyped would leave out what was to be sent."""
+    there = table_columns(path)
+    for name in (*columns.parts, *sorted(columns.left_out)):
+        if name not in there:
+            raise UsageError(f'publish: {path}: has no column "{name}"{did_you_mean(name, there)}')
 
 
 def _check(path: Path, columns: TableColumns, model: str, clock: Clock) -> int:
