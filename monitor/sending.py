@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
 from monitor.errors import IngestError, UsageError
 from monitor.events.columns import Reason
-from monitor.ingest.kafka_client import open_client, producer_settings, reason_of
+from monitor.ingest.kafka_client import admin_settings, open_client, producer_settings, reason_of, unreachable
+from monitor.ingest.kafka_cluster import CONNECT_SECONDS, Cluster
 from monitor.ingest.settings import KafkaSettings
 from monitor.ingest.tables import KINDS, TableColumns, table_columns, table_events
 
@@ -87,8 +89,8 @@ def publish(
     """Send the rows of a table as native events, keyed by their models, in their order.
 
     Every row is looked at before the first is sent. How many have arrived is written down after each few thousand, and
-    a second call sends the rest: none, where all have. What a crash sent twice has the same id, by which the daemon
-    counts it once. ``again`` sends all rows whatever stands there.
+    a second call sends the rest: none, where all have; where none has arrived nothing is written down. What a crash
+    sent twice has the same id, by which the daemon counts it once. ``again`` sends all rows whatever stands there.
 
     Raises
     ------
@@ -108,31 +110,62 @@ def publish(
     rows = _check(path, columns, model, clock)
     if before >= rows:
         return Sent(rows, before, 0)
-    replace(known, rows=before).save(state)  # what cannot be written down later is not begun
-    producer = open_client(Producer, _settings(settings), clock)
-    delivery = _Delivery()
+    _look_for(topic, settings, clock)
+    producer, delivery = open_client(Producer, _settings(settings), clock), _Delivery()
     done = before
-    try:
-        for events in table_events(path, columns, before):
-            for event in _named(events, model):
-                _produce(producer, topic, event, delivery)
-            _flush(producer, len(events), delivery)
-            done += len(events)
-            replace(known, rows=done).save(state)
-            progress(done)
-    except KafkaException as error:
-        raise IngestError(f"publish: {topic}: {reason_of(error)}; {done} rows have arrived") from error
+    with _kept_if_sent(state, producer, delivery):
+        replace(known, rows=before).save(state)  # what cannot be written down later is not begun
+        try:
+            for events in table_events(path, columns, before):
+                for event in _named(events, model):
+                    _produce(producer, topic, event, delivery)
+                _flush(producer, len(events), delivery)
+                done += len(events)
+                replace(known, rows=done).save(state)
+                progress(done)
+        except KafkaException as error:
+            arrived = before + delivery.n_arrived
+            raise IngestError(f"publish: {topic}: {reason_of(error)}; {arrived} of {rows} rows have arrived") from error
     return Sent(rows, before, done - before)
 
 
 class _Delivery:
-    """What the broker said of rows that were handed over."""
+    """What the broker said of rows that were handed over: how many it took, and why it did not take one."""
 
     def __init__(self) -> None:
         self.error: KafkaError | None = None
+        self.n_arrived = 0
 
     def __call__(self, error: KafkaError | None, _message: Message) -> None:
         self.error = self.error or error
+        self.n_arrived += error is None
+
+
+def _look_for(topic: str, settings: KafkaSettings, clock: Clock) -> None:
+    """Whether there is a broker, and the topic: one that is away is told at once and not row by row."""
+    try:
+        cluster = Cluster(admin_settings(settings.bootstrap_servers, settings.client()), clock)
+        found = cluster.topic(topic, CONNECT_SECONDS)
+    except KafkaException as error:
+        raise IngestError(
+            f"publish: {topic}: {unreachable(settings.bootstrap_servers, error)}; nothing was sent"
+        ) from error
+    if not found:
+        raise IngestError(f"publish: {topic}: no such topic at {settings.bootstrap_servers}; nothing was sent")
+
+
+@contextmanager
+def _kept_if_sent(state: Path, producer: Producer, delivery: _Delivery) -> Iterator[None]:
+    """Where no row arrived the file ``state`` is as it was before: what was not sent may be sent otherwise."""
+    earlier = state.read_bytes() if state.exists() else None
+    try:
+        yield
+    finally:
+        producer.poll(0)  # what was answered while nobody listened
+        if not delivery.n_arrived and earlier is None:
+            state.unlink(missing_ok=True)
+        elif not delivery.n_arrived and earlier is not None:
+            state.write_bytes(earlier)
 
 
 def _settings(settings: KafkaSettings) -> dict[str, Any]:

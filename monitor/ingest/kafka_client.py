@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from monitor.clock import Clock
 from monitor.errors import ConfigError
@@ -15,6 +16,18 @@ Client = TypeVar("Client")
 
 LOG_REPEAT_SECONDS = 60.0
 """A broker that is away would otherwise fill the log: librdkafka says so at each attempt to connect."""
+
+_UNHEARD = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # librdkafka's own errors are named like this
+        KafkaError._RESOLVE,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+        KafkaError._TRANSPORT,  # noqa: SLF001
+    }
+)
+
+_FAILED = re.compile(r"FAIL \[[^\]]*\] \[[^\]]*\]: \S+: (.*?)(?: \(after \d.*)?", re.DOTALL)
+"""A line of librdkafka's log about a connection: client, thread, broker, and what went wrong with it."""
 
 _SHARED_PREFERRED: Mapping[str, Any] = {
     "allow.auto.create.topics": False,
@@ -87,6 +100,8 @@ def open_client(make: Callable[..., Client], settings: Mapping[str, Any], clock:
         librdkafka does not take one of the settings; the message names its key.
     """
     logger = logging.getLogger("librdkafka")
+    if _LAST_WORDS not in logger.handlers:
+        logger.addHandler(_LAST_WORDS)
     if not any(isinstance(each, _OnceInAWhile) for each in logger.filters):
         logger.addFilter(_OnceInAWhile(clock))
     try:
@@ -100,6 +115,29 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, KafkaException) and error.args and hasattr(error.args[0], "str"):
         return str(error.args[0].str())
     return str(error)
+
+
+def unreachable(servers: str, error: BaseException) -> str:
+    """What to say of brokers that a request did not reach, or that refused it."""
+    if not (isinstance(error, KafkaException) and error.args[0].code() in _UNHEARD):
+        return f"{servers}: {reason_of(error)}"
+    return f"no broker answers at {servers}" + (f": {_LAST_WORDS.why}" if _LAST_WORDS.why else "")
+
+
+class _LastWords(logging.Handler):
+    """Keeps why librdkafka last failed to connect: a request that waited in vain says no more than that it did.
+
+    That it is there also keeps librdkafka's lines from the terminal of a command, which has no log.
+    """
+
+    why = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        found = _FAILED.fullmatch(record.getMessage())
+        self.why = found.group(1) if found else self.why
+
+
+_LAST_WORDS = _LastWords()
 
 
 class _OnceInAWhile(logging.Filter):

@@ -15,6 +15,8 @@ from monitor.ingest.facts import SourceChange, SourceEvent
 from monitor.ingest.kafka_client import open_client
 from monitor.ingest.settings import KafkaSettings
 
+CONNECT_SECONDS = 15.0
+"""How long a command, for which somebody waits, waits for the first answer."""
 REQUEST_SECONDS = 5.0
 
 _SPEC: Any = admin.OffsetSpec  # type: ignore[attr-defined]  # public, but its module has no __all__
@@ -51,7 +53,11 @@ class Cluster:
 
     def topic(self, name: str, timeout_seconds: float) -> Sequence[Partition]:
         """The partitions of one topic; none if it does not exist."""
-        found = self._admin.list_topics(name, timeout=timeout_seconds).topics[name]
+        try:
+            found = self._admin.list_topics(name, timeout=timeout_seconds).topics[name]
+        except KafkaException:
+            self._admin.poll(0)  # lets the client say why no connection was made
+            raise
         if found.error is not None and found.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise KafkaException(found.error)
         return [Partition(name, number) for number in sorted(found.partitions)]

@@ -10,13 +10,12 @@ from monitor.clock import Clock
 from monitor.errors import IngestError
 from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.facts import SourceEvent
-from monitor.ingest.kafka_client import admin_settings, consumer_settings, reason_of
-from monitor.ingest.kafka_cluster import Cluster, take_up
+from monitor.ingest.kafka_client import admin_settings, consumer_settings, reason_of, unreachable
+from monitor.ingest.kafka_cluster import CONNECT_SECONDS, Cluster, take_up
 from monitor.ingest.kafka_reader import Reader
 from monitor.ingest.schema_gate import gate_of
 from monitor.ingest.settings import KafkaSettings
 
-CONNECT_SECONDS = 15.0
 PATIENCE_SECONDS = 60.0
 """A replay has someone waiting for it: a broker that stays away longer than this ends it."""
 
@@ -56,7 +55,7 @@ class KafkaRange:
             self._begin(topic, since, until, positions)
         except (KafkaException, IngestError) as error:
             self._reader.close()
-            raise IngestError(f"{topic} at {servers}: {reason_of(error)}") from error
+            raise IngestError(f"{topic}: {unreachable(servers, error)}") from error
 
     @property
     def merged(self) -> bool:
