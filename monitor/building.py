@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from monitor.catalog import profile, training
-from monitor.catalog.durations import parse_instant
 from monitor.catalog.training_rows import KINDS, training_files
 from monitor.clock import Clock
 from monitor.compose import make_decoders
@@ -117,15 +116,14 @@ def of_files(data: Path, out: Path, columns: training.Columns, version: str, pro
 
 
 def of_topic(
-    config: Config, topic: str, since: str | None, until: str | None, out: Path, clock: Clock, progress: Progress
+    config: Config, topic: str, since: float | None, until: float | None, out: Path, clock: Clock, progress: Progress
 ) -> list[Made]:
     """Make a reference of each model in a range of a topic, whatever its format; raises as :func:`of_files`."""
     _directory(out)
-    bounds = [_instant(name, text) for name, text in (("--since", since), ("--until", until))]
     decoder = make_decoders(config)(topic)
     with tempfile.TemporaryDirectory(prefix="modelwatch-baseline-") as folder:
         spool = _Spool(Path(folder))
-        with closing(KafkaRange(config.require_kafka(), topic, bounds[0], bounds[1], {}, clock)) as source:
+        with closing(KafkaRange(config.require_kafka(), topic, since, until, {}, clock)) as source:
             total = sum(source.lag().values())
             while not source.finished():
                 spool.add(_natives(source.poll(_RECORDS, 0.5), decoder, spool))
@@ -196,10 +194,3 @@ def _directory(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"baseline build: {out}: is no directory that can be made: {error.strerror}") from error
-
-
-def _instant(name: str, text: str | None) -> float | None:
-    try:
-        return None if text is None else parse_instant(text)
-    except ValueError as error:
-        raise UsageError(f"baseline build: {name}: {error}") from error

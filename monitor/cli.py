@@ -241,6 +241,7 @@ def _check_config(arguments: Arguments) -> None:
 
 def _replay(arguments: Arguments) -> None:
     from monitor import replay
+    from monitor.catalog.durations import parse_range
     from monitor.clock import SystemClock
     from monitor.config import load
 
@@ -254,10 +255,12 @@ def _replay(arguments: Arguments) -> None:
             "replay: --compare names the configurations itself, reads files or a topic, and writes no --out"
         )
 
+    span = parse_range("replay", arguments.since, arguments.until)
+
     def replayed(path: Path | None) -> replay.Replayed:
         config = load(path, os.environ)
         if arguments.topic:
-            return replay.of_topic(config, arguments.topic, arguments.since, arguments.until, clock)
+            return replay.of_topic(config, arguments.topic, *span, clock)
         return replay.of_files(config, arguments.paths, clock)
 
     if arguments.compare:

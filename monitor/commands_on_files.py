@@ -49,8 +49,9 @@ def add_assess(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     assess = commands.add_parser("assess", help="what is there to watch, what it costs, what is wrong; sends nothing")
     assess.add_argument("paths", nargs="*", metavar="PATH", help=".jsonl, .jsonl.gz or .parquet")
     assess.add_argument("--topic", metavar="T", help="a range of a topic instead of files")
-    assess.add_argument("--since", metavar="TIME")
+    assess.add_argument("--since", metavar="TIME", help="2026-03-01, or with a time of day; UTC where no zone is said")
     assess.add_argument("--until", metavar="TIME")
+    assess.add_argument("--brokers", metavar="HOST:PORT", help="instead of a configuration")
     assess.add_argument("--config", type=Path, metavar="FILE", help="whose [kafka] says where; policies may be missing")
     assess.add_argument("--json", action="store_true", help="one JSON object")
     assess.add_argument("--policies", type=Path, metavar="FILE", help="also write the proposed policies there")
@@ -142,6 +143,7 @@ def _baseline_build_all(arguments: Arguments, columns: Any) -> int:
     from tqdm import tqdm
 
     from monitor import building
+    from monitor.catalog.durations import parse_range
     from monitor.clock import SystemClock
     from monitor.config import load
 
@@ -154,8 +156,8 @@ def _baseline_build_all(arguments: Arguments, columns: Any) -> int:
 
         if arguments.topic is not None:
             config = load(arguments.config, os.environ)
-            span = (arguments.topic, arguments.since, arguments.until)
-            made = building.of_topic(config, *span, arguments.out, SystemClock(), progress)
+            span = parse_range("baseline build", arguments.since, arguments.until)
+            made = building.of_topic(config, arguments.topic, *span, arguments.out, SystemClock(), progress)
         else:
             made = building.of_files(arguments.data, arguments.out, columns, arguments.version, progress)
     for each in made:
@@ -203,18 +205,21 @@ def _baseline_diff(arguments: Arguments) -> None:
 
 def _assess(arguments: Arguments) -> None:
     from monitor.assess import assess
+    from monitor.catalog.durations import parse_range
     from monitor.clock import SystemClock
     from monitor.config import load
 
     if bool(arguments.paths) == bool(arguments.topic):
         raise UsageError("assess: name files, or a topic with --topic, not both")
-    if not arguments.topic and (arguments.since or arguments.until):
-        raise UsageError("assess: --since and --until go with --topic")
+    if not arguments.topic and (arguments.since or arguments.until or arguments.brokers):
+        raise UsageError("assess: --since, --until and --brokers go with --topic")
+    span = parse_range("assess", arguments.since, arguments.until)
     if arguments.policies and arguments.policies.exists():
         raise UsageError(f"assess: {arguments.policies}: is there already")
-    config, clock = load(arguments.config, os.environ), SystemClock()
+    config = load(arguments.config, os.environ, {"kafka.bootstrap_servers": arguments.brokers})
+    clock = SystemClock()
     if arguments.topic:
-        found = assess.assess_topic(config, arguments.topic, arguments.since, arguments.until, clock)
+        found = assess.assess_topic(config, arguments.topic, *span, clock)
     else:
         found = assess.assess_files(config, arguments.paths, clock)
     if arguments.policies:

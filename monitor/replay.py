@@ -12,12 +12,10 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from monitor.catalog.durations import parse_instant
 from monitor.clock import Clock, rfc3339
 from monitor.comparing import compare, prices
 from monitor.compose import make_decoders, make_fleet
 from monitor.config import Config
-from monitor.errors import UsageError
 from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import Fleet
 from monitor.incidents.document import incident_document
@@ -275,11 +273,10 @@ def of_files(config: Config, paths: list[str], clock: Clock, keep: Keep = _let_g
 
 
 def of_topic(
-    config: Config, topic: str, since: str | None, until: str | None, clock: Clock, keep: Keep = _let_go
+    config: Config, topic: str, since: float | None, until: float | None, clock: Clock, keep: Keep = _let_go
 ) -> Replayed:
-    """Replay a range of a Kafka topic; times as RFC 3339 or epoch seconds, ``keep`` as of :func:`replay`."""
-    bounds = [_instant(name, text) for name, text in (("--since", since), ("--until", until))]
-    source = KafkaRange(config.require_kafka(), topic, bounds[0], bounds[1], {}, clock)
+    """Replay a range of a Kafka topic; times in seconds since the epoch, ``keep`` as of :func:`replay`."""
+    source = KafkaRange(config.require_kafka(), topic, since, until, {}, clock)
     waiting = sum(source.lag().values())
     turned, done = progress_bar(waiting, "events", lambda: waiting - sum(source.lag().values()))
     try:
@@ -287,10 +284,3 @@ def of_topic(
     finally:
         done()
         source.close()
-
-
-def _instant(name: str, text: str | None) -> float | None:
-    try:
-        return None if text is None else parse_instant(text)
-    except ValueError as error:
-        raise UsageError(f"replay: {name}: {error}") from error

@@ -13,6 +13,8 @@ from monitor.store.sums import pack_all
 from monitor.store.ticklog import LEVELS
 from monitor.tally.closed import ClosedTicks
 
+MODELS_MIN = 100
+"""From so many models on the growth of the process is that of models; of fewer it is mostly the program's own."""
 _DAY = 86400.0
 
 
@@ -40,7 +42,8 @@ class Meter:
         """In JSON types. ``seconds`` is the length of the range, ``retention`` (seconds) that of ticks.
 
         Disk is what the tick log writes before it is compressed: ticks for two days, hours for five weeks, days beyond;
-        an hour or a day of sums is taken to be as large as the mean tick, at least.
+        an hour or a day of sums is taken to be as large as the mean tick, at least. Memory is what the process grew by;
+        a model's part of it is ``None`` below :data:`MODELS_MIN` models.
         """
         days = max(seconds, 1.0) / _DAY
         models = len(fleet.models)
@@ -57,9 +60,11 @@ class Meter:
         return {
             "cells": {**fleet.judge.n_cells, "fairness": fleet.groups.comparer.n_cells},
             "memory_bytes": round(memory),
-            "memory_bytes_per_model": round(memory / max(models, 1)),
+            "memory_bytes_per_model": round(memory / models) if models >= MODELS_MIN else None,
+            "events": events,
+            "cpu_seconds": round(cpu, 2),
             "cpu_seconds_per_million_events": round(cpu / max(events, 1) * 1e6, 2),
-            "events_per_second": round(events / max(seconds, 1.0), 3),
+            "events_per_second": float(f"{events / max(seconds, 1.0):.3g}"),
             "cores": float(f"{cpu / max(events, 1) * events / max(seconds, 1.0):.2g}"),
             "disk_bytes_per_day": round(per_tick * ticks_a_day),
             "disk_bytes": round(per_tick * kept) if math.isfinite(kept) else None,

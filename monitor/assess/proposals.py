@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monitor.catalog.durations import format_duration
 from monitor.catalog.toml import toml_lines, toml_value
 from monitor.events.columns import Space
 from monitor.fleet import Fleet
@@ -43,11 +44,12 @@ class Proposal:
     open: tuple[str, ...]
 
 
-def toml(proposals: list[Proposal]) -> str:
-    """The policies as a file that `check-config` accepts."""
+def toml(proposals: list[Proposal], tick: float | None = None) -> str:
+    """The policies as a file that `check-config` accepts; all in ticks of ``tick`` seconds, where that is said."""
     parts = [
         '# Proposed from what was seen. `mode = "shadow"` judges and shows, and calls nobody: take it out to go live.',
-        '[[models]]\nmatch = "*"\nmode = "shadow"',
+        '[[models]]\nmatch = "*"\nmode = "shadow"'
+        + (f'\ntick = "{format_duration(tick)}"' if tick is not None else ""),
     ]
     for proposal in proposals:
         comments = "".join(f"# {line}\n" for line in proposal.open)

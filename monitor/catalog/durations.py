@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
+from monitor.errors import UsageError
+
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 365 * 86400.0}
 SECONDS_MAX = 100 * UNIT_SECONDS["y"]
 
@@ -79,6 +81,23 @@ def parse_moment(text: str) -> float:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise ValueError('is not a time such as "2026-03-01" or "2026-03-01T09:30:00Z"') from None
+
+
+def parse_range(command: str, since: str | None, until: str | None) -> tuple[float | None, float | None]:
+    """Return what ``--since`` and ``--until`` say to ``command``, as of :func:`parse_moment`; ``None`` is not said.
+
+    Raises
+    ------
+    UsageError
+        One of them is no time; the message names the command and the flag.
+    """
+    found: list[float | None] = []
+    for flag, text in (("--since", since), ("--until", until)):
+        try:
+            found.append(None if text is None else parse_moment(text))
+        except ValueError as error:
+            raise UsageError(f'{command}: {flag}: "{text}" {error}') from None
+    return found[0], found[1]
 
 
 def format_instant(seconds: float) -> str:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.catalog.durations import SECONDS_MAX, format_duration, format_instant, parse_duration, parse_instant
+from monitor.catalog.durations import (
+    SECONDS_MAX,
+    format_duration,
+    format_instant,
+    parse_duration,
+    parse_instant,
+    parse_range,
+)
+from monitor.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -58,3 +66,11 @@ def test_a_moment_needs_a_zone() -> None:
     for value in ("2026-11-27T00:00:00", "2026-11-27", "soon", 1795737600, None):
         with pytest.raises(ValueError, match="is not a time with a zone"):
             parse_instant(value)
+
+
+def test_a_range_as_people_write_it() -> None:
+    """`--since` and `--until` take days, and times with or without a zone; a fault names the command and the flag."""
+    assert parse_range("replay", "2026-11-27", None) == (1795737600.0, None)
+    assert parse_range("replay", None, "2026-11-27T01:00:00+01:00") == (None, 1795737600.0)
+    with pytest.raises(UsageError, match=r'^assess: --until: "soon" is not a time such as "2026-03-01"'):
+        parse_range("assess", None, "soon")
