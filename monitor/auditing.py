@@ -35,7 +35,7 @@ def verify(path: Path, config: Config | None, clock: Clock) -> Verified:
     Raises
     ------
     StoreError
-        There is no store, or its trail is not as it was written; the message says which entry.
+        There is no store, it has no trail, or that is not as it was written; the message says which entry.
     IngestError
         The audit topic cannot be read.
     UsageError
@@ -50,6 +50,8 @@ def verify(path: Path, config: Config | None, clock: Clock) -> Verified:
             found = published(kafka, owner_of(database), clock)
             anchors = [Anchor(each.entry, bytes.fromhex(each.sha256)) for each in found]
         end = audit.verify(database, head_of(database).trail, anchors)
+        if not end.number:
+            raise StoreError(f"{path}: has no audit trail: not one entry was ever written to it")
         return Verified(end, len(anchors))
 
 

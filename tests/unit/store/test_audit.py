@@ -238,3 +238,7 @@ def test_what_an_auditor_asks(tmp_path: Path) -> None:
                 auditing.exhibit(tmp_path / "store", digest)
     with pytest.raises(StoreError, match="there is no store here"):
         auditing.verify(tmp_path / "absent", None, ManualClock(START))
+    with Database(tmp_path / "bare") as database:
+        store(database, new_fleet(POLICY), [])
+    with pytest.raises(StoreError, match="has no audit trail"):
+        auditing.verify(tmp_path / "bare", None, ManualClock(START))
