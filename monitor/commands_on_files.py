@@ -26,7 +26,14 @@ def add_baseline(
     build = verbs.add_parser("build", help="builds one from a training set, or all of a directory or a topic")
     build.add_argument("--model", metavar="NAME", help="if not said: all there are, into the directory --out")
     build.add_argument("--version", default="", metavar="V")
-    build.add_argument("--out", type=Path, required=True, metavar="FILE", help="or a directory, for all models")
+    build.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="for all models a directory, or DIR/{model}/{version}.mwref",
+    )
+    build.add_argument("--replace", action="store_true", help="write over another reference that stands there")
     build.add_argument("--topic", metavar="T", help="instead of DATA: a range of a topic")
     build.add_argument("--since", metavar="TIME")
     build.add_argument("--until", metavar="TIME")
@@ -126,6 +133,8 @@ def _baseline_build(arguments: Arguments) -> int:
         raise UsageError("baseline build: --since, --until and --config go with --topic")
     if arguments.topic is not None and arguments.model is not None:
         raise UsageError("baseline build: of a topic all models are built; --model goes with DATA")
+    if arguments.model is not None and "{model}" in str(arguments.out):
+        raise UsageError("baseline build: {model} in --out is for all models; with --model it is one FILE")
     columns = training.Columns(
         label=arguments.label,
         score=arguments.score,
@@ -147,6 +156,7 @@ def _baseline_build_all(arguments: Arguments, columns: Any) -> int:
     from monitor.clock import SystemClock
     from monitor.config import load
 
+    wanted = building.Wanted(arguments.out, arguments.version, arguments.replace)
     with tqdm(file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
 
         def progress(what: str, done: int, total: int) -> None:
@@ -157,9 +167,9 @@ def _baseline_build_all(arguments: Arguments, columns: Any) -> int:
         if arguments.topic is not None:
             config = load(arguments.config, os.environ)
             span = parse_range("baseline build", arguments.since, arguments.until)
-            made = building.of_topic(config, arguments.topic, *span, arguments.out, SystemClock(), progress)
+            made = building.of_topic(config, arguments.topic, span, wanted, SystemClock(), progress)
         else:
-            made = building.of_files(arguments.data, arguments.out, columns, arguments.version, progress)
+            made = building.of_files(arguments.data, wanted, columns, progress)
     for each in made:
         for warning in (*each.warnings, *filter(None, [each.fault])):
             print(f"{each.model}: {warning}", file=sys.stderr)
@@ -167,6 +177,8 @@ def _baseline_build_all(arguments: Arguments, columns: Any) -> int:
             print(f"{each.path}: {each.rows} rows, {each.series} series, sha256 {each.digest}")
     failed = sum(bool(each.fault) for each in made)
     print(f"{len(made) - failed} of {len(made)} models have a reference in {arguments.out}")
+    if any(each.refused for each in made):
+        return UsageError.exit_code
     return 1 if failed else 0
 
 
@@ -184,7 +196,7 @@ def _baseline_build_one(arguments: Arguments, columns: Any) -> None:
         built = training.build(arguments.data, arguments.model, arguments.version, columns, progress)
     for warning in built.warnings:
         print(warning, file=sys.stderr)
-    digest = profile.save(built.profile, arguments.out)
+    digest = profile.save_new(built.profile, arguments.out, replaced=arguments.replace)
     print(f"{arguments.out}: {built.profile.events} rows, {len(built.profile.series)} series, sha256 {digest}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.series import BUFFER, CUTS, UNJUDGED, choose_edges
-from monitor.errors import ProfileError
+from monitor.errors import ProfileError, UsageError
 from monitor.kernels.tally import BINS, COLUMNS, EDGES, EVENTS, INVALID, NULLS, OTHER_BIN, PRESENT
 
 MAGIC = b"MWREF1"
@@ -55,6 +55,25 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def save(profile: Profile, path: Path) -> str:
     """Write ``profile``; returns its digest. The file appears whole or not at all."""
     digest, content = packed(profile)
+    write(content, path)
+    return digest
+
+
+def save_new(profile: Profile, path: Path, *, replaced: bool = False) -> str:
+    """As :func:`save`, where ``path`` holds no other reference or that may be ``replaced``.
+
+    Raises
+    ------
+    UsageError
+        Something else stands there.
+    """
+    digest, content = packed(profile)
+    try:
+        other = not replaced and path.exists() and path.read_bytes() != content
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
+    if other:
+        raise UsageError(f"{path}: is there already and is not the same; references never change: --replace says so")
     write(content, path)
     return digest
 
