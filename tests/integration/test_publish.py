@@ -129,3 +129,19 @@ def test_references_of_a_topic_in_another_format(
     assert cli.main(words) == 0
     assert "1 of 1 models have a reference" in capsys.readouterr().out
     assert load_reference(tmp_path / "refs" / "m.mwref")[0].events == 300
+
+
+def test_an_assessment_of_a_topic(
+    kafka: KafkaServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`assess --topic` needs a broker alone; its ticks fit what the topic holds, and times are days or instants."""
+    topic = kafka.new_topic(2, "seldom")
+    for i in range(600):
+        event = {"model": "m", "time": 1.7e9 + i * 45.0, "features": {"x": i * 0.1}}
+        kafka.producer.produce(topic, json.dumps(event).encode())
+    kafka.producer.flush(10)
+    monkeypatch.chdir(tmp_path)
+    words = ["assess", "--topic", topic, "--brokers", kafka.bootstrap, "--since", "2020-01-01", "--json"]
+    assert cli.main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["events"], found["models"], found["tick_seconds"]) == (600, 1, 900.0)
