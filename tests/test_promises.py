@@ -8,14 +8,21 @@ tested, that is what stands here.
 from __future__ import annotations
 
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TESTS = Path(__file__).parent
 SURFACES, DAEMON = "integration/test_surfaces.py", "integration/test_daemon.py"
 POLICIES = "integration/test_policies.py"
+LAST_WEEK = "statistical/test_last_week.py"
+OF_POLICIES = "unit/config/test_policies.py"
 ORDERS = "integration/test_commands.py"
 COMMANDS = {
     "every command takes the words that scripts use": f"{SURFACES}::test_every_command_is_taken",
@@ -40,8 +47,44 @@ COMMANDS = {
     "store forget": f"{ORDERS}::test_a_person_forgotten",
     "report of a running daemon": f"{SURFACES}::test_the_past_of_a_model",
     "alerts test": f"{DAEMON}::test_a_test_alert_arrives",
+    "assess of a topic": "integration/test_publish.py::test_an_assessment_of_a_topic",
+    "baseline show": "unit/cli/test_commands.py::test_baseline_show",
+    "drill --store": "unit/drill/test_rounds.py::test_a_store_can_be_drilled",
+    "groups": f"{ORDERS}::test_whose_codes_they_are",
+    "version": f"{SURFACES}::test_every_command_is_taken",
 }
 CONFIGURATION = {
+    "bootstrap_servers, group_id, name": f"{DAEMON}::test_the_fleet_is_counted_exactly",
+    "format": "integration/test_formats.py::test_headers_and_keys_reach_the_decoder",
+    "path": f"{DAEMON}::test_a_store_belongs_to_one_daemon",
+    "lateness": "faults/test_kills.py::test_each_in_its_counter",
+    "idle": "integration/test_daemon_lives.py::test_a_disturbed_life_ends_like_an_undisturbed_one",
+    "tick": "unit/config/test_policies.py::test_a_policy_says_its_own_tick_or_has_the_clock_s",
+    "shares of drift, quality, performance and fairness": "unit/judging/test_budget.py::test_allowances_add_up",
+    "per_model_per_week": "unit/judging/test_budget.py::test_allowances_add_up",
+    "pages_per_team_per_day": "unit/incidents/test_attention.py::test_any_day_has_at_most_so_many",
+    "listen, external_url": f"{DAEMON}::test_the_right_alerts_reach_people",
+    "token_file": f"{SURFACES}::test_who_may_write",
+    "retention of ticks": "unit/store/test_ticklog.py::test_forgotten_after_the_retention",
+    "retention of cases": "unit/orders/test_forgetting.py::test_how_long_a_matured_case_is_known",
+    "retention of incidents": "unit/store/test_checkpoint.py::test_resolved_incidents",
+    "cluster.enabled": "faults/test_replicas.py::test_killed_under_load",
+    "urls": f"{DAEMON}::test_alerts_end_with_their_fault",
+    "match": f"{POLICIES}::test_nobody_else_is_told_of",
+    "task": "unit/outcomes/test_joining.py::test_what_a_bare_number_is",
+    "team": f"{DAEMON}::test_the_right_alerts_reach_people",
+    "learn: events_min, events, for": "unit/catalog/test_references.py::test_complete_after_events_and_time",
+    "keep_firing": f"{DAEMON}::test_alerts_end_with_their_fault",
+    "sensitive": f"{POLICIES}::test_groups_by_code_or_by_value",
+    "favourable, decision_threshold": "unit/groups/test_counting.py::test_decision_threshold",
+    "favourable_outcomes": f"{OF_POLICIES}::test_favourable_outcomes_are_the_favourable_classes_unless_said",
+    "reference = same-slot-last-week": f"{LAST_WEEK}::test_weeks_that_repeat_are_quiet_and_a_level_that_changes_is_found",
+    "error_rate in limits": f"{POLICIES}::test_contracts_and_costs",
+    "costs: currency, false_positive, false_negative": f"{POLICIES}::test_contracts_and_costs",
+    "tolerance of drift, impact_ratio, error_gap": f"{POLICIES}::test_nobody_else_is_told_of",
+    "planned: from, until, note": f"{POLICIES}::test_nobody_else_is_told_of",
+    "ignore by segment: arm": f"{POLICIES}::test_nobody_else_is_told_of",
+    "watch_tags: tags, budget_share": f"{POLICIES}::test_watch_tags",
     "every key is documented, with its default": "unit/config/test_documented.py::test_the_example_has_every_key",
     "unknown keys name the nearest": f"{SURFACES}::test_exit_codes_and_streams",
     "the environment says every key": "unit/config/test_documented.py::test_every_key_can_be_said_by_the_environment",
@@ -107,3 +150,34 @@ def test_every_promise_has_a_test_that_is_there(promises: dict[str, str]) -> Non
         if not re.search(rf"^def {test.split('::')[1]}\(", _text(test.split("::")[0]), re.MULTILINE)
     ]
     assert gone == []
+
+
+CONTRACT = TESTS.parents[1] / "shared" / "design" / "contract.md"
+
+
+def _keys(table: Mapping[str, Any], within: str = "") -> set[str]:
+    """All keys of a table by their last names, tables of keys that people choose (of labels, say) left out."""
+    found = set()
+    for key, value in table.items():
+        tables = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
+        if within not in {"external_labels", "owners", "librdkafka", "ignore"} and not tables:
+            found.add(key)
+        found |= {name for each in tables for name in _keys(each, key)}
+    return found
+
+
+def test_nothing_of_the_contract_is_without_a_promise() -> None:
+    """Every command and every key of the contract is named by a promise above."""
+    if not CONTRACT.exists():
+        pytest.skip(f"{CONTRACT} is not here")
+    text = CONTRACT.read_text()
+    commands = set(re.findall(r"`modelwatch ([a-z-]+(?: (?:build|show|diff|accept|test)\b)?)", text))
+    (example,) = re.findall(r"```toml\n(include = .*?)```", text, re.DOTALL)
+    told = {"commands": " ".join(COMMANDS), "keys": " ".join(CONFIGURATION)}
+    asked = {"commands": commands, "keys": _keys(tomllib.loads(example))}
+    assert all(len(names) > 10 for names in asked.values())
+    missing = {
+        kind: sorted(name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", told[kind]))
+        for kind, names in asked.items()
+    }
+    assert missing == {"commands": [], "keys": []}
