@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 SURFACES, DAEMON = "integration/test_surfaces.py", "integration/test_daemon.py"
 POLICIES = "integration/test_policies.py"
-LAST_WEEK = "statistical/test_last_week.py"
+WEEKS = "statistical/test_last_week.py"
 OF_POLICIES = "unit/config/test_policies.py"
 ORDERS = "integration/test_commands.py"
 COMMANDS = {
@@ -78,7 +78,7 @@ CONFIGURATION = {
     "sensitive": f"{POLICIES}::test_groups_by_code_or_by_value",
     "favourable, decision_threshold": "unit/groups/test_counting.py::test_decision_threshold",
     "favourable_outcomes": f"{OF_POLICIES}::test_favourable_outcomes_are_the_favourable_classes_unless_said",
-    "reference = same-slot-last-week": f"{LAST_WEEK}::test_weeks_that_repeat_are_quiet_and_a_level_that_changes_is_found",
+    "reference, same-slot-last-week": f"{WEEKS}::test_weeks_that_repeat_are_quiet_and_a_level_that_changes_is_found",
     "error_rate in limits": f"{POLICIES}::test_contracts_and_costs",
     "costs: currency, false_positive, false_negative": f"{POLICIES}::test_contracts_and_costs",
     "tolerance of drift, impact_ratio, error_gap": f"{POLICIES}::test_nobody_else_is_told_of",
