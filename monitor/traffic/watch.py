@@ -37,6 +37,8 @@ _NATS_MAX = 690.0
 _LATE, _CLOCK_TICKS = 1.5, 10.0
 """How many times what its longer gaps bring must be missed of a model that is late by the clock, and how many ticks
 these gaps must last."""
+_ALIKE_SECONDS = 3.0 * 86400.0
+"""Gaps that are alike mean something after a week in which they came to this (a burst is full of them), or are 1000."""
 _LN10 = math.log(10.0)
 
 Array = NDArray[np.float64]
@@ -347,10 +349,13 @@ class Traffic:
         # Where more comes than was expected, gaps look shorter than they are.
         scale = np.maximum(rows["brought"][models] / np.maximum(gaps[:, 1], 1e-300), 1.0)
         mean = scale * silence.longer(gaps)
-        need = silence.remarkable(gaps, nats) * scale
+        alike = rows["told"][models] - rows["since"][models] >= SLOTS
+        alike &= (waits[:, 1] >= _ALIKE_SECONDS) | (waits[:, 0] >= silence.GAPS_KEPT / 2.0)
+        need = silence.remarkable(gaps, nats, alike) * scale
         # What comes by the clock is late by the clock, and must be missed too; ticks, which all have one length, are no
         # clock that anybody keeps.
-        late = np.maximum(last + silence.remarkable(waits, nats), expectation.reached(least, last, _LATE * mean))
+        late = last + silence.remarkable(waits, nats, alike)
+        late = np.maximum(late, expectation.reached(least, last, _LATE * mean))
         late[silence.longer(waits) < _CLOCK_TICKS * tick] = math.inf
         at = np.minimum(expectation.reached(least, last, need), late)
         at = np.maximum(at, last + np.maximum(SILENT_SECONDS_MIN, 2.0 * tick))

@@ -113,6 +113,29 @@ def test_a_batch_that_stays_away_is_missed() -> None:
     assert 28.6 < day_of(incident.fired_time) < 31.0
 
 
+def by_the_clock(every: float, size: int, days: float) -> np.ndarray:
+    """``size`` events at once ``every`` so many seconds, to the second."""
+    runs = np.arange(START + 5.0, START + days * DAY, every)
+    return (runs[:, None] + np.arange(size) * 0.1).ravel()
+
+
+@pytest.mark.parametrize(("every", "size", "days"), [(DAY, 200, 28), (HOUR, 10, 12), (20 * MINUTE, 5, 12)])
+def test_a_job_that_stops_is_missed(every: float, size: int, days: int) -> None:
+    """What comes to the second is silent after two or three runs that fell out; that one did is no news.
+
+    A daily one that left a day out would take a week: it is even for no longer than four.
+    """
+    runs = by_the_clock(every, size, days)
+    if every < DAY:
+        runs = runs[np.abs(runs - START - (days - 1) * DAY - 5.0) > every / 2]
+    _, incidents = run({"job": runs, "clock": at_random(10, days + 5, 7)}, days + 5, {"tick": "10m"})
+    (incident,) = incidents
+    assert (incident.model, incident.detector) == ("job", "silence")
+    # The run after the last that came is one gap later; ticks are added at both ends.
+    assert 2.0 < (incident.fired_time - runs[-1]) / every < 3.0 + 2 * 10 * MINUTE / every
+    assert incident.evidence_log10 < 100
+
+
 def test_half_and_threefold_traffic() -> None:
     """Traffic that halves or triples is told as volume, with its direction, and not as silence."""
     rng = np.random.default_rng(8)
