@@ -132,7 +132,7 @@ class Fleet:
         self.conduct = Conduct(self.models, self.series, budget, self.judge.n_cells)
         candidates, self.exhibits = Candidates(self.models, self.series), Exhibits(self.models, self.series)
         self.book = Book(incidents_max, Attention(), budget.per_week, candidates.share, candidates.n_models)
-        self.book.judged_by = self.exhibits.judged_by
+        self.book.judged_by, self.book.seen_from = self.exhibits.judged_by, self.models.seen_from
         self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
         self.ignoring = Ignoring(self.models, policy_of)

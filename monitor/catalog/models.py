@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.policies import Planned, Policy
+from monitor.catalog.policies import WEEK_SECONDS, Planned, Policy
 from monitor.catalog.rows import Field, Rows
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix_one
@@ -219,6 +219,13 @@ class Models:
     def newest(self) -> float:
         """The newest event time of all models, in seconds since the epoch; -inf before the first event."""
         return float(np.fmax.reduce(self.rows["last_time"][: len(self)], initial=-np.inf))
+
+    def seen_from(self, name: str) -> float:
+        """When a model was, or will be, seen through a whole week, seconds; -inf where a file is its reference."""
+        row = self.find(hash64(name.encode()))
+        if row is None or self.rows["from_file"][row]:
+            return -math.inf
+        return float(self.rows["first_time"][row]) + WEEK_SECONDS
 
     def add(self, name: str, name_hash: int, policy: Policy, first_time: float) -> int:
         """A new model; returns its row."""

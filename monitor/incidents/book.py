@@ -6,6 +6,7 @@ called, each as often as it may be.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,8 @@ RESOLVED_KEPT = 1000
 _WORDS_MAX = 10
 """Things told of in an incident's description."""
 _WEEK_SECONDS = 7 * 86400.0
+_AT_ONCE = frozenset({"quality", "volume"})
+"""Kinds of incident that call from a model's first day on: what they see is no season."""
 
 
 def _everything(_cause: Cause) -> float:
@@ -81,6 +84,8 @@ class Book:
     """Of the program that fires: what an incident says of where it came from."""
     judged_by: Callable[[Firing], JudgedBy] = _by_nothing
     """Asked of the cell that opens an incident."""
+    seen_from: Callable[[str], float] = lambda _model: -math.inf
+    """From when a model has been seen through a week: whatever a season may look like calls nobody before."""
     place: str = ""
     """Which part of the fleet this is, where there are several: what tells its shared causes from those of others."""
     changed: set[str] = field(default_factory=set)
@@ -258,6 +263,7 @@ class Book:
             [],
             upstreams=firing.upstreams,
             tick=firing.tick,
+            quiet_until=0.0 if firing.kind in _AT_ONCE else max(self.seen_from(firing.model), 0.0),
         )
 
     def _fire_shared(self, key: BookKey, firing: Firing, changed: dict[str, Incident]) -> bool:
@@ -313,7 +319,8 @@ class Book:
             made = shared_incident(found, family, incident_id(self.place, SHARED, key[2], now), now)
             labels = {**made.labels, "shard": self.place} if self.place else made.labels
             made = msgspec.structs.replace(made, code_version=self.code_version, labels=labels)
-            held = self.open[key] = OpenIncident(made, set(), [], features=found.features)
+            held = OpenIncident(made, set(), [], features=found.features, quiet_until=math.inf)
+            self.open[key] = held
             self.opened[SHARED] += 1
             self._waiting[key] = None
         else:
@@ -347,6 +354,7 @@ class Book:
         """Resolve a model's incident: the shared cause ``into`` stands for it, and for its cells."""
         held, shared = self.open[key], self.open[into]
         shared.firing |= held.firing
+        shared.quiet_until = min(shared.quiet_until, held.quiet_until)
         shared.merged.add(key)
         self._cells.update(dict.fromkeys(held.firing, into))
         self._merged[key] = into
@@ -380,7 +388,7 @@ class Book:
             incident = self.open[key].incident
             if not waits(incident):
                 del self._waiting[key]
-            elif incident.watched or self.attention.has_room(incident.labels.get("team", ""), now):
+            elif incident.watched or self._may_call(self.open[key], now):
                 waiting[incident.id] = key
         for incident in self.attention.call([self.open[key].incident for key in waiting.values()], now):
             key = waiting[incident.id]
@@ -388,6 +396,9 @@ class Book:
             held = self.open[key]
             held.incident = msgspec.structs.replace(held.incident, paged_time=now)
             changed[incident.id] = held.incident
+
+    def _may_call(self, held: OpenIncident, now: float) -> bool:
+        return held.quiet_until <= now and self.attention.has_room(held.incident.labels.get("team", ""), now)
 
     def _relate(self, incident: Incident, changed: dict[str, Incident]) -> None:
         """Let the open incidents of one model name each other."""

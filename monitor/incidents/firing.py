@@ -70,6 +70,7 @@ class OpenIncident(msgspec.Struct):
     tick: float = 60.0
     features: tuple[str, ...] = ()
     merged: set[BookKey] = set()
+    quiet_until: float = 0.0
 
 
 def incident_id(model: str, alertname: str, attribute: str, fired_time: float) -> str:

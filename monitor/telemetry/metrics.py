@@ -192,7 +192,12 @@ class Metrics:
             known=[(alertname,) for alertname in ALERTNAMES],
         )
         self.incidents_waiting = self._table(
-            Entry("incidents_waiting", "gauge", (), "Incidents in the digest: their team was called often enough."),
+            Entry(
+                "incidents_waiting",
+                "gauge",
+                (),
+                "Incidents in the digest: their team was called often enough, or their model not seen for a week.",
+            ),
             known=[()],
         )
         self.incidents_acknowledged = self._table(

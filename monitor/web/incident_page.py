@@ -113,7 +113,7 @@ def _said(document: Mapping[str, Any]) -> str:
     if document["verdict"] and (known is None or known["reason"] != document["verdict"]):
         lines.append(f"Somebody said of it: {html.text(html.words(document['verdict']))}")
     if document["waiting"]:
-        lines.append("In the digest: its team was called often enough today")
+        lines.append("In the digest: its team was called often enough today, or its model was not seen for a week yet")
     lines += [f"{html.moment(n['time'])} {html.text(n['by'])}: {html.text(n['text'])}" for n in document["notes"]]
     return "<ul>" + "".join(f"<li>{line}</li>" for line in lines) + "</ul>" if lines else ""
 

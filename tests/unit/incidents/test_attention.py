@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from fakes.desk import made_incident
 from unit.incidents.test_book import T, firing
 
+from monitor.catalog.models import Models
+from monitor.catalog.policies import Policy
 from monitor.incidents.attention import DAY_SECONDS, Attention, Telling, pages, telling, waits
 from monitor.incidents.book import Book
 from monitor.incidents.incident import Acknowledged, Incident
+from monitor.kernels.hashing import hash64
 
 
 def incident(number: int, **changes: Any) -> Incident:
@@ -92,3 +96,36 @@ def test_what_waits_survives(tmp_path: Any) -> None:
     for held in book.open.values():
         again.restore(held)
     assert [i.paged_time for i in again.settle(T + 60)] == [T + 60]
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_first_week_calls_for_quality_alone(*, restored: bool) -> None:
+    """Until its model was seen through a week what may be a season waits, over a restart too, and calls afterwards."""
+    week = T + 7 * DAY_SECONDS
+    book = Book(100, Attention(100), seen_from=lambda _: week)
+    kinds = ("quality", "volume", "performance", "calibration", "fairness", "label_gap", "mix", "drift")
+    book.fire([firing(n, f"f{n}", alertname=f"Model{kind}", kind=kind) for n, kind in enumerate(kinds)])
+    book.fire([firing(9, "tag", alertname="ModelUnwarrantedAssociation", kind="fairness", watched=True)])
+    called = {i.kind for i in book.settle(T + 60) if i.paged_time is not None}
+    assert called == {"quality", "volume", "fairness"}, "fairness of the watch list"
+    assert len(book.digest()) == 6
+    if restored:
+        again = Book(100, Attention(100))
+        for held in book.open.values():
+            again.restore(held)
+        book = again
+    book.clear([(2, "drift")], T + 120)
+    assert book.settle(week - 60) == []
+    late = {i.kind for i in book.settle(week)}
+    assert late == {"calibration", "fairness", "label_gap", "mix", "drift"}
+    assert book.digest() == []
+
+
+def test_a_model_with_a_reference_does_not_wait() -> None:
+    """One whose reference comes from a file is known from its first event; others are seen a week after it."""
+    models = Models(10)
+    for n, name in enumerate(("learned", "filed")):
+        models.add(name, hash64(name.encode()), Policy(), T + n)
+    models.rows["from_file"][1] = 1
+    assert models.seen_from("learned") == T + 7 * DAY_SECONDS
+    assert models.seen_from("filed") == -math.inf
