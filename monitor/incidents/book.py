@@ -16,7 +16,7 @@ import msgspec
 from monitor.incidents.advice import Setting, advise
 from monitor.incidents.attention import Attention, waits
 from monitor.incidents.causes import ALERTNAME as SHARED
-from monitor.incidents.causes import cause_of, shared_incident, taken_in, with_cells
+from monitor.incidents.causes import shared_incident, standing, taken_in, with_cells
 from monitor.incidents.firing import (
     BookKey,
     CellKey,
@@ -40,7 +40,6 @@ from monitor.incidents.shared import (
     Member,
     find,
     groupable,
-    joins,
     own_movement,
 )
 from monitor.severity import severity
@@ -331,10 +330,10 @@ class Book:
 
     def _join(self, keys: Sequence[BookKey], family: str, now: float, changed: dict[str, Incident]) -> None:
         """Let incidents of ``keys`` into the causes of their family that stand, where they belong to one."""
-        standing = [key for key in self.open if key[1] == SHARED and key[2].startswith(f"{family} ")]
+        shared = [key for key in self.open if key[1] == SHARED and key[2].startswith(f"{family} ")]
         for key in keys:
             member = self._member(key)
-            into = next((shared for shared in standing if self._belongs(member, self.open[shared])), None)
+            into = next((cause for cause in shared if self._belongs(member, self.open[cause])), None)
             if into is not None:
                 held = self.open[into]
                 held.incident = taken_in(held.incident, [member])
@@ -344,8 +343,7 @@ class Book:
     @staticmethod
     def _belongs(member: Member, held: OpenIncident) -> bool:
         incident = held.incident
-        began = incident.fired_time if incident.onset_time is None else incident.onset_time
-        if not joins(cause_of(incident), held.features, began, frozenset(incident.models), member):
+        if not standing(incident, held.features).has(member):
             return False
         alike = [cell.effect.value for cell in incident.cells if cell.effect.name == member.incident.effect.name]
         return not alike or not own_movement(alike, member.incident.effect.value)

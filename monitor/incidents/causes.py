@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.incidents.advice import Setting, advise
 from monitor.incidents.incident import CellReport, Effect, Incident
-from monitor.incidents.shared import Cause, Found, Member, began
+from monitor.incidents.shared import Cause, Found, Member, Standing, began
 from monitor.severity import gravest
 
 ALERTNAME = "FleetSharedCause"
@@ -62,6 +62,12 @@ def cause_of(incident: Incident) -> Cause:
     """The cause of a shared cause's incident: its kind and its name."""
     kind, _, name = (incident.cause or "").partition(" ")
     return kind, name
+
+
+def standing(incident: Incident, features: Sequence[str]) -> Standing:
+    """The cause of a shared cause's incident as members are held to it; ``features`` are what they have in common."""
+    onset = incident.fired_time if incident.onset_time is None else incident.onset_time
+    return Standing(cause_of(incident), frozenset(features), frozenset(incident.models), onset, incident.fired_time)
 
 
 def taken_in(incident: Incident, members: Sequence[Member]) -> Incident:

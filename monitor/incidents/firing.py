@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from monitor.incidents.causes import ALERTNAME as SHARED
+from monitor.incidents.causes import standing
 from monitor.incidents.incident import CellReport, GapBill, Incident
 from monitor.incidents.onset import onset_interval
 from monitor.incidents.shared import ONSET_SECONDS
@@ -87,6 +88,9 @@ def continues(held: OpenIncident, firing: Firing) -> bool:
     onset, began = report.onset_time, held.incident.onset_time
     if onset is None or began is None:
         return True
+    cause = standing(held.incident, held.features)
+    if cause.cause[0] == "moment":
+        return cause.at_once(onset, report.fired_time, firing.tick)
     return abs(onset - began) <= max(ONSET_SECONDS, 2.0 * firing.tick, report.fired_time - onset)
 
 

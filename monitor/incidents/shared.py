@@ -9,7 +9,7 @@ in :data:`CHANCE_WEEKS` weeks (docs/statistics.md, "Shared causes").
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,20 +131,40 @@ def find(newest: Sequence[Member], recent: Sequence[Member], chance: Chance) -> 
     return feature or source or _founded(("moment", ""), recent, chance)
 
 
-def joins(found_cause: Cause, features: Iterable[str], began: float, models: frozenset[str], member: Member) -> bool:
-    """Whether ``member`` belongs to a cause that stands: it shares what the others share, or follows from it.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A cause that stands: when it began and was found, seconds, its ``features``, and the ``models`` it struck."""
 
-    ``began`` is when the cause did, ``models`` are those it struck. The drift of a struck model's predictions follows
-    from it where it began with it.
-    """
-    kind, name = found_cause
-    slack = _onset_slack(member)
-    with_it = abs(member.began - began) <= slack
-    if member.incident.alertname == _CONSEQUENCE and member.incident.model in models:
-        return with_it
-    if kind == "feature":
-        return member.began >= began - slack and _mostly(member, frozenset(features))
-    return (with_it and name in member.upstreams) if kind == "upstream" else with_it
+    cause: Cause
+    features: frozenset[str]
+    models: frozenset[str]
+    began: float
+    found: float
+
+    def has(self, member: Member) -> bool:
+        """Whether ``member`` belongs to it: it shares what the others share, or follows from it.
+
+        The drift of a struck model's predictions follows from it where it began with it.
+        """
+        kind, name = self.cause
+        slack = _onset_slack(member)
+        with_it = abs(member.began - self.began) <= slack
+        if member.incident.alertname == _CONSEQUENCE and member.incident.model in self.models:
+            return with_it
+        if kind == "feature":
+            return member.began >= self.began - slack and _mostly(member, self.features)
+        if kind == "upstream":
+            return with_it and name in member.upstreams
+        return self.at_once(member.began, member.incident.fired_time, member.tick)
+
+    def at_once(self, onset: float, fired: float, tick: float) -> bool:
+        """Whether what began about ``onset`` and fired then began at the same moment, seconds.
+
+        An estimate is as far off as the alarm was late. Of what fires within a day that is slack enough; whatever is
+        found more slowly still would fit any moment, and shares nothing else: its onset itself must be near.
+        """
+        soon = fired - self.found <= SPAN_SECONDS_MAX
+        return abs(onset - self.began) <= max(ONSET_SECONDS, 2.0 * tick, fired - onset if soon else 0.0)
 
 
 def own_movement(effects: Sequence[float], effect: float) -> bool:

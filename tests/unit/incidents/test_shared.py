@@ -129,6 +129,23 @@ def test_a_moment_needs_a_part_of_the_fleet() -> None:
     assert only(shared(it)).cause == "moment"
 
 
+def test_a_moment_takes_in_what_is_found_soon_or_began_with_it() -> None:
+    """Later ones join a moment within a day by a wide estimate of their onset, and then by one that is near alone."""
+    it = book(n_models=60)
+    it.fire([drift(n, f"own-{n}") for n in range(9)])
+    it.settle(T)
+    hour = 3600.0
+    slow = drift(20, "slow", at=T + 14 * hour, onset=T + 5 * hour)
+    near = drift(21, "near", at=T + 40 * hour, onset=T + 0.5 * hour)
+    unrelated = drift(22, "own", at=T + 52 * hour, onset=T + 16.5 * hour, alertname="ModelDataQuality")
+    of_a_member = drift(3, "another", at=T + 52 * hour, onset=T + 16.5 * hour)
+    for each in (slow, near, unrelated, of_a_member):
+        it.fire([each])
+        it.settle(each.report.fired_time)
+    assert set(only(shared(it)).models) == {*(f"m{n}" for n in range(9)), "m20", "m21"}
+    assert {held.incident.model for held in it.open.values()} == {"", "m22", "m3"}
+
+
 def test_a_movement_of_its_own_stays_apart() -> None:
     """Beside the common movement of the fleet a model that moves far more has an incident of its own."""
     it = book()
