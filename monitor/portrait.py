@@ -294,6 +294,9 @@ def _blind_spots(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, 
             reason = "reference is still being learned"
         if reason:
             spots.append({"feature": fleet.series.names[row], "detector": "drift", "why": reason})
+        if reason == "timestamp" and rows["kind"][row] == KIND_CATEGORY:
+            why = "a time in words: that it stands still is seen, not how old it is"
+            spots.append({"feature": fleet.series.names[row], "detector": "stale", "why": why})
     return spots + slow_cells(fleet, model, series)
 
 

@@ -111,7 +111,7 @@ class Stretches:
         state, one = self.rows, np.array([row])
         if row >= len(self.rows) or not state["applies"][row]:
             return None
-        is_clock = bool(self.series.rows["unjudged"][row] == _TIMESTAMP)
+        is_clock = bool(self._clocks(one)[0])
         tick = self.models.rows["tick"][self.series.rows["model"][one]]
         limit = self.limit(one, float(state["seen"][row])) if is_clock else self._longest(one, tick)[1]
         return Stretch(
@@ -139,7 +139,7 @@ class Stretches:
         seconds = seconds[asked]
         if not len(rows):
             return Conducted()
-        is_clock = self.series.rows["unjudged"][rows] == _TIMESTAMP
+        is_clock = self._clocks(rows)
         nats = self._stuck(rows, n, np.where(low == high, low, np.nan), end, seconds, is_clock)
         clocks = np.flatnonzero(is_clock)
         if len(clocks):
@@ -223,14 +223,12 @@ class Stretches:
         state, series = self.rows, self.series.rows
         rows = rows[(state["applies"][rows] == 0) & (state["events"][rows] >= EVENTS_MIN)]
         rows = rows[(series["judging"][rows] == JUDGED) & (series["unjudged"][rows] != _CONSTANT)]
-        # Days in words have no age: what is kept of texts are hashes.
-        rows = rows[(series["unjudged"][rows] != _TIMESTAMP) | (series["kind"][rows] != KIND_CATEGORY)]
-        varied = (state["changes"][rows] >= CHANGES_MIN) | (series["unjudged"][rows] == _TIMESTAMP)
+        varied = (state["changes"][rows] >= CHANGES_MIN) | self._clocks(rows)
         rows = rows[varied & (end - state["first"][rows] >= SECONDS_MIN)]
         if not len(rows):
             return
         state["applies"][rows] = 1
-        not_clock = rows[series["unjudged"][rows] != _TIMESTAMP]
+        not_clock = rows[~self._clocks(rows)]
         state["longest_events"][not_clock] = np.maximum(state["longest_events"][not_clock], self._by_chance(not_clock))
         state.touch(rows)
         self._count(rows, 1)
@@ -270,14 +268,14 @@ class Stretches:
         flags = decide(state, rows, end, hold, keep, step.alarm, sustained)
         for j in np.flatnonzero(flags & HELD).tolist():
             out.alarms.append(self._alarm(int(rows[j]), float(evidence[j]) / _LN10, end, float(seconds[j])))
-        clocks = self.series.rows["unjudged"][rows] == _TIMESTAMP
+        clocks = self._clocks(rows)
         for j in np.flatnonzero(flags & OVER).tolist():
             out.cleared.append((int(rows[j]), STALE if clocks[j] else STUCK))
         return out
 
     def _alarm(self, row: int, log10: float, end: float, tick: float) -> ConductAlarm:
         state, one = self.rows, np.array([row])
-        is_clock = self.series.rows["unjudged"][row] == _TIMESTAMP
+        is_clock = bool(self._clocks(one)[0])
         now = float(state["run_seconds"][row])
         calm = float(state["onset"][row])
         before = float(state["longest_seconds"][row])
@@ -298,6 +296,12 @@ class Stretches:
             fired_time=end,
             events=float(state["run_events"][row]),
         )
+
+    def _clocks(self, rows: Indices) -> Flags:
+        """Which of ``rows`` have an age. Times in words have none, since hashes are all that is kept of texts."""
+        series = self.series.rows
+        clocks: Flags = (series["unjudged"][rows] == _TIMESTAMP) & (series["kind"][rows] != KIND_CATEGORY)
+        return clocks
 
     def _extend(self) -> None:
         missing = len(self.series.rows) - len(self.rows)

@@ -11,6 +11,7 @@ from fleets.build import DAY, HOUR, LEARNED, START, cells_of, event, feed, hourl
 
 from monitor.catalog.series import UNJUDGED
 from monitor.incidents.incident import Incident
+from monitor.portrait import model_document, model_states
 
 NORMAL = np.random.default_rng(31).normal(0, 1, 60_000)
 UNIFORM = np.random.default_rng(32).random(60_000)
@@ -148,6 +149,19 @@ def test_days_in_words_have_no_age() -> None:
         events = [event(START + day * DAY + i, {"date": date, "x": float(UNIFORM[i])}) for i in range(50)]
         assert feed(fleet, events, until=START + (day + 1) * DAY).incidents == []
     assert fleet.series.rows["unjudged"][series_named(fleet, "date")] == UNJUDGED.index("timestamp")
+
+
+def test_a_time_in_words_that_stopped() -> None:
+    """Times in words have no age, and a blind spot says so; that one stands still is told as of any text."""
+    moment = lambda i: datetime.fromtimestamp(START + i * HOUR / 50 - 60.0, UTC).isoformat()
+    fleet = new_fleet(POLICY)
+    assert hourly(fleet, lambda i: {"updated_at": moment(i)}, range(BEGINS)) == []
+    row = series_named(fleet, "updated_at")
+    assert fleet.series.rows["unjudged"][row] == UNJUDGED.index("timestamp")
+    changed = hourly(fleet, lambda _: {"updated_at": moment(50 * BEGINS)}, range(BEGINS, BEGINS + 20))
+    assert told(changed, "stuck") == {"updated_at"}
+    spots = model_document(fleet, 0, int(model_states(fleet)[0]))["blind_spots"]
+    assert [spot["feature"] for spot in spots if spot["detector"] == "stale"] == ["updated_at"]
 
 
 def test_forgotten_with_its_series() -> None:
