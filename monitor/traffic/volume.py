@@ -3,7 +3,8 @@
 For a count of mean at most ``m`` the number ``q^N exp(-m (q - 1))`` with q > 1 is an e-value, and with q < 1 for a mean
 of at least ``m``. Counts of real traffic scatter far more than Poisson's; so bets are tempered by their dispersion
 (``stats/dispersion.py``), which is measured here as that of the counts about their expectation, errors of the
-expectation included, hour by hour and day by day; and of ticks, which tells how many events come at once.
+expectation included, hour by hour and day by day; and of ticks within their season, which tells how many events come at
+once.
 
 Whole days are up or down together, and what comes in batches comes early or late. So there are bets on hours, tempered
 by the largest of the three and against a null that lets traffic come an hour sooner or later (twice a year clocks
@@ -61,10 +62,22 @@ def exponents(hours: Array, days: Array, per_day: Array, clump: Array) -> tuple[
     return np.minimum(1.0, 1.0 / (MARGIN * of_hours)), np.minimum(1.0, 1.0 / (MARGIN * of_days))
 
 
-def clump(ticks: Array, squares: Array, events: Array) -> Array:
-    """Dispersion of the counts of ``ticks`` ticks, most of which may be empty, by their sum and sum of squares."""
+def clump(ticks: Array, squares: Array, events: Array, rate: Array) -> Array:
+    """How many events come at once: dispersion of the counts of ``ticks`` ticks, most of which may be empty, ``(m,)``.
+
+    Parameters
+    ----------
+    ticks, squares, events
+        (m,): how many ticks there were, the sum of their squared counts, and that of their counts.
+    rate
+        (m, 168): what the hours of the week bring. That a day has more than a night is no clump; what an hour or two
+        have more than those around them may be one (a batch comes as a whole, and at another hour one day).
+    """
     mean = events / np.maximum(ticks, 1.0)
-    variance = squares / np.maximum(ticks, 1.0) - mean * mean
+    season = shifted(shifted(rate)[0])[1] / rate.mean(axis=1, keepdims=True)
+    # What the ticks of a season would have without clumps, from its shape: traffic may have grown since its first tick.
+    even = mean * mean * np.maximum((season * season).mean(axis=1), 1.0)
+    variance = squares / np.maximum(ticks, 1.0) - even
     return np.asarray(np.maximum(variance / np.maximum(mean, 1e-300), 1.0))
 
 

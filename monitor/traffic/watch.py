@@ -441,7 +441,7 @@ class Traffic:
     def _exponents(self, models: Indices, hour: int, rate: Array) -> tuple[Array, Array]:
         rows = self.rows
         ticks = (hour + 1 - rows["since"][models]) * HOUR / self.models.rows["tick"][models]
-        clump = volume.clump(ticks, rows["squares"][models], rows["events"][models])
+        clump = volume.clump(ticks, rows["squares"][models], rows["events"][models], rate)
         return volume.exponents(rows["of_hours"][models], rows["of_days"][models], 24.0 * rate.mean(axis=1), clump)
 
     def _learn_scatter(
