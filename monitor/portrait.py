@@ -290,6 +290,8 @@ def _blind_spots(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, 
         spots.append({"feature": None, "detector": None, "why": "no training reference"})
     for row in series:
         reason = UNJUDGED[int(rows["unjudged"][row])]
+        if not reason and rows["n_cuts"][row] == 0:
+            reason = "nearly always one value"
         if rows["judging"][row] != JUDGED:
             reason = "reference is still being learned"
         if reason:

@@ -26,7 +26,7 @@ _BUFFERED_MIN = 50
 _CUT_AT_ONCE = 512
 """Series whose cuts are chosen together: what that takes stays in the cache."""
 _CUT_TAIL = 0.005
-"""A cut with less than this on one side shows nothing that the tolerance would let through."""
+"""A cut with less than this on one side is taken only where there is no other: it shows what floods the tail alone."""
 _RANGE_MARGIN = 0.1
 """The range of a reference is widened by this part of it on each side."""
 _ID_NAME = re.compile(
@@ -168,7 +168,10 @@ def _choose_cuts(series: Series, chosen: Rows) -> None:
     places = np.arange(BINS)
     last = np.where(is_number[:, 0], rows["n_edges"][chosen], np.minimum(rows["n_categories"][chosen], OTHER_BIN + 1))
     usable = (places < last[:, None]) & (shares > 0.0)
-    usable &= ~is_number | ((shares >= _CUT_TAIL) & (shares <= 1.0 - _CUT_TAIL))
+    whole = is_number & usable & (shares >= _CUT_TAIL) & (shares <= 1.0 - _CUT_TAIL)
+    # What is one value but for a few (an error that is seldom) is a share like a category's, and has no better cut.
+    seldom = is_number & usable & (shares < 1.0) & ~whole.any(axis=1, keepdims=True)
+    usable = np.where(is_number, whole | seldom, usable)
     wanted = np.where(usable, _wanted(shares, usable, is_number), 0.0)
     order = np.argsort(-wanted, axis=1, kind="stable")[:, :CUTS]
     n_cuts = np.minimum((wanted > 0.0).sum(axis=1), CUTS)

@@ -55,6 +55,8 @@ def _of_series(fleet: Fleet, model: int, detector: Detector, at: Indices, a_tick
     eta = tempering(state["scatter"][at], state["scatter_weight"][at], state["scatter_ticks"][at])
     low, high = (state[name][at].astype(np.float64) for name in ("null_low", "null_high"))
     moved = np.minimum(high + tolerance[:, None], _HIGHEST)
+    if detector.two_sided:  # what is nearly all of the values can fall alone
+        moved = np.where(high >= _HIGHEST, np.maximum(low - tolerance[:, None], 1.0 - _HIGHEST), moved)
     budget = _log_budget(fleet, model, detector.share, fleet.judge.weight(detector, at))
     ticks = ticks_to_alarm_one_sample(a_tick, moved, low, high, budget[:, None], eta[:, None])
     # Of a distribution the place is told where the same movement is hardest to see.

@@ -50,6 +50,13 @@ def test_no_cut_in_a_thin_tail() -> None:
     assert cuts(series_with([4, 996, 500, 500, 3], KIND_NUMBER)) == [1, 2]
 
 
+def test_a_number_that_is_seldom_another_has_a_cut() -> None:
+    """What is one value but for a few is judged by the share of that value, since there is no better cut."""
+    assert cuts(series_with([998, 2, 0], KIND_NUMBER)) == [0]
+    assert cuts(series_with([2, 998, 0], KIND_NUMBER)) == [0]
+    assert cuts(series_with([2, 996, 2, 0], KIND_NUMBER)) == [0, 1]
+
+
 def test_cuts_of_categories() -> None:
     """The nine commonest categories are judged, never the sum of the others, nor one without events."""
     assert cuts(series_with([5, 100, 0, 7, 1], KIND_CATEGORY)) == [0, 1, 3, 4]

@@ -10,6 +10,7 @@ import pytest
 from fleets.build import HOUR, LEARNED, START, cell, cells_of, hourly, new_fleet
 
 from monitor.kernels.judge import IDLE
+from monitor.portrait import model_document
 
 NORMAL = np.random.default_rng(21).normal(0, 1, 60_000)
 UNIFORM = np.random.default_rng(22).random(60_000)
@@ -172,3 +173,15 @@ def test_no_poisoning() -> None:
     assert reference[rows["y"]].sum() > before["y"].sum()
     hourly(fleet, healthy, range(ENDS, OVER))
     assert fleet.series.rows["reference"][rows["x"]].sum() > before["x"].sum()
+
+
+def test_a_rare_error_that_becomes_common() -> None:
+    """A metric that is 0 but for two in a thousand has a cell of its own, and is told when it is one in ten."""
+    fleet = new_fleet(POLICY)
+    rate: Callable[[float], Callable[[int], dict[str, int]]] = lambda p: lambda i: {"errors": int(UNIFORM[i] < p)}
+    assert hourly(fleet, healthy, range(2 * LEARNED), metrics=rate(0.002)) == []
+    assert cell(fleet, "drift", "errors", "applies")
+    spots = model_document(fleet, 0, 0)["blind_spots"]
+    assert [spot for spot in spots if spot["feature"] == "errors"] == []
+    changed = hourly(fleet, healthy, range(2 * LEARNED, 4 * LEARNED), metrics=rate(0.1))
+    assert cells_of(changed) == {("drift", "errors")}
