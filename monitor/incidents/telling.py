@@ -14,11 +14,13 @@ from monitor.events.columns import Space
 from monitor.incidents.firing import Firing
 from monitor.incidents.incident import CellReport, Effect
 from monitor.judging import CellAlarm
-from monitor.kernels.tally import KIND_CATEGORY, KIND_NUMBER
+from monitor.kernels.tally import BINS, KIND_CATEGORY, KIND_NUMBER
 from monitor.traffic.alarm import TrafficAlarm
 
 _MOSTLY = 0.5
 """A share of values of another type beyond which the series is said to have changed its type."""
+_EXPECTED_MIN, _GONE = 5.0, 0.05
+"""A value vanished where the present would hold so many of it, and holds at most this part of them."""
 
 
 def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
@@ -34,6 +36,9 @@ def tell(alarm: CellAlarm, models: Models, series: Series) -> Firing:
         what = "appeared"
     segment = model.split.shown(model.policy) if model.split else None
     words = detector.words(alarm.before, alarm.now, what)
+    if what and (gone := _vanished(row, series)) not in {-1, alarm.cut}:
+        what = cut_words(row, gone, model, series)
+        words = f"{what} vanished; {words}"
     report = CellReport(
         detector=detector.name,
         feature=name if alertname != "ModelPredictionDrift" else None,
@@ -185,6 +190,21 @@ def span(seconds: float) -> str:
             n = seconds / unit
             return f"{n:.0f} {name}" if n >= 10 or n == round(n) else f"{n:.1f} {name}"
     return f"{seconds:.0f} seconds"
+
+
+def _vanished(row: int, series: Series) -> int:
+    """Which of a category's cuts no event has any more, the commonest before; -1 for none.
+
+    Where a rare value becomes another, the other's share moves as far, and may lie further outside its null.
+    """
+    rows = series.rows
+    if rows["kind"][row] != KIND_CATEGORY or not rows["n_cuts"][row]:
+        return -1
+    places = rows["cuts"][row, : rows["n_cuts"][row]]
+    before, now = (rows[name][row, :BINS].astype(np.float64) for name in ("reference", "recent"))
+    expected = before[places] / max(before.sum(), 1.0) * now.sum()
+    gone = (expected >= _EXPECTED_MIN) & (now[places] <= _GONE * expected)
+    return int(np.argmax(np.where(gone, expected, -1.0))) if gone.any() else -1
 
 
 def cut_words(row: int, cut: int, model: Model, series: Series) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 from fleets.build import LEARNED, hourly, new_fleet
 
@@ -22,6 +25,18 @@ def test_says_from_what_to_what() -> None:
     assert summary.startswith(
         ("m: sex: share of woman went from 30 % to 8", "m: sex: share of man went from 70 % to 2")
     )
+
+
+def test_a_value_that_vanished_is_named() -> None:
+    """A class of 4 % that becomes the commonest is named, though the commonest lies further outside its null."""
+    fleet, drawn = new_fleet({"tick": "1h"}), np.random.default_rng(14).random(30_000)
+    usual: Callable[[int], str] = lambda i: "C" if drawn[i] < 0.04 else "B" if drawn[i] < 0.34 else "A"
+    after: Callable[[int], str] = lambda i: "A" if usual(i) == "C" else usual(i)
+    label = lambda answer: {"prediction": lambda i: {"label": answer(i)}}
+    assert hourly(fleet, lambda i: {"x": 1.0}, range(180), **label(usual)) == []
+    [first, *_] = hourly(fleet, lambda i: {"x": 1.0}, range(180, 480), **label(after))
+    assert (first.alertname, first.output) == ("ModelPredictionDrift", "C")
+    assert "predicted label: C vanished; share of A went from 6" in first.summary
 
 
 @pytest.mark.parametrize(("policy", "shown"), [({}, False), ({"include_group_values": True}, True)])
