@@ -27,7 +27,9 @@ _GENERATION = struct.Struct("<i")
 GROUP_SETTINGS: Mapping[str, Any] = {
     "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 1_000,
-    "max.poll.interval.ms": 300_000,
+    # Also how long a broker waits at most, when a group gathers anew, for a member that it takes to be alive: one that
+    # came back from a crash waits so for members that went meanwhile.
+    "max.poll.interval.ms": 60_000,
 }
 _OWNED: Mapping[str, Any] = {"partition.assignment.strategy": "cooperative-sticky"}
 _FOR_GOOD = frozenset({KafkaError.OFFSET_METADATA_TOO_LARGE, KafkaError.INVALID_COMMIT_OFFSET_SIZE})

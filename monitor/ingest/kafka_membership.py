@@ -45,6 +45,7 @@ class Membership:
             "client.id": f"{_NAME}/{owner}/{self._own[0]}",
             "session.timeout.ms": round(SESSION_SECONDS * 1000),
             "heartbeat.interval.ms": 1_000,
+            "max.poll.interval.ms": 60_000,
             "enable.auto.commit": False,
         }
         self._consumer = open_client(Consumer, {**settings, **ours}, clock)
