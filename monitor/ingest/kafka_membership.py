@@ -17,7 +17,7 @@ SESSION_SECONDS = 6.0
 PATIENCE_SECONDS = SESSION_SECONDS + 4.0
 """How long another member may be a dead one that the broker still believes in."""
 WAITING_SECONDS, SEATED_SECONDS = 0.5, 10.0
-"""How often it is asked who is there: while this daemon waits for its seat, and afterwards."""
+"""How often it is asked who is there: while this daemon waits for a seat of its own, and afterwards."""
 _NAME = "modelwatch"
 
 
@@ -68,12 +68,10 @@ class Membership:
         self.beat()
         if self._trouble is not None:
             raise self._trouble
-        members = self._members or []
-        rivals = [each for each in members if each[1] != self._own[1] and each < self._own]
         now = self._clock.monotonic()
-        if not rivals:
+        if not self._rivals():
             self._seen_since = float("inf")
-            return self._own in members
+            return self._seated
         self._seen_since = min(self._seen_since, now)
         if now - self._seen_since > PATIENCE_SECONDS:
             raise IngestError(
@@ -92,11 +90,18 @@ class Membership:
         """Leave the group, so that another daemon need not wait."""
         self._consumer.close()
 
+    @property
+    def _seated(self) -> bool:
+        return self._own in (self._members or ())
+
+    def _rivals(self) -> list[tuple[int, str]]:
+        return [each for each in self._members or () if each[1] != self._own[1] and each < self._own]
+
     def _listen(self) -> None:
-        """Take in who is there, if that was answered; before this daemon has its seat it asks often."""
-        seated = self._members is not None and self._own in self._members
+        """Take in who is there, if that was answered; asked often before this daemon has its seat for itself."""
+        calm = self._seated and not self._rivals()
         try:
-            names = self._asking.heard(SEATED_SECONDS if seated else WAITING_SECONDS)
+            names = self._asking.heard(SEATED_SECONDS if calm else WAITING_SECONDS)
         except KafkaException as error:
             self._trouble = error
             return

@@ -380,7 +380,7 @@ def test_a_range_ends_where_the_log_ended_at_its_start(kafka: KafkaServer, topic
 
 def test_a_range_of_a_missing_topic_is_an_error(kafka: KafkaServer) -> None:
     """A range of a topic that does not exist says so with the topic's name."""
-    with pytest.raises(IngestError, match=r"nowhere at 127\.0\.0\.1:\d+: no such topic"):
+    with pytest.raises(IngestError, match=r"nowhere: 127\.0\.0\.1:\d+: no such topic"):
         KafkaRange(settings(kafka, "nowhere"), "nowhere", None, None, {}, SystemClock())
 
 

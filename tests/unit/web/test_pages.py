@@ -16,6 +16,8 @@ from fakes.desk import NOW, FakeDesk, made_incident, made_status
 from monitor.incidents.incident import Acknowledged, Note
 from monitor.notify.payload import SUPPRESSED, TEST, WATCHDOG
 from monitor.telemetry.metrics import ALERTNAMES
+from monitor.web import charts
+from monitor.web.charts import Span
 from monitor.web.style import STYLE
 
 if TYPE_CHECKING:
@@ -224,6 +226,13 @@ def test_a_life_is_a_list_too(get: Any, desk: FakeDesk) -> None:
     body = get(f"/models/{quote(name, safe='')}").body.decode()
     (listed,) = re.findall(r"<details><summary>3 entries in words(.*?)</details>", body, re.DOTALL)
     assert listed.index("i-0000") < listed.index("i-0003") < listed.index("reference file")
+
+
+def test_incidents_that_began_at_once() -> None:
+    """Of one fault several incidents begin together, some over and some not: each has its lane."""
+    spans = [Span(5.0, None, "open"), Span(5.0, 8.0, "over"), Span(5.0, None, "too")]
+    drawn = charts.life(0.0, 10.0, [], spans)
+    assert drawn.count("<rect") == 3
 
 
 def test_contrast_is_enough() -> None:
