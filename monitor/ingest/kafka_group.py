@@ -27,8 +27,8 @@ _GENERATION = struct.Struct("<i")
 GROUP_SETTINGS: Mapping[str, Any] = {
     "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 1_000,
-    # Also how long a group that gathers anew waits at most for a member that does not come. A broker that came back from
-    # a crash now and then keeps those of before the crash, under their old names, and never lets their sessions end.
+    # Also how long a group that gathers anew waits at most for a member that does not come. A broker that came back
+    # from a crash now and then keeps those of before, under their old names, and never lets their sessions end.
     "max.poll.interval.ms": 60_000,
 }
 _OWNED: Mapping[str, Any] = {"partition.assignment.strategy": "cooperative-sticky"}
