@@ -156,6 +156,16 @@ def stream(space: str, size: float, streams: int, n: int, rng: np.random.Generat
     return np.searchsorted(cumulative, rng.random((streams, n)), side="right").astype(np.float64)
 
 
+def faulty(space: str, size: float, streams: int, events: int, rng: np.random.Generator) -> tuple[Floats, Ints, Floats]:
+    """Streams with ``events`` of a fault, where it begins in each, and what each has for a reference."""
+    longest = max(_WINDOWS)
+    begins = 2 * longest + rng.integers(0, longest, streams)
+    drawn = stream(space, size, streams, int(begins.max()) + events, rng)
+    before = np.arange(drawn.shape[1]) < begins[:, None]
+    drawn[before] = stream(space, 0.0, streams, drawn.shape[1], rng)[before]
+    return drawn, begins, stream(space, 0.0, streams, REFERENCE, rng)
+
+
 PValues = Callable[[Floats], Floats]
 """Of windows, shape ``(streams, m)``, against the references that it was made from."""
 
@@ -290,13 +300,7 @@ def table(space: str, size: float, streams: int, events: int, seed: int) -> dict
             told(Ours(space, streams, cells, tolerance, np.random.default_rng([seed, 1])).delays(size, events))
             for cells in FLEETS
         ]
-    rng = np.random.default_rng([seed, 2])
-    longest = max(_WINDOWS)
-    begins = 2 * longest + rng.integers(0, longest, streams)
-    drawn = stream(space, size, streams, int(begins.max()) + events, rng)
-    before = np.arange(drawn.shape[1]) < begins[:, None]
-    drawn[before] = stream(space, 0.0, streams, drawn.shape[1], rng)[before]
-    reference = stream(space, 0.0, streams, REFERENCE, rng)
+    drawn, begins, reference = faulty(space, size, streams, events, np.random.default_rng([seed, 2]))
     rows |= {rule: [told(d) for d in delays] for rule, delays in usual(space, drawn, begins, reference).items()}
     return rows
 

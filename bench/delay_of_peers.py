@@ -3,7 +3,7 @@
     python -m venv .cache/peers/river && .cache/peers/river/bin/pip install -r bench/peers/river.txt
     python bench/delay_of_peers.py --streams 100 --events 10000
 
-The streams are those of ``delay.py``. ADWIN and KSWIN are given, as the level at which they may err at each event, the
+The streams are of the kinds of ``delay.py``. ADWIN and KSWIN are given, as the level at which they may err at each event, the
 false alarms an event that the fleet may have; what that comes to is told by the first row, in which nothing is wrong.
 ADWIN sees the reference first. KSWIN, which is slow, watches twenty of the streams and looks at the last hundred.
 Other tools (Evidently, NannyML, driftfdr) compare windows by thresholds that no rate of false alarms can be asked of.
@@ -18,20 +18,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from delay import FAULTS, FLEETS, PER_WEEK, REFERENCE, stream, told
+from delay import FAULTS, FLEETS, PER_WEEK, faulty, told
 
 ROOT = Path(__file__).parents[1]
-_LEAD = 2_000
 
 
 def store(space: str, size: float, streams: int, events: int, seed: int, path: Path) -> None:
-    """Streams of a fault that begins anywhere within a thousand events after two thousand without one."""
-    rng = np.random.default_rng([seed, 3])
-    begins = _LEAD + rng.integers(0, 1_000, streams)
-    drawn = stream(space, size, streams, int(begins.max()) + events, rng)
-    before = np.arange(drawn.shape[1]) < begins[:, None]
-    drawn[before] = stream(space, 0.0, streams, drawn.shape[1], rng)[before]
-    reference = stream(space, 0.0, streams, REFERENCE, rng)
+    """Streams as numbers: of classes and of missing values whether each is the one that the fault moves."""
+    drawn, begins, reference = faulty(space, size, streams, events, np.random.default_rng([seed, 3]))
     if space != "number":
         drawn, reference = (np.asarray(x == 1.0, np.float64) for x in (drawn, reference))
     np.savez(path, events=drawn, begins=begins, reference=reference)
