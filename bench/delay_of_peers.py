@@ -3,7 +3,7 @@
     python -m venv .cache/peers/river && .cache/peers/river/bin/pip install -r bench/peers/river.txt
     python bench/delay_of_peers.py --streams 100 --events 10000
 
-The streams are of the kinds of ``delay.py``. ADWIN and KSWIN are given, as the level at which they may err at each event, the
+Streams are of the kinds of ``delay.py``. ADWIN and KSWIN get, as the level at which they may err at each event, the
 false alarms an event that the fleet may have; what that comes to is told by the first row, in which nothing is wrong.
 ADWIN sees the reference first. KSWIN, which is slow, watches twenty of the streams and looks at the last hundred.
 Other tools (Evidently, NannyML, driftfdr) compare windows by thresholds that no rate of false alarms can be asked of.
