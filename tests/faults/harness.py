@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from faults.ledger import LATENESS, MEND, PARTITIONS, Ledger, Place, difference, write_references
+from faults.ledger import FLUSH, LATENESS, MEND, PARTITIONS, Ledger, Place, difference, write_references
 from faults.replicas import CONFIG, Replicas
 from servers.alertmanager import TO_WEBHOOK, AlertmanagerServer
 from servers.daemon import PROGRAM, Daemon
@@ -249,7 +249,7 @@ reference = "file:{self._references}/{{model}}.mwref"
 
     def _places(self, fleet: Fleet, log: TickLog) -> Counter[Place]:
         found: Counter[Place] = Counter()
-        watched = [(row, model) for row, model in enumerate(fleet.models.items) if model.name != "flush"]
+        watched = [(row, model) for row, model in enumerate(fleet.models.items) if not model.name.startswith(FLUSH)]
         for row, model in watched:
             ticks = log.read(row, -1e12, self.ledger.end + 900.0)
             for local, series in enumerate(model.series, 1):
@@ -304,7 +304,7 @@ def _main() -> int:
         killed_run = Run(asked.kills, asked.seed, replicas=asked.replicas)
         outcomes = rig.run_all(asked.seconds, {"killed": killed_run, "calm": Run(0, replicas=min(asked.replicas, 1))})
         killed, calm = outcomes["killed"], outcomes["calm"]
-        print(f"killed:      {killed}; {killed.faults}")
+        print(f"killed:      {killed}; {killed.faults}; counted {killed.counters}")
         print(f"undisturbed: {calm}; sent {dict(rig.ledger.sent)}, counted {calm.counters}")
     same = killed.incidents == calm.incidents
     print("incidents are the same" if same else "INCIDENTS DIFFER")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MODELS = tuple(f"m{i:02d}" for i in range(12))
 DRIFTS, EMPTIES = MODELS[3], MODELS[7]
+FLUSH = "flush-"
+"""How the models begin that are on no account."""
 PARTITIONS = 4
 LATENESS = 120.0
 STEP = 0.25
@@ -93,10 +95,17 @@ class Ledger:
         yield from (record for _, record in held)
 
     def flush(self) -> list[Record]:
-        """Records long behind the last one: they close what is open, and are on no account."""
-        at = self.end + 1800.0
-        flush = {"model": "flush", "features": {"x": 1.0}, "time": at}
-        return [(p, json.dumps({**flush, "id": f"{p}-{i}"}).encode(), at) for p in range(PARTITIONS) for i in range(20)]
+        """Records long behind the last one: they close what is open, and are on no account.
+
+        Of so many models that every shard has some behind all others of its partition: behind one that came before,
+        ticks close with the next.
+        """
+        at, x = self.end + 1800.0, {"x": 1.0}
+        return [
+            (p, json.dumps({"model": f"{FLUSH}{i}", "id": f"{p}-{i}", "time": at, "features": x}).encode(), at)
+            for p in range(PARTITIONS)
+            for i in range(40)
+        ]
 
     def _event(self, i: int, rng: np.random.Generator) -> Record:
         at, faulty = self.start + i * STEP, FAULT < i / self.events < self.mend
