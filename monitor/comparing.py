@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from monitor.detectors import DETECTORS
 from monitor.fleet import Fleet
-from monitor.groups.betting import Sides
 from monitor.groups.effects import effect, noise
 from monitor.groups.questions import QUESTIONS, Kind
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
+from monitor.kernels.compare import Sides
 from monitor.kernels.judge import IDLE
 from monitor.outcomes.measures import LOG_LOSS
 

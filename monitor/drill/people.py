@@ -17,9 +17,10 @@ from monitor.fleet import Fleet
 from monitor.groups.comparing import POOL_EVENTS, SHARE, Comparer
 from monitor.groups.effects import DECAY
 from monitor.groups.hours import HOUR_SECONDS
-from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind
+from monitor.groups.questions import QUESTIONS, Kind
 from monitor.groups.register import Limits, Register
 from monitor.groups.sums import TallySums
+from monitor.kernels.compare import LESS, MORE
 from monitor.kernels.hashing import hash64
 
 CELLS_MAX = 64

@@ -12,9 +12,10 @@ from scipy import special
 from monitor.gate.finding import Finding
 from monitor.gate.side import Side
 from monitor.groups.effects import tolerated
-from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind
+from monitor.groups.questions import QUESTIONS, Kind
 from monitor.groups.shown import output_name, sides
 from monitor.groups.visible import groups_shown
+from monitor.kernels.compare import LESS, MORE
 from monitor.stats.fixed import mean_bounds
 
 _ASKED_LATER = (Kind.COVERAGE, Kind.DELAY)

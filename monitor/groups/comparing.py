@@ -15,17 +15,17 @@ from monitor.catalog.policies import WatchList
 from monitor.catalog.rows import Field, Rows
 from monitor.dockets import Dockets
 from monitor.groups import margins, planning
-from monitor.groups.betting import COMPONENTS, OFF, Sides, log_e
 from monitor.groups.effects import DECAY, affected, effect, gap_split, noise, outside, told, tolerated
-from monitor.groups.questions import BEYOND, LISTS, QUESTIONS, Kind
+from monitor.groups.questions import ASKED, BEYOND, LISTS, QUESTIONS, Kind
 from monitor.groups.recording import Recorder, Step
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
-from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
+from monitor.kernels.compare import COMPONENTS, Batch, Sides, Stepped, step
+from monitor.kernels.judge import CLEAR_MARGIN, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
 from monitor.severity import SEVERITIES, severity
-from monitor.stats.accumulate import accumulate, restarted
+from monitor.stats.accumulate import restarted
 from monitor.stats.decompose import Split
-from monitor.stats.dispersion import successive_difference, tempering
+from monitor.stats.dispersion import tempering
 
 SHARE = "fairness"
 POOL_EVENTS = 10
@@ -90,16 +90,6 @@ class Compared:
     n_cells: int
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Comparisons that bet: tally ``row``, the place of its cell in ``cells`` and what was pooled; ``(k,)``."""
-
-    row: Rows64
-    at: Rows64
-    cells: Rows64
-    sides: Sides
-
-
 class Comparer:
     """Holds the state of all comparisons; :meth:`judge` takes them one tick further."""
 
@@ -160,8 +150,7 @@ class Comparer:
         rows = rows[ready]
         if not len(rows):
             return Compared([], [], 0)
-        bets, at = np.unique(tallies["cell"][rows], return_inverse=True)
-        return self._bet(end, _Batch(rows, at, bets.astype(np.int64), Sides.of(pool[ready])))
+        return self._bet(end, rows)
 
     def extend(self) -> None:
         """Make room for cells that were added since, and count them."""
@@ -265,20 +254,15 @@ class Comparer:
         touched = np.zeros(len(register.blocks), bool)
         touched[tallies["block"][sums.row]] = True
         models = np.unique(register.blocks["model"][: len(touched)][touched]).tolist()
-        layouts = [register.layout(model) for model in models]
-        bases, of_bases, rows, of_rows, base, output, judged = (
-            np.concatenate([getattr(layout, name) for layout in layouts])
-            for name in ("bases", "of_bases", "rows", "of_rows", "base", "output", "judged")
-        )
-        starts = np.cumsum([0, *(layout.n_outputs for layout in layouts)])
-        output = output + np.repeat(starts[:-1], [len(layout.rows) for layout in layouts])
-        n_all = np.bincount(of_bases, weights=self._n[bases], minlength=len(touched))
-        s_all = np.bincount(output, weights=self._s[rows], minlength=int(starts[-1]))
+        own = register.layouts(models)
+        n_all = np.bincount(own.of_bases, weights=self._n[own.bases], minlength=len(touched))
+        s_all = np.bincount(own.output, weights=self._s[own.rows], minlength=own.n_outputs)
         # An output is not judged by the tick that brought it, in which it was sure to be.
-        judged = judged & touched[of_rows] & (register.outputs["born"][tallies["output"][rows]] < end)
-        rows, base = np.asarray(rows[judged], np.int64), base[judged]
-        nb, sb = self._n[base], self._s[rows]
-        tick = np.stack([n_all[of_rows[judged]] - nb, s_all[output[judged]] - sb, nb, sb], axis=1)
+        born = register.outputs["born"][tallies["output"][own.rows]]
+        judged = np.flatnonzero(own.judged & touched[own.of_rows] & (born < end))
+        rows = own.rows[judged]
+        nb, sb = self._n[own.base[judged]], self._s[rows]
+        tick = np.stack([n_all[own.of_rows[judged]] - nb, s_all[own.output[judged]] - sb, nb, sb], axis=1)
         self._n[sums.row] = self._s[sums.row] = 0.0
         tallies["pool"][rows] += tick
         tallies.stir(rows)
@@ -300,37 +284,27 @@ class Comparer:
             allowance[i] = self.budget.part(part, float(seconds[i]))
         return weight * allowance
 
-    def _bet(self, end: float, batch: _Batch) -> Compared:
-        state, cells = self.state, batch.cells
-        kind, tolerance = self.kind(cells), self.tolerance(cells)
-        tempered, eta = self._log_e(batch, kind, tolerance)
-        carried = state["carried"][cells]
+    def _bet(self, end: float, rows: Rows64) -> Compared:
+        """Let the comparisons bet whose tallies ``rows`` (m,) have pooled enough."""
+        state, batch = self.state, self._batch(rows)
+        cells, log_budget, carried = batch.cell, batch.log_budget, state["carried"][batch.cell]
         # Sorted, so that the sum does not depend on which row a cell happens to have.
         order = np.argsort(carried)
         self._spend(cells[order], carried[order])
-        log_budget = np.log(np.maximum(carried, 1e-300))
-        active = np.maximum((tempered > OFF / 2).sum(axis=1), 1)
-        spread = log_budget + np.log(COMPONENTS / active)
-        before, tallies = state["log_r"][cells], self.register.tallies
-        result = accumulate(before, tempered.astype(np.float32), spread.astype(np.float32))
-        evidence = np.asarray(result.log_total - log_budget, np.float64)
-        pooled, recent, last = (tallies[name][batch.row] for name in ("pool", "recent", "last"))
-        step = Step(end, batch.row, batch.at, pooled, recent, last, before, eta, log_budget, evidence)
-        state["log_r"][cells] = result.log_r
+        stepped = step(ASKED, self.register.tallies, state, batch)
+        alarm, evidence = stepped.log_total >= 0.0, stepped.log_total - log_budget
         state["carried"][cells] = 0.0
-        self._remember(batch)
         needed = np.maximum(-log_budget, 1.0)
-        fresh = restarted(result.log_total, log_budget, SUSPICIOUS * needed) & ~result.alarm
-        state["evidence"][cells] = np.where(result.alarm, 0.0, evidence)
+        fresh = restarted(stepped.log_total, log_budget, SUSPICIOUS * needed) & ~alarm
+        state["evidence"][cells] = np.where(alarm, 0.0, evidence)
         state["suspicion"][cells] = evidence / needed
         unknown = np.isnan(state["onset"][cells])
         seconds = self.models.rows["tick"][self.model(cells)]
         state["onset"][cells[unknown]] = (end - seconds)[unknown]
-        alarms, cleared, beside = self._decide(end, cells, result.alarm, evidence)
+        alarms, cleared, beside = self._decide(end, cells, alarm, evidence)
         self._begin_anew(cells[beside.explained])
         if self.records:
-            group = self.register.cells["group"][cells].astype(np.int64)
-            self._recorder.follow(cells, kind, group, step, {alarm.cell for alarm in alarms})
+            self._follow(end, batch, stepped, {alarm.cell for alarm in alarms})
             alarms = [replace(alarm, docket=self._docket(alarm)) for alarm in alarms]
         fresh |= beside.explained
         state["onset"][cells[fresh]] = end
@@ -338,6 +312,26 @@ class Comparer:
         unseen = cells[fresh & ~beside.of_told]
         state["since"][unseen], state["since_within"][unseen] = 0.0, 0.0
         return Compared(alarms, cleared, len(cells))
+
+    def _batch(self, rows: Rows64) -> Batch:
+        """What the cells of tallies ``rows`` (m,) bet by."""
+        cell = self.register.tallies["cell"][rows].astype(np.int64)
+        order = np.argsort(cell, kind="stable")
+        cells, sizes = np.unique(cell, return_counts=True)
+        lonely = self._lonely(self.register.groups["attribute"][self.register.cells["group"][cells]])
+        decay = np.full(len(cells), DECAY) if self.decay is None else self.decay[cells]
+        log_budget = np.log(np.maximum(self.state["carried"][cells], 1e-300))
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        kind, tolerance = self.kind(cells), self.tolerance(cells)
+        return Batch(rows[order], first, cells, kind, tolerance, lonely, decay, log_budget)
+
+    def _follow(self, end: float, batch: Batch, stepped: Stepped, held: set[int]) -> None:
+        """Write down what cells under suspicion bet on; ``held`` begin to fire now."""
+        evidence = stepped.log_total - batch.log_budget
+        seen = (stepped.pooled, stepped.present, stepped.previous)
+        what = Step(end, batch.row, batch.at, *seen, stepped.before, stepped.eta, batch.log_budget, evidence)
+        group = self.register.cells["group"][batch.cell].astype(np.int64)
+        self._recorder.follow(batch.cell, batch.kind, group, what, held)
 
     def _spend(self, cells: Rows64, carried: Array) -> None:
         grave = _GRAVE[self.kind(cells)]
@@ -377,50 +371,10 @@ class Comparer:
         told = {"direction": alarm.direction, "told": alarm.effect, "evidence": alarm.evidence_log10 * _LN10}
         return self._recorder.alarm(alarm.cell, header, {"end": alarm.fired_time, **told})
 
-    def _log_e(self, batch: _Batch, kind: NDArray[np.uint8], tolerance: Array) -> tuple[Array, Array]:
-        """Log e-values of each cell, the product over its strata, tempered by how earlier ones scattered; the power."""
-        tallies, register, state = self.register.tallies, self.register, self.state
-        recent = tallies["recent"][batch.row]
-        group = register.cells["group"][batch.cells]
-        lonely = self._lonely(register.groups["attribute"][group])
-        at = batch.at
-        of_strata = log_e(kind[at], tolerance[at], batch.sides, Sides.of(recent), lonely[at])
-        whole = np.zeros((len(batch.cells), COMPONENTS))
-        np.add.at(whole, at, of_strata)
-        cells = batch.cells
-        eta = tempering(state["scatter"][cells], state["scatter_weight"][cells], state["scatter_ticks"][cells])
-        tempered: Array = np.maximum(whole * eta[:, None], OFF)
-        tempered[whole <= OFF / 2] = OFF
-        return tempered, eta
-
     def _lonely(self, attribute: NDArray[np.int32]) -> NDArray[np.bool_]:
         groups = self.register.groups
         lonely: NDArray[np.bool_] = np.bincount(groups["attribute"][: len(groups)])[attribute] <= 2
         return lonely
-
-    def _remember(self, batch: _Batch) -> None:
-        """Let the batch into the scatter, the present and what was seen since suspicion began."""
-        state, tallies, cells, sides = self.state, self.register.tallies, batch.cells, batch.sides
-        last = Sides.of(tallies["last"][batch.row])
-        for s, n, s_last, n_last in ((sides.sa, sides.na, last.sa, last.na), (sides.sb, sides.nb, last.sb, last.nb)):
-            scatter, weight = successive_difference(s_last[:, None], n_last, s[:, None], n)
-            np.add.at(state["scatter"], cells[batch.at], np.minimum(scatter, DISPERSION_MAX * weight))
-            np.add.at(state["scatter_weight"], cells[batch.at], weight)
-        seen = np.zeros(len(cells), bool)
-        seen[batch.at[last.na > 0.0]] = True
-        state["scatter_ticks"][cells] += seen
-        pooled = tallies["pool"][batch.row]
-        decay = np.full((len(cells), 1), DECAY) if self.decay is None else self.decay[cells, None]
-        tallies["recent"][batch.row] = decay[batch.at] * tallies["recent"][batch.row] + pooled
-        tallies["last"][batch.row] = pooled
-        tallies["pool"][batch.row] = 0.0
-        size = sides.na + sides.nb
-        within = np.stack([sides.sb * sides.na, sides.sa * sides.nb, sides.na * sides.nb], axis=1) / size[:, None]
-        for name, added in (("", pooled), ("_within", within)):
-            whole = np.zeros((len(cells), added.shape[1]))
-            np.add.at(whole, batch.at, added)
-            state[f"recent{name}"][cells] = decay * state[f"recent{name}"][cells] + whole
-            state[f"since{name}"][cells] += whole
 
     def _decide(
         self, end: float, cells: Rows64, enough: NDArray[np.bool_], evidence: Array

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.groups.betting import Sides
-from monitor.groups.questions import DIRECTIONS, LESS, MORE, QUESTIONS, Kind
+from monitor.groups.questions import ASKED, QUESTIONS, Kind
+from monitor.kernels.compare import DIRECTIONS, LESS, MORE, Sides
 from monitor.stats.decompose import Split, kitagawa
 
 DECAY = 0.995
@@ -32,9 +32,8 @@ def outside(kind: NDArray[np.uint8], tolerance: Array, within: Array) -> Array:
     beyond = np.full((len(kind), DIRECTIONS), -np.inf)
     beyond[:, LESS] = np.where(_is_gap(kind), moved - tolerance, edge - log_ratio)
     beyond[:, MORE] = np.where(_is_gap(kind), -moved - tolerance, edge + log_ratio)
-    for asked in np.unique(kind).tolist():
-        for direction in {LESS, MORE} - set(QUESTIONS[Kind(asked)].directions):
-            beyond[kind == asked, direction] = -np.inf
+    harm = ASKED.directions[kind][:, None] >> np.array([LESS, MORE], np.uint8) & 1
+    beyond[harm == 0] = -np.inf
     return beyond
 
 
@@ -90,4 +89,4 @@ def noise(kind: NDArray[np.uint8], seen: Sides, *, fades: bool = True) -> Array:
 
 
 def _is_gap(kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return np.isin(kind, [k for k, question in QUESTIONS.items() if question.gap])
+    return ASKED.gap[kind] > 0

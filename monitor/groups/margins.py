@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.rows import Rows
-from monitor.groups.betting import Sides
 from monitor.groups.effects import noise, outside
-from monitor.groups.questions import QUESTIONS, Kind
+from monitor.groups.questions import ASKED
 from monitor.groups.register import Register
+from monitor.kernels.compare import Sides
 from monitor.kernels.judge import FIRING, SUSPICIOUS
 
 SURELY_MORE = 2.0
@@ -78,8 +78,7 @@ def slack(kind: NDArray[np.uint8], tolerance: Array) -> Array:
 
     Shapes ``(k,)``, in logarithms of ratios or in gaps: as much as is tolerated of anybody.
     """
-    gap = np.isin(kind, [k for k in Kind if QUESTIONS[k].gap])
-    more: Array = np.where(gap, tolerance, -np.log(np.maximum(tolerance, 1e-9)))
+    more: Array = np.where(ASKED.gap[kind] > 0, tolerance, -np.log(np.maximum(tolerance, 1e-9)))
     return more
 
 

@@ -14,12 +14,13 @@ from monitor.clock import rfc3339
 from monitor.groups.effects import effect, told, tolerated
 from monitor.groups.periods import Period, month_end, periods, shown_in_all, within
 from monitor.groups.privacy import Privacy
-from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind, Question
+from monitor.groups.questions import QUESTIONS, Kind, Question
 from monitor.groups.ranking import log_odds_z
 from monitor.groups.shown import BY_MERIT, OUTPUTS_SHOWN, gap_interval, output_name, ratio_interval
 from monitor.groups.sums import TallySums
 from monitor.groups.visible import PARTS, group_name
 from monitor.groups.watch import Groups
+from monitor.kernels.compare import LESS, MORE
 from monitor.stats.bounds import anytime
 from monitor.stats.customary import fisher_exact, ratio_to_highest, two_proportion_z
 

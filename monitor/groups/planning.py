@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.groups.questions import BEYOND, MORE, NEXT, QUESTIONS, Kind
+from monitor.groups.questions import BEYOND, NEXT, QUESTIONS, Kind
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
+from monitor.kernels.compare import MORE
 from monitor.stats.evidence import project_difference, project_ratio
 from monitor.stats.power import ticks_to_alarm_two_sample
 
@@ -80,8 +81,9 @@ def crossings(register: Register, sums: TallySums, smallest: int) -> tuple[Rows6
     It is asked when their cases (``total``, the tick of ``sums`` in it) pass ``smallest``, and whenever they doubled.
     """
     tallies = register.tallies
-    own = register.crossed(register.members["group"][tallies["member"][sums.row]])
-    own &= (tallies["base"][sums.row] == sums.row) & (tallies["cell"][sums.row] < 0)
+    own = np.flatnonzero(tallies["base"][sums.row] == sums.row)
+    rows = sums.row[own]
+    own = own[(tallies["cell"][rows] < 0) & register.crossed(register.members["group"][tallies["member"][rows]])]
     rows, n = sums.row[own], sums.n[own]
     after = tallies["total"][rows, 0]
     doublings = np.floor(np.log2(np.maximum(np.stack([after - n, after]), 0.5) / max(smallest, 1)))

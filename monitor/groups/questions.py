@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from monitor.catalog.policies import Policy, ToleranceFamily
+import numpy as np
 
-STEPS = 4
-"""Alternatives a direction is bet on with."""
-DIRECTIONS = 2
-"""A group gets less than the rest, or more."""
-LESS, MORE = range(DIRECTIONS)
+from monitor.catalog.policies import Policy, ToleranceFamily
+from monitor.kernels.compare import LESS, MORE, STEPS, Asked
 
 
 class Kind(IntEnum):
@@ -164,6 +161,14 @@ QUESTIONS: dict[Kind, Question] = {
     Kind.DELAY: _gap("label_delay", "label_gap", MORE, "outcomes later than is usual"),
 }
 """The table. A kind's number is what is stored."""
+
+ASKED = Asked(
+    np.array([QUESTIONS[kind].gap for kind in Kind], np.uint8),
+    np.array([sum(1 << direction for direction in QUESTIONS[kind].directions) for kind in Kind], np.uint8),
+    np.array([QUESTIONS[kind].steps for kind in Kind]).reshape(len(Kind), STEPS),
+    np.array(BEYOND),
+)
+"""The same as bets are made by it."""
 
 
 def edge(kind: Kind, policy: Policy) -> float:

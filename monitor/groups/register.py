@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
+from monitor.groups.layouts import Layout, joined
 from monitor.groups.questions import LISTS, QUESTIONS, Kind, edge
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix, mix_one
@@ -98,25 +99,6 @@ class OfModel:
     """Of groups, and of intersections, which have half the room: they never crowd out what they are made of."""
 
 
-@dataclass(slots=True)
-class Layout:
-    """The tallies of a model, ordered by the key of their block and their own.
-
-    ``bases`` are those that count cases, ``rows`` those that count outputs, each with its ``base``, the index of its
-    ``output`` among the ``n_outputs`` of all blocks, and whether it is ``judged``. ``of_bases`` and ``of_rows`` are
-    the blocks.
-    """
-
-    bases: NDArray[np.int64]
-    of_bases: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    of_rows: NDArray[np.int64]
-    base: NDArray[np.int64]
-    output: NDArray[np.int64]
-    judged: NDArray[np.bool_]
-    n_outputs: int
-
-
 _FOUND_MAX = 10_000
 """Answers of :meth:`Register.tallies_of` that are kept."""
 
@@ -149,6 +131,8 @@ class Register:
         self._found_among = 0
         self._tallies_of: dict[int, list[int]] = {}
         self._layouts: dict[int, Layout] = {}
+        self._joined: tuple[list[int], Layout] | None = None
+        """Of the models that were asked for together last, and what they came to."""
 
     def tables(self) -> dict[str, Rows]:
         """Everything that is stored, by name."""
@@ -316,8 +300,10 @@ class Register:
         judged = np.array([self._judged(row) for row in rows.tolist()], bool)
         self.tallies["cell"][rows[judged]] = np.array(cell, np.int64)[of[judged]]
         self.tallies.touch(rows[judged])
+        self._joined = None
         for model in np.unique(self.outputs["model"][output]).tolist():
-            self._layouts.pop(model, None)
+            if (layout := self._layouts.get(model)) is not None:
+                layout.judged = self.tallies["cell"][layout.rows] >= 0
 
     def tallies_of(self, group: int, output: int) -> NDArray[np.int64]:
         """The rows of the tallies of a group's cases with ``output``, one a stratum, ordered by key."""
@@ -351,6 +337,12 @@ class Register:
             layout = Layout(bases, of_bases, rows, of_rows, base, index, judged, len(outputs))
             self._layouts[model] = layout
         return layout
+
+    def layouts(self, models: list[int]) -> Layout:
+        """The tallies of ``models`` together: mostly the same models are asked for at every tick."""
+        if self._joined is None or self._joined[0] != models:
+            self._joined = (models, joined([self.layout(model) for model in models]))
+        return self._joined[1]
 
     def models_of_tallies(self) -> NDArray[np.int32]:
         """The model of each tally, by row."""
@@ -412,6 +404,7 @@ class Register:
             self.tallies["cell"][row] = self.cell(group, output) if crossed else self._cell(group, output)
         self._tallies_of.setdefault(model, []).append(row)
         self._layouts.pop(model, None)
+        self._joined = None
         return row
 
     def _judged(self, tally: int) -> bool:

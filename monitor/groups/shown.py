@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from monitor.groups.bill import Price, bill_document
 from monitor.groups.effects import effect, told, tolerated
 from monitor.groups.planning import SEEN_SECONDS, change, counted
-from monitor.groups.questions import BANDS_OF_NUMBERS, LESS, MORE, QUESTIONS, Kind, Question
+from monitor.groups.questions import BANDS_OF_NUMBERS, QUESTIONS, Kind, Question
 from monitor.groups.ranking import log_odds_z
 from monitor.groups.visible import Attribute, attributes, counts, group_name, made_of
 from monitor.groups.watch import Groups
+from monitor.kernels.compare import LESS, MORE
 from monitor.kernels.judge import FIRING
 from monitor.stats.bounds import anytime, anytime_widening, wald_difference
 

@@ -31,6 +31,8 @@ class OpenTicks:
 
     def __init__(self) -> None:
         self._open: dict[float, SumTable] = {}
+        self._fitting = SumTable().fitting
+        """Of the tick that was closed last: the next one will be much like it."""
         self.changed: set[float] = set()
         """Ends of the ticks whose sums are others than when they were last stored."""
 
@@ -56,7 +58,7 @@ class OpenTicks:
     def take(self, end: float) -> TallySums:
         """The sums of a tick, which is closed with that."""
         sums = self.sums(end)
-        del self._open[end]
+        self._fitting = self._open.pop(end).fitting
         self.changed.add(end)
         return sums
 
@@ -86,7 +88,10 @@ class OpenTicks:
         return sums.row.tobytes() + sums.n.tobytes() + sums.s.tobytes()
 
     def _add(self, end: float, rows: Rows, n: Values, s: Values) -> None:
-        self._open.setdefault(end, SumTable()).add(rows, n, s)
+        table = self._open.get(end)
+        if table is None:
+            table = self._open[end] = SumTable(self._fitting)
+        table.add(rows, n, s)
         self.changed.add(end)
 
 

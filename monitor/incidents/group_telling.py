@@ -6,7 +6,7 @@ from monitor.catalog.models import Models
 from monitor.catalog.policies import Policy
 from monitor.groups.bill import Price
 from monitor.groups.comparing import GroupAlarm
-from monitor.groups.questions import LESS, MORE, QUESTIONS, Kind, Question
+from monitor.groups.questions import QUESTIONS, Kind, Question
 from monitor.groups.ranking import strength
 from monitor.groups.shown import output_name
 from monitor.groups.visible import group_name
@@ -14,6 +14,7 @@ from monitor.groups.watch import Groups
 from monitor.incidents.firing import CellKey, Firing
 from monitor.incidents.incident import CellReport, Effect, GapBill
 from monitor.incidents.telling import events_a_day
+from monitor.kernels.compare import LESS, MORE
 
 _UNKNOWN = Price()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -102,10 +103,16 @@ def count_groups(
 class SumTable:
     """Sums ``n`` and ``s`` of tallies, by row, in a table with open addressing: most tallies are not met in a tick."""
 
-    def __init__(self) -> None:
-        self._keys = np.zeros(_SMALLEST, np.uint64)
-        self._n, self._s = np.zeros((2, _SMALLEST))
+    def __init__(self, slots: int = _SMALLEST) -> None:
+        """``slots`` (a power of two) is how large it begins."""
+        self._keys = np.zeros(slots, np.uint64)
+        self._n, self._s = np.zeros((2, slots))
         self._used = 0
+
+    @property
+    def fitting(self) -> int:
+        """The ``slots`` with which a table that comes to hold as much need not grow."""
+        return max(_SMALLEST, 1 << math.ceil(math.log2(max(self._used, 1) / _FULL)))
 
     def add(self, rows: Rows64, n: Values, s: Values) -> None:
         """Add ``n`` and ``s`` to the sums of ``rows``; shapes ``(k,)``. A row may come more than once."""

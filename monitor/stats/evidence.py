@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 
 _EDGE = 1e-9
 """Probabilities of a one-sample bet are kept this far from 0 and 1; it only ever widens the null."""
-_TINY = 1e-300
+TINY = 1e-300
 """Stands for 0 inside a logarithm, so that an impossible outcome costs 690 nats an event instead of infinity."""
 
 
@@ -188,7 +188,7 @@ def log_e_multinomial(counts: ArrayLike, p1: ArrayLike) -> Array:
     sizes = counts.sum(axis=-1, keepdims=True)
     total = sizes.sum(axis=-2, keepdims=True)
     p0 = (sizes * p1).sum(axis=-2, keepdims=True) / np.maximum(total, 1.0)
-    ratio = np.log(np.maximum(p1, _TINY)) - np.log(np.maximum(p0, _TINY))
+    ratio = np.log(np.maximum(p1, TINY)) - np.log(np.maximum(p0, TINY))
     result: Array = (counts * ratio).sum(axis=(-2, -1))
     return result
 
@@ -227,8 +227,8 @@ def log_e_calibration(outcome: ArrayLike, score: ArrayLike, lam: ArrayLike, shif
 def _log_ratio(s: ArrayLike, n: ArrayLike, p1: Array, p0: Array) -> Array:
     """Log likelihood ratio of ``s`` successes in ``n``; the logarithms are taken in the (small) shape of p1 and p0."""
     s, n = np.asarray(s, dtype=np.float64), np.asarray(n, dtype=np.float64)
-    success = np.log(np.maximum(p1, _TINY) / np.maximum(p0, _TINY))
-    failure = np.log(np.maximum(1.0 - p1, _TINY) / np.maximum(1.0 - p0, _TINY))
+    success = np.log(np.maximum(p1, TINY) / np.maximum(p0, TINY))
+    failure = np.log(np.maximum(1.0 - p1, TINY) / np.maximum(1.0 - p0, TINY))
     result: Array = s * (success - failure) + n * failure
     return result
 

@@ -8,10 +8,10 @@ from fleets.build import START, event, feed, new_fleet
 from numpy.typing import NDArray
 
 from monitor.fleet import Fleet
-from monitor.groups.betting import Sides, log_e
-from monitor.groups.questions import Kind
+from monitor.groups.questions import ASKED, Kind
 from monitor.groups.ranking import log_odds_z
 from monitor.groups.sums import TallySums
+from monitor.kernels.compare import Sides, log_e
 from monitor.kernels.hashing import hash64
 from monitor.stats.bounds import anytime, wald_difference
 
@@ -135,7 +135,7 @@ def test_berkeley_marginal_and_stratified() -> None:
                 sums[0, 2 * (sex == "F") : 2 * (sex == "F") + 2] += (1, admitted)
             kind, tolerance = np.array([Kind.DECISION], np.uint8), np.array([0.8])
             if sums[0, 0] and sums[0, 2]:
-                total += log_e(kind, tolerance, Sides.of(sums), Sides.of(before), np.array([True]))[0, :3]
+                total += log_e(ASKED, kind, tolerance, Sides.of(sums), Sides.of(before), np.array([True]))[0, :3]
             before = 0.995 * before + sums
         return float(np.logaddexp.reduce(total) - np.log(3)) / np.log(10)
 

@@ -1,0 +1,217 @@
+/* How groups are compared with the rest: each comparison bets on what was pooled, within strata. compare.py of this room
+ * has the same in numpy, and says what it means.
+ *
+ * Nothing is contracted or reordered by the compiler, so that every machine finds the same.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { DIRECTIONS = 2, STEPS = 4, COMPONENTS = DIRECTIONS * STEPS };
+enum { LESS = 0, MORE = 1, EITHER = 3 };
+static const double PI = 3.14159265358979323846;
+
+typedef struct {
+    int64_t cells;
+    const int64_t *first, *row, *cell;
+    const uint8_t *kind, *lonely;
+    const double *tolerance, *decay, *log_budget;
+    const uint8_t *gap, *asks;
+    const double *steps, *beyond;
+    double off, lowest, highest, rate_max, tiny, prior, dispersion_margin, dispersion_max;
+    int64_t prior_ticks;
+    double *pool, *recent, *last;
+    float *log_r;
+    double *scatter, *scatter_weight;
+    int32_t *scatter_ticks;
+    double *of_recent, *of_recent_within, *of_since, *of_since_within;
+    float *before;
+    double *eta, *log_total, *pooled, *present, *previous;
+} compare_call;
+
+int64_t mw_compare_call_size(void);
+void mw_compare(const compare_call *c);
+
+int64_t mw_compare_call_size(void) { return sizeof(compare_call); }
+
+/* One side's cases and what they sum to. */
+typedef struct {
+    double n, s;
+} side;
+
+static double larger(double a, double b) { return a > b ? a : b; }
+static double smaller(double a, double b) { return a < b ? a : b; }
+static double within(double x, double low, double high) { return smaller(larger(x, low), high); }
+
+static double log_ratio(side x, double p1, double p0, double tiny)
+{
+    if (p1 == p0)
+        return 0.0;
+    double success = log(larger(p1, tiny) / larger(p0, tiny));
+    double failure = log(larger(1.0 - p1, tiny) / larger(1.0 - p0, tiny));
+    return x.s * (success - failure) + x.n * failure;
+}
+
+/* Against "b's rate is at least tau times a's". */
+static double bet_on_ratio(const compare_call *c, side a, side b, double level, double tau, double step)
+{
+    double share = b.n / larger(a.n + b.n, 1.0), ratio = tau * step;
+    double a1 = smaller(level / (1.0 - share + share * ratio), c->rate_max), b1 = ratio * a1;
+    double linear = a.n * (1.0 + tau * a1) + b.n * (tau + b1), constant = a.n * a1 + b.n * b1;
+    if (!(b1 < tau * a1) || linear <= 0.0)
+        return 0.0;
+    double root = sqrt(larger(linear * linear - 4.0 * tau * (a.n + b.n) * constant, 0.0));
+    double a0 = 2.0 * constant / (linear + root);
+    return log_ratio(a, a1, a0, c->tiny) + log_ratio(b, b1, tau * a0, c->tiny);
+}
+
+static double newton(double x, double a1, double b1, double wa, double wb, double eps)
+{
+    double y = x - eps;
+    double value = wa * (x - a1) * y * (1.0 - y) + wb * (y - b1) * x * (1.0 - x);
+    double slope = wa * (y * (1.0 - y) + (x - a1) * (1.0 - 2.0 * y)) + wb * (x * (1.0 - x) + (y - b1) * (1.0 - 2.0 * x));
+    return within(x - (slope > 0.0 ? value / slope : 0.0), eps, 1.0);
+}
+
+/* Against "a's rate is at most eps above b's". */
+static double bet_on_gap(const compare_call *c, side a, side b, double level, double eps, double step, double beyond)
+{
+    double share = b.n / larger(a.n + b.n, 1.0), gap = larger(eps + beyond, step);
+    double least = (1.0 - c->rate_max) / 2.0;
+    double a1 = within(level + share * gap, gap, 1.0 - least), b1 = larger(a1 - gap, least);
+    if (!(a1 - b1 > eps) || a.n + b.n <= 0.0)
+        return 0.0;
+    double wa = a.n / (a.n + b.n), wb = b.n / (a.n + b.n);
+    double quadratic = -(wa * (1.0 + 2.0 * eps + a1) + wb * (1.0 + eps + b1));
+    double linear = wa * (eps * (1.0 + eps) + a1 * (1.0 + 2.0 * eps)) + wb * (eps + b1);
+    double third = quadratic / 3.0, constant = -wa * a1 * eps * (1.0 + eps);
+    double q = third * third * third - linear * quadratic / 6.0 + constant / 2.0;
+    double p = copysign(sqrt(third * third - linear / 3.0), q);
+    double angle = acos(within(q / (p * p * p), -1.0, 1.0));
+    double a0 = within(2.0 * p * cos((PI + angle) / 3.0) - third, eps, 1.0);
+    for (int turn = 0; turn < 2; turn++)
+        a0 = newton(a0, a1, b1, wa, wb, eps);
+    return log_ratio(a, a1, a0, c->tiny) + log_ratio(b, b1, a0 - eps, c->tiny);
+}
+
+/* Whether a cell bets in a direction: of two groups "less" of one is "more" of the other, and is asked once. */
+static int asks(const compare_call *c, int64_t j, int direction)
+{
+    uint8_t directions = c->asks[c->kind[j]];
+    return (directions >> direction & 1) && !(direction == LESS && directions == EITHER && c->lonely[j]);
+}
+
+/* Add the log e-values of what a tally pooled to those of its cell. */
+static void bet(const compare_call *c, int64_t j, const double *pool, const double *recent, double *log_e)
+{
+    int64_t kind = c->kind[j];
+    const double *steps = c->steps + kind * STEPS;
+    double level = (recent[1] + recent[3] + 0.5) / (recent[0] + recent[2] + 1.0);
+    level = within(level, c->lowest, c->highest);
+    side rest = {pool[0], pool[1]}, group = {pool[2], pool[3]};
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        double *own = log_e + direction * STEPS;
+        side a = direction == LESS ? rest : group, b = direction == LESS ? group : rest;
+        int asked = asks(c, j, direction);
+        for (int step = 0; step < STEPS; step++)
+            own[step] += !asked          ? c->off
+                         : c->gap[kind] ? bet_on_gap(c, a, b, level, c->tolerance[j], steps[step], c->beyond[step])
+                                        : bet_on_ratio(c, a, b, level, c->tolerance[j], steps[step]);
+    }
+}
+
+/* By what power e-values are raised, as earlier ticks scattered. */
+static double tempering(const compare_call *c, int64_t cell)
+{
+    double weight = c->scatter_weight[cell], phi = weight > 0.0 ? c->scatter[cell] / weight : c->prior;
+    if (c->scatter_ticks[cell] < c->prior_ticks)
+        phi = larger(phi, c->prior);
+    return smaller(1.0, 1.0 / larger(c->dispersion_margin * phi, 1.0));
+}
+
+/* Let one side of a tally into the scatter of its cell. */
+static void scatter(const compare_call *c, int64_t cell, side before, side now)
+{
+    if (before.n <= 0.0 || now.n <= 0.0)
+        return;
+    double total = before.n + now.n, pooled = (before.s + now.s) / total, gap = now.s / now.n - before.s / before.n;
+    double weight = pooled * (1.0 - pooled) * total / (total - 1.0);
+    c->scatter[cell] += smaller(gap * gap * before.n * now.n / total, c->dispersion_max * weight);
+    c->scatter_weight[cell] += weight;
+}
+
+/* Let what a tally pooled into what its cell knows; the pool is empty then. Returns whether it had bet before. */
+static int remember(const compare_call *c, int64_t j, int64_t row, double *whole, double *strata)
+{
+    double *pool = c->pool + 4 * row, *recent = c->recent + 4 * row, *last = c->last + 4 * row;
+    int64_t cell = c->cell[j];
+    int known = last[0] > 0.0;
+    scatter(c, cell, (side){last[0], last[1]}, (side){pool[0], pool[1]});
+    scatter(c, cell, (side){last[2], last[3]}, (side){pool[2], pool[3]});
+    double size = pool[0] + pool[2];
+    strata[0] += pool[3] * pool[0] / size;
+    strata[1] += pool[1] * pool[2] / size;
+    strata[2] += pool[0] * pool[2] / size;
+    for (int i = 0; i < 4; i++) {
+        whole[i] += pool[i];
+        recent[i] = c->decay[j] * recent[i] + pool[i];
+        last[i] = pool[i];
+        pool[i] = 0.0;
+    }
+    return known;
+}
+
+/* One step of every component of a cell, as accumulate.py has it; returns log R before any reset. */
+static double accumulate(const compare_call *c, int64_t j, const double *log_e, double eta)
+{
+    float *log_r = c->log_r + c->cell[j] * COMPONENTS, moved[COMPONENTS], tempered[COMPONENTS];
+    int active = 0;
+    for (int k = 0; k < COMPONENTS; k++) {
+        double power = log_e[k] <= c->off / 2.0 ? c->off : larger(log_e[k] * eta, c->off);
+        tempered[k] = (float)power;
+        active += power > c->off / 2.0;
+    }
+    float fresh = (float)(c->log_budget[j] + log((double)COMPONENTS / (active ? active : 1)));
+    fresh -= (float)log((double)COMPONENTS);
+    float peak = -INFINITY, sum = 0.0f;
+    for (int k = 0; k < COMPONENTS; k++) {
+        float more = log_r[k] > fresh ? log_r[k] : fresh, less = log_r[k] > fresh ? fresh : log_r[k];
+        moved[k] = more + log1pf(expf(less - more)) + tempered[k];
+        peak = moved[k] > peak ? moved[k] : peak;
+    }
+    for (int k = 0; k < COMPONENTS; k++)
+        sum += expf(moved[k] - peak);
+    float total = peak + logf(sum);
+    for (int k = 0; k < COMPONENTS; k++)
+        log_r[k] = total >= 0.0f ? -INFINITY : moved[k];
+    return total;
+}
+
+/* Every comparison bets on what its tallies pooled, and remembers it. */
+void mw_compare(const compare_call *c)
+{
+    for (int64_t j = 0; j < c->cells; j++) {
+        int64_t cell = c->cell[j], known = 0;
+        double log_e[COMPONENTS] = {0}, whole[4] = {0}, strata[3] = {0};
+        c->eta[j] = tempering(c, cell);
+        memcpy(c->before + j * COMPONENTS, c->log_r + cell * COMPONENTS, COMPONENTS * sizeof(float));
+        for (int64_t i = c->first[j]; i < c->first[j + 1]; i++) {
+            int64_t row = c->row[i];
+            memcpy(c->pooled + 4 * i, c->pool + 4 * row, 4 * sizeof(double));
+            memcpy(c->present + 4 * i, c->recent + 4 * row, 4 * sizeof(double));
+            memcpy(c->previous + 4 * i, c->last + 4 * row, 4 * sizeof(double));
+            bet(c, j, c->pooled + 4 * i, c->present + 4 * i, log_e);
+            known |= remember(c, j, row, whole, strata);
+        }
+        c->log_total[j] = accumulate(c, j, log_e, c->eta[j]);
+        c->scatter_ticks[cell] += known != 0;
+        for (int i = 0; i < 4; i++) {
+            c->of_recent[4 * cell + i] = c->decay[j] * c->of_recent[4 * cell + i] + whole[i];
+            c->of_since[4 * cell + i] += whole[i];
+        }
+        for (int i = 0; i < 3; i++) {
+            c->of_recent_within[3 * cell + i] = c->decay[j] * c->of_recent_within[3 * cell + i] + strata[i];
+            c->of_since_within[3 * cell + i] += strata[i];
+        }
+    }
+}
