@@ -1,4 +1,7 @@
-"""What is kept of one case between its prediction and its outcome: a fixed record without a raw feature."""
+"""What is kept of one case between its prediction and its outcome: a fixed record without a raw feature.
+
+In memory; a store has of each case what it has and no more (:mod:`monitor.outcomes.packing`).
+"""
 
 from __future__ import annotations
 
@@ -56,9 +59,6 @@ CASE = np.dtype(
 """
 WIDE = np.dtype([*CASE.descr, ("served", "<u4", (ITEMS_MAX,)), ("shown", "<u4", (ITEMS_MAX,))])
 """A case with lists: of what was predicted and of what came of it, halves of hashes in their order, 0 for none."""
-REMEMBERED = np.dtype([("due", "<f8"), ("model", "<i4")])
-"""What is stored of a closed case: a late outcome is known as one until ``due``."""
-
 Cases = NDArray[np.void]
 """Structured arrays of :data:`CASE`, or of :data:`WIDE`."""
 
@@ -80,41 +80,3 @@ def as_dtype(cases: Cases, dtype: np.dtype[np.void]) -> Cases:
     for name in CASE.names or ():
         made[name] = cases[name]
     return made
-
-
-def packed(cases: Cases) -> list[bytes]:
-    """The stored value of each case: all of an open one, next to nothing of a closed one, lists where it has some."""
-    short = np.zeros(len(cases), REMEMBERED)
-    short["due"], short["model"] = cases["due"], cases["model"]
-    values: list[bytes] = as_dtype(cases, CASE).view(f"V{CASE.itemsize}").tolist()
-    closed = np.flatnonzero(cases["stage"] == CLOSED)
-    parts = [(closed, short[closed].view(f"V{REMEMBERED.itemsize}"))]
-    if cases.dtype == WIDE:
-        listed = np.flatnonzero((cases["stage"] != CLOSED) & (np.maximum(cases["n_served"], cases["n_shown"]) > 0))
-        parts.append((listed, cases[listed].view(f"V{WIDE.itemsize}")))
-    for at, blobs in parts:
-        for i, value in zip(at.tolist(), blobs.tolist(), strict=True):
-            values[i] = value
-    return values
-
-
-def unpacked(keys: NDArray[np.uint64], values: list[bytes | None]) -> tuple[NDArray[np.int64], Cases]:
-    """Which of ``keys`` have a value, and their cases."""
-    found = [i for i, value in enumerate(values) if value is not None]
-    kept = [value for value in values if value is not None]
-    sizes = np.array([len(value) for value in kept], np.int64)
-    cases = blank(len(found), WIDE if (sizes == WIDE.itemsize).any() else CASE)
-    for dtype in (CASE, WIDE):
-        own = np.flatnonzero(sizes == dtype.itemsize)
-        if len(own):
-            blob = b"".join(kept[i] for i in own.tolist())
-            cases[own] = as_dtype(np.frombuffer(blob, dtype), cases.dtype)
-    at = np.flatnonzero(sizes == REMEMBERED.itemsize)
-    closed = np.frombuffer(b"".join(kept[i] for i in at.tolist()), REMEMBERED)
-    for name in ("due", "model"):
-        column = cases[name]
-        column[at] = closed[name]
-    cases["stage"][at] = CLOSED
-    places = np.array(found, np.int64)
-    cases["key"] = keys[places]
-    return places, cases

@@ -11,19 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.kernels.table import Table
-from monitor.outcomes.case import (
-    CASE,
-    CLOSED,
-    GONE,
-    HAS_PREDICTION,
-    OPEN,
-    WIDE,
-    Cases,
-    as_dtype,
-    blank,
-    packed,
-    unpacked,
-)
+from monitor.outcomes.case import CLOSED, GONE, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank
+from monitor.outcomes.packing import entity_of, packed, unpacked
 
 BUFFERED_MAX = 262_144
 """Cases in memory at which a commit is asked for: about 60 MB."""
@@ -33,9 +22,6 @@ CHUNK = 65_536
 CASE_PREFIX, DUE_PREFIX = b"C", b"W"
 _CASE_KEY = np.dtype([("prefix", "S1"), ("key", ">u8")])
 _DUE_KEY = struct.Struct(">QQ")
-_ENTITY_AT = sum(CASE[name].itemsize for name in (CASE.names or ())[: (CASE.names or ()).index("entity")])
-_ENTITY = slice(_ENTITY_AT, _ENTITY_AT + 8)
-"""Where the entity stands in a stored case."""
 _EPOCH = 1 << 62
 """Added to times in milliseconds, so that those before 1970 are in order too."""
 
@@ -61,6 +47,10 @@ class CaseWrites(Protocol):
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set ``key``."""
+        ...
+
+    def put_many(self, keys: list[bytes], values: list[bytes]) -> None:
+        """Set each of ``keys``."""
         ...
 
     def delete(self, key: bytes) -> None:
@@ -206,7 +196,7 @@ class Pending:
         if self._store is not None:
             wanted = entity.tobytes()
             for key, value in self._store.scan_prefix(CASE_PREFIX):
-                if value[_ENTITY] == wanted and len(value) in {CASE.itemsize, WIDE.itemsize}:
+                if entity_of(value) == wanted:
                     found.append(int.from_bytes(key, "big"))
         return np.unique(np.array(found, np.uint64))
 
@@ -219,8 +209,7 @@ class Pending:
         for keys in (changed["key"][~alive], *self._gone):
             for key in _case_keys(keys):
                 writes.delete(key)
-        for key, value in zip(_case_keys(changed["key"][alive]), packed(changed[alive]), strict=True):
-            writes.put(key, value)
+        writes.put_many(_case_keys(changed["key"][alive]), packed(changed[alive]))
         for due in self._finished:
             writes.delete_range(_due_key(due, 0), _due_key(due, (1 << 64) - 1))
         for due, lists in self._listed.items():

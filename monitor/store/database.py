@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,8 @@ _BUFFER_BYTES = 32 << 20
 """What RocksDB collects in memory before it writes a file."""
 _NO_ROOM = "No space left on device"
 """How RocksDB says that there is no room: the one failure of a disk that it recovers from by itself."""
+_MEMORY_BLOOM = 0.05
+"""Part of that memory for a filter of the keys in it."""
 _BLOOM_BITS = 10
 """Bits a key of the filters that tell, mostly without reading a file, that a case is new."""
 
@@ -37,6 +40,11 @@ class Writes:
         """Set ``key``."""
         self.changes.append((PUT, key, value))
         self.n_bytes += len(key) + len(value)
+
+    def put_many(self, keys: list[bytes], values: list[bytes]) -> None:
+        """Set each of ``keys`` to its value."""
+        self.changes += zip(repeat(PUT), keys, values, strict=False)
+        self.n_bytes += sum(map(len, keys)) + sum(map(len, values))
 
     def delete(self, key: bytes) -> None:
         """Remove ``key``; one that is not there is no error."""
@@ -63,6 +71,9 @@ class Database:
         options.set_write_buffer_size(_BUFFER_BYTES)
         options.set_max_write_buffer_number(3)
         options.set_max_background_jobs(2)
+        # A case that is new is asked for before it is written: of most it is known without a look that it is not there.
+        options.set_memtable_prefix_bloom_ratio(_MEMORY_BLOOM)
+        options.set_memtable_whole_key_filtering(True)
         table = BlockBasedOptions()
         table.set_bloom_filter(_BLOOM_BITS, False)
         options.set_block_based_table_factory(table)
