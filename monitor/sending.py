@@ -241,8 +241,8 @@ def _resumed(state: Path, known: _Progress, path: Path) -> int:
         raise UsageError(f"publish: {state}: is not what this program writes; --again begins anew") from error
     if replace(before, rows=0) != known:
         raise UsageError(
-            f"publish: {path}: at least {before.rows} rows of it were sent as it was then, or otherwise ({state.name}); "
-            "--again sends all of it: what comes twice with one id counts once"
+            f"publish: {path}: at least {before.rows} rows of it were sent as it was then, or otherwise "
+            f"({state.name}); --again sends all of it: what comes twice with one id counts once"
         )
     return before.rows
 
