@@ -304,10 +304,9 @@ class Counter:
     def _bases(self, member: Rows64, kind: Kind) -> Rows64:
         """The tally of all cases of ``kind`` of each member."""
         register = self._register
-        base = register.members["base"][member, kind]
-        for i in np.sort(np.unique(member, return_index=True)[1]).tolist():
-            if base[i] < 0:
-                register.base(int(member[i]), kind)
+        unknown = np.flatnonzero(register.members["base"][member, kind] < 0)
+        if len(unknown):
+            register.bases(member[unknown[np.sort(np.unique(member[unknown], return_index=True)[1])]], kind)
         bases: Rows64 = register.members["base"][member, kind].astype(np.int64)
         return bases
 

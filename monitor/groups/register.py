@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Rows
 from monitor.groups.layouts import Layout, joined
-from monitor.groups.questions import LISTS, QUESTIONS, Kind, edge
+from monitor.groups.questions import ASKED, LISTS, QUESTIONS, Kind, edge
+from monitor.groups.tables import ALWAYS, ATTRIBUTES, BLOCKS, CELLS, GROUPS, MEMBERS, OUTPUTS, STRATA, TALLIES
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix, mix_one
 
@@ -21,59 +22,10 @@ BOTH = " x "
 """Between the names of two attributes, and of two groups, that are taken as one."""
 WAITING = np.uint64(hash64(b"\x00waiting"))
 """Stands for the strata of cases of which it is not known yet what explains them: counted, never compared."""
-_ALWAYS = -np.inf
 StratumName = tuple[tuple[str, str], ...]
 """Names and values of what explains."""
 
-_OF_TWO = {"first": Field(np.int32, (), -1, still=True), "second": Field(np.int32, (), -1, still=True)}
-"""Of what is an intersection the two that it is made of, by name; -1 of what is not."""
-ATTRIBUTES = {"key": Field(np.uint64, still=True), "model": Field(np.int32, still=True), **_OF_TWO}
-GROUPS = {
-    "key": Field(np.uint64, still=True),
-    "attribute": Field(np.int32, still=True),
-    "other": Field(np.uint8, still=True),
-    **_OF_TWO,
-}
-STRATA = {
-    "key": Field(np.uint64, still=True),
-    "model": Field(np.int32, still=True),
-    "judged": Field(np.uint8, still=True),
-}
-MEMBERS = {
-    "key": Field(np.uint64, still=True),
-    "group": Field(np.int32, still=True),
-    "stratum": Field(np.int32, still=True),
-    "base": Field(np.int32, (len(Kind),), -1, still=True),
-}
-OUTPUTS = {
-    "key": Field(np.uint64, still=True),
-    "model": Field(np.int32, still=True),
-    "kind": Field(np.uint8, still=True),
-    "born": Field(np.float64, (), _ALWAYS, still=True),
-    "tolerance": Field(np.float64, (), np.nan, still=True),
-}
-TALLIES = {
-    "key": Field(np.uint64, still=True),
-    "member": Field(np.int32, still=True),
-    "output": Field(np.int32, (), -1, still=True),
-    "base": Field(np.int32, still=True),
-    "cell": Field(np.int32, (), -1, still=True),
-    "block": Field(np.int32, still=True),
-    "total": Field(np.float64, (2,)),
-    "pool": Field(np.float64, (4,)),
-    "last": Field(np.float64, (4,)),
-    "recent": Field(np.float64, (4,)),
-}
-"""Cases of one group and stratum with one output. ``base`` is the tally whose ``n`` they are part of: itself, where the
-kind has one output. ``total`` is (n, s) since the first event. ``pool``, ``last`` and ``recent`` are (n, s) of the
-rest, then (n, s) of the group: what waits to be judged, what was judged last, and all that was judged, fading."""
-BLOCKS = {"key": Field(np.uint64, still=True), "model": Field(np.int32, still=True)}
-"""A block is what is closed together: all tallies of one attribute, stratum and kind."""
-CELLS = {
-    "key": Field(np.uint64, still=True),
-    "group": Field(np.int32, still=True),
-    "output": Field(np.int32, still=True),
-}
+Rows64 = NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -237,9 +189,9 @@ class Register:
         self.output_names.append(name)
         own.outputs.append(row)
         self.changed.add(model)
-        for member in self._members_of.get(model, ()):
-            if self.members["base"][member, kind] >= 0:
-                self._tally(member, row, kind)
+        members = np.array(self._members_of.get(model, ()), np.int64)
+        members = members[self.members["base"][members, kind] >= 0]
+        self._tallies(members, np.full(len(members), row), kind)
         return row
 
     def find_output(self, model: int, kind: Kind, name: str) -> int:
@@ -248,26 +200,32 @@ class Register:
 
     def base(self, member: int, kind: Kind) -> int:
         """The tally of all cases of ``kind`` among the people of ``member``; -1 where a limit is reached."""
-        row = int(self.members["base"][member, kind])
-        if row >= 0:
-            return row
-        if kind == Kind.TAG and self.groups["first"][self.members["group"][member]] >= 0:
-            return -1  # so many cells as tags by intersections would see nothing
-        fixed = QUESTIONS[kind].fixed and kind not in LISTS
-        model = self._model_of(member)
-        if fixed:
-            row = self._tally(member, self.output(model, kind, "", _ALWAYS), kind)
+        return int(self.bases(np.array([member]), kind)[0])
+
+    def bases(self, member: Rows64, kind: Kind) -> Rows64:
+        """The tallies of all cases of ``kind`` among those of each ``member`` (k,), distinct; -1: a limit is met."""
+        found: Rows64 = self.members["base"][member, kind].astype(np.int64)
+        new = np.flatnonzero(found < 0)
+        if kind == Kind.TAG:  # so many cells as tags by intersections would see nothing
+            new = new[~self.crossed(self.members["group"][member[new]])]
+        if not len(new):
+            return found
+        members = member[new]
+        models, own = np.unique(self._models_of(members), return_inverse=True)
+        if QUESTIONS[kind].fixed and kind not in LISTS:
+            output = np.array([self.output(model, kind, "", ALWAYS) for model in models.tolist()], np.int64)
+            rows = self._tallies(members, output[own], kind)
+            self._based(members, rows, kind)
         else:
-            row = self._tally(member, -1, kind)
-        if row < 0:
-            return -1
-        self.members["base"][member, kind] = row
-        self.members.touch(member)
-        if not fixed:
-            for output in self.of(model).outputs:
-                if self.outputs["kind"][output] == kind:
-                    self._tally(member, output, kind)
-        return row
+            rows = self._tallies(members, np.full(len(members), -1), kind)
+            self._based(members, rows, kind)
+            outputs = [self._outputs_of(model, kind) for model in models.tolist()]
+            sizes = np.array([len(each) for each in outputs])[own]
+            pairs = np.concatenate([outputs[i] for i in own.tolist()])
+            has_base = np.repeat(rows >= 0, sizes)
+            self._tallies(np.repeat(members, sizes)[has_base], pairs[has_base], kind)
+        found[new] = rows
+        return found
 
     def of(self, model: int) -> OfModel:
         """What ``model`` has."""
@@ -291,14 +249,14 @@ class Register:
 
     def compare(self, group: NDArray[np.integer], output: NDArray[np.integer]) -> None:
         """Let the cases of intersections (k,) with outputs (k,) be compared from now on."""
-        cell = [self._cell(*pair) for pair in zip(group.tolist(), output.tolist(), strict=True)]
+        cell = self._cells(group, output)
         own = [self._members_of_group.get(each, []) for each in group.tolist()]
         of = np.repeat(np.arange(len(own)), [len(each) for each in own])
         keys = mix(self.members["key"][[row for each in own for row in each]], self.outputs["key"][output[of]])
         rows = self.index["tallies"].find(keys).astype(np.int64)
         of, rows = of[rows >= 0], rows[rows >= 0]
-        judged = np.array([self._judged(row) for row in rows.tolist()], bool)
-        self.tallies["cell"][rows[judged]] = np.array(cell, np.int64)[of[judged]]
+        judged = self._judged(self.tallies["member"][rows], self.tallies["output"][rows])
+        self.tallies["cell"][rows[judged]] = cell[of[judged]]
         self.tallies.touch(rows[judged])
         self._joined = None
         for model in np.unique(self.outputs["model"][output]).tolist():
@@ -382,37 +340,69 @@ class Register:
             self._tallies_of.setdefault(model, []).append(row)
             self.of(model).n_tallies[of_two] += 1
 
-    def _tally(self, member: int, output: int, kind: Kind) -> int:
-        """The tally of a member's cases with ``output`` (-1: with any), made if there is room."""
-        key = mix_one(int(self.members["key"][member]), int(self.outputs["key"][output]) if output >= 0 else kind)
-        row = self.index["tallies"].find_one(key)
-        if row >= 0:
-            return row
-        model = self._model_of(member)
-        own, group = self.of(model), int(self.members["group"][member])
-        crossed = int(self.groups["first"][group] >= 0)
-        if own.n_tallies[crossed] >= self.limits.tallies >> crossed:
-            self.turned_away += 1
-            return -1
-        own.n_tallies[crossed] += 1
-        block = self._block(model, int(self.groups["attribute"][group]), int(self.members["stratum"][member]), kind)
-        row = self._add("tallies", key, member=member, output=output, block=block)
-        base = int(self.members["base"][member, kind])
-        self.tallies["base"][row] = row if base < 0 else base
-        if output >= 0 and self._judged(row):
-            # An intersection is compared from when the data can see it.
-            self.tallies["cell"][row] = self.cell(group, output) if crossed else self._cell(group, output)
-        self._tallies_of.setdefault(model, []).append(row)
-        self._layouts.pop(model, None)
+    def _tallies(self, member: Rows64, output: Rows64, kind: Kind) -> Rows64:
+        """The tallies of distinct pairs (k,) of a member and an output (-1: any), made where there is room; else -1."""
+        if not len(member):
+            return np.zeros(0, np.int64)
+        keys = self.members["key"][member]
+        keys = mix(keys, np.where(output >= 0, self.outputs["key"][output], np.uint64(kind)))
+        rows: Rows64 = self.index["tallies"].find(keys).astype(np.int64)
+        new = np.flatnonzero(rows < 0)
+        if not len(new):
+            return rows
+        group = self.members["group"][member[new]]
+        crossed, model = self.crossed(group), self._models_of(member[new])
+        let_in = self._room(model, crossed)
+        new, group, crossed, model = new[let_in], group[let_in], crossed[let_in], model[let_in]
+        member, output = member[new], output[new]
+        of_attribute = self.attributes["key"][self.groups["attribute"][group]]
+        of_stratum = self.strata["key"][self.members["stratum"][member]]
+        block = self._let_in("blocks", mix(mix(of_attribute, of_stratum), np.array(kind, np.uint64)), model=model)
+        made = self._let_in("tallies", keys[new], member=member, output=output, block=block)
+        base, judged = self.members["base"][member, kind], np.flatnonzero(output >= 0)
+        self.tallies["base"][made] = np.where(base < 0, made, base)
+        judged = judged[self._judged(member[judged], output[judged])]
+        # An intersection is compared from when the data can see it.
+        for own, cells in ((judged[crossed[judged]], self.cells_of), (judged[~crossed[judged]], self._cells)):
+            self.tallies["cell"][made[own]] = cells(group[own], output[own])
+        for each, row in zip(model.tolist(), made.tolist(), strict=True):
+            self._tallies_of.setdefault(each, []).append(row)
+            self._layouts.pop(each, None)
         self._joined = None
-        return row
+        rows[new] = made
+        return rows
 
-    def _judged(self, tally: int) -> bool:
-        """Whether what a tally with an output counts is compared at all."""
-        member, output = (int(self.tallies[name][tally]) for name in ("member", "output"))
-        asked = bool(QUESTIONS[Kind(int(self.outputs["kind"][output]))].directions)
-        other = bool(self.groups["other"][self.members["group"][member]])
-        return asked and not other and bool(self.strata["judged"][self.members["stratum"][member]])
+    def _room(self, model: Rows64, crossed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """For which of further tallies (k,) of models there is room, in their order; those are counted, others told."""
+        places, own, wanted = np.unique(model << 1 | crossed, return_inverse=True, return_counts=True)
+        order = np.argsort(own, kind="stable")
+        rank = np.empty(len(own), np.int64)
+        rank[order] = np.arange(len(own)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+        room = np.zeros(len(places), np.int64)
+        for i, (place, n) in enumerate(zip(places.tolist(), wanted.tolist(), strict=True)):
+            counts, of_two = self.of(place >> 1).n_tallies, place & 1
+            room[i] = min(n, max((self.limits.tallies >> of_two) - counts[of_two], 0))
+            counts[of_two] += int(room[i])
+        self.turned_away += int((wanted - room).sum())
+        return rank < room[own]
+
+    def _based(self, member: Rows64, rows: Rows64, kind: Kind) -> None:
+        """Note the tallies of all cases of ``kind`` of each ``member`` (k,), where they were made."""
+        made = rows >= 0
+        self.members["base"][member[made], kind] = rows[made]
+        self.members.touch(member[made])
+
+    def _outputs_of(self, model: int, kind: Kind) -> Rows64:
+        own = np.array(self.of(model).outputs, np.int64)
+        found: Rows64 = own[self.outputs["kind"][own] == kind]
+        return found
+
+    def _judged(self, member: NDArray[np.integer], output: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Whether what tallies of ``member`` and ``output`` (k,) count is compared at all."""
+        asked = ASKED.directions[self.outputs["kind"][output]] > 0
+        other = self.groups["other"][self.members["group"][member]] > 0
+        found: NDArray[np.bool_] = asked & ~other & (self.strata["judged"][self.members["stratum"][member]] > 0)
+        return found
 
     def _attribute(self, key: int, name: str, **fields: int) -> int:
         row = self._add("attributes", key, **fields)
@@ -443,17 +433,25 @@ class Register:
             self.changed.add(int(self.attributes["model"][attribute]))
         return row
 
-    def _block(self, model: int, attribute: int, stratum: int, kind: Kind) -> int:
-        key = mix_one(mix_one(int(self.attributes["key"][attribute]), int(self.strata["key"][stratum])), kind)
-        row = self.index["blocks"].find_one(key)
-        return row if row >= 0 else self._add("blocks", key, model=model)
+    def _cells(self, group: NDArray[np.integer], output: NDArray[np.integer]) -> Rows64:
+        """The cells that compare groups with outputs (k,), made where they are new."""
+        keys = mix(self.groups["key"][group], self.outputs["key"][output])
+        return self._let_in("cells", keys, group=group, output=output)
 
-    def _cell(self, group: int, output: int) -> int:
-        key = mix_one(int(self.groups["key"][group]), int(self.outputs["key"][output]))
-        row = self.index["cells"].find_one(key)
-        if row < 0:
-            row = self._add("cells", key, group=group, output=output)
-        return row
+    def _let_in(self, table: str, keys: NDArray[np.uint64], **fields: NDArray[np.integer]) -> Rows64:
+        """The rows of ``keys`` (k,) in a table, those that are new made of ``fields`` (k,)."""
+        index, rows = self.index[table], getattr(self, table)
+        found = index.find(keys).astype(np.int64)
+        unknown = np.flatnonzero(found < 0)
+        new = unknown[np.sort(np.unique(keys[unknown], return_index=True)[1])]
+        if len(new):
+            at = rows.add(len(new)) + np.arange(len(new))
+            rows["key"][at] = keys[new]
+            for name, values in fields.items():
+                rows[name][at] = values[new]
+            index.insert_many(keys[new], at)
+            found[unknown] = index.find(keys[unknown])
+        return found
 
     def _add(self, table: str, key: int, **fields: float) -> int:
         rows: Rows = getattr(self, table)
@@ -467,9 +465,10 @@ class Register:
     def _model_key(self, model: int) -> int:
         return self.models.items[model].name_hash
 
-    def _model_of(self, member: int) -> int:
+    def _models_of(self, member: Rows64) -> Rows64:
         attribute = self.groups["attribute"][self.members["group"][member]]
-        return int(self.attributes["model"][attribute])
+        models: Rows64 = self.attributes["model"][attribute].astype(np.int64)
+        return models
 
 
 def output_key(model: int, kind: int, name: int) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monitor.catalog.rows import Rows
 from monitor.groups.comparing import STATE
 from monitor.groups.questions import ASKED, QUESTIONS, Kind
-from monitor.groups.register import TALLIES
+from monitor.groups.tables import TALLIES
 from monitor.kernels import compare
 from monitor.kernels.compare import Batch, step, step_twin
 
