@@ -272,6 +272,8 @@ class Fleet:
         gone = {row: [cell_key(self.groups, cell) for model, cell in cells if model == row] for row, _ in cells}
         for row, some in self.lives.tolerances_changed.items():
             gone[row] = gone.get(row, []) + [(row, name) for name in sorted(self.outcomes.restart(row, some))]
+            if "calibration" in some:
+                gone[row] += self.by_group.calibration.restart_of(row)
         self.lives.tolerances_changed.clear()
         for row, keys in gone.items():
             time = float(self.models.rows["last_time"][row])

@@ -108,6 +108,11 @@ class CalibrationOfGroups(Calibration):
         state = "firing" if self.rows["firing"][row] == FIRING else "watching"
         return state, shift if math.isfinite(shift) else None
 
+    def restart_of(self, model: int) -> list[CellKey]:
+        """Let the cells of a model's groups begin without evidence, since their null is another; those that fired."""
+        rows = np.flatnonzero(self.rows["model"][: len(self.rows)] == model).tolist()
+        return [self.key(row) for row in rows if self.restart(row)]
+
     def restored(self) -> None:
         """Put in order what follows from the table, after it was loaded; counts the cells again."""
         n = len(self.rows)

@@ -10,8 +10,10 @@ import pytest
 from fleets.build import HOUR
 from fleets.cohorts import fleet_of, judged, matured
 
+from monitor.catalog.policies import Clause, Policies
 from monitor.groups.sorting import Memberships
 from monitor.kernels.hashing import hash64
+from monitor.kernels.judge import FIRING
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.outcomes import Moment
 
@@ -77,6 +79,25 @@ def test_a_concept_that_changed_for_one_group_is_told_of_it() -> None:
     assert (one.attribute, one.effect.name) == ("sex", "logit_shift")
     assert one.effect.value > one.effect.tolerance == 0.1
     assert one.words.startswith(f"sex {code('sex', 'F')}: the outcome that its score speaks of comes more often")
+
+
+def test_another_tolerance_begins_anew() -> None:
+    """Groups whose scores lost their meaning by more than is tolerated no longer resolve as ``policy changed``."""
+    scoring = Scoring(seed=53)
+    fleet, calibration = scoring.fleet, scoring.fleet.by_group.calibration
+    scoring.live(BEFORE)
+    alarms = [alarm for alarm in scoring.live(AFTER, women=1.5) if alarm.group is not None]
+    fleet.book.fire(fleet._told_of_model(alarm) for alarm in alarms)
+    fires = calibration.rows["firing"][: len(calibration.rows)] == FIRING
+    assert fires.sum() == MODELS
+    said = {"tick": "1h", "keep_firing": "2h", "tolerance": {"drift": 0.02}}
+    tolerant = said | {"tolerance": {"drift": 0.02, "calibration": 2.0}}
+    fleet.reload_policies(Policies([Clause("*", said, "test")]).resolve)
+    assert fleet.lives.ended == []
+    fleet.reload_policies(Policies([Clause("*", tolerant, "test")]).resolve)
+    assert [ended.resolved_because for ended in fleet.lives.ended] == ["policy changed"] * MODELS
+    assert not calibration.rows["firing"][: len(calibration.rows)].any()
+    assert [alarm for alarm in scoring.live(AFTER, women=1.5) if alarm.group is not None] == []
 
 
 def test_other_people_are_no_other_concept_and_a_models_shift_is_its_own(lived: Scoring) -> None:
