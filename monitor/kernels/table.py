@@ -79,9 +79,10 @@ def mix_one(a: int, b: int) -> int:
 class Table:
     """Maps 64-bit keys (not 0) to row numbers (not negative)."""
 
-    def __init__(self) -> None:
-        self.keys: Keys = np.zeros(_SMALLEST, np.uint64)
-        self.values: NDArray[np.int32] = np.full(_SMALLEST, -1, np.int32)
+    def __init__(self, slots: int = _SMALLEST) -> None:
+        """``slots`` (a power of two) is how large it begins."""
+        self.keys: Keys = np.zeros(slots, np.uint64)
+        self.values: NDArray[np.int32] = np.full(slots, -1, np.int32)
         self._used = 0
         """Slots that hold a key; those of forgotten ones are had back when the table is made anew."""
 

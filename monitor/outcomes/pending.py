@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.kernels.table import Table
-from monitor.outcomes.case import CLOSED, GONE, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank
+from monitor.outcomes.case import CASE, CLOSED, GONE, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank
 from monitor.outcomes.packing import entity_of, packed, unpacked
 
 BUFFERED_MAX = 262_144
@@ -282,10 +282,11 @@ class Pending:
         self._free.extend(rows.tolist())
 
     def _empty(self) -> None:
-        """Let go of the buffer; all of it is stored."""
-        self.cases = blank(1024)
-        self._dirty, self._stored = np.zeros(1024, bool), np.zeros(1024, bool)
-        self._index, self._end, self._free = Table(), 0, []
+        """Let go of the buffer; all of it is stored. The room for the next one takes no memory until it is used."""
+        room = len(self.cases)
+        self.cases = np.zeros(room, CASE)
+        self._dirty, self._stored = np.zeros(room, bool), np.zeros(room, bool)
+        self._index, self._end, self._free = Table(len(self._index.keys)), 0, []
 
 
 def matured(cases: Cases) -> NDArray[np.bool_]:

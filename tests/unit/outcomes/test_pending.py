@@ -88,7 +88,7 @@ def test_a_case_goes_through_its_life_wherever_it_lies(tmp_path: Path, saves: in
 
 
 def test_memory_is_let_go(tmp_path: Path) -> None:
-    """A crowded buffer asks for a store, and is small behind it."""
+    """A crowded buffer asks for a store, and never has room for much more than makes it crowded."""
     pending, temporary = Pending(), TemporaryCases()
     pending.buffered_max = 5000
     for start in range(1, 50_001, 5000):
@@ -96,8 +96,8 @@ def test_memory_is_let_go(tmp_path: Path) -> None:
         assert pending.crowded
         temporary.relieve(pending)
         assert not pending.crowded
-        assert len(pending.cases) == 1024
+        assert len(pending.cases) <= 2 * pending.buffered_max
     assert (pending.find(keys(1, 25_000, 50_000)) >= 0).all()
     assert len(due_keys(pending, 45_001.0)) == 5000
     temporary.close()
-    assert len(pending.cases) <= 8192
+    assert len(pending.cases) <= 2 * pending.buffered_max
