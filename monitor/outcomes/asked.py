@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from monitor.catalog.models import Models
 from monitor.catalog.policies import Policy
 from monitor.catalog.rows import Field, Rows
-from monitor.events.columns import Space
+from monitor.events.columns import EventBatch, Space
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix, mix_one
 
@@ -38,7 +38,8 @@ _FIELDS = {
     "limit_loss": Field(np.float64, (), np.nan),
     "limit_cost": Field(np.float64, (), np.nan),
 }
-_ATTRIBUTE_SPACES = (Space.SENSITIVE, Space.FEATURE, Space.SEGMENT)
+_MAY_BE_NAMED = np.isin(np.arange(256), (Space.SENSITIVE, Space.FEATURE, Space.SEGMENT))
+"""By number of a space whether its entries may be attributes."""
 
 
 def class_hash(name: str) -> int:
@@ -75,12 +76,20 @@ class Asked:
         """What each class is to its model: bits, 0 for nothing special."""
         return np.maximum(self._classes.find(mix(model.astype(np.uint64) + np.uint64(1), names)), 0)
 
-    def wanted(self, model: NDArray[np.int32], space: NDArray[np.uint8], name: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which entries are attributes that cases carry: sensitive ones, and those that explain."""
-        wanted: NDArray[np.bool_] = (space == Space.SENSITIVE) & self.rows["all_sensitive"][model]
-        some = np.flatnonzero(np.isin(space, _ATTRIBUTE_SPACES)) if len(self._names) else np.zeros(0, np.int64)
-        wanted[some] |= self._names.find(mix(model[some].astype(np.uint64) + np.uint64(1), name[some])) >= 0
-        return wanted
+    def attributes(self, batch: EventBatch, model: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The entries that are attributes which cases carry: sensitive ones, and those that explain.
+
+        ``model`` is by event, -1 where it has none: its entries are not among them.
+        """
+        named = len(self._names) > 0
+        entries = np.flatnonzero(_MAY_BE_NAMED[batch.space] if named else batch.space == Space.SENSITIVE)
+        entries = entries[model[batch.event[entries]] >= 0]
+        owner, space, name = model[batch.event[entries]], batch.space[entries], batch.name.hash[entries]
+        wanted = (space == Space.SENSITIVE) & self.rows["all_sensitive"][owner]
+        if named:
+            wanted |= self._names.find(mix(owner.astype(np.uint64) + np.uint64(1), name)) >= 0
+        found: NDArray[np.int64] = entries[wanted]
+        return found
 
     def _read(self, row: int, policy: Policy) -> None:
         rows, costs, limits = self.rows, policy.costs, policy.limits

@@ -95,16 +95,16 @@ def brought(
     identified = (batch.id.length > 0) & (model >= 0) & asked.rows["joins"][model]
     if not identified.any():
         return None
-    attribute = identified[batch.event] & (batch.type <= ValueType.BOOL) & (batch.type > ValueType.NULL)
-    attribute &= asked.wanted(model[batch.event], batch.space, batch.name.hash)
+    entries = asked.attributes(batch, model)
+    kind = batch.type[entries]
+    entries = entries[identified[batch.event[entries]] & (kind <= ValueType.BOOL) & (kind > ValueType.NULL)]
     concerned = identified & ((batch.parts & int(_JOINED_PARTS)) > 0)
-    concerned[batch.event[attribute]] = True
+    concerned[batch.event[entries]] = True
     chosen = np.flatnonzero(concerned)
     if not len(chosen):
         return None
     place = np.full(len(batch), -1, np.int64)
     place[chosen] = np.arange(len(chosen))
-    entries = np.flatnonzero(attribute)
     number = batch.type[entries] == ValueType.NUMBER
     texts = np.where(number, batch.number[entries].view(np.uint64), batch.text.hash[entries])
     return Brought(
@@ -130,20 +130,23 @@ def _answers(batch: EventBatch, place: Indices, n: int, model: NDArray[np.int32]
     """Predicted class, score and value, and the outcome, of the ``n`` events that have a ``place``."""
     predicted, outcome = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
     score, value, outcome_number = (np.full(n, np.nan) for _ in range(3))
-    at = place[batch.event]
-    prediction, name = (batch.space == Space.PREDICTION) & (at >= 0), batch.name.hash
+    entries = np.flatnonzero(batch.space != Space.FEATURE)  # nearly all are features, which say nothing here
+    entries = entries[place[batch.event[entries]] >= 0]
+    event, space, name = batch.event[entries], batch.space[entries], batch.name.hash[entries]
+    at, text, number = place[event], batch.text.hash[entries], batch.number[entries]
+    prediction, told = space == Space.PREDICTION, space == Space.OUTCOME
     for wanted, column, source in (
-        (prediction & (name == _LABEL), predicted, batch.text.hash),
-        (prediction & (name == _VALUE), value, batch.number),
-        ((batch.space == Space.OUTCOME) & (at >= 0), outcome, batch.text.hash),
-        ((batch.space == Space.OUTCOME) & (at >= 0), outcome_number, batch.number),
+        (prediction & (name == _LABEL), predicted, text),
+        (prediction & (name == _VALUE), value, number),
+        (told, outcome, text),
+        (told, outcome_number, number),
     ):
         column[at[wanted]] = source[wanted]
-    scores = np.flatnonzero((batch.space == Space.CLASS_SCORE) & (at >= 0) & (batch.type == ValueType.NUMBER))
-    own = scores[(asked.classes(model[batch.event[scores]], name[scores]) & SCORED) > 0]
-    score[at[own]] = batch.number[own]
+    scores = np.flatnonzero((space == Space.CLASS_SCORE) & (batch.type[entries] == ValueType.NUMBER))
+    own = scores[(asked.classes(model[event[scores]], name[scores]) & SCORED) > 0]
+    score[at[own]] = number[own]
     own = np.flatnonzero(prediction & (name == _SCORE))
-    score[at[own]] = batch.number[own]
+    score[at[own]] = number[own]
     return {
         "predicted": predicted,
         "score": score,

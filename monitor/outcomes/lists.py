@@ -12,7 +12,8 @@ from monitor.kernels.table import mix
 from monitor.outcomes.case import HAS_OUTCOME, ITEMS_MAX, RANKING, TAGS, WIDE, Cases
 
 _ITEM_SHIFT = np.uint64(32)
-_LIST_SPACES = (Space.TAG, Space.RANKED, Space.OUTCOME_TAG)
+_OF_LIST = np.isin(np.arange(256), (Space.TAG, Space.RANKED, Space.OUTCOME_TAG))
+"""By number of a space whether its entries are items of lists."""
 
 Floats = NDArray[np.float64]
 Items = NDArray[np.uint32]
@@ -36,7 +37,7 @@ class Lists:
 
 def lists_of(batch: EventBatch, place: NDArray[np.int64], n: int) -> Lists | None:
     """The lists of the ``n`` events that have a ``place`` (by event, -1: none); ``None`` where there are none."""
-    entries = np.flatnonzero(np.isin(batch.space, _LIST_SPACES))
+    entries = np.flatnonzero(_OF_LIST[batch.space])
     entries = entries[place[batch.event[entries]] >= 0]
     if not len(entries):
         return None
