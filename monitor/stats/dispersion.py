@@ -56,6 +56,37 @@ def successive_difference(s_prev: ArrayLike, n_prev: ArrayLike, s: ArrayLike, n:
     return np.where(both, numerator, 0.0).mean(axis=-1), np.where(both, weight, 0.0).mean(axis=-1)
 
 
+def successive_gap(s_prev: ArrayLike, n_prev: ArrayLike, s: ArrayLike, n: ArrayLike) -> tuple[Array, Array]:
+    """What :func:`successive_difference` gives, of the difference of two rates: ``(numerator, weight)``.
+
+    What moves both rates alike moves their difference not at all, and is no scatter of it.
+
+    Parameters
+    ----------
+    s_prev, s
+        (cells, 2, cuts): sums of outcomes of both samples in a cell's last two batches.
+    n_prev, n
+        (cells, 2): numbers of events. Where any is 0 both terms are 0.
+
+    Returns
+    -------
+    tuple of Array
+        (cells,) each: the squared step of the difference, and what independent events let expect of it, both in units
+        of ``1/n`` summed over the four samples.
+    """
+    s_prev, s = np.asarray(s_prev, dtype=np.float64), np.asarray(s, dtype=np.float64)
+    n_prev, n = np.asarray(n_prev, dtype=np.float64)[..., None], np.asarray(n, dtype=np.float64)[..., None]
+    all_four = ((n_prev > 0.0) & (n > 0.0)).all(axis=-2)
+    n_prev, n = np.maximum(n_prev, 1.0), np.maximum(n, 1.0)
+    total, inverse = n_prev + n, 1.0 / n_prev + 1.0 / n
+    pooled = (s_prev + s) / total
+    step = s / n - s_prev / n_prev
+    unit = inverse.sum(axis=-2)
+    numerator = (step[..., 0, :] - step[..., 1, :]) ** 2 / unit
+    weight = (pooled * (1.0 - pooled) * total / (total - 1.0) * inverse).sum(axis=-2) / unit
+    return np.where(all_four, numerator, 0.0).mean(axis=-1), np.where(all_four, weight, 0.0).mean(axis=-1)
+
+
 def dispersion(sum_numerator: ArrayLike, sum_weight: ArrayLike, ticks: ArrayLike) -> Array:
     """phi: the ratio of the sums, not below `PRIOR` until `TICKS_MIN` differences, `PRIOR` where nothing has varied.
 

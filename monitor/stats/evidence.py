@@ -149,7 +149,7 @@ def project_difference(
     na, nb
         Numbers of events, >= 0.
     eps
-        Tolerated difference in [0, 1).
+        Tolerated difference in (-1, 1); below 0: a must lie at least so far under b.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def project_difference(
     bets = (a1 - b1 > eps) & (na + nb > 0.0)
     total = np.where(bets, na + nb, 1.0)
     wa, wb = np.where(bets, na / total, 0.5), np.where(bets, nb / total, 0.5)
-    a0 = np.clip(_middle_root(a1, b1, wa, wb, eps), eps, 1.0)
+    a0 = _between(_middle_root(a1, b1, wa, wb, eps), eps)
     for _ in range(2):
         a0 = _newton(a0, a1, b1, wa, wb, eps)
     return np.where(bets, a0, a1), np.where(bets, a0 - eps, b1)
@@ -236,7 +236,7 @@ def _log_ratio(s: ArrayLike, n: ArrayLike, p1: Array, p0: Array) -> Array:
 def _middle_root(a1: Array, b1: Array, wa: Array, wb: Array, eps: Array) -> Array:
     """Middle root of the cubic in `_newton`, by the trigonometric formula; wa + wb = 1.
 
-    The outer roots lie below ``eps`` and above 1, so ``p`` is never 0.
+    The outer roots lie below ``eps`` (and 0) and above 1 (and ``1 + eps``), so ``p`` is never 0.
     """
     quadratic = -(wa * (1.0 + 2.0 * eps + a1) + wb * (1.0 + eps + b1))
     linear = wa * (eps * (1.0 + eps) + a1 * (1.0 + 2.0 * eps)) + wb * (eps + b1)
@@ -250,10 +250,15 @@ def _middle_root(a1: Array, b1: Array, wa: Array, wb: Array, eps: Array) -> Arra
 
 
 def _newton(x: Array, a1: Array, b1: Array, wa: Array, wb: Array, eps: Array) -> Array:
-    """One Newton step on wa (x-a1)(x-eps)(1-x+eps) + wb (x-eps-b1) x (1-x), kept inside [eps, 1]."""
+    """One Newton step on wa (x-a1)(x-eps)(1-x+eps) + wb (x-eps-b1) x (1-x), kept where both rates are."""
     y = x - eps
     value = wa * (x - a1) * y * (1.0 - y) + wb * (y - b1) * x * (1.0 - x)
     slope = wa * (y * (1.0 - y) + (x - a1) * (1.0 - 2.0 * y)) + wb * (x * (1.0 - x) + (y - b1) * (1.0 - 2.0 * x))
     step = np.where(slope > 0.0, value / np.where(slope > 0.0, slope, 1.0), 0.0)
-    result: Array = np.clip(x - step, eps, 1.0)
-    return result
+    return _between(x - step, eps)
+
+
+def _between(a: Array, eps: Array) -> Array:
+    """``a`` where it and ``a - eps`` are rates, else the nearest that is."""
+    nearest: Array = np.clip(a, np.maximum(eps, 0.0), np.minimum(1.0 + eps, 1.0))
+    return nearest

@@ -53,7 +53,7 @@ def ratio_null(tau: float) -> tuple[Array, Array]:
 
 def difference_null(eps: float) -> tuple[Array, Array]:
     """Points of "a - b <= eps": its boundary and its inside."""
-    a = np.linspace(0, 1, 41)
+    a = np.linspace(0, min(1.0, 1.0 + eps), 41)
     inside = np.array([0.0, 0.02, 0.3, 1.0])
     least = np.maximum(a - eps, 0.0)[:, None]
     b = least + inside * (1 - least)
@@ -65,7 +65,7 @@ def test_two_sample_mean_is_at_most_one(kind: str) -> None:
     """V1: over a grid of null points, sizes, bounds and alternatives the two-sample e-value's mean is at most 1."""
     project, null, bounds = {
         "ratio": (evidence.project_ratio, ratio_null, (0.5, 0.8, 1.0, 1.25)),
-        "difference": (evidence.project_difference, difference_null, (0.0, 0.05, 0.2)),
+        "difference": (evidence.project_difference, difference_null, (-0.5, -0.1, 0.0, 0.05, 0.2)),
     }[kind]
     worst, tables = 0.0, 0
     for bound in bounds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitor.stats.dispersion import PRIOR, dispersion, successive_difference, tempering
+from monitor.stats.dispersion import PRIOR, dispersion, successive_difference, successive_gap, tempering
 
 
 def test_terms_by_hand() -> None:
@@ -50,3 +50,23 @@ def test_tempering_never_exceeds_one() -> None:
     assert tempering(0.0, 10.0, 100) == 1.0
     assert tempering(0.0, 0.0, 100) == pytest.approx(1 / (1.15 * PRIOR))
     assert dispersion(0.0, 0.0, 100) == PRIOR
+
+
+def test_a_gap_scatters_as_independent_events_do() -> None:
+    """Of two samples with rates that move together from batch to batch the ratio of both terms is 1; of clumps 3."""
+    rng = np.random.default_rng(9)
+    batches, n = 20_000, np.array([60.0, 200.0])
+    rates = np.stack([0.3 + 0.1 * np.sin(np.arange(batches)), 0.5 + 0.1 * np.sin(np.arange(batches))], axis=1)
+    for clump in (1, 3):
+        s = (clump * rng.binomial((n // clump).astype(int), rates))[:, :, None].astype(float)
+        size = np.tile(n // clump * clump, (batches - 1, 1))
+        numerator, weight = successive_gap(s[:-1], size, s[1:], size)
+        assert numerator.sum() / weight.sum() == pytest.approx(clump, rel=0.04)
+
+
+def test_a_gap_of_nothing_says_nothing() -> None:
+    """Where one of the four samples is empty both terms are 0."""
+    s, full = np.ones((1, 2, 1)), np.full((1, 2), 5.0)
+    for empty in ([[0.0, 5.0]], [[5.0, 0.0]]):
+        assert [term.tolist() for term in successive_gap(s, empty, s, full)] == [[0.0], [0.0]]
+        assert [term.tolist() for term in successive_gap(s, full, s, empty)] == [[0.0], [0.0]]
