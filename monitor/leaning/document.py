@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.series import RETIRED, Series
+from monitor.catalog.strata import strata_labels
 from monitor.events.columns import Space
-from monitor.kernels.lean import LAST, MISSING, STRATA
-from monitor.kernels.tally import KIND_CATEGORY
+from monitor.kernels.lean import STRATA
 from monitor.leaning.bill import Bill, bill, follows, lean
 from monitor.leaning.sums import BEFORE, MEASURES, SINCE, Leaning
 
@@ -50,29 +50,6 @@ def leaning_document(
             if (made := bill(sums[measure])) is not None
         },
     }
-
-
-def strata_labels(series: Series, row: int) -> list[str]:
-    """What the strata of a series are called."""
-    if series.rows["kind"][row] == KIND_CATEGORY:
-        values = series.categories.get(row, [])
-        rest = values[LAST] if len(values) == LAST + 1 else "others"
-        return [*values[:LAST], *[""] * (LAST - len(values[:LAST])), rest, "missing"]
-    n, edges = int(series.rows["n_edges"][row]), series.rows["edges"][row]
-    place = np.arange(n + 1) * MISSING // (n + 1)
-    return [*(_range(edges[:n], np.flatnonzero(place == k)) for k in range(MISSING)), "missing"]
-
-
-def _range(edges: Floats, bins: NDArray[np.int64]) -> str:
-    """Bin ``j`` lies above edge ``j - 1`` and not above edge ``j``."""
-    if not len(bins):
-        return ""
-    first, last = int(bins[0]), int(bins[-1])
-    low = f"{edges[first - 1]:.6g}" if first > 0 else ""
-    high = f"{edges[last]:.6g}" if last < len(edges) else ""
-    if not low:
-        return f"<= {high}"
-    return f"{low} to {high}" if high else f"> {low}"
 
 
 def _feature(series: Series, row: int, sums: dict[str, Floats], importance: float) -> dict[str, Any]:
