@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from monitor.apart.watch import DETECTOR as GROUP_DRIFT
 from monitor.dockets import chain
 from monitor.errors import StoreError, UsageError
 from monitor.incidents.document import incident_document
@@ -87,6 +88,8 @@ def speaks_of_groups(incident: Incident, policy: str) -> bool:
 def _why(incident: Incident) -> str:
     if incident.detector in _CONDUCT:
         return f"{incident.detector} is judged by stretches and shares of the whole model, of which no docket is kept"
+    if incident.detector == GROUP_DRIFT:
+        return f"{incident.detector} is judged by days of sampled events, of which no docket is kept"
     return _WHY.get(incident.alertname, _NOT_KEPT)
 
 

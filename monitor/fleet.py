@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.apart.telling import tell_apart
+from monitor.apart.watch import TOLERANCE, Apart, Parted
 from monitor.budget import Budget
 from monitor.catalog.discovery import Discovery
 from monitor.catalog.ignoring import Ignoring
@@ -128,6 +130,8 @@ class Fleet:
         self.by_group = ByGroup(self.models, self.groups, self.outcomes, budget, self.judge.n_cells)
         self.leaning = Leaning(self.models, self.series, self.judge, self.outcomes)
         self.features_by_group = FeaturesByGroup(self.groups, self.outcomes)
+        self.apart = Apart(self.judge, self.groups)
+        self.features_by_group.takers.append(self.apart.add)
         self.traffic = Traffic(self.models, budget, self.judge.n_cells)
         self.conduct = Conduct(self.models, self.series, budget, self.judge.n_cells)
         candidates, self.exhibits = Candidates(self.models, self.series), Exhibits(self.models, self.series)
@@ -136,7 +140,7 @@ class Fleet:
         self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
         self.ignoring = Ignoring(self.models, policy_of)
-        rooms = (self.judge, self.traffic, self.conduct, self.book)
+        rooms = (self.judge, self.traffic, self.conduct, self.apart, self.book)
         self.lives = Lives(self.discovery, self.blocks, *rooms, load_reference)
         self.learning = Learning(self.lives)
         self.book.setting_of = Settings(self.models, self.outcomes, self.leaning, self.lives.series_rows).of
@@ -272,8 +276,8 @@ class Fleet:
         gone = {row: [cell_key(self.groups, cell) for model, cell in cells if model == row] for row, _ in cells}
         for row, some in self.lives.tolerances_changed.items():
             gone[row] = gone.get(row, []) + [(row, name) for name in sorted(self.outcomes.restart(row, some))]
-            if "calibration" in some:
-                gone[row] += self.by_group.calibration.restart_of(row)
+            gone[row] += self.by_group.calibration.restart_of(row) if "calibration" in some else []
+            gone[row] += self.apart.restart(row) if TOLERANCE in some else []
         self.lives.tolerances_changed.clear()
         for row, keys in gone.items():
             time = float(self.models.rows["last_time"][row])
@@ -297,6 +301,7 @@ class Fleet:
         self.by_group.restored()
         self.traffic.restored()
         self.conduct.restored()
+        self.apart.restored()
         self._begin_changed()
 
     def _asked(self, batch: EventBatch, name: str) -> NDArray[np.float64]:
@@ -363,6 +368,7 @@ class Fleet:
         self.outcomes.estimate.close(models)
         self.leaning.close(models, heads[:, EVENTS_IN], self.lives.series_rows, {name for name, _, _ in self.book.open})
         self.features_by_group.close()
+        self._take_parted(self.apart.close(models, planned, end), end, closed)
         closed.incidents += self.learning.advance(blocks.model, events, end)
 
     def take_dockets_turned_away(self) -> int:
@@ -384,6 +390,11 @@ class Fleet:
         firings = [tell_group(a, self.groups, self.models, self.by_group.price_of(a)) for a in compared.alarms]
         closed.incidents += self.book.fire(sorted(firings, key=lambda firing: (firing.model, firing.report.rank)))
         closed.incidents += self.book.clear([cell_key(self.groups, cell) for cell in compared.cleared], end)
+
+    def _take_parted(self, parted: Parted, end: float, closed: Closed) -> None:
+        closed.n_cells += parted.n_cells
+        closed.incidents += self.book.fire(tell_apart(alarm, self.apart) for alarm in parted.alarms)
+        closed.incidents += self.book.clear(parted.cleared, end)
 
     def _gather(
         self, end: float, blocks: OpenBlocks, closed: Closed

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.apart.watch import Apart
 from monitor.catalog import references
 from monitor.catalog.discovery import LOCAL_MAX, Discovery
 from monitor.catalog.installing import Installer
@@ -40,6 +41,7 @@ class Lives:
         judge: Judge,
         traffic: Traffic,
         conduct: Conduct,
+        apart: Apart,
         book: Book,
         load_reference: Callable[[Path], tuple[Profile, str]],
     ) -> None:
@@ -50,6 +52,7 @@ class Lives:
         self.judge = judge
         self.traffic = traffic
         self.conduct = conduct
+        self.apart = apart
         self.book = book
         self.ended: list[Incident] = []
         self.tolerances_changed: dict[int, set[str]] = {}
@@ -206,7 +209,7 @@ class Lives:
         self.judge.end(rows)
         self.versions.let_go(rows)
         cells = [(row, detector.name) for row in rows.tolist() for detector in DETECTORS]
-        cells += self.conduct.end_series(rows)
+        cells += self.conduct.end_series(rows) + self.apart.end_series(rows)
         return self.book.clear(cells, time, because)
 
     def _new_life(self, row: int, time: float, because: str) -> list[Incident]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.apart.watch import standing
 from monitor.catalog.models import LAST_WEEK, PREVIOUS_VERSION, Model, Phase
 from monitor.catalog.series import JUDGED, RETIRED, SPACE_NAMES, UNJUDGED
 from monitor.clock import rfc3339
@@ -91,6 +93,7 @@ def model_document(fleet: Fleet, row: int, state: int, found: Findings | None = 
             *(fleet.groups, fleet.features_by_group, fleet.leaning, fleet.series),
             row,
             fleet.lives.series_rows(row),
+            partial(standing, fleet.apart.cells(row)),
         ),
         "blind_spots": _blind_spots(fleet, row, series)
         + blind_spots(

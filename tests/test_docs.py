@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from monitor import cli, diaries, shapes, weeks
+from monitor.apart import shelf
+from monitor.apart import watch as apart
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import Profile, SeriesProfile, number_series, save
 from monitor.catalog.tables import keys_of
@@ -47,6 +49,7 @@ DETECTOR = {detector.name: detector for detector in DETECTORS}
 GROUP_QUESTIONS = {question.detector: question for question in QUESTIONS.values() if question.directions}
 OF_CASES = {"performance": "ModelPerformanceDegraded", "calibration": "ModelCalibrationShift"}
 """Questions that are asked of matured cases, and the alert of each."""
+OF_FEATURES_BY_GROUP = {apart.DETECTOR: apart}
 OF_MODELS = {"silence": "ModelSilent", "volume": "ModelVolumeAnomaly"} | dict.fromkeys(CONDUCT, "ModelDataQuality")
 """Detectors whose cells are of models, or of how they are used, and the alert under which each is told."""
 SECTIONS = ("Question", "Formula", "Null and tolerance", "Effect", "What it cannot see", "When it fires")
@@ -56,7 +59,7 @@ NATS = 20.0
 
 def test_every_detector_has_its_page() -> None:
     """Each detector of the table has a page, and no page is of a detector that is not there."""
-    of_others = GROUP_QUESTIONS.keys() | OF_CASES.keys() | OF_MODELS.keys()
+    of_others = GROUP_QUESTIONS.keys() | OF_CASES.keys() | OF_MODELS.keys() | OF_FEATURES_BY_GROUP.keys()
     assert PAGES.keys() == DETECTOR.keys() | of_others
 
 
@@ -109,6 +112,17 @@ def test_a_page_of_a_models_cell(name: str, alertname: str) -> None:
     assert tuple(re.findall(r"^## (.*)$", page, flags=re.MULTILINE)) == SECTIONS
     assert "share `quality`" in page
     assert f"\n### {alertname}\n" in TEXTS["docs/operations.md"]
+
+
+@pytest.mark.parametrize("name", OF_FEATURES_BY_GROUP)
+def test_a_page_of_features_by_group(name: str) -> None:
+    """So does that of what is asked of features by group, with its share, its tolerance and its effect."""
+    page, asked = PAGES[name], OF_FEATURES_BY_GROUP[name]
+    assert page.startswith(f"# {name}\n\nAlert `{asked.ALERTNAME}`, ")
+    assert tuple(re.findall(r"^## (.*)$", page, flags=re.MULTILINE)) == SECTIONS
+    assert f"Budget share `{asked.SHARE}`, tolerance `tolerance.{asked.TOLERANCE}`." in page
+    assert f"\n`{asked.EFFECT}`: " in page
+    assert f"\n### {asked.ALERTNAME}\n" in TEXTS["docs/operations.md"]
 
 
 def rows(page: str, head: str) -> list[list[str]]:
@@ -340,7 +354,7 @@ def test_the_keys_of_the_store_are_those_that_are_written() -> None:
     written |= {ticklog._PREFIX, drills._PREFIX, audit._PREFIX, exhibits._PREFIX, figures.PREFIX}
     written |= {checkpoint.DONE, checkpoint.OPEN, dockets._PREFIX}
     written |= {grouplog.HOURS, grouplog.DAYS, grouplog.RUNNING}
-    written |= {pending.CASE_PREFIX, pending.DUE_PREFIX, diaries.PREFIX, shapes.PREFIX, weeks.PREFIX}
+    written |= {pending.CASE_PREFIX, pending.DUE_PREFIX, diaries.PREFIX, shapes.PREFIX, weeks.PREFIX, shelf.PREFIX}
     assert told == {key.decode() for key in written}
 
 

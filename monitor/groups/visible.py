@@ -111,6 +111,26 @@ def visible(groups: Groups, row: int, own: Sequence[int], sizes: Callable[[Seque
     return [may and not hidden for may, hidden in zip(shown, other.tolist(), strict=True)]
 
 
+def visible_beside(
+    groups: Groups, row: int, own: Sequence[int], events: Callable[[Sequence[int]], Array]
+) -> list[bool]:
+    """Which of the groups ``own`` of an attribute may be shown by what is counted of them beside decisions.
+
+    ``events`` says how many are behind that. Where decisions are taken, who may not be shown by them may not here.
+    """
+    register = groups.register
+    decided = register.find_output(int(register.attributes["model"][row]), Kind.DECISION, "")
+
+    def sizes(of: Sequence[int]) -> Array:
+        return groups.people.few(np.array(of, np.int64), events(of))
+
+    seen = visible(groups, row, own, sizes)
+    if decided < 0:
+        return seen
+    by_decision = visible(groups, row, own, lambda of: _sizes(groups, of, decided))
+    return [both[0] and both[1] for both in zip(seen, by_decision, strict=True)]
+
+
 def _sizes(groups: Groups, own: Sequence[int], output: int) -> Array:
     """By how many people each of the groups ``own`` counts as small, where ``output`` is asked."""
     register = groups.register

@@ -109,10 +109,11 @@ class Chance:
 def groupable(incident: Incident) -> str:
     """The kind of incidents that it may be taken together with; empty for none.
 
-    Fairness stays with its model: who is disadvantaged there is nobody else's consequence. So does what a watch list
-    says.
+    Fairness stays with its model: who is disadvantaged there is nobody else's consequence. So do the features of a
+    group, and what a watch list says.
     """
-    family = "data" if incident.alertname in _DATA else "outcomes" if incident.alertname in _OUTCOMES else ""
+    data = incident.alertname in _DATA and incident.attribute is None
+    family = "data" if data else "outcomes" if incident.alertname in _OUTCOMES else ""
     return f"{family}/{incident.labels.get('mode', '')}" if family and not incident.watched else ""
 
 

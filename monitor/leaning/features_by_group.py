@@ -6,7 +6,7 @@ is who.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class FeaturesByGroup:
 
     def __init__(self, groups: Groups, outcomes: Outcomes) -> None:
         self.rows = Rows(FIELDS)
+        self.takers: list[Callable[[Rows64, Rows64, Words], None]] = []
+        """Who else is told which events are of which groups (k,) each, and where the features of events lie."""
         self._groups = groups
         self._of_group: dict[int, int] = {}
         self._grown: set[int] = set()
@@ -102,6 +104,8 @@ class FeaturesByGroup:
         own = np.flatnonzero(~self._groups.register.crossed(group))
         if not len(own):
             return
+        for take in self.takers:
+            take(group[own], event[own], places)
         found, place = np.unique(group[own], return_inverse=True)
         rows = np.array([self._row(each) for each in found.tolist()], np.int64)
         lay(rows[place], event[own], places, self.rows["counts"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from monitor.catalog.series import RETIRED, Series
 from monitor.events.columns import Space
 from monitor.groups.questions import Kind
-from monitor.groups.visible import Attribute, attributes, visible
-from monitor.groups.visible import counts as counts_of
+from monitor.groups.visible import Attribute, attributes, visible_beside
 from monitor.groups.watch import Groups
 from monitor.kernels.lean import SLOTS
 from monitor.leaning.bill import CASES_MIN, lean
@@ -24,16 +23,25 @@ from monitor.stats.distances import total_variation
 FEATURES_SHOWN = 20
 """Features of an attribute that are told, those with the largest certain distance."""
 
+Standing = Callable[[int, int], tuple[str, float | None]]
+"""How a group (row) stands in a feature (slot): a word, and by how much its difference moved, where that is known."""
 Array = NDArray[np.float64]
 Rows64 = NDArray[np.int64]
 
 
 def group_features(
-    groups: Groups, counted: FeaturesByGroup, leaning: Leaning, series: Series, model: int, rows: Rows64
+    groups: Groups,
+    counted: FeaturesByGroup,
+    leaning: Leaning,
+    series: Series,
+    model: int,
+    rows: Rows64,
+    standing: Standing,
 ) -> list[dict[str, Any]]:
     """The ``group_features`` of a model whose series are ``rows``, in JSON types, by attribute.
 
-    Of each feature the group that lies farthest from the rest of its attribute is told, if any may be.
+    Of each feature the group that lies farthest from the rest of its attribute is told, if any may be, and its
+    ``standing`` since its past.
     """
     if model not in groups.register.of_model:
         return []
@@ -50,8 +58,10 @@ def group_features(
         found = _of_attribute(groups, counted, series, model, of, rows)
         found.sort(key=lambda line: (-line["distance"]["low"], -line["distance"]["value"], line["feature"]))
         for line in found[:FEATURES_SHOWN]:
-            importance = important[line.pop("row")]
-            told.append({**line, "lean": importance if math.isfinite(importance) else None})
+            row = line.pop("row")
+            state, moved = standing(line.pop("group_row"), int(series.rows["local"][row]))
+            importance = important[row] if math.isfinite(important[row]) else None
+            told.append({**line, "lean": importance, "state": state, "moved": moved})
     return told
 
 
@@ -60,14 +70,11 @@ def _of_attribute(
 ) -> list[dict[str, Any]]:
     """Each feature with the group that it tells apart the most surely."""
 
-    def sizes(own: Sequence[int]) -> Array:
-        return groups.people.few(np.array(own, np.int64), counted.counts(list(own))[0].astype(np.float64))
+    def events(own: Sequence[int]) -> Array:
+        return counted.counts(list(own))[0].astype(np.float64)
 
     n, counts = counted.counts(of.groups)
-    seen = np.array(visible(groups, of.row, of.groups, sizes), bool)
-    decided = groups.register.find_output(model, Kind.DECISION, "")
-    if decided >= 0:
-        seen &= np.array(counts_of(groups, of, decided)[2], bool)  # none where a number has no bands yet
+    seen = np.array(visible_beside(groups, of.row, of.groups, events), bool)  # none where a number has no bands yet
     counts = counts[:, series.rows["local"][rows]]
     rest = counts.sum(axis=0) - counts
     enough = (np.minimum(counts.sum(axis=-1), rest.sum(axis=-1)) >= max(CASES_MIN, groups.privacy.smallest_group)).T
@@ -85,6 +92,7 @@ def _of_attribute(
                 "feature": series.names[row],
                 "attribute": of.name,
                 "group": of.names[i],
+                "group_row": of.groups[i],
                 "n": int(n[i]),
                 "distance": {"name": "total_variation", "value": float(value[i, k]), "low": float(low[i, k])},
                 "favourable_rate": rate,

@@ -151,6 +151,7 @@ class Checkpoint:
         self._group_log.save(groups.hours, groups.register.models_of_tallies(), time.watermark, writes)
         self._figures.save(fleet.outcomes.totals, writes)
         fleet.judge.seasons.save(writes)
+        fleet.apart.save(writes)
         fleet.outcomes.pending.save(writes)
         writes.put(_HEAD, msgspec.msgpack.encode(_head(fleet, time, positions, self.topic_ids, self._trail)))
         return writes
@@ -164,6 +165,7 @@ class Checkpoint:
             The store was written in another format, or is damaged; the message says what is wrong.
         """
         fleet.judge.seasons.attach(self._database)
+        fleet.apart.attach(self._database)
         fleet.outcomes.pending.attach(self._database)
         fleet.groups.hours.wanted = True
         fleet.outcomes.totals.keep_days(np.zeros(0))
@@ -418,6 +420,7 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
         "outcomes.calibration_of_groups": fleet.by_group.calibration.rows,
         **fleet.leaning.tables(),
         **fleet.features_by_group.tables(),
+        **fleet.apart.tables(),
     }
 
 

@@ -40,12 +40,15 @@ def features(lines: Sequence[Mapping[str, Any]]) -> str:
             escape(f"{line['distance']['value']:.3f}, at least {line['distance']['low']:.3f}"),
             _certificate(line["certificate"]),
             _percent(line["lean"]),
+            html.state(line["state"]),
+            _percent(line["moved"]),
         ]
         for line in lines
     ]
     headings = [
         *(("Feature", ""), ("Group", ""), ("Distance from the rest", "")),
         *(("Admits disparate impact", ""), ("The model leans on it", "")),
+        *(("State", ""), ("Moved since", "")),
     ]
     if not rows:
         return ""
