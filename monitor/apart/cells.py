@@ -104,14 +104,20 @@ class Cells:
         """The place of the cell of a group's feature, -1 where there is none."""
         return self._places.get((group, slot), -1)
 
-    def add(self, group: int, slot: int, series: int, *, number: bool) -> int:
-        """A new one; its place."""
-        place = self._places[group, slot] = len(self.rows)
-        self.rows = np.append(self.rows, np.zeros(1, _CELL))
-        for name, value in zip(_WHOSE, (group, slot, series, number), strict=True):
-            self.rows[name][place] = value
-        self.forget(np.array([place]))
-        return place
+    def places(self, group: Rows64, slot: Rows64, series: Rows64, number: Flags) -> Rows64:
+        """The places of cells, by their groups and their features: slot, series, and whether it is a number; ``(k,)``.
+
+        Those that are new are let in.
+        """
+        keys = list(zip(group.tolist(), slot.tolist(), strict=True))
+        new = np.array([key not in self._places for key in keys], bool)
+        first = len(self.rows)
+        self.rows = np.append(self.rows, np.zeros(int(new.sum()), _CELL))
+        for name, values in zip(_WHOSE, (group, slot, series, number), strict=True):
+            self.rows[name][first:] = values[new]
+        self.forget(np.arange(first, len(self.rows)))
+        self._places |= {keys[i]: first + j for j, i in enumerate(np.flatnonzero(new).tolist())}
+        return np.array([self._places[key] for key in keys], np.int64)
 
     def forget(self, at: Rows64) -> None:
         """Let cells be as new ones are."""

@@ -227,24 +227,18 @@ class Apart:
         """The day of a model's groups, beside the rest of their attribute each."""
         series = self._asked(model)
         slots = np.flatnonzero(series >= 0)
-        found: list[int] = []
-        counts: list[Array] = []
+        whose, counts = [np.zeros((0, 2), np.int64)], [np.zeros((0, 2, STRATA))]
         for attribute in self.groups.register.margins(model):
             groups, own = self.counting.take(attribute)
             sides = np.stack([own, own.sum(axis=0) - own], axis=2)
             enough = sides.sum(axis=-1).min(axis=-1) >= BATCH_MIN
             enough[self.groups.register.groups["other"][groups] > 0] = False
-            for i, j in np.argwhere(enough[:, slots]).tolist():
-                slot = int(slots[j])
-                found.append(self._cell(cells, int(groups[i]), slot, int(series[slot])))
-                counts.append(sides[i, slot])
-        return Batch(np.array(found, np.int64), np.array(counts).reshape(len(found), 2, STRATA), end)
-
-    def _cell(self, cells: Cells, group: int, slot: int, series: int) -> int:
-        place = cells.find(group, slot)
-        if place >= 0:
-            return place
-        return cells.add(group, slot, series, number=bool(self.series.rows["kind"][series] == KIND_NUMBER))
+            i, j = np.nonzero(enough[:, slots])
+            whose.append(np.stack([groups[i], slots[j]], axis=1))
+            counts.append(sides[i, slots[j]])
+        group, slot = np.concatenate(whose).T
+        number = self.series.rows["kind"][series[slot]] == KIND_NUMBER
+        return Batch(cells.places(group, slot, series[slot], number), np.concatenate(counts), end)
 
     def _asked(self, model: int) -> Rows64:
         """By slot the feature of a model that is judged there, -1 for none; what says who people are is not."""

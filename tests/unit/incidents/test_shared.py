@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from unit.incidents.test_book import T, firing, only
@@ -169,10 +171,12 @@ def test_mostly_another_thing_stays_apart() -> None:
 
 
 def test_fairness_and_watch_lists_stay_with_their_model() -> None:
-    """Who is disadvantaged is told of each model by itself, and so is what a watch list finds."""
+    """Who is disadvantaged is told of each model by itself; so is a group whose features moved, and a watch list."""
     it = book()
     it.fire([drift(n, alertname="ModelDisparateImpact") for n in range(20)])
     it.fire([drift(n, alertname="ModelDataQuality", watched=True) for n in range(20)])
+    plain = [drift(n) for n in range(20)]
+    it.fire(replace(each, report=msgspec.structs.replace(each.report, attribute="sex", group="g-0")) for each in plain)
     it.settle(T)
     assert shared(it) == []
     assert groupable(next(iter(it.open.values())).incident) == ""

@@ -357,6 +357,7 @@ def test_what_cannot_be_judged_again_is_said(lived: Lived, store: Path) -> None:
         ("FleetSharedCause", "drift", "inferred from incidents"),
         ("ModelDataQuality", "stuck", "stuck is judged by stretches"),
         ("ModelFeatureDrift", "drift", "no docket was kept"),
+        ("ModelFeatureDrift", "group_drift", "days of sampled events"),
     ):
         other = msgspec.structs.replace(fired, alertname=alertname, detector=detector, docket_digest="")
         with pytest.raises(UsageError, match=why):
