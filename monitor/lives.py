@@ -198,6 +198,7 @@ class Lives:
         self.series.rows["seen_low"][own], self.series.rows["seen_high"][own] = low[at], high[at]
         references.begin_judging(self.series, own)
         self.judge.begin(own)
+        resolved += self.book.clear(self.conduct.end_lists(row), time, "accepted as the reference")
         self._forget_origin(row)
         if ticks:
             self.models.rows["learn_since"][row] = ticks[0].end - float(self.models.rows["tick"][row])

@@ -159,14 +159,14 @@ def _traffic(fleet: Fleet, row: int) -> dict[str, Any]:
 
 
 def _conduct(fleet: Fleet, row: int) -> list[dict[str, Any]]:
-    """How the model is used and what it answers: shares of its events, in the reference and now."""
+    """How the model is used and what it answers: shares of its events or lists, in the reference and now."""
     return [
         {
             "detector": known.detector,
             "state": "firing" if known.firing else "watching",
             "before": _finite(known.before),
             "now": _finite(known.now),
-            "effect": {"name": "rate", "value": known.effect, "tolerance": known.tolerance},
+            "effect": {"name": known.unit, "value": known.effect, "tolerance": known.tolerance},
             "evidence_log10": _finite(known.evidence / _LN10),
         }
         for known in fleet.conduct.known(row)
@@ -291,6 +291,8 @@ def _blind_spots(fleet: Fleet, model: int, series: list[int]) -> list[dict[str, 
         spots.append({"feature": None, "detector": "volume", "why": "traffic is still being learned"})
     if not known.reference_digest:
         spots.append({"feature": None, "detector": None, "why": "no training reference"})
+    if fleet.conduct.lists.unchanged.blind(model):
+        spots.append({"feature": None, "detector": "stuck", "why": "the items it serves were nearly all served before"})
     for row in series:
         reason = UNJUDGED[int(rows["unjudged"][row])]
         if not reason and rows["n_cuts"][row] == 0:

@@ -264,11 +264,16 @@ class Models:
         """Rows of the models that are within no other."""
         return [row for row, model in enumerate(self.items) if model.split is None]
 
-    def planned(self, rows: NDArray[np.int64], end: float) -> NDArray[np.bool_]:
-        """Which of ``rows`` do as planned in the tick that ended at ``end``: it is neither judged nor learned."""
+    def planned(
+        self, rows: NDArray[np.int64], end: float, seconds: NDArray[np.float64] | None = None
+    ) -> NDArray[np.bool_]:
+        """Which of ``rows`` do as planned in the tick that ended at ``end``: it is neither judged nor learned.
+
+        ``seconds`` (k,) is the length of what ended, where it is no tick.
+        """
         planned: NDArray[np.bool_] = self.rows["planned"][rows] > 0
         for i in np.flatnonzero(planned).tolist():
-            begin = end - float(self.rows["tick"][rows[i]])
+            begin = end - float(self.rows["tick"][rows[i]] if seconds is None else seconds[i])
             windows = self.items[int(rows[i])].windows
             planned[i] = any(window.from_ < end and begin < window.until for window in windows)
         return planned

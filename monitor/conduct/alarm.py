@@ -6,11 +6,21 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """What an alarm about lists speaks of: which ``part`` of the predictions, and shares of it that fell so low."""
+
+    part: str
+    question: str
+    before: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class ConductAlarm:
     """A cell of ``model`` that begins to fire; ``series`` is the row of the series that it is about, -1 for none.
 
     ``before`` and ``now`` are seconds for ``stuck`` and ``stale``, shares of the events for the others; ``events`` came
-    in the stretch that ``stuck`` saw; ``output`` is the commonest that is not allowed.
+    in the stretch that ``stuck`` saw; ``output`` is the commonest that is not allowed; ``listed`` of lists alone.
     """
 
     model: int
@@ -25,6 +35,12 @@ class ConductAlarm:
     fired_time: float
     events: float = 0.0
     output: str | None = None
+    listed: Listed | None = None
+
+    @property
+    def cell(self) -> str:
+        """The cell's name among those of its row."""
+        return self.listed.question if self.listed else self.detector
 
 
 @dataclass(slots=True)

@@ -62,6 +62,8 @@ class Share:
     effect: float
     tolerance: float
     evidence: float
+    unit: str = "rate"
+    """What the effect is: a difference of shares, or seconds."""
 
 
 class ModelShares:

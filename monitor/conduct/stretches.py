@@ -16,10 +16,10 @@ from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.conduct.alarm import ConductAlarm, Conducted
+from monitor.conduct.evidence import NATS_MAX, go_on
 from monitor.events.columns import Space
-from monitor.kernels.judge import FIRING, HELD, IDLE, OVER, SUSPICIOUS, decide
+from monitor.kernels.judge import FIRING, HELD, IDLE, OVER
 from monitor.kernels.tally import DROPPED, INVALID, KIND_CATEGORY, NULLS, OTHER_BIN, PRESENT, TYPE
-from monitor.stats.accumulate import accumulate
 
 SHARE, SEVERITY = "quality", "warning"
 STUCK, STALE = "stuck", "stale"
@@ -39,8 +39,6 @@ _RANGE_EVENTS = 1000.0
 """Events of which the longest run is as if each value were drawn for itself, at least."""
 _LEARNED_TIMES = 4.0
 """Stretches so many times as long as the longest are not taken for usual, once they are judged."""
-_NATS_MAX = 80.0
-"""What one tick may add: no cell needs more to alarm."""
 _EPOCH_UNITS = np.array((1.0, 1e3, 1e6, 1e9))
 _LN10 = math.log(10.0)
 _CONSTANT, _TIMESTAMP = UNJUDGED.index("constant"), UNJUDGED.index("timestamp")
@@ -165,7 +163,7 @@ class Stretches:
         state["changes"][rows] += ~same
         longest_events, longest_seconds = self._longest(rows, seconds)
         nats = np.minimum(n / longest_events, waited / longest_seconds)
-        return np.where(same, np.minimum(nats, _NATS_MAX), -np.inf)
+        return np.where(same, np.minimum(nats, NATS_MAX), -np.inf)
 
     def _longest(self, rows: Indices, seconds: Array) -> tuple[Array, Array]:
         """The stretches that are usual at most, in events and in seconds; shapes ``(k,)``."""
@@ -254,18 +252,8 @@ class Stretches:
         crowd = Crowd.of(SHARE, self._cells[SHARE], self.models)
         allowance = self._weight * self._budget.allowance(SHARE, crowd, model, seconds)
         self._budget.spend(SHARE, SEVERITY, allowance, crowd, model)
-        log_budget = np.log(np.maximum(allowance, 1e-300))
-        step = accumulate(state["log_r"][rows], nats[:, None].astype(np.float32), log_budget)
-        state["log_r"][rows] = step.log_r
-        evidence = step.log_total - log_budget
-        state["evidence"][rows] = evidence
-        calm = np.isneginf(nats)
-        state["onset"][rows[calm]] = end
-        suspicious = ~calm & (evidence > SUSPICIOUS * -log_budget)
-        firing = state["firing"][rows] == FIRING
-        sustained = step.alarm | suspicious | (firing & ~calm)
-        hold, keep = policy["hold"][model], policy["keep_firing"][model]
-        flags = decide(state, rows, end, hold, keep, step.alarm, sustained)
+        state["onset"][rows[np.isneginf(nats)]] = end
+        flags, evidence = go_on(state, rows, nats, allowance, end, policy["hold"][model], policy["keep_firing"][model])
         for j in np.flatnonzero(flags & HELD).tolist():
             out.alarms.append(self._alarm(int(rows[j]), float(evidence[j]) / _LN10, end, float(seconds[j])))
         clocks = self._clocks(rows)

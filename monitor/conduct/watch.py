@@ -12,6 +12,7 @@ from monitor.catalog.models import Models, Phase
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import Series
 from monitor.conduct.alarm import Conducted
+from monitor.conduct.lists import Lists
 from monitor.conduct.outputs import note_outputs
 from monitor.conduct.shares import Asked, ModelShares, Share
 from monitor.conduct.stretches import STALE, STUCK, Stretches
@@ -73,6 +74,7 @@ class Conduct:
         self.inputs = Rows({"recent": Field(np.uint32, (RECENT,))})
         self.stretches = Stretches(models, series, budget, cells)
         self.shares = {asked.name: ModelShares(asked, models, budget, cells) for asked in ASKED}
+        self.lists = Lists(models, budget, cells)
 
     def note(
         self,
@@ -89,6 +91,7 @@ class Conduct:
         count_repeats(prints, base, model, self.inputs["recent"], counts)
         self.inputs.stir(model[base >= 0])
         note_outputs(self.models, batch, model, base, counts)
+        self.lists.note(batch, model, base)
 
     def close(self, ticks: Ticks) -> Conducted:
         """Judge what closed."""
@@ -96,9 +99,11 @@ class Conduct:
         heads = ticks.heads.astype(np.float64)
         for share in (self._repeated(ticks, heads), self._far(ticks, heads), self._not_allowed(ticks, heads)):
             out.add(share)
+        out.add(self.lists.close(ticks.end))
         self.stretches.begin(ticks.rows, ticks.end)
         for cells in self.shares.values():
             cells.begin()
+        self.lists.begin()
         return out
 
     def end_series(self, rows: Indices) -> list[tuple[int, str]]:
@@ -107,7 +112,11 @@ class Conduct:
 
     def end_model(self, model: int) -> list[tuple[int, str]]:
         """Forget how ``model`` was used; returns cells that may have fired."""
-        return [cell for share in self.shares.values() for cell in share.end(np.array([model]))]
+        return [cell for share in self.shares.values() for cell in share.end(np.array([model]))] + self.end_lists(model)
+
+    def end_lists(self, model: int) -> list[tuple[int, str]]:
+        """Forget what ``model`` served; returns cells that may have fired."""
+        return self.lists.end(np.array([model]))
 
     def end_outputs(self, model: int) -> list[tuple[int, str]]:
         """Another list of outputs is allowed of ``model``; returns the cell if it may have fired."""
@@ -116,13 +125,15 @@ class Conduct:
 
     def known(self, model: int) -> list[Share]:
         """What there is to show of the cells of one model that are judged."""
-        return [known for share in self.shares.values() if (known := share.known(model)) is not None]
+        shares = [known for share in self.shares.values() if (known := share.known(model)) is not None]
+        return shares + self.lists.known(model)
 
     def restored(self) -> None:
         """Count the cells, after the tables were loaded and all others were counted."""
         self.stretches.restored()
         for share in self.shares.values():
             share.restored()
+        self.lists.restored()
 
     def tables(self) -> dict[str, Rows]:
         """What must be stored, by name."""
@@ -130,6 +141,7 @@ class Conduct:
             "conduct.inputs": self.inputs,
             "conduct.stretches": self.stretches.rows,
             **{f"conduct.{name}": share.rows for name, share in self.shares.items()},
+            **self.lists.tables(),
         }
 
     def _repeated(self, ticks: Ticks, heads: NDArray[np.float64]) -> Conducted:

@@ -6,7 +6,8 @@ import numpy as np
 
 from monitor.catalog.models import Model, Models
 from monitor.catalog.series import Series
-from monitor.conduct.alarm import ConductAlarm
+from monitor.conduct.alarm import ConductAlarm, Listed
+from monitor.conduct.lists import UNCHANGED
 from monitor.detectors import DETECTORS
 from monitor.detectors.cell import percent
 from monitor.detectors.missing import GONE
@@ -127,7 +128,7 @@ def tell_conduct(alarm: ConductAlarm, models: Models, series: Series) -> Firing:
     """An alarm about how a model is used, or what it answers, as the incident book takes it in."""
     model = models.items[alarm.model]
     of_series = alarm.series >= 0
-    name = series.names[alarm.series] if of_series else None
+    name = series.names[alarm.series] if of_series else alarm.listed.part if alarm.listed else None
     predicted = "predicted " if of_series and series.rows["space"][alarm.series] == Space.PREDICTION else ""
     seconds = alarm.detector in {"stuck", "stale"}
     report = CellReport(
@@ -141,9 +142,9 @@ def tell_conduct(alarm: ConductAlarm, models: Models, series: Series) -> Firing:
         onset_time=alarm.onset_time,
         fired_time=alarm.fired_time,
     )
-    subject = f"{predicted}{name}: " if of_series else ""
+    subject = f"{predicted}{name}: " if name else ""
     return Firing(
-        key=(alarm.series if of_series else alarm.model, alarm.detector),
+        key=(alarm.series if of_series else alarm.model, alarm.cell),
         model=model.name,
         version=model.version,
         kind="quality",
@@ -160,6 +161,8 @@ def tell_conduct(alarm: ConductAlarm, models: Models, series: Series) -> Firing:
 
 def _conduct_words(alarm: ConductAlarm) -> str:
     before, now = percent(alarm.before), percent(alarm.now)
+    if alarm.listed:
+        return _list_words(alarm.listed, alarm.now)
     if alarm.detector == "stuck":
         usual = f"at most {span(alarm.before)}" if alarm.before >= 1.0 else "never through a whole tick"
         return f"the same value for {span(alarm.now)} and {alarm.events:.0f} events, {usual} before"
@@ -171,6 +174,15 @@ def _conduct_words(alarm: ConductAlarm) -> str:
         return f"several features at once outside their reference range in {now} of the events, {before} before"
     named = f", most often {alarm.output}" if alarm.output else ""
     return f"outputs that allowed_outputs does not name in {now} of the events{named}"
+
+
+def _list_words(listed: Listed, seconds: float) -> str:
+    before, now = percent(listed.before), percent(listed.now)
+    if listed.question == UNCHANGED:
+        return f"the items of the day before for {span(seconds)}: {now} of them are new, {before} usually"
+    return (
+        f"the same lists for everybody for {span(seconds)}: {now} of an hour's are different, at least {before} before"
+    )
 
 
 def _silence_words(alarm: TrafficAlarm) -> str:
