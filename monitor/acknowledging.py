@@ -24,7 +24,7 @@ class Acknowledgements:
     """The acknowledged cells of each detector, beside the ``states`` of all cells.
 
     ``count`` is told by how much the cells that pay for themselves change: detector, series rows, change.
-    ``gap`` says how far cells have moved by what is known of now, ``(k,)``.
+    ``gap`` says how far cells have moved by what is known of now, ``(k,)``; ``wake`` ends their rest.
     """
 
     def __init__(
@@ -32,10 +32,12 @@ class Acknowledgements:
         states: Mapping[str, Cells],
         count: Callable[[Detector, Indices, NDArray[np.int32]], None],
         gap: Callable[[Detector, Indices], Array],
+        wake: Callable[[Detector, Indices], None],
     ) -> None:
         self._states = states
         self._count = count
         self._gap = gap
+        self._wake = wake
         self._rows: dict[str, Indices] = {}
 
     def add(self, cells: Iterable[tuple[int, str]], until: float) -> None:
@@ -52,6 +54,7 @@ class Acknowledgements:
                 continue
             state = self._states[detector.name]
             self.drop(detector, rows)
+            self._wake(detector, rows)
             self._count(detector, rows, np.full(len(rows), -1, np.int32))
             state["acked_until"][rows] = until
             state["acked_effect"][rows] = np.maximum(self._gap(detector, rows), state["effect"][rows])

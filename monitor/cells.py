@@ -55,6 +55,10 @@ def cell_fields(asked: Question) -> dict[str, Field]:
     }
 
 
+_RESTING = {"idle_days": Field(np.uint8), "mute": Field(np.uint8, still=True)}
+"""Days since a cell had anything to bet on, and whether its null leaves it a bet: what ``resting.py`` keeps of each."""
+
+
 class Cells:
     """The cells of one detector, a row for each series: a table that others use for series which this one leaves out.
 
@@ -93,6 +97,7 @@ def make_cells() -> tuple[dict[str, Rows], dict[str, Cells]]:
         (asked,) = {question(detector) for detector in DETECTORS if detector.name in names}
         fields = cell_fields(asked)
         applies = fields.pop(_APPLIES)
+        fields |= _RESTING
         table = Rows({**{f"{_APPLIES}.{name}": applies for name in names}, **fields})
         tables["+".join(names)] = table
         cells |= {name: Cells(name, table, fields) for name in names}

@@ -32,6 +32,7 @@ from monitor.kernels.judge import (
 )
 from monitor.kernels.tally import EVENTS, OTHER_BIN
 from monitor.recording import Found, Part, Recorder
+from monitor.resting import Resting
 from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, Told, usual_edges
 from monitor.stats.bounds import null_edge_once
 from monitor.stats.dispersion import dispersion
@@ -114,7 +115,8 @@ class Judge:
         self.tables, self.states = make_cells()
         self.seasons = Seasons()
         self.n_cells: dict[str, float] = dict.fromkeys(SHARES, 0)
-        self.acknowledged = Acknowledgements(self.states, self._count_cells, self._gap)
+        self.resting = Resting(self.states, self._count_cells, self._tick)
+        self.acknowledged = Acknowledgements(self.states, self._count_cells, self._gap, self.resting.wake)
         self.dockets = Dockets()
         """What cells under suspicion are judged by."""
         self._recorder = Recorder(self.dockets, self.models, self.series, self.seasons, self.budget)
@@ -137,7 +139,7 @@ class Judge:
             state = self.states[detector.name]
             before = state["applies"][rows].astype(np.int32)
             applies = detector.applies(view)
-            self.acknowledged.drop(detector, rows[~applies & (before > 0)])
+            self._hear(detector, rows[~applies & (before > 0)])
             fresh = rows[applies & (before == 0)]
             state.reset(fresh)
             state["applies"][rows] = applies
@@ -153,6 +155,7 @@ class Judge:
         for detector in (each for each in DETECTORS if each.tolerance in tolerances):
             state = self.states[detector.name]
             own = state["applies"][rows] > 0
+            self._hear(detector, rows[own])
             state.reset(rows[own])
             state["applies"][rows[own]] = 1
             self._set_null(detector, rows[own], reference[own])
@@ -176,7 +179,7 @@ class Judge:
         for detector in DETECTORS:
             state = self.states[detector.name]
             own = rows[state["applies"][rows] > 0]
-            self.acknowledged.drop(detector, own)
+            self._hear(detector, own)
             self._count_cells(detector, own, np.full(len(own), -1, np.int32))
             state.reset(own)
 
@@ -189,15 +192,18 @@ class Judge:
             applies = self.states[detector.name]["applies"][: len(everything)].astype(np.int32)
             self._count_cells(detector, everything, applies)
         self.acknowledged.restored(len(everything))
+        self.resting.restored(len(everything))
 
     def judge(self, sums: TickSums) -> Judged:
         """Let every cell of ``sums`` bet on its tick; a cell without events neither bets nor spends."""
         out = Judged([], [], 0)
+        self.resting.turn(sums.end)
         for start in range(0, len(sums.rows), BLOCK):
             part = slice(start, start + BLOCK)
             block = TickSums(sums.rows[part], sums.counts[part], sums.end, sums.seconds[part])
             self._judge_block(block, out)
         out.returned = self.acknowledged.give_back(sums.end, self._tolerance)
+        self.resting.settle()
         return out
 
     def suspicious(self, rows: IndexArray) -> NDArray[np.bool_]:
@@ -207,19 +213,6 @@ class Judge:
             doubt |= state["firing"][rows] != IDLE
             doubt |= state["suspicion"][rows] > SUSPICIOUS
         return doubt
-
-    def drift_ratios(self) -> NDArray[np.float64]:
-        """By model row: the largest effect of any of its cells over the cell's tolerance; NaN while none is judged."""
-        ratios = np.full(len(self.models), np.nan)
-        n = min(len(self.series.rows), *(len(state) for state in self.states.values()))
-        model = self.series.rows["model"][:n]
-        for detector in DETECTORS:
-            state = self.states[detector.name]
-            applies = np.flatnonzero(state["applies"][:n])
-            tolerance = state["tolerance"][applies]
-            ratio = state["effect"][applies] / np.maximum(tolerance, 1e-9)
-            np.fmax.at(ratios, self.models.rows["root"][model[applies]], ratio)
-        return ratios
 
     def firing(self, rows: IndexArray) -> NDArray[np.bool_]:
         """Which of ``rows`` have a cell that fires or is about to."""
@@ -302,7 +295,8 @@ class Judge:
             if not self._weights.even:
                 weight = self.weight(detector, rows)
                 own, own_log = weight * own, np.log(weight) + own_log
-            allowance, log_budget = self.acknowledged.quieten(detector, rows, own, own_log)
+            paid = self.resting.quieten(detector, rows, own, own_log)
+            allowance, log_budget = self.acknowledged.quieten(detector, rows, *paid)
             self._weights.spend(detector, view.space[place], allowance[place], crowds[share], root[place])
             held = detector.shares(now, view)
             if detector.name == SEASONAL:
@@ -321,6 +315,7 @@ class Judge:
                 keep_firing=models["keep_firing"][model],
             )
             given = bet(_QUESTIONS[i], state, bets)
+            self.resting.bet(detector, bets.row)
             state.stir(bets.row)
             if self.records:
                 self._recorder.follow(detector, state, bets, sums.counts, given)
@@ -334,8 +329,7 @@ class Judge:
     def _gap(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:
         """How far the furthest share of each of ``rows`` lies from its reference now, shape ``(k,)``."""
         now, before = self.effect(detector, rows)
-        gap: NDArray[np.float64] = np.nan_to_num(np.abs(now - before)).max(axis=1)
-        return gap
+        return np.asarray(np.nan_to_num(np.abs(now - before)).max(axis=1))
 
     def _alarm(self, index: int, bets: Bets, j: int, counts: NDArray[np.uint32], evidence: float) -> CellAlarm:
         """The alarm of the cell ``bets.row[j]``: what all since suspicion, ``counts`` now, says of its furthest cut."""
@@ -431,8 +425,7 @@ class Judge:
     def _unseen(self, rows: IndexArray) -> NDArray[np.bool_]:
         """Which of ``rows`` learn their reference and have not been seen through a whole cycle."""
         learned = self.models.rows["from_file"][self.series.rows["model"][rows]] == 0
-        unseen: NDArray[np.bool_] = learned & (self.seasons.links["stage"][rows] == UNSEEN)
-        return unseen
+        return np.asarray(learned & (self.seasons.links["stage"][rows] == UNSEEN))
 
     def _set_null(self, detector: Detector, rows: IndexArray, reference: Counts) -> None:
         if not len(rows):
@@ -444,8 +437,7 @@ class Judge:
             shares.s[known], shares.n[known] = s, n
         state["reference_share"][rows] = np.nan_to_num(_rates(shares))
         tolerance = self._tolerance(detector, rows)
-        state["tolerance"][rows] = tolerance
-        state["null_n"][rows] = shares.n
+        state["tolerance"][rows], state["null_n"][rows] = tolerance, shares.n
         low, high = self._edges(detector, rows, shares, tolerance)
         state["null_low"][rows], state["null_high"][rows] = low, high
         cost = costs(question(detector), low, high)
@@ -453,6 +445,7 @@ class Judge:
             unused = np.arange(detector.cuts) >= view.n_cuts[:, None]
             cost[unused] = OFF
         state["cost"][rows] = cost.reshape(len(rows), -1)
+        self.resting.mute(detector, rows, cost.reshape(len(rows), -1))
         state.touch(rows)
 
     def _edges(
@@ -485,6 +478,14 @@ class Judge:
             state["reference_share"][at] = share
         return low, high
 
+    def _tick(self, rows: IndexArray) -> NDArray[np.float64]:
+        return np.asarray(self.models.rows["tick"][self.series.rows["model"][rows]])
+
+    def _hear(self, detector: Detector, rows: IndexArray) -> None:
+        """Let the cells of ``rows``, all its own, pay for themselves, whether they were acknowledged or rested."""
+        self.acknowledged.drop(detector, rows)
+        self.resting.wake(detector, rows)
+
     def _count_cells(self, detector: Detector, rows: IndexArray, change: NDArray[np.int32]) -> None:
         weighed = change * self.weight(detector, rows)
         self.n_cells[detector.share] += float(weighed.sum())
@@ -495,5 +496,4 @@ class Judge:
 def _rates(shares: Shares) -> NDArray[np.float64]:
     """Shares as rates, ``(k, cuts)``; NaN where there were no events."""
     n = np.where(shares.n > 0, shares.n, np.nan)[:, None]
-    rates: NDArray[np.float64] = np.minimum(shares.s / n, 1.0)
-    return rates
+    return np.asarray(np.minimum(shares.s / n, 1.0))

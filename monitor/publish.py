@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from monitor.clock import Clock
 from monitor.compose import make_fleet, program_version
 from monitor.config import Config
+from monitor.detectors import DETECTORS
 from monitor.drill.findings import Drilled
 from monitor.fleet import Fleet
 from monitor.groups.codes import codes
@@ -233,7 +234,7 @@ class Painter:
             state=model_states(self._fleet)[order],
             events=rows["events"][order],
             last_event_time=rows["last_time"][order],
-            drift_ratio=self._fleet.judge.drift_ratios()[order],
+            drift_ratio=_drift_ratios(self._fleet)[order],
         )
 
     def _drifting(self) -> tuple[DriftingFeature, ...]:
@@ -326,6 +327,18 @@ class Gallery:
 
 
 _COLUMNS = ("state", "events", "last_event_time", "drift_ratio")
+
+
+def _drift_ratios(fleet: Fleet) -> NDArray[np.float64]:
+    """By model row: the largest effect of any of its cells over the cell's tolerance; NaN while none is judged."""
+    ratios, series = np.full(len(fleet.models), np.nan), fleet.series.rows
+    n = min(len(series), *(len(state) for state in fleet.judge.states.values()))
+    for detector in DETECTORS:
+        state = fleet.judge.states[detector.name]
+        applies = np.flatnonzero(state["applies"][:n])
+        ratio = state["effect"][applies] / np.maximum(state["tolerance"][applies], 1e-9)
+        np.fmax.at(ratios, fleet.models.rows["root"][series["model"][applies]], ratio)
+    return ratios
 
 
 def _summed(empty: Mapping[str, Any], pictures: Sequence[Status], name: str) -> dict[str, float]:

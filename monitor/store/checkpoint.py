@@ -71,6 +71,8 @@ class Head(msgspec.Struct):
     """Generations of people who counted within the last days, as those of ``duplicates``."""
     called: dict[str, list[float]] = {}
     """When each team was called within the last day."""
+    rested: float = -np.inf
+    """The last day on which cells were sent to rest."""
     trail: Anchor = Anchor()
     """Where the audit trail ends."""
 
@@ -188,6 +190,7 @@ class Checkpoint:
         self._load_blocks(fleet)
         fleet.book.resolved = self._load_resolved(head.watermark)
         fleet.book.attention.called.update(head.called)
+        fleet.judge.resting.day = head.rested
         fleet.judge.budget.spent.update(head.spent)
         fleet.judge.budget.spent_by_team.update(head.spent_by_team)
         fleet.judge.budget.spent_by_severity.update(head.spent_by_severity)
@@ -448,6 +451,7 @@ def _head(
         duplicates=_generations(fleet.duplicates),
         people=_generations(fleet.groups.people.counted),
         called=fleet.book.attention.called,
+        rested=fleet.judge.resting.day,
         topics=topics,
         trail=Anchor() if trail is None else trail.anchor,
     )
