@@ -30,13 +30,14 @@ from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.measures import ABSOLUTE_ERROR, COST, ERROR_RATE, LOG_LOSS, MEASURES, Scale, scales, values
+from monitor.outcomes.rising import risen
 from monitor.stats.bounds import null_edge
-from monitor.stats.dispersion import dispersion, successive_difference
+from monitor.stats.dispersion import dispersion, successive_difference, tempering
 
 SHARE, SEVERITY = "performance", "critical"
 """All that is told of it is as grave, so its cells weigh the same."""
-SHIFTS = (0.25, 0.6, 1.2)
-"""Alternatives in logits beyond the edge of the null."""
+SHIFTS = (0.1, 0.25, 0.6, 1.2)
+"""Alternatives in logits beyond the edge of the null; a rise of less than half of the least is never seen."""
 ERROR_BINS = 256
 """Bins of absolute errors, four to each power of 2 from 2^-32 to 2^32, from which the large ones are told."""
 LARGE = 0.9
@@ -59,6 +60,8 @@ FIELDS = {
     "judged": Field(bool, (_M,)),
     "reference": Field(np.float64, (_M, 2)),
     "pending": Field(np.float64, (_M, 2)),
+    "waiting": Field(np.float64, (_M, 2)),
+    "rising": Field(np.float64, (_M,)),
     "recent": Field(np.float64, (_M, 2)),
     "large": Field(np.float64, (), np.nan, still=True),
     "errors": Field(np.uint32, (ERROR_BINS,), still=True),
@@ -156,8 +159,7 @@ class Performance:
                 fired |= {cell_name(measure)} if state["firing"][model] == FIRING else set()
                 state.reset(at, GATHERED)
                 self._set_null(measure, at)
-        self.rows["pending"][at] = 0.0
-        self.rows.touch(at)
+        self.rows.reset(at, ("pending", "waiting", "rising"))
         return fired
 
     def forget(self, model: int) -> set[str]:
@@ -167,7 +169,7 @@ class Performance:
         """
         had = {cell_name(i) for i in np.flatnonzero(self.rows["judged"][model]).tolist()}
         at = np.array([model])
-        self.rows.reset(at, ("first_end", "judged", "reference", "pending", "recent"))
+        self.rows.reset(at, ("first_end", "judged", "reference", "pending", "waiting", "rising", "recent"))
         for state in self.states:
             state.reset(at)
         return had
@@ -183,7 +185,8 @@ class Performance:
     def learn(self, sums: Sums, doubted: NDArray[np.bool_], firing: NDArray[np.bool_]) -> NDArray[np.int32]:
         """Let unsuspicious cohorts into references, and begin what has enough of one; how many cells began, by model.
 
-        A reference begins to judge at ``learn.events_min`` and grows until ``learn.events`` and ``learn.for``.
+        A reference begins to judge at ``learn.events_min`` and grows until ``learn.events`` and ``learn.for``; what
+        rises above it waits until it is known to have been chance.
         """
         rows, policy = self.rows, self._models.rows
         self._choose_large(sums.model)
@@ -195,10 +198,13 @@ class Performance:
             judged = rows["judged"][sums.model, measure]
             held = rows["reference"][sums.model, measure, 1]
             grows = (held < policy["learn_events"][sums.model]) | (age < policy["learn_for"][sums.model])
-            take = ~judged | (grows & ~doubted)
-            at = sums.model[take]
-            rows["reference"][at, measure] += rows["pending"][at, measure]
+            rises = rows["rising"][sums.model, measure] > 0.0
+            take = ~judged | (grows & ~doubted & ~rises)
+            at, waits = sums.model[take], sums.model[judged & grows & ~doubted & rises]
+            rows["reference"][at, measure] += rows["pending"][at, measure] + rows["waiting"][at, measure]
+            rows["waiting"][waits, measure] += rows["pending"][waits, measure]
             rows["pending"][sums.model[~doubted | firing | ~judged], measure] = 0.0
+            rows["waiting"][sums.model[take | firing | ~grows], measure] = 0.0
             enough = rows["reference"][sums.model, measure, 1] >= policy["learn_events_min"][sums.model]
             begins = sums.model[~judged & enough]
             rows["judged"][begins, measure] = True
@@ -246,11 +252,20 @@ class Performance:
             hold=policy["hold"][sums.model],
             keep_firing=policy["keep_firing"][sums.model],
         )
+        self._rise(measure, bets.row, sums.measures[place, measure])
         flags, evidence, *_ = bet(_QUESTION, state, bets)
         state.stir(bets.row)
+        self.rows["rising"][bets.row[state["firing"][bets.row] != IDLE], measure] = 0.0
         held = np.flatnonzero(flags & HELD).tolist()
         alarms += [self._alarm(measure, int(bets.row[j]), float(evidence[j]), bets.end) for j in held]
         cleared.extend((row, cell_name(measure)) for row in bets.row[(flags & OVER) > 0].tolist())
+
+    def _rise(self, measure: int, models: Indices, cohort: Floats) -> None:
+        """Let a cohort (k, 2) speak for or against a rise above the reference, as far as its events may be trusted."""
+        rows, state = self.rows, self.states[measure]
+        worth = tempering(state["scatter"][models], state["scatter_weight"][models], state["scatter_ticks"][models])
+        reference, tolerance = rows["reference"][models, measure], self._tolerance(measure, models)
+        rows["rising"][models, measure] = risen(rows["rising"][models, measure], cohort, reference, tolerance, worth)
 
     def _alarm(self, measure: int, model: int, evidence: float, end: float) -> CaseAlarm:
         state, told = self.states[measure], MEASURES[measure]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 from fleets.cohorts import fleet_of, judged, matured
@@ -54,6 +59,47 @@ def test_short_stretches_do_not_become_the_reference() -> None:
     early = sum(tick < 60 for tick in first.values())
     print(f"alternating: {early} of {MODELS} in the first stretch")
     assert early >= 0.9 * MODELS
+
+
+@pytest.fixture
+def rising(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The bench of what rises above a growing reference: it judges counted outcomes, a life of weeks in a second."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "bench"))
+    sys.modules.pop("rising", None)
+    return importlib.import_module("rising")
+
+
+def test_a_lasting_rise_does_not_hide_in_a_growing_reference(rising: ModuleType) -> None:
+    """Error .12 to .19 behind 2,400 outcomes: five of six models are found within 10,000 more.
+
+    Of references that take in what is not suspicious yet two of five are: they learn the rise sooner than they see it.
+    Both bounds are five standard errors of 200 models from what 2,000 models gave (.93 and .41).
+    """
+    rate = np.where(np.arange(310) < 60, 0.12, 0.19)[:, None]
+    wrong = np.random.default_rng(6).binomial(40, rate, (310, MODELS)).astype(float)
+    alarms = rising.both(wrong, np.full(wrong.shape, 40.0))
+    assert all(alarm.fired_time > 60 * 3600.0 for found in alarms for alarm in found)
+    taken, waits = (len({alarm.model for alarm in found}) for found in alarms)
+    print(f"lasting rise: {waits} of {MODELS}, with references that take it in {taken}")
+    assert waits >= 5 / 6 * MODELS
+    assert taken < 0.6 * MODELS
+
+
+def test_what_waits_costs_no_false_alarm(rising: ModuleType) -> None:
+    """Of 1,200 lives of four weeks, whose outcomes are steady or come in clumps, as few alarm as of any reference.
+
+    A fifth of a false alarm a week is theirs to spend, 960 in all. One in 400 lives would give 10 at most, 999 times of
+    1,000.
+    """
+    told = []
+    for world in ("steady", "clumped"):
+        for rate in (0.03, 0.12, 0.35):
+            rng = np.random.default_rng(12)
+            n = rng.poisson(40, (4 * 168, MODELS))
+            seen = rng.beta(40 * rate, 40 * (1 - rate), n.shape) if world == "clumped" else rate
+            told.append(len(rising.judged(rng.binomial(n, seen).astype(float), n.astype(float))))
+    print(f"false alarms, steady and clumped: {told}")
+    assert sum(told) <= 10
 
 
 def scored(rng: np.random.Generator, n: int, scores_at: float, shift: float) -> tuple[NDArray, NDArray]:
