@@ -71,6 +71,7 @@ def make_fleet(config: Config, parts: int = 1) -> Fleet:
     )
     fleet.book.code_version = fleet.exhibits.program = program_version()
     fleet.book.attention.per_day = -(-config.attention.pages_per_team_per_day // parts)
+    fleet.book.attention.gather = config.attention.gather
     fleet.blocks.open_max = limits.open_ticks
     fleet.splits.values_max = limits.segment_values
     fleet.outcomes.allow(limits.pending_predictions)

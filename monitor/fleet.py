@@ -32,6 +32,7 @@ from monitor.incidents.firing import Firing
 from monitor.incidents.group_telling import cell_key, tell_group
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order
+from monitor.incidents.suspects import Suspects
 from monitor.incidents.telling import fact_of, tell, tell_conduct, tell_traffic
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
@@ -136,6 +137,7 @@ class Fleet:
         self.conduct = Conduct(self.models, self.series, budget, self.judge.n_cells)
         candidates, self.exhibits = Candidates(self.models, self.series), Exhibits(self.models, self.series)
         self.book = Book(incidents_max, Attention(), budget.per_week, candidates.share, candidates.n_models)
+        self.book.suspected = Suspects(self.models, self.series, self.judge).others
         self.book.judged_by, self.book.seen_from = self.exhibits.judged_by, self.models.seen_from
         self.duplicates = Duplicates() if duplicates is None else duplicates
         self.discovery = Discovery(self.models, self.series, policy_of, series_per_model_max)
@@ -431,6 +433,7 @@ class Fleet:
             *judged.moments,
             *self.by_group.judge(self.models.planned),
             *passed,
+            *map(Moment, self.book.calls_due(until)),
         ]
         for due in sorted(moments, key=lambda moment: moment.due):
             before = len(closed.incidents)

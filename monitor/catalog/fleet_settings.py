@@ -90,6 +90,7 @@ class AttentionSettings(Settings):
     """``[attention]``: how often a team may be called."""
 
     pages_per_team_per_day: int = Field(default=10, ge=0, le=10**9)
+    gather: Seconds = 300.0
 
 
 def _horizon_or_duration(value: object) -> object:

@@ -49,11 +49,12 @@ def telling(incident: Incident) -> Telling:
 class Attention:
     """How often each team was called within a day; event time, so that a replay calls as the daemon would have.
 
-    ``per_day`` is the most pages of a team within any 24 hours. ``called`` holds their times by team (empty where
-    nobody was named).
+    ``per_day`` is the most pages of a team within any 24 hours; ``gather`` is for how long, seconds, an incident waits
+    for others that begin to show the same. ``called`` holds the times of pages by team (empty where nobody was named).
     """
 
     per_day: int = 10
+    gather: float = 300.0
     called: dict[str, list[float]] = field(default_factory=dict)
 
     def call(self, waiting: Iterable[Incident], now: float) -> list[Incident]:

@@ -16,7 +16,7 @@ import msgspec
 from monitor.incidents.advice import Setting, advise
 from monitor.incidents.attention import Attention, waits
 from monitor.incidents.causes import ALERTNAME as SHARED
-from monitor.incidents.causes import shared_incident, standing, taken_in, with_cells
+from monitor.incidents.causes import cause_of, shared_incident, standing, taken_in, with_cells
 from monitor.incidents.firing import (
     BookKey,
     CellKey,
@@ -57,6 +57,10 @@ def _everything(_cause: Cause) -> float:
     return 1.0
 
 
+def _nobody(_incident: Incident, _upstreams: Sequence[str]) -> int:
+    return 0
+
+
 def _by_nothing(_firing: Firing) -> JudgedBy:
     return JudgedBy()
 
@@ -85,6 +89,8 @@ class Book:
     """Asked of the cell that opens an incident."""
     seen_from: Callable[[str], float] = lambda _model: -math.inf
     """From when a model has been seen through a week: whatever a season may look like calls nobody before."""
+    suspected: Callable[[Incident, Sequence[str]], int] = _nobody
+    """How many other models begin to show the same, of its features or its model's sources."""
     place: str = ""
     """Which part of the fleet this is, where there are several: what tells its shared causes from those of others."""
     changed: set[str] = field(default_factory=set)
@@ -94,6 +100,8 @@ class Book:
     """Opened since they were last settled."""
     _waiting: dict[BookKey, None] = field(default_factory=dict)
     """Those that would call their team, and have not."""
+    _gathering: dict[BookKey, float] = field(default_factory=dict)
+    """Of those that wait because others begin to show the same: until when they do at most."""
     setting_of: Callable[[str], Setting] = lambda _model: Setting()
     """What else is known of a model, for the advice."""
     _stirred: set[str] = field(default_factory=set)
@@ -201,8 +209,16 @@ class Book:
         return [self.open[key].incident for key in back]
 
     def digest(self) -> list[Incident]:
-        """What waits to call its team, in no order."""
-        return [self.open[key].incident for key in self._waiting if waits(self.open[key].incident)]
+        """What waits to call its team because it was called too often, in no order."""
+        return [
+            self.open[key].incident
+            for key in self._waiting
+            if key not in self._gathering and waits(self.open[key].incident)
+        ]
+
+    def calls_due(self, until: float) -> list[float]:
+        """Moments before ``until`` at which nothing is waited for any more, in order: it must be settled then."""
+        return sorted({due for due in self._gathering.values() if due < until})
 
     def take_turned_away(self) -> int:
         """How many alarms found no room since this was last asked."""
@@ -222,6 +238,8 @@ class Book:
         self._merged.update(dict.fromkeys(held.merged, key))
         if waits(held.incident):
             self._waiting[key] = None
+            if self._may_gather(held):
+                self._gathering[key] = held.incident.fired_time + self.attention.gather
         if held.incident.acknowledged is not None:
             self._known[key] = held.incident.acknowledged.until
 
@@ -230,6 +248,7 @@ class Book:
         self._waiting.pop(key, None)
         self._fresh.pop(key, None)
         self._known.pop(key, None)
+        self._gathering.pop(key, None)
         for member in held.merged:
             self._merged.pop(member, None)
         done = msgspec.structs.replace(
@@ -382,10 +401,13 @@ class Book:
     def _call(self, now: float, changed: dict[str, Incident]) -> None:
         """Call the teams for what waits, as far as they may be called."""
         waiting = {}
+        self._gathering.clear()
         for key in list(self._waiting):
             incident = self.open[key].incident
             if not waits(incident):
                 del self._waiting[key]
+            elif self._gathers(self.open[key], now):
+                self._gathering[key] = incident.fired_time + self.attention.gather
             elif incident.watched or self._may_call(self.open[key], now):
                 waiting[incident.id] = key
         for incident in self.attention.call([self.open[key].incident for key in waiting.values()], now):
@@ -394,6 +416,25 @@ class Book:
             held = self.open[key]
             held.incident = msgspec.structs.replace(held.incident, paged_time=now)
             changed[incident.id] = held.incident
+
+    def _gathers(self, held: OpenIncident, now: float) -> bool:
+        """Whether so many others begin to show the same that a shared cause would be told in its place.
+
+        What is critical does not wait, nor what no further tick would tell of in time.
+        """
+        if now >= held.incident.fired_time + self.attention.gather or not self._may_gather(held) or self._stands(held):
+            return False
+        return self.suspected(held.incident, held.upstreams) >= MODELS_MIN - 1
+
+    def _stands(self, held: OpenIncident) -> bool:
+        """Whether a cause of its features or sources is told already: it was not taken for a part of that one."""
+        own = {*held.upstreams, *(cell.feature for cell in held.incident.cells)}
+        return any(key[1] == SHARED and cause_of(each.incident)[1] in own for key, each in self.open.items())
+
+    def _may_gather(self, held: OpenIncident) -> bool:
+        incident = held.incident
+        in_time = held.tick <= self.attention.gather and incident.severity != "critical"
+        return in_time and incident.alertname != SHARED and groupable(incident).startswith("data/")
 
     def _may_call(self, held: OpenIncident, now: float) -> bool:
         return held.quiet_until <= now and self.attention.has_room(held.incident.labels.get("team", ""), now)
