@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from rising import judged
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data" / "moa_seeds"
@@ -33,14 +34,15 @@ SEEDS = range(5)
 CHANGES = (2500, 5000, 7500)
 FADES = 500
 """Rows before a change from which a gradual one has begun."""
-SETTINGS = {
-    "as it is (.02)": "",
-    "tolerance .01": "tolerance = { performance = 0.01 }",
-    "tolerance 0": "tolerance = { performance = 0.0 }",
-    "contract .15": "limits = { error_rate = 0.15 }",
+SETTINGS: dict[str, dict[str, Any]] = {
+    "as it is (.02)": {},
+    "tolerance .01": {"tolerance": {"performance": 0.01}},
+    "tolerance 0": {"tolerance": {"performance": 0.0}},
+    "contract .15": {"limits": {"error_rate": 0.15}},
 }
-"""What may be said of errors, by name: a line of the policy."""
-STEADY = 4
+"""What may be said of errors, by name: keys of the policy."""
+_PER_TICK = 30
+STEADY = 40
 """Streams without a change for each of the first kind's seeds."""
 _TRAIN = 1500
 _DEPTH, _LEAF = 6, 20
@@ -126,46 +128,52 @@ def stream(name: str) -> Stream:
     return Stream(name, rows, truth, [classes[i] for i in model.answers(x).tolist()])
 
 
-def steady(given: Stream, draw: int) -> Stream:
-    """As many rows as ``given`` has, of those that its model was not made of and before anything changed."""
-    chosen = np.random.default_rng(draw).integers(_TRAIN, CHANGES[0], len(given.rows)).tolist()
-    columns = ([column[i] for i in chosen] for column in (given.rows, given.truth, given.said))
-    return Stream(f"{given.name}-{draw}", *columns)
+def steady(given: Stream, draw: int) -> Floats:
+    """As many errors as ``given`` has rows, of those that its model was not made of and before anything changed."""
+    return given.wrong()[np.random.default_rng(draw).integers(_TRAIN, CHANGES[0], len(given.rows))]
 
 
-def write(given: Stream, policy: str, directory: Path) -> tuple[Path, Path]:
-    """The events of a stream, and its configuration; features that are whole numbers of few values are classes."""
+def write(given: list[Stream], directory: Path) -> tuple[Path, Path]:
+    """The events of streams, each a model, and their configuration; whole numbers of few values are classes.
+
+    Each gets the budget that it would have alone.
+    """
     events, config = directory / "events.jsonl", directory / "config.toml"
     with events.open("w", encoding="utf-8") as file:
-        for i, (features, right, answer) in enumerate(zip(given.rows, given.truth, given.said, strict=True)):
-            told = {k: str(v) if given.name.startswith("LED") else v for k, v in features.items()}
-            case, at = {"model": given.name, "id": f"s{i}"}, _START + i * _MINUTE
-            file.write(json.dumps(case | {"time": at, "features": told, "prediction": {"label": answer}}) + "\n")
-            file.write(json.dumps(case | {"time": at + _MINUTE / 2.0, "outcome": right}) + "\n")
-    lines = ("[[models]]", 'match = "*"', 'tick = "30m"', 'outcome_horizon = "1m"', policy)
+        for i in range(len(given[0].rows)):
+            at = _START + i * _MINUTE
+            for each in given:
+                told = {k: str(v) if each.name.startswith("LED") else v for k, v in each.rows[i].items()}
+                case = {"model": each.name, "id": f"s{i}"}
+                answer = {"time": at, "features": told, "prediction": {"label": each.said[i]}}
+                file.write(json.dumps(case | answer) + "\n")
+                file.write(json.dumps(case | {"time": at + _MINUTE / 2.0, "outcome": each.truth[i]}) + "\n")
+    budget = ("[budget]", f"false_alarms_per_week = {5.0 * len(given)}")
+    lines = (*budget, "[[models]]", 'match = "*"', 'tick = "30m"', 'outcome_horizon = "1m"')
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return events, config
 
 
-def told(given: Stream, policy: str, directory: Path) -> dict[str, list[float]]:
-    """What modelwatch says of a stream: by alertname, the rows at which a cell fired."""
-    events, config = write(given, policy, directory)
+def told(given: list[Stream], directory: Path) -> list[dict[str, list[float]]]:
+    """What modelwatch says of each stream: by alertname, the rows at which a cell fired."""
+    events, config = write(given, directory)
     command = [sys.executable, "-m", "monitor", "replay", str(events), "--config", str(config), "--json"]
     lines = subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout.splitlines()
-    found: dict[str, list[float]] = {}
+    found: dict[str, dict[str, list[float]]] = {each.name: {} for each in given}
     for incident in map(json.loads, lines[:-1]):
-        for cell in incident["cells"]:
+        for cell in incident["cells"] if incident["model"] else ():
             at = (np.datetime64(cell["fired_time"].rstrip("Z")) - np.datetime64(0, "s")) / np.timedelta64(1, "s")
-            found.setdefault(incident["alertname"], []).append(float(at - _START) / _MINUTE)
-    return found
+            row = float(at - _START) / _MINUTE
+            found[incident["model"]].setdefault(incident["alertname"], []).append(row)
+    return list(found.values())
 
 
-def adwin(given: Stream, python: Path) -> list[float]:
-    """The rows at which ADWIN, at its default, says that the model's errors changed; none without river."""
+def adwin(wrong: Floats, python: Path) -> list[float]:
+    """The rows at which ADWIN, at its default, says that errors (rows,) changed; none without river."""
     if not python.exists():
         return []
-    wrong = json.dumps(given.wrong().astype(int).tolist())
-    done = subprocess.run([str(python), "-c", _ADWIN], input=wrong, text=True, check=True, capture_output=True)
+    errors = json.dumps(wrong.astype(int).tolist())
+    done = subprocess.run([str(python), "-c", _ADWIN], input=errors, text=True, check=True, capture_output=True)
     return [float(row) for row in json.loads(done.stdout)]
 
 
@@ -193,39 +201,49 @@ def all_kinds(python: Path, folder: Path) -> None:
     print("| streams | modelwatch | ADWIN | drifts of features |\n|---|---|---|---|")
     for kind in KINDS:
         given = [stream(f"{kind}{seed}") for seed in SEEDS]
-        found = [told(each, "", folder) for each in given]
+        found = told(given, folder)
         ours = as_text([each.get("ModelPerformanceDegraded", []) for each in found], first_of(kind))
-        theirs = as_text([adwin(each, python) for each in given], first_of(kind))
+        theirs = as_text([adwin(each.wrong(), python) for each in given], first_of(kind))
         drifts = sum(
             len(each.get(name, [])) for each in found for name in ("ModelFeatureDrift", "ModelPredictionDrift")
         )
         print(f"| {kind} | {ours} | {theirs} | {drifts} |", flush=True)
 
 
-def watched(given: Stream, python: Path, folder: Path) -> list[list[float]]:
-    """The rows of alarms about errors: by each of the settings, then by ADWIN."""
-    ours = [told(given, policy, folder).get("ModelPerformanceDegraded", []) for policy in SETTINGS.values()]
-    return [*ours, adwin(given, python)]
+def watched(wrong: Floats, python: Path) -> list[list[float]]:
+    """The row of the first alarm in each column of ``wrong`` (rows, streams), by each of the settings and by ADWIN.
+
+    Errors are judged as a replay judges them, without the events.
+    """
+    ticks = len(wrong) // _PER_TICK
+    errors = wrong[: ticks * _PER_TICK].reshape(ticks, _PER_TICK, -1).sum(axis=1)
+    found = []
+    for policy in SETTINGS.values():
+        first = [np.inf] * wrong.shape[1]
+        for alarm in judged(errors, np.full(errors.shape, float(_PER_TICK)), _PER_TICK * _MINUTE, policy):
+            first[alarm.model] = min(first[alarm.model], alarm.fired_time / _MINUTE)
+        found.append(first)
+    return [*found, [delay(adwin(each, python), 0.0) for each in wrong.T]]
 
 
-def sea(python: Path, folder: Path) -> None:
+def sea(python: Path) -> None:
     """The second table: each stream of SEA by each setting, and how many of those in which nothing changes alarm."""
     print("\nSEA: error rates before and behind each change, and the row of the first alarm\n")
     print("| stream | " + " | ".join(["before", *map(str, CHANGES), *SETTINGS, "ADWIN"]) + " |")
     print("|---" * (len(CHANGES) + len(SETTINGS) + 3) + "|")
     given = [stream(f"{kind}{seed}") for kind in ("SEAa", "SEAg") for seed in SEEDS]
-    found = []
-    for each in given:
-        stretches = np.split(each.wrong(), CHANGES)
-        alarms = [delay(rows, 0.0) for rows in watched(each, python, folder)]
-        found.append([first_of(each.name[:-1]) <= row < np.inf for row in alarms])
-        shown = [f"{stretch.mean():.3f}".lstrip("0") for stretch in stretches]
+    first = watched(np.stack([each.wrong() for each in given], axis=1), python)
+    for each, alarms in zip(given, zip(*first, strict=True), strict=True):
+        shown = [f"{stretch.mean():.3f}".lstrip("0") for stretch in np.split(each.wrong(), CHANGES)]
         shown += [f"{row:.0f}" if np.isfinite(row) else "-" for row in alarms]
         print(f"| {each.name} | " + " | ".join(shown) + " |", flush=True)
-    print(f"| found of {len(found)} |" + " |" * (len(CHANGES) + 1), " | ".join(map(str, np.sum(found, axis=0))), "|")
-    calm = [steady(each, draw) for each in given[: len(SEEDS)] for draw in range(STEADY)]
-    false = [[bool(rows) for rows in watched(each, python, folder)] for each in calm]
-    print(f"| false of {len(false)} |" + " |" * (len(CHANGES) + 1), " | ".join(map(str, np.sum(false, axis=0))), "|")
+    blank = " |" * (len(CHANGES) + 1)
+    begins = [first_of(each.name[:-1]) for each in given]
+    found = [sum(a <= row < np.inf for a, row in zip(begins, rows, strict=True)) for rows in first]
+    print(f"| found of {len(given)} |{blank} " + " | ".join(map(str, found)) + " |", flush=True)
+    calm = np.stack([steady(each, draw) for each in given[: len(SEEDS)] for draw in range(STEADY)], axis=1)
+    false = [int(np.isfinite(rows).sum()) for rows in watched(calm, python)]
+    print(f"| false of {calm.shape[1]} |{blank} " + " | ".join(map(str, false)) + " |")
 
 
 def main() -> None:
@@ -234,7 +252,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="modelwatch-moa-") as folder:
         all_kinds(given.python, Path(folder))
-        sea(given.python, Path(folder))
+    sea(given.python)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -42,10 +43,10 @@ _SWING = 0.4
 """Logits of a season."""
 
 
-def judged(wrong: Floats, n: Floats) -> list[CaseAlarm]:
-    """All alarms of models whose hours gave ``wrong`` of ``n`` outcomes, (hours, models) both."""
+def judged(wrong: Floats, n: Floats, tick: float = _HOUR, policy: dict[str, Any] | None = None) -> list[CaseAlarm]:
+    """All alarms of models whose ticks gave ``wrong`` of ``n`` outcomes, (ticks, models) both."""
     models = Models(wrong.shape[1])
-    resolve = Policies([Clause("*", {"tick": "1h"}, "bench")]).resolve
+    resolve = Policies([Clause("*", {"tick": f"{tick:.0f}s", **(policy or {})}, "bench")]).resolve
     for i in range(wrong.shape[1]):
         models.add(f"m{i}", hash64(f"m{i}".encode()), resolve(f"m{i}"), 0.0)
     budget = Budget(1e6, 1.0, {SHARE: 0.2})
@@ -54,11 +55,11 @@ def judged(wrong: Floats, n: Floats) -> list[CaseAlarm]:
     cells = Performance(models, asked, budget)
     cells.extend()
     row, alarms = np.arange(wrong.shape[1]), []
-    for hour, (s, size) in enumerate(zip(wrong, n, strict=True)):
+    for i, (s, size) in enumerate(zip(wrong, n, strict=True)):
         measures = np.zeros((len(row), len(MEASURES), 2))
         measures[:, ERROR_RATE] = np.stack([s, size], axis=1)
-        end = _HOUR * (hour + 1)
-        sums = Sums(row, np.full(len(row), end), np.full(len(row), _HOUR), measures)
+        end = tick * (i + 1)
+        sums = Sums(row, np.full(len(row), end), np.full(len(row), tick), measures)
         fired, _, _ = cells.judge(sums, float(len(row)))
         alarms += [replace(alarm, fired_time=end) for alarm in fired]
         cells.learn(sums, *cells.doubt(row))
