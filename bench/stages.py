@@ -109,6 +109,17 @@ class _Nowhere:
         return True
 
 
+class _Kept:
+    """What was written lasts, as the pipeline wants to hear: else it writes all closed ticks again with each commit."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+
+    def save(self, *what: Any) -> bool:
+        self._checkpoint.save(*what)
+        return True
+
+
 def arranged(shape: bench_events.Shape, *, keyed: bool) -> _Memory:
     """The events as four partitions hand them over: by model (``keyed``), or whatever comes."""
     values = list(bench_events.events(shape))
@@ -168,7 +179,7 @@ def _pipeline(config: Config, database: Database, source: _Memory, metrics: Metr
     fleet, event_time = make_fleet(config), EventTime(config.clock.lateness, config.clock.leap)
     checkpoint = Checkpoint(database, TickLog(database, config.privacy.retention.ticks))
     checkpoint.load(fleet, event_time)
-    around = Surroundings(_ProcessorClock(), metrics, _Nowhere(), checkpoint, told=lambda _incidents: None)
+    around = Surroundings(_ProcessorClock(), metrics, _Nowhere(), _Kept(checkpoint), told=lambda _incidents: None)
     pace = Pace(live=True, idle=config.clock.idle, commit=COMMIT_SECONDS, future=float("inf"))
     return Pipeline(source, make_decoders(config), fleet, event_time, around, pace)
 
