@@ -203,7 +203,7 @@ def _cases_again(fleet: Fleet, row: int, standings: Sequence[Standing], now: flo
     fired = fleet.outcomes.firing(row)
     standing = {alarm.cell: alarm for alarm in fleet.outcomes.judge_again(row, left)}
     changed = fleet.book.clear([(row, cell) for cell in sorted(fired - standing.keys())], now, _BECAUSE)
-    new = [replace(alarm, fired_time=now) for cell, alarm in sorted(standing.items()) if cell not in fired]
+    new = [replace(alarm, fired_time=now, docket=b"") for cell, alarm in sorted(standing.items()) if cell not in fired]
     return changed + fleet.book.fire(tell_case(alarm, models.items[row]) for alarm in new)
 
 

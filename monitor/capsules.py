@@ -20,8 +20,6 @@ _WHY = {
     "FleetSharedCause": "a shared cause is inferred from incidents of models; ask for the capsules of these",
     "ModelSilent": "silence is judged by the gaps between events, of which no docket is kept",
     "ModelVolumeAnomaly": "traffic is judged by hours of the week, of which no docket is kept",
-    "ModelPerformanceDegraded": "performance is judged by cohorts of cases, of which no docket is kept",
-    "ModelCalibrationShift": "calibration is judged by cohorts of cases, of which no docket is kept",
 }
 """By alertname, why there is no capsule of its incidents."""
 _CONDUCT = ("stuck", "stale", "repeated", "far_outside", "not_allowed")

@@ -21,6 +21,7 @@ from monitor.catalog.profile import Profile
 from monitor.catalog.series import RETIRED, Series
 from monitor.catalog.splits import Splits
 from monitor.conduct.watch import Conduct, Ticks
+from monitor.dockets import Dockets
 from monitor.events.columns import EventBatch, Part, Space
 from monitor.exhibits import Exhibits
 from monitor.groups.comparing import Compared
@@ -375,7 +376,15 @@ class Fleet:
 
     def take_dockets_turned_away(self) -> int:
         """How many cells under suspicion found no room for what they are judged by since this was last asked."""
-        return self.judge.dockets.take_turned_away() + self.groups.comparer.dockets.take_turned_away()
+        return sum(dockets.take_turned_away() for dockets in self.dockets().values())
+
+    def dockets(self) -> dict[str, Dockets]:
+        """The dockets of cells under suspicion, by what they are of: ``series``, ``groups`` and ``cases``."""
+        return {
+            "series": self.judge.dockets,
+            "groups": self.groups.comparer.dockets,
+            "cases": self.outcomes.recorder.dockets,
+        }
 
     def _in_order(self, alarms: list[CellAlarm]) -> list[CellAlarm]:
         """Alarms as they come, but of models within behind their own model's: its row says when it was met."""

@@ -14,9 +14,11 @@ from monitor.catalog.series import JUDGED, Series
 from monitor.cells import Cells, question
 from monitor.detectors.cell import Detector
 from monitor.dockets import Dockets, Line, closed, floats
-from monitor.kernels.judge import FIRING, HELD, PENDING, SUSPICIOUS, Bets, Outcome
+from monitor.kernels.judge import FIRING, HELD, PENDING, SUSPICIOUS, Bets, Outcome, State
 from monitor.kernels.tally import BINS, KIND_NUMBER
 from monitor.seasons import Seasons
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,7 @@ class Recorder:
 
         ``counts`` (k, 40) are those of the tick, in which ``bets`` have their places.
         """
-        rows, firing = bets.row, state["firing"][bets.row]
-        kept = (firing != FIRING) & (state["suspicion"][rows] > SUSPICIOUS)
-        kept |= (firing == PENDING) | ((out.flags & HELD) > 0)
+        rows, kept = bets.row, followed(state, bets.row, (out.flags & HELD) > 0)
         self.dockets.let_go(detector.name, rows, kept)
         for j in np.flatnonzero(kept).tolist():
             row, place = int(rows[j]), int(bets.place[j])
@@ -64,8 +64,8 @@ class Recorder:
 
             def lines(j: int = j, row: int = row, place: int = place) -> tuple[Line, Line, Line]:
                 values = float(counts[place, :BINS].sum())
-                begun = _begun(state, row, out.before[j])
-                return begun, self._null(detector, state, row), _step(bets, j, place, values, out)
+                came_with = begun(state, row, out.before[j])
+                return came_with, self._null(detector, state, row), step(bets, j, place, values, out)
 
             self.dockets.add(detector.name, row, log_r, lines)
 
@@ -106,22 +106,10 @@ class Recorder:
             "since": None if np.isnan(found.since) else found.since,
             "told": found.told,
             "evidence": found.evidence,
-            "budget": self._paid(detector, model, part),
+            "budget": paid(self._budget, models, detector.share, model, part),
             "reference": reference.astype(int).tolist(),
         }
         return closed(header, lines, fired)
-
-    def _paid(self, detector: Detector, model: int, part: Part) -> dict[str, Any]:
-        """Of what the cell's budget of a tick is a part."""
-        budget, rows = self._budget, self._models.rows
-        return {
-            "per_week": budget.per_week,
-            "per_model_per_week": budget.per_model_per_week,
-            "part": budget.shares[detector.share],
-            "weight": part.weight,
-            "cells_of_fleet": part.cells,
-            "cells_of_model": float(rows["n_cells"][rows["root"][model], SHARES.index(detector.share)]),
-        }
 
     def _null(self, detector: Detector, state: Cells, row: int) -> Line:
         at = np.array([row])
@@ -133,27 +121,58 @@ class Recorder:
                 "variance": float(usual.variance[0]),
                 "slack": floats(usual.slack[0]),
             }
-        return {
-            "is": "null",
-            "share": floats(state["reference_share"][row]),
-            "events": float(state["null_n"][row]),
-            "worth": float(state["worth"][row]),
-            "tolerance": float(state["tolerance"][row]),
-            "wander": float(state["wander"][row]),
-            "season": season,
-            "last_week": detector.name == "drift" and bool(self._seasons.paired(at)[0]),
-            "low": floats(state["null_low"][row]),
-            "high": floats(state["null_high"][row]),
-        }
+        last_week = detector.name == "drift" and bool(self._seasons.paired(at)[0])
+        return null(state, row, season, last_week=last_week)
 
 
-def _begun(state: Cells, row: int, log_r: NDArray[np.float32]) -> Line:
+def followed(state: State, rows: Rows, held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the cells ``rows`` (b,), which have just bet, have a docket: suspicious ones that do not fire.
+
+    ``held`` (b,) marks those that begin to fire now, whose docket is about to be closed.
+    """
+    firing = state["firing"][rows]
+    kept: NDArray[np.bool_] = (firing != FIRING) & (state["suspicion"][rows] > SUSPICIOUS)
+    kept |= (firing == PENDING) | held
+    return kept
+
+
+def paid(budget: Budget, models: Models, share: str, model: int, part: Part) -> dict[str, Any]:
+    """Of what a cell's budget of a tick is a part."""
+    rows = models.rows
+    return {
+        "per_week": budget.per_week,
+        "per_model_per_week": budget.per_model_per_week,
+        "part": budget.shares[share],
+        "weight": part.weight,
+        "cells_of_fleet": part.cells,
+        "cells_of_model": float(rows["n_cells"][rows["root"][model], SHARES.index(share)]),
+    }
+
+
+def null(state: State, row: int, season: dict[str, Any] | None = None, *, last_week: bool = False) -> Line:
+    """What a cell is held to, with the ``season`` that is in it, or the same hour of the ``last_week``."""
+    return {
+        "is": "null",
+        "share": floats(state["reference_share"][row]),
+        "events": float(state["null_n"][row]),
+        "worth": float(state["worth"][row]),
+        "tolerance": float(state["tolerance"][row]),
+        "wander": float(state["wander"][row]),
+        "season": season,
+        "last_week": last_week,
+        "low": floats(state["null_low"][row]),
+        "high": floats(state["null_high"][row]),
+    }
+
+
+def begun(state: State, row: int, log_r: NDArray[np.float32]) -> Line:
     """What a cell came with; ``scatter`` is what it had once the first step was in."""
     scatter = [float(state[name][row]) for name in ("scatter", "scatter_weight", "scatter_ticks")]
     return {"is": "begun", "log_r": floats(log_r), "scatter": scatter}
 
 
-def _step(bets: Bets, j: int, place: int, values: float, out: Outcome) -> Line:
+def step(bets: Bets, j: int, place: int, values: float, out: Outcome) -> Line:
+    """What the ``j``-th of ``bets`` was and gave: its sums, which stand at ``place``, and how many ``values`` came."""
     log_budget = float(bets.log_budget[place])
     return {
         "is": "step",

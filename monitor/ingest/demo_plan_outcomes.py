@@ -81,7 +81,8 @@ class _Judges:
             some: NDArray[np.int64] = np.flatnonzero(~np.isnan(x))
             np.add.at(sums.measures[:, i], place[some], np.stack([x[some], np.ones(len(some))], axis=1))
         self._calibration.add(seen.model, seen.score, seen.y, place, scored)
-        alarms = self._performance.judge(sums, self._n_fleet)[0] + self._calibration.judge(scored, self._n_fleet)[0]
+        alarms = self._performance.judge(sums, self._n_fleet, due)[0]
+        alarms += self._calibration.judge(scored, self._n_fleet, due)[0]
         doubts = (self._performance.doubt(models), self._calibration.doubt(models))
         doubted, firing = (a | b for a, b in zip(*doubts, strict=True))
         age = sums.end - self._performance.rows["first_end"][models]

@@ -32,6 +32,8 @@ class CaseAlarm:
     attribute: str | None = None
     group: str | None = None
     """What a cell of one group of people is called outside; ``None`` of the model as a whole."""
+    docket: bytes = b""
+    """All that it was judged by since it came under suspicion (:mod:`monitor.dockets`); empty where it was not kept."""
 
 
 def told(alarm: CaseAlarm, model: Model) -> Firing:
@@ -62,4 +64,5 @@ def told(alarm: CaseAlarm, model: Model) -> Firing:
         currency=model.policy.costs.currency,
         tick=model.policy.tick,
         horizon=model.policy.outcome_horizon,
+        docket=alarm.docket,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from monitor.incidents.firing import CellKey
 from monitor.incidents.incident import Effect
 from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, FIRING, IDLE, PENDING, SUSPICIOUS
 from monitor.outcomes.alarm import CaseAlarm
+from monitor.outcomes.recording import Cell, Cohort, Recorder
 from monitor.outcomes.totals import CURVE_BINS
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.bounds import clopper_pearson_lower, clopper_pearson_upper
@@ -49,6 +50,7 @@ FIELDS = {
     "null_n": Field(np.float64, (), -1.0),
     "known": Field(bool, (BINS,), still=True),
     "offset": Field(np.float64, (BINS, 3), still=True),
+    "curve": Field(np.float64, (BINS, 3), still=True),
     "s_prev": Field(np.float64),
     "n_prev": Field(np.float64),
     "scatter": Field(np.float64),
@@ -63,7 +65,8 @@ FIELDS = {
 }
 """``reference`` and ``pending`` are by bin number, positive outcomes and sum of scores; ``recent`` is the outcomes'
 excess over what the curve expects, their variance under it, and their number. ``offset`` is by bin the logits from the
-score to the lower bound, the estimate and the upper bound of the curve."""
+score to the lower bound, the estimate and the upper bound of the curve; ``curve`` is the reference that they follow
+from, which may have grown since."""
 
 _GATHERED = ("firing", "log_r", "pending", "onset", "alarmed", "last_bad", "effect", "evidence", "suspicion")
 """What a cell has gathered for or against its null, and nothing else of its state."""
@@ -73,14 +76,16 @@ _GATHERED = ("firing", "log_r", "pending", "onset", "alarmed", "last_bad", "effe
 class Scored:
     """One cohort of ``k`` cells (rows).
 
-    ``seconds`` (k,) is the event time that it covers. ``bins`` (k, BINS, 3) are as in the reference, ``log_e`` is
-    (k, bets), ``now`` (k, 3) what the cohort adds to ``recent``; of ``n`` that were bet on ``s`` are positive, (k,).
+    ``seconds`` (k,) is the event time that it covers. ``bins`` (k, BINS, 3) are as in the reference, ``squares``
+    (k, BINS) the sums of squared scores, ``log_e`` is (k, bets), ``now`` (k, 3) what the cohort adds to ``recent``; of
+    ``n`` that were bet on ``s`` are positive, (k,).
     """
 
     row: Indices
     end: Floats
     seconds: Floats
     bins: Floats
+    squares: Floats
     log_e: Floats
     now: Floats
     s: Floats
@@ -91,8 +96,8 @@ class Scored:
         """A cohort before any case is in it."""
         k = len(row)
         return cls(
-            *(row, np.full(k, end), seconds, np.zeros((k, BINS, 3)), np.zeros((k, len(BETS))), np.zeros((k, 3))),
-            *(np.zeros(k), np.zeros(k)),
+            *(row, np.full(k, end), seconds, np.zeros((k, BINS, 3)), np.zeros((k, BINS)), np.zeros((k, len(BETS)))),
+            *(np.zeros((k, 3)), np.zeros(k), np.zeros(k)),
         )
 
     def some(self, own: NDArray[np.bool_]) -> Scored:
@@ -100,12 +105,30 @@ class Scored:
         return Scored(*(getattr(self, each.name)[own] for each in fields(self)))
 
 
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What the step of ``b`` cells gave: whether each alarms or is sustained, and its evidence in nats, ``(b,)``.
+
+    ``eta`` (b,) is the power of its bets, ``log_r`` (b, bets) what it came with.
+    """
+
+    alarm: NDArray[np.bool_]
+    sustained: NDArray[np.bool_]
+    evidence: Floats
+    eta: Floats
+    log_r: NDArray[np.float32]
+
+
 class Calibration:
     """Reliability curves and cells of all models, by model row. Of what else has cells, a row's model is asked for."""
 
-    def __init__(self, models: Models, budget: Budget) -> None:
+    docket = CELL
+    """Under which name dockets are kept."""
+
+    def __init__(self, models: Models, budget: Budget, recorder: Recorder | None = None) -> None:
+        """``recorder`` keeps the dockets, where any are kept."""
         self.rows = Rows(FIELDS)
-        self._models, self._budget = models, budget
+        self._models, self._budget, self._recorder = models, budget, recorder
 
     def extend(self) -> None:
         """Make room for models that were added since."""
@@ -124,9 +147,10 @@ class Calibration:
         chosen = np.flatnonzero(~np.isnan(y) & ~np.isnan(score))
         if not len(chosen):
             return
-        row, score, y, place = row[chosen], score[chosen], y[chosen], place[chosen]
+        row, score, y, place = row[chosen], np.clip(score[chosen], _EDGE, 1.0 - _EDGE), y[chosen], place[chosen]
         bin_ = np.minimum((score * BINS).astype(np.int64), BINS - 1)
         np.add.at(into.bins, (place, bin_), np.stack([np.ones(len(y)), y, score], axis=1))
+        np.add.at(into.squares, (place, bin_), score * score)
         rows = self.rows
         bet = rows["judged"][row] & rows["known"][row, bin_]
         if not bet.any():
@@ -137,6 +161,7 @@ class Calibration:
     def add_sums(self, bins: Floats, into: Scored) -> None:
         """Add cohorts of which only ``bins`` (k, BINS, 3) are known: all cases of a bin bet at their mean score."""
         into.bins += bins
+        into.squares += bins[:, :, 2] ** 2 / np.maximum(bins[:, :, 0], 1.0)
         place, bin_ = np.nonzero(bins[:, :, 0])
         row = into.row[place]
         bet = self.rows["judged"][row] & self.rows["known"][row, bin_]
@@ -168,8 +193,11 @@ class Calibration:
         known: NDArray[np.bool_] = self.rows["judged"][model] & self.rows["known"][model, bin_]
         return _sigmoid(_logit(score)[:, None] + self.rows["offset"][model, bin_]), known
 
-    def judge(self, sums: Scored, n_fleet: float) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
-        """Let the cells of a cohort bet; what fires, what clears, and how many bet. ``end`` is one value."""
+    def judge(self, sums: Scored, n_fleet: float, due: float) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
+        """Let the cells of a cohort bet that matured at ``due``; what fires, what clears, and how many bet.
+
+        ``end`` is one value.
+        """
         rows = self.rows
         rows["pending"][sums.row] += sums.bins
         rows["recent"][sums.row] = rows["recent"][sums.row] * np.exp(-sums.n / RECENT_CASES)[:, None] + sums.now
@@ -179,11 +207,16 @@ class Calibration:
             return [], [], 0
         at = sums.row[place]
         allowance = self.allowance(at, n_fleet, sums.seconds[place])
-        self._budget.spend(SHARE, SEVERITY, allowance, Crowd.of(SHARE, n_fleet, self._models), self.model_of(at))
-        end = float(sums.end[0])
-        alarm, sustained, evidence = self._bet(sums, place, np.log(np.maximum(allowance, 1e-300)), end)
-        held, over = self._decide(at, end, alarm, sustained)
-        alarms = [self._alarm(int(at[j]), float(evidence[j]), end) for j in np.flatnonzero(held).tolist()]
+        crowd = Crowd.of(SHARE, n_fleet, self._models)
+        self._budget.spend(SHARE, SEVERITY, allowance, crowd, self.model_of(at))
+        end, log_budget = float(sums.end[0]), np.log(np.maximum(allowance, 1e-300))
+        step = self._bet(sums, place, log_budget, end)
+        held, over = self._decide(at, end, step.alarm, step.sustained)
+        self._record(sums, place, log_budget, step, held)
+        alarms = []
+        for j in np.flatnonzero(held).tolist():
+            alarm = self._alarm(int(at[j]), float(step.evidence[j]), end, due)
+            alarms.append(replace(alarm, docket=self._close(int(at[j]), float(step.evidence[j]), end, due, crowd)))
         return alarms, [self.key(row) for row in at[over].tolist()], len(place)
 
     def allowance(self, at: Indices, n_fleet: float, seconds: Floats) -> Floats:
@@ -195,6 +228,18 @@ class Calibration:
         """The shift, in logits, that is tolerated of each cell."""
         found: Floats = self._models.rows["tolerance_calibration"][self.model_of(at)]
         return found
+
+    def weight(self, row: int) -> float:
+        """What part a cell has of what one cell of its model may spend."""
+        return 1.0
+
+    def people(self, at: Indices) -> Floats | None:
+        """How many people are behind each of the cells ``at`` since suspicion began, where too few are not told of."""
+        return None
+
+    def asks(self) -> dict[str, float]:
+        """What is asked of a cell beside its evidence and its effect, by name."""
+        return {}
 
     def key(self, row: int) -> CellKey:
         """A cell as the incident book knows it."""
@@ -243,9 +288,7 @@ class Calibration:
         excess, variance, _ = self.rows["recent"][row]
         return float(excess / variance) if variance > 0.0 else math.nan
 
-    def _bet(
-        self, sums: Scored, place: Indices, log_budget: Floats, end: float
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Floats]:
+    def _bet(self, sums: Scored, place: Indices, log_budget: Floats, end: float) -> Stepped:
         rows, at = self.rows, sums.row[place]
         eta = tempering(rows["scatter"][at], rows["scatter_weight"][at], rows["scatter_ticks"][at])
         s, n = sums.s[place], sums.n[place]
@@ -255,7 +298,8 @@ class Calibration:
         rows["scatter_ticks"][at] += weight > 0.0
         rows["s_prev"][at], rows["n_prev"][at] = s, n
         log_e = (sums.log_e[place] * eta[:, None]).astype(np.float32)
-        result = accumulate(rows["log_r"][at], log_e, log_budget.astype(np.float32))
+        log_r = rows["log_r"][at]
+        result = accumulate(log_r, log_e, log_budget.astype(np.float32))
         rows["log_r"][at] = result.log_r
         evidence = result.log_total - log_budget
         fresh = restarted(result.log_total, log_budget, SUSPICIOUS * -log_budget) & ~result.alarm
@@ -271,7 +315,7 @@ class Calibration:
         alarm = result.alarm & (beyond > 0.0)
         noise = CLEAR_MARGIN / np.sqrt(2.0 * np.maximum(variance, 1e-9))
         sustained = alarm | (beyond > noise) | (rows["suspicion"][at] > SUSPICIOUS)
-        return alarm, sustained, np.asarray(evidence, np.float64)
+        return Stepped(alarm, sustained, np.asarray(evidence, np.float64), eta, log_r)
 
     def _decide(
         self, at: Indices, end: float, alarm: NDArray[np.bool_], sustained: NDArray[np.bool_]
@@ -292,7 +336,33 @@ class Calibration:
         rows["firing"][at[over]] = IDLE
         return held, over
 
-    def _alarm(self, row: int, evidence: float, end: float) -> CaseAlarm:
+    def _record(self, sums: Scored, place: Indices, log_budget: Floats, step: Stepped, held: NDArray[np.bool_]) -> None:
+        """Let the step of the cells at ``place`` into their dockets."""
+        if self._recorder is None:
+            return
+        at = sums.row[place]
+        cohort = Cohort(
+            end=float(sums.end[0]),
+            **{name: getattr(sums, name)[place] for name in ("seconds", "bins", "squares", "s", "n", "log_e")},
+            adds=sums.now[place],
+            log_budget=log_budget,
+            eta=step.eta,
+            log_r=step.log_r,
+            evidence=step.evidence,
+            tolerance=self.tolerance(at),
+            people=self.people(at),
+        )
+        self._recorder.follow_scores(self.docket, self.rows, at, held, cohort)
+
+    def _close(self, row: int, evidence: float, end: float, due: float, crowd: Crowd) -> bytes:
+        """All that a cell that fires was judged by."""
+        if self._recorder is None:
+            return b""
+        cell = Cell(self.docket, row, int(self.model_of(np.array([row]))[0]), SHARE, end, due, self.weight(row))
+        header = {"of": "scores", "detector": DETECTOR, "bets": BETS.tolist(), "bin_min": BIN_MIN, **self.asks()}
+        return self._recorder.alarm(cell, crowd, header, {"told": self.shift(row), "evidence": evidence})
+
+    def _alarm(self, row: int, evidence: float, end: float, due: float) -> CaseAlarm:
         rows, shift, at = self.rows, self.shift(row), np.array([row])
         return CaseAlarm(
             model=int(self.model_of(at)[0]),
@@ -302,7 +372,7 @@ class Calibration:
             effect=Effect("logit_shift", shift, float(self.tolerance(at)[0])),
             evidence_log10=evidence / _LN10,
             onset_time=float(rows["onset"][row]),
-            fired_time=math.nan,
+            fired_time=due,
             words=f"{words(shift)}: {self._counted(row)}",
         )
 
@@ -328,6 +398,7 @@ class Calibration:
         )
         rows["offset"][at] = np.stack([_logit(bound) - score for bound in bounds], axis=-1)
         rows["known"][at] = n >= BIN_MIN
+        rows["curve"][at] = rows["reference"][at]
         rows["null_n"][at] = n.sum(axis=1)
         rows.touch(at)
 

@@ -21,7 +21,7 @@ from monitor.groups.watch import Groups
 from monitor.incidents.firing import CellKey
 from monitor.kernels.judge import FIRING
 from monitor.outcomes.alarm import CaseAlarm
-from monitor.outcomes.calibration import CELL, FIELDS, RECENT_CASES, SHARE, Calibration, Scored
+from monitor.outcomes.calibration import CELL, FIELDS, RECENT_CASES, SHARE, Calibration, Scored, Stepped
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.outcomes import Moment, Outcomes
 
@@ -38,11 +38,13 @@ class CalibrationOfGroups(Calibration):
     The cells of a model's groups have together what one cell of the model has: so they count as one.
     """
 
+    docket = f"{CELL}.of_groups"
+
     def __init__(
         self, models: Models, budget: Budget, groups: Groups, outcomes: Outcomes, n_cells: dict[str, float]
     ) -> None:
         """``n_cells`` counts the fleet's cells by share, those of groups too."""
-        super().__init__(models, budget)
+        super().__init__(models, budget, outcomes.recorder)
         self.rows = Rows(_FIELDS)
         self._groups, self._outcomes, self._n_cells = groups, outcomes, n_cells
         self._of_group: dict[int, int] = {}
@@ -65,6 +67,19 @@ class CalibrationOfGroups(Calibration):
         """What one cell of a model may cost, in equal parts to the cells of its groups."""
         n = np.array([self._of_model[model] for model in self.model_of(at).tolist()], np.float64)
         return super().allowance(at, n_fleet, seconds) / n
+
+    def weight(self, row: int) -> float:
+        """What part a cell has of what one cell of its model may spend."""
+        return 1.0 / self._of_model[int(self.rows["model"][row])]
+
+    def people(self, at: Indices) -> Floats:
+        """How many people are behind each of the cells ``at`` since suspicion began."""
+        few: Floats = self._groups.people.few(self.rows["group"][at], self.rows["pending"][at, :, 0].sum(axis=1))
+        return few
+
+    def asks(self) -> dict[str, float]:
+        """Fewer people than this are not told of."""
+        return {"smallest_group": self._groups.privacy.smallest_group}
 
     def take(self, cases: Matured, of: Memberships) -> None:
         """Let ``cases`` of one moment into the sums of their groups' cohorts; ``of`` are the groups."""
@@ -94,8 +109,8 @@ class CalibrationOfGroups(Calibration):
             sums = sums.some(~self._models.planned(self.model_of(rows).astype(np.int64), end))
             if not len(sums.row):
                 continue
-            alarms, cleared, _ = self.judge(sums, self._n_cells[SHARE])
-            moment.alarms += [replace(alarm, fired_time=moment.due) for alarm in alarms]
+            alarms, cleared, _ = self.judge(sums, self._n_cells[SHARE], moment.due)
+            moment.alarms += alarms
             moment.cleared += cleared
             self._learn(sums)
 
@@ -146,16 +161,15 @@ class CalibrationOfGroups(Calibration):
                 self._models.rows["n_cells"][model, SHARES.index(SHARE)] += 1
                 self._n_cells[SHARE] += 1
 
-    def _bet(self, sums: Scored, place: Indices, log_budget: Floats, end: float) -> tuple[Flags, Flags, Floats]:
+    def _bet(self, sums: Scored, place: Indices, log_budget: Floats, end: float) -> Stepped:
         """As of models; what the model's own shift accounts for is forgotten, and few people are not spoken of."""
-        alarm, sustained, evidence = super()._bet(sums, place, log_budget, end)
+        step = super()._bet(sums, place, log_budget, end)
         rows, at = self.rows, sums.row[place]
         held = self._of_model_alone(at, sums.n[place]) & (rows["firing"][at] != FIRING)
         for name, nothing in (("log_r", -np.inf), ("evidence", 0.0), ("suspicion", 0.0), ("onset", end)):
             rows[name][at[held]] = nothing
-        n = rows["pending"][at, :, 0].sum(axis=1)
-        many = self._groups.people.few(rows["group"][at], n) >= self._groups.privacy.smallest_group
-        return alarm & many & ~held, sustained & ~held, evidence
+        many = self.people(at) >= self._groups.privacy.smallest_group
+        return replace(step, alarm=step.alarm & many & ~held, sustained=step.sustained & ~held)
 
     def _of_model_alone(self, at: Indices, n: Floats) -> Flags:
         """Which of the cells ``at``, whose cohorts have ``n`` cases, moved with their model, which is itself suspected.
@@ -174,11 +188,11 @@ class CalibrationOfGroups(Calibration):
         suspected = self._outcomes.calibration.doubt(model)[0]
         return suspected & accounted_for(np.arange(len(at)), surely, of_model, tolerance)
 
-    def _alarm(self, row: int, evidence: float, end: float) -> CaseAlarm:
+    def _alarm(self, row: int, evidence: float, end: float, due: float) -> CaseAlarm:
         register, group = self._groups.register, int(self.rows["group"][row])
         attribute = register.attribute_names[int(register.groups["attribute"][group])]
         name = group_name(self._groups, group)
-        alarm = super()._alarm(row, evidence, end)
+        alarm = super()._alarm(row, evidence, end, due)
         return replace(alarm, attribute=attribute, group=name, words=f"{attribute} {name}: {alarm.words}")
 
     def _counted(self, row: int) -> str:

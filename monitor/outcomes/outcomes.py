@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from monitor.outcomes.matured import Matured, read
 from monitor.outcomes.measures import MEASURES
 from monitor.outcomes.pending import Pending, matured
 from monitor.outcomes.performance import SHARE, Performance, Sums, cell_name, firing
+from monitor.outcomes.recording import Recorder
 from monitor.outcomes.totals import Totals
 
 PENDING_MAX = 50_000_000
@@ -59,8 +60,9 @@ class Outcomes:
         self.pending = Pending()
         self.pending.room = self._pending_max = PENDING_MAX
         self.totals = Totals(models)
-        self.performance = Performance(models, self.asked, budget)
-        self.calibration = Calibration(models, budget)
+        self.recorder = Recorder(models, budget)
+        self.performance = Performance(models, self.asked, budget, self.recorder)
+        self.calibration = Calibration(models, budget, self.recorder)
         self.estimate = Estimate(models, self.asked, self.calibration)
         self.takers: list[Callable[[Matured], None]] = []
         """Are handed all cases that mature, a piece of a moment at a time, before the moment is judged."""
@@ -232,10 +234,10 @@ class Outcomes:
         """One cohort: bets, then references grow where nothing is suspicious; how many cells bet."""
         fleet, n_cells = self._n_cells[SHARE], 0
         for alarms, cleared, n in (
-            self.performance.judge(measures, fleet),
-            self.calibration.judge(scored, fleet),
+            self.performance.judge(measures, fleet, moment.due),
+            self.calibration.judge(scored, fleet, moment.due),
         ):
-            moment.alarms += [replace(alarm, fired_time=moment.due) for alarm in alarms]
+            moment.alarms += alarms
             moment.cleared += cleared
             n_cells += n
         doubts = (self.performance.doubt(measures.model), self.calibration.doubt(measures.model))
@@ -298,6 +300,6 @@ def _widened(
     if held is not None:
         at = np.searchsorted(models, held[0].model)
         sums.measures[at] = held[0].measures
-        for name in ("bins", "log_e", "now", "s", "n"):
+        for name in ("bins", "squares", "log_e", "now", "s", "n"):
             getattr(scored, name)[at] = getattr(held[1], name)
     return sums, scored

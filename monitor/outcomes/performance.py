@@ -12,6 +12,7 @@ from monitor.budget import Budget, Crowd
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
 from monitor.cells import cell_fields
+from monitor.dockets import floats
 from monitor.incidents.incident import Effect
 from monitor.kernels.judge import (
     DISPERSION_MAX,
@@ -30,6 +31,7 @@ from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.measures import ABSOLUTE_ERROR, COST, ERROR_RATE, LOG_LOSS, MEASURES, Scale, scales, values
+from monitor.outcomes.recording import Cell, Recorder
 from monitor.outcomes.rising import risen
 from monitor.stats.bounds import null_edge
 from monitor.stats.dispersion import dispersion, successive_difference, tempering
@@ -82,10 +84,21 @@ class Sums:
         return Sums(self.model[own], self.end[own], self.seconds[own], self.measures[own])
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The cell of a ``model`` (its row) that begins to fire with the cohort that ended at ``end``; evidence in nats."""
+
+    model: int
+    evidence: float
+    end: float
+
+
 class Performance:
     """References and cells of all models, by model row."""
 
-    def __init__(self, models: Models, asked: Asked, budget: Budget) -> None:
+    def __init__(self, models: Models, asked: Asked, budget: Budget, recorder: Recorder | None = None) -> None:
+        """``recorder`` keeps the dockets, where any are kept."""
+        self._recorder = recorder
         self.rows = Rows(FIELDS)
         self.states = tuple(Rows(cell_fields(_QUESTION)) for _ in MEASURES)
         self._models, self._asked, self._budget = models, asked, budget
@@ -123,8 +136,11 @@ class Performance:
             self.rescale()
         return values(cases, self._scale, self.rows["large"])
 
-    def judge(self, sums: Sums, n_fleet: float) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
-        """Let the cells of a cohort bet; returns what fires, what clears, and how many bet. ``end`` is one value."""
+    def judge(self, sums: Sums, n_fleet: float, due: float) -> tuple[list[CaseAlarm], list[tuple[int, str]], int]:
+        """Let the cells of a cohort bet that matured at ``due``; what fires, what clears, and how many bet.
+
+        ``end`` is one value.
+        """
         alarms: list[CaseAlarm] = []
         cleared: list[tuple[int, str]] = []
         rows, tick = self.rows, sums.measures
@@ -146,7 +162,9 @@ class Performance:
             place = np.flatnonzero(some & judged)
             if len(place):
                 self._budget.spend(SHARE, SEVERITY, allowance[place], crowd, sums.model[place])
-                self._bet(measure, sums, place, allowance, alarms, cleared)
+                held, over = self._bet(measure, sums, place, allowance)
+                alarms += [self._alarm(measure, each, due, crowd) for each in held]
+                cleared.extend((row, cell_name(measure)) for row in over)
                 bets += len(place)
         return alarms, cleared, bets
 
@@ -228,15 +246,8 @@ class Performance:
         state["s_prev"][models, 0], state["n_prev"][models] = s, n
         state.stir(models)
 
-    def _bet(
-        self,
-        measure: int,
-        sums: Sums,
-        place: Indices,
-        allowance: Floats,
-        alarms: list[CaseAlarm],
-        cleared: list[tuple[int, str]],
-    ) -> None:
+    def _bet(self, measure: int, sums: Sums, place: Indices, allowance: Floats) -> tuple[list[_Held], list[int]]:
+        """Let the cells at ``place`` bet: those that begin to fire, and the rows of those that cease to."""
         state, policy = self.states[measure], self._models.rows
         now = self.rows["recent"][sums.model, measure]
         bets = Bets(
@@ -253,12 +264,17 @@ class Performance:
             keep_firing=policy["keep_firing"][sums.model],
         )
         self._rise(measure, bets.row, sums.measures[place, measure])
-        flags, evidence, *_ = bet(_QUESTION, state, bets)
+        out = bet(_QUESTION, state, bets)
         state.stir(bets.row)
         self.rows["rising"][bets.row[state["firing"][bets.row] != IDLE], measure] = 0.0
-        held = np.flatnonzero(flags & HELD).tolist()
-        alarms += [self._alarm(measure, int(bets.row[j]), float(evidence[j]), bets.end) for j in held]
-        cleared.extend((row, cell_name(measure)) for row in bets.row[(flags & OVER) > 0].tolist())
+        if self._recorder is not None:
+            since, limit = self.rows["pending"][sums.model, measure], self._scale.limit[measure, sums.model]
+            self._recorder.follow_measure(cell_name(measure), state, bets, out, since, limit)
+        held = np.flatnonzero(out.flags & HELD).tolist()
+        return (
+            [_Held(int(bets.row[j]), float(out.evidence[j]), bets.end) for j in held],
+            bets.row[(out.flags & OVER) > 0].tolist(),
+        )
 
     def _rise(self, measure: int, models: Indices, cohort: Floats) -> None:
         """Let a cohort (k, 2) speak for or against a rise above the reference, as far as its events may be trusted."""
@@ -267,7 +283,8 @@ class Performance:
         reference, tolerance = rows["reference"][models, measure], self._tolerance(measure, models)
         rows["rising"][models, measure] = risen(rows["rising"][models, measure], cohort, reference, tolerance, worth)
 
-    def _alarm(self, measure: int, model: int, evidence: float, end: float) -> CaseAlarm:
+    def _alarm(self, measure: int, held: _Held, due: float, crowd: Crowd) -> CaseAlarm:
+        model, evidence, end = held.model, held.evidence, held.end
         state, told = self.states[measure], MEASURES[measure]
         s, n = self.rows["pending"][model, measure]
         unit, limit = self.unit(measure, model), self.limit(measure, model)
@@ -286,11 +303,36 @@ class Performance:
             effect=Effect(told.effect, (now - before) * unit, tolerance * unit),
             evidence_log10=evidence / _LN10,
             onset_time=onset_of(float(state["onset"][model]), end, float(self._models.rows["tick"][model])),
-            fired_time=math.nan,
+            fired_time=due,
             people_affected=round(max(now - before, 0.0) * n) if measure in (ERROR_RATE, ABSOLUTE_ERROR) else None,
             cost=self._excess_cost(model),
             words=f"{told.words} {now * unit:.3g}{money} in {n:.0f} matured cases, {against}",
+            docket=self._docket(measure, held, due, crowd, (before, now)),
         )
+
+    def _docket(self, measure: int, held: _Held, due: float, crowd: Crowd, told: tuple[float, float]) -> bytes:
+        """What a cell that fires was judged by, which rose from one to the other of ``told``."""
+        if self._recorder is None:
+            return b""
+        model = held.model
+        header = {
+            "of": "measure",
+            "detector": _DETECTOR,
+            "measure": MEASURES[measure].name,
+            "unit": self.unit(measure, model),
+            "bins": [],
+            "cuts": _QUESTION.cuts,
+            "two_sided": _QUESTION.two_sided,
+            "shifts": list(SHIFTS),
+        }
+        fired = {
+            "before": told[0],
+            "told": told[1],
+            "evidence": held.evidence,
+            "reference": floats(self.rows["reference"][model, measure]),
+        }
+        cell = Cell(cell_name(measure), model, model, SHARE, held.end, due)
+        return self._recorder.alarm(cell, crowd, header, fired)
 
     def _excess_cost(self, model: int) -> float | None:
         """What the cases since suspicion began cost more than as many of the reference, or of the contract."""
@@ -333,11 +375,12 @@ class Performance:
         phi = dispersion(state["scatter"][models], state["scatter_weight"][models], state["scatter_ticks"][models])
         worth = 1.0 / np.maximum(phi, 1.0)
         s, n = np.minimum(reference[:, 0], reference[:, 1]) * worth, reference[:, 1] * worth
-        _, high = null_edge(s, n, self._tolerance(measure, models))
-        limit = self._scale.limit[measure, models]
+        tolerance, limit = self._tolerance(measure, models), self._scale.limit[measure, models]
+        low, high = null_edge(s, n, tolerance)
         high = np.where(np.isnan(limit), high, limit)
         state["reference_share"][models, 0] = reference[:, 0] / reference[:, 1]
-        state["null_high"][models, 0] = high
+        state["worth"][models], state["tolerance"][models] = worth, tolerance
+        state["null_low"][models, 0], state["null_high"][models, 0] = low, high
         state["null_n"][models] = reference[:, 1]
         bets = np.log1p(high[:, None] * np.expm1(np.array(SHIFTS)))
         state["cost"][models] = np.where(high[:, None] < 1.0, bets, OFF)

@@ -428,7 +428,8 @@ def _tables(fleet: Fleet) -> dict[str, Rows]:
 
 
 def _dockets(fleet: Fleet) -> dict[bytes, Dockets]:
-    return {b"g": fleet.groups.comparer.dockets, b"s": fleet.judge.dockets}
+    """By the letter under which they are stored."""
+    return {of[0].encode(): each for of, each in fleet.dockets().items()}
 
 
 def _head(

@@ -70,6 +70,7 @@ def test_what_was_learned_of_it_is_forgotten(tmp_path) -> None:
         [fired] = [each for each in outcome.incidents if each.alertname == "ModelPerformanceDegraded"]
         assert fired.fired_time == START + 192 * HOUR + HORIZON
         assert START + 6 * DAY <= fired.onset_time <= START + 8 * DAY
+        assert fired.docket_digest == ""
 
 
 def test_what_it_was_told_of_is_resolved(tmp_path) -> None:
