@@ -4,7 +4,8 @@
 
 Nothing of modelwatch is imported, and nothing but Python's standard library: this file is the second opinion. What it
 computes is described in docs/statistics.md and docs/formats/capsule.md. It is read from the bottom up: `verify` says
-what is held against what. Exit code 0: the decision follows from the sums; 1: refused, with the place; 2: usage.
+what is held against what, and above it each kind of cell has a part of its own: shares, scores, groups. Exit code 0:
+the decision follows from the sums; 1: refused, with the place; 2: usage.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import struct
 import sys
 import tomllib
 import zlib
-from collections.abc import Iterator  # noqa: TC003 -- as short as it gets
+from collections.abc import Callable, Iterator  # noqa: TC003 -- as short as it gets
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ PRESENT_EVENTS, BATCH_DECAY = 300.0, 0.995
 BOUND_ERROR, SEASON_Z = 1e-4, 3.719016485455709  # the normal quantile of 1 - 1e-4
 NOTHING = -math.inf
 BINS, UNSEEN = 32, 31
+SCORE_BINS, SCORE_EDGE, FEW, COARSE, GRID = 10, 1e-6, 3, 0.02, 32
+FIRED = "the line that says it fired"
+LOG_LOSS_MAX, LOSS_LIMITS = math.log(1000.0), 10.0
 Line = dict[str, Any]
 
 
@@ -105,11 +109,15 @@ def edges(null: Line, cut: int, counted: float) -> tuple[float, float]:
         k, n = counted * null["worth"], null["events"] * null["worth"]
         low = lower_bound(k, n) - tolerance if n else 0.0
         high = 1.0 - lower_bound(n - k, n) + tolerance if n else 1.0
+    if null.get("limit") is not None:  # a contract is the edge itself
+        high = null["limit"]
     return max(low, 0.0), min(high, 1.0)
 
 
-def counted_in(cell: Line, counts: list[int]) -> tuple[list[float], float]:
+def counted_in(cell: Line, counts: list[float]) -> tuple[list[float], float]:
     """What a detector asks of the 40 counts of a series: sums at its cuts, of how many (docs/detectors)."""
+    if cell["of"] == "measure":  # a reference of cases is just that
+        return counts[:1], counts[1]
     bins, (nulls, invalid, type_, dropped, below, above, events, present) = counts[:BINS], counts[BINS:]
     values = float(sum(bins))
     match cell["detector"]:
@@ -130,7 +138,7 @@ def counted_in(cell: Line, counts: list[int]) -> tuple[list[float], float]:
     raise RefusedError(f"line 1: the detector {cell['detector']!r} is not known here")
 
 
-def check_null(cell: Line, null: Line, reference: list[int], place: str) -> None:
+def check_null(cell: Line, null: Line, reference: list[float], place: str) -> None:
     """A null follows from the reference, its size and the tolerance."""
     sums, n = counted_in(cell, reference)
     if null["last_week"]:  # by the same hour of the week before, of which the null itself has the sums
@@ -144,8 +152,10 @@ def check_null(cell: Line, null: Line, reference: list[int], place: str) -> None
         if null["events"] == n:
             near(plain, share, place, f"the reference's share at cut {cut}")
         elif null["season"] is None:  # it has grown since: by what it had then, which must be part of what it has
-            counted = round(share * null["events"])
-            need(counted <= said and null["events"] - counted <= n - said, place, f"the reference shrank at cut {cut}")
+            counted = share * null["events"] if cell["of"] == "measure" else round(share * null["events"])
+            error = 1e-6 * n if cell["of"] == "measure" else 0.0  # a share is kept with 24 bits, and counts are whole
+            shrank = counted > said + error or null["events"] - counted > n - said + error
+            need(not shrank, place, f"the reference shrank at cut {cut}")
         low, high = edges(null, cut, counted)
         near(low, null["low"][cut], place, f"the null's lower edge at cut {cut}")
         near(high, null["high"][cut], place, f"the null's upper edge at cut {cut}")
@@ -174,6 +184,7 @@ class Evidence:
         self.scatter = list(begun["scatter"])
         self.carried = self.total()
         self.error = 1e-4
+        self.open = 0.0  # nats that do not follow from sums, but are as written within what these allow
 
     def total(self) -> float:
         """Tell log R of the cell."""
@@ -209,6 +220,16 @@ class Evidence:
         phi = max(phi, PRIOR) if ticks < TICKS_MIN else phi
         near(1.0 / max(MARGIN * max(phi, wander), 1.0), step["eta"], place, "the power of its bets", 1e-4)
 
+    def follow(
+        self, step: Line, before: Line | None, wander: float, sums: Callable[[Line], list[float]], place: str
+    ) -> None:
+        """Hold the power of a step against the scatter before it, and let the step into that; ``sums`` are its own."""
+        if before is None:
+            return
+        need(step["end"] > before["end"], place, "it does not come after the one before")
+        self.check_power(step, wander, place)
+        self.scattered([(sums(before), before["n"], sums(step), step["n"])])
+
     def scattered(self, pairs: list[tuple[list[float], float, list[float], float]]) -> None:
         """Add the differences between batches: (sums, events) before and now."""
         some = False
@@ -240,16 +261,33 @@ class Gate:
             self.since = math.nan
         return end - self.since >= self.hold
 
+    def check(self, step: Line, fired: Line, alarm: bool, clear: bool, place: str) -> None:
+        """Refuse unless the cell fires at the step at which it is said to, and not before."""
+        fires, last = self.fires(step["end"], alarm, clear or suspicious(step)), step["end"] == fired["end"]
+        need(fires == last, place, f"it {'fires' if fires else 'does not fire'} here")
+
 
 def suspicious(step: Line) -> bool:
     """Tell whether a step has more than 0.4 of the evidence that an alarm needs."""
     return bool((step["log_r"] - step["log_budget"]) / -step["log_budget"] > SUSPICIOUS)
 
 
-# --- a cell of a series -----------------------------------------------------------------------------------------------
+def check_budget(paid: Line, step: Line, place: str, *, last: bool) -> None:
+    """No cell spends more than its share of a week's false alarms allows."""
+    week = min(paid["per_week"], paid["per_model_per_week"]) * paid["part"]
+    most = math.log(week * step["seconds"] / WEEK)
+    need(step["log_budget"] <= most + 1e-9, place, "it spends more than the budget has")
+    if last:
+        fleet, model = (max(paid[name], 1) for name in ("cells_of_fleet", "cells_of_model"))
+        own = min(paid["per_week"] / fleet, paid["per_model_per_week"] / model) * paid["weight"] * paid["part"]
+        own *= step["seconds"] / WEEK
+        near(math.log(own), step["log_budget"], place, "its budget", 1e-9)
 
 
-def bets_of_series(cell: Line, null: Line, step: Line) -> list[float | None]:
+# --- a share: of a series, or of what a measure of cases sums up ------------------------------------------------------
+
+
+def bets_on_shares(cell: Line, null: Line, step: Line) -> list[float | None]:
     """Tell the bets of a step: s d - n log(1 - p + p e^d) of a shift by d logits beyond the edge p of the null."""
     found: list[float | None] = []
     for cut in range(cell["cuts"]):
@@ -284,66 +322,206 @@ def check_present(step: Line, before: Line | None, null: Line, place: str) -> No
     kept = math.exp(-step["values"] / PRESENT_EVENTS)
     for now, was, s in zip(step["now_s"], before["now_s"], step["s"], strict=True):
         near(was * kept + s, now, place, "the present", 1e-4)
+    near(before["now_n"] * kept + step["n"], step["now_n"], place, "the size of the present", 1e-4)
 
 
-def replay_series(cell: Line, body: list[tuple[str, Line]], fired: Line) -> Evidence:
-    """Go through the steps of a cell of a series; it must fire at the last, and not before."""
-    evidence: Evidence | None = None
-    null: Line = {}
-    before: Line | None = None
-    gate, steps = Gate(cell["hold"]), 0
-    for place, line in body:
-        if line["is"] == "begun":
-            evidence = evidence or Evidence(line)
-        elif line["is"] == "null":
-            null = line
-            check_null(cell, null, fired["reference"], place)
-        else:
-            assert evidence is not None
-            need(not steps or line["end"] > before["end"], place, "it does not come after the one before")  # type: ignore[index]
-            if before is not None:
-                evidence.check_power(line, null["wander"], place)
-                evidence.scattered([(before["s"], before["n"], line["s"], line["n"])])
-            check_present(line, before, null, place)
-            check_budget(fired["budget"], line, place, last=line["end"] == fired["end"])
-            size = line["n"] * max(cell["shifts"])
-            alarm = evidence.bet(line, bets_of_series(cell, null, line), size, place)
-            beyond = outside(cell, null, line)
-            alarm = alarm and max(x for x, _ in beyond) > 0.0
-            sustained = suspicious(line) or any(x > chance for x, chance in beyond)
-            fires = gate.fires(line["end"], alarm, sustained)
-            need(fires == (line["end"] == fired["end"]), place, f"it {'fires' if fires else 'does not fire'} here")
-            by_hour = null["season"] is not None or null["last_week"]
-            before, steps = line | {"by_hour": by_hour}, steps + 1
-    if evidence is None or before is None:
-        raise RefusedError("the docket: no step is in it")
-    check_series_told(cell, null, before, fired)
-    return evidence
+def check_since(step: Line, before: Line | None, place: str) -> None:
+    """What cases gave since suspicion began goes on; where another cell of the model fires, it is of the step alone."""
+    own, said = [step["s"][0], step["n"]], step["since"]
+    if before is None:
+        ok = all(x >= y - 1e-6 for x, y in zip(said, own, strict=True))
+    else:
+        longer = [x + y for x, y in zip(before["since"], own, strict=True)]
+        ok = any(
+            all(abs(x - y) <= 1e-6 * max(y, 1.0) for x, y in zip(said, each, strict=True)) for each in (longer, own)
+        )
+    need(ok, place, f"since suspicion began it is {said}, and of this step {own}")
 
 
-def check_budget(paid: Line, step: Line, place: str, *, last: bool) -> None:
-    """No cell spends more than its share of a week's false alarms allows."""
-    week = min(paid["per_week"], paid["per_model_per_week"]) * paid["part"]
-    most = math.log(week * step["seconds"] / WEEK)
-    need(step["log_budget"] <= most + 1e-9, place, "it spends more than the budget has")
-    if last:
-        fleet, model = (max(paid[name], 1) for name in ("cells_of_fleet", "cells_of_model"))
-        own = min(paid["per_week"] / fleet, paid["per_model_per_week"] / model) * paid["weight"] * paid["part"]
-        own *= step["seconds"] / WEEK
-        near(math.log(own), step["log_budget"], place, "its budget", 1e-9)
+class Shares:
+    """Judges a cell of a series."""
+
+    def __init__(self, cell: Line, fired: Line) -> None:
+        self.cell, self.fired = cell, fired
+        self.null: Line = {}
+        self.before: Line | None = None
+
+    def take_null(self, null: Line, place: str) -> None:
+        """Let a null be in force from here on."""
+        check_null(self.cell, null, self.fired["reference"], place)
+        self.null = null
+
+    def step(self, evidence: Evidence, line: Line, place: str) -> tuple[bool, bool]:
+        """Take a step: whether it alarms, and whether the present is clearly beyond the null."""
+        cell, null = self.cell, self.null
+        evidence.follow(line, self.before, null["wander"], lambda x: x["s"], place)
+        check_present(line, self.before, null, place)
+        size = line["n"] * max(cell["shifts"])
+        alarm = evidence.bet(line, bets_on_shares(cell, null, line), size, place)
+        beyond = outside(cell, null, line)
+        self.before = line | {"by_hour": null["season"] is not None or null["last_week"]}
+        return alarm and max(x for x, _ in beyond) > 0.0, any(x > chance for x, chance in beyond)
+
+    def check_told(self, step: Line) -> None:
+        """What is told is the share that lies furthest outside, as the present or all since suspicion shows it."""
+        fired, null, cut = self.fired, self.null, self.fired["cut"]
+        beyond = [x for x, _ in outside(self.cell, null, step)]
+        need(beyond[cut] > max(beyond) - 1e-6, FIRED, f"the share that moved furthest is {beyond.index(max(beyond))}")
+        now, before, since = step["now_s"][cut] / step["now_n"], null["share"][cut], fired["since"]
+        near(min(now, 1.0), fired["now"], FIRED, "the present")
+        near(before, fired["before"], FIRED, "what was before")
+        by_hour = null["season"] is not None or null["last_week"]
+        whole = since is None or by_hour or abs(now - before) > abs(since - before)
+        near(fired["now"] if whole else since, fired["told"], FIRED, "what is told")
 
 
-def check_series_told(cell: Line, null: Line, step: Line, fired: Line) -> None:
-    """What is told is the share that lies furthest outside, as the present or all since suspicion shows it."""
-    place = "the line that says it fired"
-    beyond = [x for x, _ in outside(cell, null, step)]
-    cut = fired["cut"]
-    need(beyond[cut] > max(beyond) - 1e-6, place, f"the share that moved furthest is {beyond.index(max(beyond))}")
-    now, before, since = step["now_s"][cut] / step["now_n"], null["share"][cut], fired["since"]
-    near(min(now, 1.0), fired["now"], place, "the present")
-    near(before, fired["before"], place, "what was before")
-    whole = since is None or step["by_hour"] or abs(now - before) > abs(since - before)
-    near(fired["now"] if whole else since, fired["told"], place, "what is told")
+class Measure(Shares):
+    """Judges a cell of what a measure of cases sums up."""
+
+    def step(self, evidence: Evidence, line: Line, place: str) -> tuple[bool, bool]:
+        """As of a series, and what was seen since suspicion began goes on."""
+        check_since(line, self.before, place)
+        return super().step(evidence, line, place)
+
+    def check_told(self, step: Line) -> None:
+        """What is told is how the cases since suspicion began did, beside the contract or the reference."""
+        s, n = step["since"]
+        near(s / max(n, 1.0), self.fired["told"], FIRED, "what is told")
+        before = self.null["share"][0] if self.null["limit"] is None else self.null["limit"]
+        near(before, self.fired["before"], FIRED, "what was before")
+
+
+# --- what scores mean -------------------------------------------------------------------------------------------------
+
+
+def logit(p: float) -> float:
+    """Log-odds, of what lies next to 0 and 1 those of a millionth."""
+    p = min(max(p, SCORE_EDGE), 1.0 - SCORE_EDGE)
+    return math.log(p / (1.0 - p))
+
+
+def sigmoid(x: float) -> float:
+    """The chance that has these log-odds."""
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+def check_curve(cell: Line, null: Line, place: str) -> None:
+    """What scores of a bin mean follows from the outcomes that the reference has there."""
+    for bin_, (sums, said) in enumerate(zip(null["curve"], null["offset"], strict=True)):
+        need((sums is None) == (said is None), place, f"bin {bin_} has a reference or a curve, and not both")
+        if sums is None:
+            continue
+        n, y, scores = sums
+        need(n >= cell["bin_min"] and 0 <= y <= n, place, f"bin {bin_} has no such reference")
+        bounds = (lower_bound(y, n), (y + 0.5) / (n + 1.0), 1.0 - lower_bound(n - y, n))
+        found = [logit(bound) - logit(scores / n) for bound in bounds]
+        for name, own, offset in zip(("lower bound", "estimate", "upper bound"), found, said, strict=True):
+            near(own, offset, place, f"the curve's {name} in bin {bin_}")
+        null["offset"][bin_] = found
+
+
+def span(f: Callable[[float], float], scores: list[float], place: str) -> tuple[float, float]:
+    """Between what the sum of ``f`` over the scores of a bin must lie, by their number, mean and mean square.
+
+    A parabola through three points of ``f`` is known by these; what ``f`` differs from it by lies between the least and
+    the most of that in the bin. Without the mean square it is a line, and of a few the mean is known but roughly.
+    """
+    bin_, n, mean, *square = scores
+    low, high = max(bin_ / SCORE_BINS, SCORE_EDGE), min((bin_ + 1) / SCORE_BINS, 1.0 - SCORE_EDGE)
+    width, error = high - low, COARSE / 2.0 if n < FEW else 1e-9
+    need(n >= 1 and low - error <= mean <= high + error, place, f"no scores of bin {bin_} have such a mean")
+    means = [min(max((mean + side * error - low) / width, 0.0), 1.0) for side in (-1.0, 1.0)]
+    f0, f1, f2 = (f(low + width * at) for at in (0.0, 0.5, 1.0))
+    slope, bend, squared = f2 - f0, 0.0, 0.0
+    if square:
+        squared = (square[0] - 2.0 * low * mean + low * low) / width**2
+        possible = means[0] ** 2 - 1e-6 <= squared <= means[1] + 1e-6
+        need(possible, place, f"no scores of bin {bin_} have such a mean square")
+        slope, bend = 4.0 * f1 - 3.0 * f0 - f2, 2.0 * (f0 + f2) - 4.0 * f1
+    sums = [f0 + slope * each + bend * squared for each in means]
+    points = [i / GRID for i in range(GRID + 1)]
+    rest = [f(low + width * at) - (f0 + slope * at + bend * at * at) for at in points]
+    slack = 0.01 * (max(rest) - min(rest)) + 1e-9  # for what lies between the points
+    return n * (min(sums) + min(rest) - slack), n * (max(sums) + max(rest) + slack)
+
+
+def spanned(step: Line, null: Line, f: Callable[[float, list[float]], float], place: str) -> tuple[float, float]:
+    """As :func:`span`, over all bins of a step; ``f`` is of a score's log-odds and the curve there."""
+    low = high = 0.0
+    for scores in step["scores"]:
+        offset = null["offset"][scores[0]]
+        need(offset is not None, place, f"bin {scores[0]} has no curve, so nothing is bet there")
+        own = span(lambda score, curve=offset: f(logit(score), curve), scores, place)
+        low, high = low + own[0], high + own[1]
+    return low, high
+
+
+def within(found: float, bounds: tuple[float, float], place: str, what: str) -> None:
+    """Refuse at ``place`` unless what is written lies where the scores leave it."""
+    low, high = bounds
+    slack = 1e-9 * max(abs(low), abs(high), 1.0)
+    need(low - slack <= found <= high + slack, place, f"{what} is {found:.9g}, and lies in {low:.9g} to {high:.9g}")
+
+
+def check_scores(cell: Line, null: Line, step: Line, place: str) -> float:
+    """What was bet on scores, and expected of them, is what they allow; returns how many nats that leaves open."""
+    s, n, tolerance = step["s"], step["n"], null["tolerance"]
+    near(sum(scores[1] for scores in step["scores"]), n, place, "the number of cases")
+    need(0 <= s <= n, place, "more outcomes are positive than there are")
+    left = 0.0
+    for bet, log_e in zip(cell["bets"], step["log_e"], strict=True):
+        side, edge = (2, tolerance) if bet > 0.0 else (0, -tolerance)
+
+        def cost(x: float, curve: list[float], bet: float = bet, side: int = side, edge: float = edge) -> float:
+            return math.log1p(sigmoid(x + curve[side] + edge) * math.expm1(bet))
+
+        bounds = spanned(step, null, cost, place)
+        within(bet * s - log_e, bounds, place, f"what a bet of {bet} cost")
+        left = max(left, bounds[1] - bounds[0])
+    chance = spanned(step, null, lambda x, curve: sigmoid(x + curve[1]), place)
+    within(s - step["adds"][0], chance, place, "what was expected")
+    variance = spanned(step, null, lambda x, curve: sigmoid(x + curve[1]) * sigmoid(-x - curve[1]), place)
+    within(step["adds"][1], variance, place, "the variance of what was expected")
+    near(n, step["adds"][2], place, "the number of what was expected")
+    return left * step["eta"]
+
+
+class Scores:
+    """Judges a cell of what scores mean."""
+
+    def __init__(self, cell: Line, fired: Line) -> None:
+        self.cell, self.fired = cell, fired
+        self.null: Line = {}
+        self.before: Line | None = None
+
+    def take_null(self, null: Line, place: str) -> None:
+        """Let a curve be in force from here on."""
+        check_curve(self.cell, null, place)
+        self.null = null
+
+    def step(self, evidence: Evidence, line: Line, place: str) -> tuple[bool, bool]:
+        """Take a cohort: whether it alarms, and whether the present is clearly beyond what is tolerated."""
+        evidence.follow(line, self.before, 0.0, lambda x: [x["s"]], place)
+        evidence.open += check_scores(self.cell, self.null, line, place)
+        if self.before is not None:
+            kept = math.exp(-line["n"] / PRESENT_EVENTS)
+            for was, adds, now in zip(self.before["now"], line["adds"], line["now"], strict=True):
+                near(was * kept + adds, now, place, "the present")
+        alarm = evidence.bet(line, line["log_e"], line["n"], place)
+        self.before = line
+        beyond = abs(shift_of(line)) - self.null["tolerance"]
+        many = "smallest_group" not in self.cell or line["people"] >= self.cell["smallest_group"]
+        return alarm and beyond > 0.0 and many, beyond > CLEAR / math.sqrt(2.0 * max(line["now"][1], 1e-9))
+
+    def check_told(self, step: Line) -> None:
+        """What is told is by how many logits outcomes lie above the curve."""
+        near(shift_of(step), self.fired["told"], FIRED, "what is told")
+
+
+def shift_of(step: Line) -> float:
+    """By how many logits the outcomes of the present lie above the curve: one step of Newton's method from 0."""
+    excess, variance, _ = step["now"]
+    return float(excess / variance) if variance > 0.0 else 0.0
 
 
 # --- a group against the rest -----------------------------------------------------------------------------------------
@@ -483,44 +661,46 @@ def check_sums(step: Line, before: Line, place: str) -> None:
             near(BATCH_DECAY * before[f"recent{name}"][i] + own, step[f"recent{name}"][i], place, "the present")
 
 
-def replay_groups(cell: Line, body: list[tuple[str, Line]], fired: Line) -> Evidence:
-    """Go through the batches of a comparison; it must fire at the last, and not before."""
-    evidence: Evidence | None = None
-    before: Line | None = None
-    strata, gate = Strata(), Gate(cell["hold"])
-    direction, line = 0, {}
-    for place, line in body:
-        if line["is"] != "step":
-            evidence = evidence or (Evidence(line) if line["is"] == "begun" else None)
-            continue
-        assert evidence is not None
+class Groups:
+    """Judges a comparison."""
+
+    def __init__(self, cell: Line, fired: Line) -> None:
+        self.cell, self.fired = cell, fired
+        self.before: Line | None = None
+        self.strata, self.direction = Strata(), 0
+
+    def take_null(self, null: Line, place: str) -> None:
+        """A comparison has none: what is tolerated stands in its first line."""
+
+    def step(self, evidence: Evidence, line: Line, place: str) -> tuple[bool, bool]:
+        """Take the batches of all strata: whether they alarm, and whether what was seen is clearly not tolerated."""
+        cell, before = self.cell, self.before
         if before is not None:
             evidence.check_power(line, 0.0, place)
             pairs = [(x["before"][i : i + 2], x["batch"][i : i + 2]) for x in line["strata"] for i in (0, 2)]
             evidence.scattered([([b[1]], b[0], [n[1]], n[0]) for b, n in pairs])
         whole: list[float | None] = [0.0] * 8
         for stratum in line["strata"]:
-            strata.check(stratum, place)
+            self.strata.check(stratum, place)
             own = bets_of_stratum(cell, stratum["batch"], stratum["present"])
             whole = [None if x is None or y is None else x + y for x, y in zip(whole, own, strict=True)]
         if before is not None:
             check_sums(line, before, place)
         alarm = evidence.bet(line, whole, sum(x["batch"][0] + x["batch"][2] for x in line["strata"]), place)
         (now, far, clear), since = furthest(cell, line, "recent"), furthest(cell, line, "since")
-        direction, far = (since[0], since[1]) if since[1] > far else (now, far)
-        last = line["end"] == fired["end"]
-        wanted = alarm and far > 0.0 and (last or not cell["intersection"])
-        fires = gate.fires(line["end"], wanted, clear or since[2] or suspicious(line))
-        need(fires == last, place, f"it {'fires' if fires else 'does not fire'} here")
+        self.direction, far = (since[0], since[1]) if since[1] > far else (now, far)
         level = line["log_budget"] + SUSPICIOUS * max(-line["log_budget"], 1.0)
-        before = line | {"fresh": line["log_r"] <= level and not alarm}
-    if evidence is None or before is None:
-        raise RefusedError("the docket: no step is in it")
-    effect = beyond_tolerance(cell, line["since_within"])[2]
-    told = (effect if direction == 0 else -effect) * cell["unit"] if cell["gap"] else effect
-    near(told, fired["told"], "the line that says it fired", "what is told")
-    need(direction == fired["direction"], "the line that says it fired", "the direction is another")
-    return evidence
+        self.before = line | {"fresh": line["log_r"] <= level and not alarm}
+        # Of an intersection that its groups do not account for the gap is as written.
+        alarm = alarm and (line["end"] == self.fired["end"] or not cell["intersection"])
+        return alarm and far > 0.0, clear or since[2]
+
+    def check_told(self, step: Line) -> None:
+        """What is told is the effect since suspicion began, in the worse direction."""
+        effect = beyond_tolerance(self.cell, step["since_within"])[2]
+        signed = effect if self.direction == 0 else -effect
+        near(signed * self.cell["unit"] if self.cell["gap"] else effect, self.fired["told"], FIRED, "what is told")
+        need(self.direction == self.fired["direction"], FIRED, "the direction is another")
 
 
 # --- the capsule ------------------------------------------------------------------------------------------------------
@@ -553,7 +733,9 @@ def check_names(capsule: Line, judged: Line, fired: Line) -> None:
     pairs = [(name, name) for name in same] + [("policy_digest", "policy"), ("reference_digest", "reference")]
     for name, theirs in (*pairs, ("code_version", "program")):
         need(incident[name] == judged[theirs], "the incident", f"its {name} is not that of the docket")
-    name = "\0".join((judged["model"], judged["alertname"], judged["attribute"] or "", repr(fired["end"])))
+    time = fired.get("due", fired["end"])  # cases are judged when they have matured
+    need(time >= fired["end"], FIRED, "it was due before its cases were predicted")
+    name = "\0".join((judged["model"], judged["alertname"], judged["attribute"] or "", repr(time)))
     identity = "inc-" + hashlib.sha256(name.encode()).hexdigest()[:16]
     need(incident["id"] == identity, "the incident", f"what fired there is {identity}")
 
@@ -561,22 +743,55 @@ def check_names(capsule: Line, judged: Line, fired: Line) -> None:
 def check_told(incident: Line, cell: Line, fired: Line, null: Line | None) -> None:
     """Effect and tolerance of the incident are those of the cell that opened it."""
     effect, place = incident["effect"], "the incident"
-    tolerance = null["tolerance"] if null else cell["tolerance"] * (cell["unit"] if cell["gap"] else 1.0)
-    if null is None and not cell["gap"] and fired["direction"] == 1:
-        tolerance = 1.0 / tolerance
     told = math.inf if fired["told"] is None else fired["told"]
-    value = abs(told - fired["before"]) if null else told
+    if null is None:
+        tolerance = cell["tolerance"] * (cell["unit"] if cell["gap"] else 1.0)
+        value, tolerance = told, 1.0 / tolerance if not cell["gap"] and fired["direction"] == 1 else tolerance
+    elif cell["of"] == "measure":
+        tolerance = null["tolerance"] if null["limit"] is None else 0.0
+        value, tolerance = (told - fired["before"]) * cell["unit"], tolerance * cell["unit"]
+    else:
+        value, tolerance = told if cell["of"] == "scores" else abs(told - fired["before"]), null["tolerance"]
     near(value, effect["value"], place, "its effect")
     near(tolerance, effect["tolerance"], place, "its tolerance")
 
 
 def check_tolerance(policy: str, cell: Line, null: Line | None) -> None:
     """Where the policy says a number, that is the tolerance, or what it may not be below."""
-    said = tomllib.loads(policy).get("tolerance", {})
-    if null is not None and cell["detector"] in {"drift", "mix"} and isinstance(said.get("drift"), float | int):
-        need(null["tolerance"] >= said["drift"], "the policy", f"it tolerates {said['drift']}, the null less")
-    if null is None and cell["detector"] == "impact" and "impact_ratio" in said:
-        near(float(said["impact_ratio"]), cell["tolerance"], "the policy", "the ratio that it tolerates")
+    said = tomllib.loads(policy)
+    tolerated = said.get("tolerance", {})
+    if cell["of"] == "measure":
+        assert null is not None
+        check_contract(said, tolerated["performance"], cell, null)
+    elif cell["of"] == "scores" and "calibration" in tolerated:
+        assert null is not None
+        near(tolerated["calibration"], null["tolerance"], "the policy", "the shift that it tolerates")
+    elif null is not None and cell["detector"] in {"drift", "mix"} and isinstance(tolerated.get("drift"), float | int):
+        need(null["tolerance"] >= tolerated["drift"], "the policy", f"it tolerates {tolerated['drift']}, the null less")
+    elif cell["detector"] == "impact" and "impact_ratio" in tolerated:
+        near(float(tolerated["impact_ratio"]), cell["tolerance"], "the policy", "the ratio that it tolerates")
+
+
+def check_contract(policy: Line, tolerance: float, cell: Line, null: Line) -> None:
+    """What 1 stands for in the sums of a measure, what may rise, and the contract, are those of the policy."""
+    measure, limits, costs = cell["measure"], policy.get("limits", {}), policy.get("costs", {})
+    unit, limit = 1.0, limits.get("loss")
+    if measure == "log_loss":
+        unit, tolerance = LOG_LOSS_MAX, tolerance / LOG_LOSS_MAX
+    elif measure == "cost":
+        unit, limit = max(costs.get("false_positive", 0.0), costs.get("false_negative", 0.0)) or 1.0, limits.get("cost")
+    elif measure == "absolute_error":
+        unit = LOSS_LIMITS * limit if limit else 1.0
+    elif measure in {"error_rate", "brier"}:
+        limit = limits.get(measure)
+    near(unit, cell["unit"], "the policy", "the unit of the measure")
+    near(tolerance, null["tolerance"], "the policy", "the rise that it tolerates")
+    if null["limit"] is not None:
+        near(math.inf if limit is None else min(limit / unit, 1.0), null["limit"], "the policy", "the contract")
+    else:  # a loss may be that of another kind of answer
+        need(
+            limit is None or measure not in {"error_rate", "cost"}, "the policy", "it has a contract, the null has none"
+        )
 
 
 def check_reference(path: str, judged: Line, cell: Line, fired: Line) -> None:
@@ -589,6 +804,32 @@ def check_reference(path: str, judged: Line, cell: Line, fired: Line) -> None:
     need(cell["of"] != "series" or not cell["known"] or fired["reference"] in own, path, "its counts are others")
 
 
+KINDS: dict[str, Any] = {"series": Shares, "measure": Measure, "scores": Scores, "groups": Groups}
+"""By what a cell is of, who judges it again."""
+
+
+def replay(cell: Line, body: list[tuple[str, Line]], fired: Line) -> Evidence:
+    """Go through the steps of a cell; it must fire at the last, and not before."""
+    need(cell["of"] in KINDS, "line 1 of the docket", f"what is of {cell['of']!r} is not known here")
+    kind, gate = KINDS[cell["of"]](cell, fired), Gate(cell["hold"])
+    evidence: Evidence | None = None
+    for place, line in body:
+        if line["is"] == "begun":
+            evidence = evidence or Evidence(line)
+        elif line["is"] == "null":
+            kind.take_null(line, place)
+        elif evidence is None:
+            raise RefusedError(f"{place}: nothing is said of what the cell came with")
+        else:
+            if cell["of"] != "groups":
+                check_budget(fired["budget"], line, place, last=line["end"] == fired["end"])
+            gate.check(line, fired, *kind.step(evidence, line, place), place)
+    if evidence is None or kind.before is None:
+        raise RefusedError("the docket: no step is in it")
+    kind.check_told(kind.before)
+    return evidence
+
+
 def verify(capsule: Line, reference: str | None = None) -> list[str]:
     """What holds, in sentences; raises `RefusedError` for what does not."""
     need(capsule.get("format") == FORMAT, "the capsule", f"its format is not {FORMAT!r}")
@@ -596,20 +837,22 @@ def verify(capsule: Line, reference: str | None = None) -> list[str]:
     kinds = [line.get("is") for line in (cell, fired, judged)]
     need(kinds == ["cell", "fired", "judged"], "the docket", f"it has {kinds} where cell, fired and judged belong")
     check_names(capsule, judged, fired)
-    series = cell["of"] == "series"
-    evidence = (replay_series if series else replay_groups)(cell, body, fired)
+    evidence = replay(cell, body, fired)
     steps = [line for _, line in body if line["is"] == "step"]
-    null = [line for _, line in body if line["is"] == "null"][-1] if series else None
+    null = None if cell["of"] == "groups" else [line for _, line in body if line["is"] == "null"][-1]
     check_told(capsule["incident"], cell, fired, null)
     check_tolerance(capsule["policy"], cell, null)
     if reference is not None:
         check_reference(reference, judged, cell, fired)
     first, last = steps[0], steps[-1]
-    near(last["log_r"] - last["log_budget"], fired["evidence"], "the line that says it fired", "the evidence", 1e-4)
+    near(last["log_r"] - last["log_budget"], fired["evidence"], FIRED, "the evidence", 1e-4)
     part = max(evidence.carried - first["log_budget"], 0.0) / max(x["log_r"] - x["log_budget"] for x in steps)
+    due, left = fired.get("due", fired["end"]), "."
+    if cell["of"] == "scores":
+        left = f"; {evidence.open:.2f} nats rest on where scores lay within their bins."
     return [
-        f"{capsule['incident']['id']}: {cell['detector']} of {judged['model']} had to fire at {fired['end']:.0f}.",
-        f"{len(steps)} steps, from {first['end']:.0f} on; {100 * part:.0f} % of the evidence came before.",
+        f"{capsule['incident']['id']}: {cell['detector']} of {judged['model']} had to fire at {due:.0f}.",
+        f"{len(steps)} steps, from {first['end']:.0f} on; {100 * part:.0f} % of the evidence came before{left}",
         f"Reference {judged['reference']}, policy {judged['policy']}, program {judged['program']}.",
         f"Docket {capsule['incident']['docket_digest']}: the audit trail must name it (entry {capsule['entry']}).",
     ]
@@ -628,7 +871,7 @@ def main() -> int:
     except RefusedError as refused:
         print(f"refused: {refused}", file=sys.stderr)
         return 1
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         print(f"refused: the capsule cannot be read: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0

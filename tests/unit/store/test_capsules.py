@@ -3,54 +3,37 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from fleets.build import HOUR, START, event, feed, new_fleet, series_named
+from fleets.capsules import VERIFIER, VERIFY, capsule_of, in_line, kept, of_step, refused, rewritten
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor import auditing, capsules, dockets
-from monitor.clock import ManualClock
-from monitor.dockets import chain
 from monitor.errors import StoreError, UsageError
 from monitor.fleet import Fleet
 from monitor.incidents.incident import Incident
 from monitor.stats.bounds import clopper_pearson_lower
 from monitor.stats.evidence import project_difference, project_ratio
-from monitor.store.audit import Trail
 from monitor.store.checkpoint import Checkpoint
 from monitor.store.database import Database
 from monitor.store.ticklog import TickLog
 from monitor.tally.event_time import EventTime
 
-VERIFIER = Path(__file__).parents[3] / "scripts" / "verify_capsule.py"
 NORMAL = np.random.default_rng(101).normal(0, 1, 20_000)
 POLICY = {"tick": "1h", "keep_firing": "2h"}
 GROUPS = {**POLICY, "favourable": ("yes",)}
 Story = Callable[[int, bool], dict[str, Any]]
 """The features of the i-th event, before and after something went wrong."""
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("verify_capsule", VERIFIER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-VERIFY = _load()
 
 
 def harmed(stories: dict[str, Story], until: int = 50, clauses: Sequence[Any] = ()) -> tuple[Fleet, list[Incident]]:
@@ -77,12 +60,6 @@ def decision(i: int) -> dict[str, Any]:
     favoured = NORMAL[i] > (0 if i % 3 else 0.5)
     region = {"features": {"r": "xyz"[i % 5 % 3]}}
     return {"prediction": "yes" if favoured else "no", "sensitive": {"sex": f"group-{'abc'[i % 3]}"}, **region}
-
-
-def capsule_of(fleet: Fleet, incident: Incident) -> dict[str, Any]:
-    found = capsules.capsule(incident, fleet.exhibits.fresh.get, (), of_groups=True)
-    told: dict[str, Any] = json.loads(json.dumps(found))
-    return told
 
 
 MOVED: Story = lambda i, late: {"x": float(NORMAL[i]) + 0.7 * late}
@@ -175,23 +152,6 @@ def test_the_same_hour_of_last_week_is_judged_again() -> None:
     assert "drift of m had to fire" in VERIFY.verify(found)[0]
 
 
-def rewritten(found: dict[str, Any], change: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """A capsule of which a line was changed, with all that names it: the forger's best."""
-    forged = copy.deepcopy(found)
-    lines = [json.loads(line) for line in forged["docket"]]
-    assert any([change(line) for line in lines])  # noqa: C419 -- every line
-    forged["docket"] = [json.dumps(line) for line in lines]
-    forged["chain"] = list(chain(line.encode() for line in forged["docket"]))
-    forged["incident"]["docket_digest"] = forged["chain"][-1]
-    return forged
-
-
-def refused(found: dict[str, Any]) -> str:
-    with pytest.raises(VERIFY.RefusedError) as error:
-        VERIFY.verify(found)
-    return str(error.value)
-
-
 def test_a_changed_line_is_named(drift: dict[str, Any], impact: dict[str, Any]) -> None:
     """Whichever line is changed, taken away or moved, the chain breaks there, and the line is named."""
     for found in (drift, impact):
@@ -202,28 +162,6 @@ def test_a_changed_line_is_named(drift: dict[str, Any], impact: dict[str, Any]) 
     forged = copy.deepcopy(drift)
     del forged["docket"][3]
     assert "hashes" in refused(forged)
-
-
-def of_step(name: str, change: Callable[[Any], Any], which: int = 1) -> Callable[[dict[str, Any]], bool]:
-    """Changes a field of the step ``which`` as it is met."""
-    met = iter(range(1000))
-
-    def changed(line: dict[str, Any]) -> bool:
-        if line["is"] != "step" or next(met) != which:
-            return False
-        line[name] = change(line[name])
-        return True
-
-    return changed
-
-
-def in_line(kind: str, name: str, value: Callable[[Any], Any]) -> Callable[[dict[str, Any]], bool]:
-    def changed(line: dict[str, Any]) -> bool:
-        if line["is"] == kind:
-            line[name] = value(line[name])
-        return line["is"] == kind
-
-    return changed
 
 
 def test_a_forger_who_knows_the_chain_is_seen(drift: dict[str, Any], impact: dict[str, Any]) -> None:
@@ -295,15 +233,6 @@ def test_the_second_opinion_has_the_same_mathematics(k: int, more: int, a: float
         assert theirs(a, low, 7.0, 3.0, edge) == pytest.approx(
             [float(x) for x in ours(a, low, 7.0, 3.0, edge)], abs=1e-9
         )
-
-
-def kept(path: Path, fleet: Fleet, incidents: list[Incident]) -> Trail:
-    with Database(path) as database:
-        trail = Trail(ManualClock(START))
-        time = EventTime(0.0)
-        time.watermark = START
-        Checkpoint(database, TickLog(database, np.inf), np.inf, trail).save(fleet, time, {}, [], incidents)
-        return trail
 
 
 @pytest.fixture(scope="module")
