@@ -22,8 +22,8 @@ _WHY = {
     "ModelVolumeAnomaly": "traffic is judged by hours of the week, of which no docket is kept",
 }
 """By alertname, why there is no capsule of its incidents."""
-_CONDUCT = ("stuck", "stale", "repeated", "far_outside", "not_allowed")
-"""Detectors of data quality that ask how a model is used; of these no docket is kept."""
+_STILL = ("stuck", "stale")
+"""Detectors of data quality that ask what stands still; of these no docket is kept."""
 _NOT_KEPT = (
     "no docket was kept of it: it was found when the past was judged again without a stretch that was excluded, or "
     "there was no room for it"
@@ -84,8 +84,8 @@ def speaks_of_groups(incident: Incident, policy: str) -> bool:
 
 
 def _why(incident: Incident) -> str:
-    if incident.detector in _CONDUCT:
-        return f"{incident.detector} is judged by stretches and shares of the whole model, of which no docket is kept"
+    if incident.detector in _STILL:
+        return f"{incident.detector} is judged by stretches without a change, of which no docket is kept"
     if incident.detector == GROUP_DRIFT:
         return f"{incident.detector} is judged by days of sampled events, of which no docket is kept"
     return _WHY.get(incident.alertname, _NOT_KEPT)

@@ -18,7 +18,7 @@ PAGE_STEPS = 128
 """Steps of a page. Two are kept of a cell that is suspicious for longer: what came before is carried in."""
 _PAGES = 2
 _BYTES_MAX = 32 << 20
-"""Memory of all dockets of one kind; beyond it no further ones are begun."""
+"""Memory of all dockets of series, of groups, of cases or of use; beyond it no further ones are begun."""
 
 Line = Mapping[str, Any]
 

@@ -379,11 +379,12 @@ class Fleet:
         return sum(dockets.take_turned_away() for dockets in self.dockets().values())
 
     def dockets(self) -> dict[str, Dockets]:
-        """The dockets of cells under suspicion, by what they are of: ``series``, ``groups`` and ``cases``."""
+        """The dockets of cells under suspicion: of ``series``, ``groups``, ``cases``, and of the ``use`` of models."""
         return {
             "series": self.judge.dockets,
             "groups": self.groups.comparer.dockets,
             "cases": self.outcomes.recorder.dockets,
+            "use": self.conduct.dockets,
         }
 
     def _in_order(self, alarms: list[CellAlarm]) -> list[CellAlarm]:

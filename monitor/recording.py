@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,18 +57,11 @@ class Recorder:
 
         ``counts`` (k, 40) are those of the tick, in which ``bets`` have their places.
         """
-        rows, kept = bets.row, followed(state, bets.row, (out.flags & HELD) > 0)
-        self.dockets.let_go(detector.name, rows, kept)
-        for j in np.flatnonzero(kept).tolist():
-            row, place = int(rows[j]), int(bets.place[j])
-            log_r = out.before[j].tobytes(), state["log_r"][row].tobytes()
 
-            def lines(j: int = j, row: int = row, place: int = place) -> tuple[Line, Line, Line]:
-                values = float(counts[place, :BINS].sum())
-                came_with = begun(state, row, out.before[j])
-                return came_with, self._null(detector, state, row), step(bets, j, place, values, out)
+        def told(j: int, row: int, place: int) -> tuple[Line, Line]:
+            return self._null(detector, state, row), step(bets, j, place, float(counts[place, :BINS].sum()), out)
 
-            self.dockets.add(detector.name, row, log_r, lines)
+        follow(self.dockets, detector.name, state, bets, out, told)
 
     def alarm(
         self, detector: Detector, row: int, bets: Bets, found: Found, part: Part, reference: NDArray[np.float64]
@@ -134,6 +128,30 @@ def followed(state: State, rows: Rows, held: NDArray[np.bool_]) -> NDArray[np.bo
     kept: NDArray[np.bool_] = (firing != FIRING) & (state["suspicion"][rows] > SUSPICIOUS)
     kept |= (firing == PENDING) | held
     return kept
+
+
+def follow(
+    dockets: Dockets,
+    name: str,
+    state: State,
+    bets: Bets,
+    out: Outcome,
+    told: Callable[[int, int, int], tuple[Line, Line]],
+) -> None:
+    """Write down what the cells ``name`` bet on that have a docket, and forget the dockets of the others.
+
+    ``told`` gives the null and the step of the ``j``-th of ``bets``, of a row, whose sums stand at a place.
+    """
+    kept = followed(state, bets.row, (out.flags & HELD) > 0)
+    dockets.let_go(name, bets.row, kept)
+    for j in np.flatnonzero(kept).tolist():
+        row, place = int(bets.row[j]), int(bets.place[j])
+        log_r = out.before[j].tobytes(), state["log_r"][row].tobytes()
+
+        def lines(j: int = j, row: int = row, place: int = place) -> tuple[Line, Line, Line]:
+            return begun(state, row, out.before[j]), *told(j, row, place)
+
+        dockets.add(name, row, log_r, lines)
 
 
 def paid(budget: Budget, models: Models, share: str, model: int, part: Part) -> dict[str, Any]:

@@ -110,13 +110,13 @@ def edges(null: Line, cut: int, counted: float) -> tuple[float, float]:
         low = lower_bound(k, n) - tolerance if n else 0.0
         high = 1.0 - lower_bound(n - k, n) + tolerance if n else 1.0
     if null.get("limit") is not None:  # a contract is the edge itself
-        high = null["limit"]
+        return 0.0, null["limit"]
     return max(low, 0.0), min(high, 1.0)
 
 
 def counted_in(cell: Line, counts: list[float]) -> tuple[list[float], float]:
     """What a detector asks of the 40 counts of a series: sums at its cuts, of how many (docs/detectors)."""
-    if cell["of"] == "measure":  # a reference of cases is just that
+    if cell["of"] in {"measure", "use"}:  # a reference of cases, or of a model's use, is just that
         return counts[:1], counts[1]
     bins, (nulls, invalid, type_, dropped, below, above, events, present) = counts[:BINS], counts[BINS:]
     values = float(sum(bins))
@@ -152,8 +152,9 @@ def check_null(cell: Line, null: Line, reference: list[float], place: str) -> No
         if null["events"] == n:
             near(plain, share, place, f"the reference's share at cut {cut}")
         elif null["season"] is None:  # it has grown since: by what it had then, which must be part of what it has
-            counted = share * null["events"] if cell["of"] == "measure" else round(share * null["events"])
-            error = 1e-6 * n if cell["of"] == "measure" else 0.0  # a share is kept with 24 bits, and counts are whole
+            whole = cell["of"] != "measure"  # a share is kept with 24 bits; counts are whole
+            counted, error = share * null["events"], 0.0 if whole else 1e-6 * n
+            counted = round(counted) if whole else counted
             shrank = counted > said + error or null["events"] - counted > n - said + error
             need(not shrank, place, f"the reference shrank at cut {cut}")
         low, high = edges(null, cut, counted)
@@ -284,7 +285,7 @@ def check_budget(paid: Line, step: Line, place: str, *, last: bool) -> None:
         near(math.log(own), step["log_budget"], place, "its budget", 1e-9)
 
 
-# --- a share: of a series, or of what a measure of cases sums up ------------------------------------------------------
+# --- a share: of a series, of what a measure of cases sums up, of how a model is used ---------------------------------
 
 
 def bets_on_shares(cell: Line, null: Line, step: Line) -> list[float | None]:
@@ -315,11 +316,11 @@ def outside(cell: Line, null: Line, step: Line) -> list[tuple[float, float]]:
     return found
 
 
-def check_present(step: Line, before: Line | None, null: Line, place: str) -> None:
-    """The present fades by a factor e with every 300 values; where a season is taken out of it, it is as written."""
+def check_present(step: Line, before: Line | None, null: Line, events: float, place: str) -> None:
+    """The present fades by a factor e with so many ``events``; where a season is taken out of it, it is as written."""
     if before is None or null["season"] is not None or null["last_week"] or before["by_hour"]:
         return
-    kept = math.exp(-step["values"] / PRESENT_EVENTS)
+    kept = math.exp(-step["values"] / events)
     for now, was, s in zip(step["now_s"], before["now_s"], step["s"], strict=True):
         near(was * kept + s, now, place, "the present", 1e-4)
     near(before["now_n"] * kept + step["n"], step["now_n"], place, "the size of the present", 1e-4)
@@ -355,7 +356,7 @@ class Shares:
         """Take a step: whether it alarms, and whether the present is clearly beyond the null."""
         cell, null = self.cell, self.null
         evidence.follow(line, self.before, null["wander"], lambda x: x["s"], place)
-        check_present(line, self.before, null, place)
+        check_present(line, self.before, null, cell.get("recent", PRESENT_EVENTS), place)
         size = line["n"] * max(cell["shifts"])
         alarm = evidence.bet(line, bets_on_shares(cell, null, line), size, place)
         beyond = outside(cell, null, line)
@@ -389,6 +390,15 @@ class Measure(Shares):
         near(s / max(n, 1.0), self.fired["told"], FIRED, "what is told")
         before = self.null["share"][0] if self.null["limit"] is None else self.null["limit"]
         near(before, self.fired["before"], FIRED, "what was before")
+
+
+class Use(Shares):
+    """Judges a cell of how a model is used."""
+
+    def check_told(self, step: Line) -> None:
+        """What is told is the present, beside the reference."""
+        near(min(step["now_s"][0] / step["now_n"], 1.0), self.fired["told"], FIRED, "what is told")
+        near(self.null["share"][0], self.fired["before"], FIRED, "what was before")
 
 
 # --- what scores mean -------------------------------------------------------------------------------------------------
@@ -804,7 +814,7 @@ def check_reference(path: str, judged: Line, cell: Line, fired: Line) -> None:
     need(cell["of"] != "series" or not cell["known"] or fired["reference"] in own, path, "its counts are others")
 
 
-KINDS: dict[str, Any] = {"series": Shares, "measure": Measure, "scores": Scores, "groups": Groups}
+KINDS: dict[str, Any] = {"series": Shares, "measure": Measure, "use": Use, "scores": Scores, "groups": Groups}
 """By what a cell is of, who judges it again."""
 
 

@@ -36,6 +36,8 @@ class ConductAlarm:
     events: float = 0.0
     output: str | None = None
     listed: Listed | None = None
+    docket: bytes = b""
+    """All that it was judged by since it came under suspicion (:mod:`monitor.dockets`); empty where it was not kept."""
 
     @property
     def cell(self) -> str:

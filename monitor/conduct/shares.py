@@ -13,7 +13,9 @@ from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.cells import cell_fields
 from monitor.conduct.alarm import ConductAlarm, Conducted
+from monitor.dockets import Dockets, Line, closed
 from monitor.kernels.judge import FIRING, HELD, IDLE, OVER, SUSPICIOUS, Bets, Question, bet, costs, onset_of
+from monitor.recording import Part, follow, null, paid, step
 from monitor.stats.bounds import null_edge_once
 
 SHARE, SEVERITY = "quality", "warning"
@@ -69,8 +71,9 @@ class Share:
 class ModelShares:
     """The cells of one question, by model row."""
 
-    def __init__(self, asked: Asked, models: Models, budget: Budget, cells: dict[str, float]) -> None:
-        """``cells`` counts the cells of each share in the fleet; these are added to it."""
+    def __init__(self, asked: Asked, models: Models, budget: Budget, cells: dict[str, float], dockets: Dockets) -> None:
+        """``cells`` counts the cells of each share in the fleet; these are added to it. ``dockets`` keeps theirs."""
+        self._dockets = dockets
         self.asked = asked
         self.models = models
         self.rows = Rows(fields(asked))
@@ -196,13 +199,18 @@ class ModelShares:
             hold=policy["hold"][models],
             keep_firing=policy["keep_firing"][models],
         )
-        flags, evidence, *_ = bet(self._question, state, bets)
-        for j in np.flatnonzero(flags & HELD).tolist():
-            out.alarms.append(self._alarm(bets, j, float(evidence[j])))
-        out.cleared += [(model, self.asked.name) for model in models[(flags & OVER) > 0].tolist()]
+        given = bet(self._question, state, bets)
+
+        def told(j: int, row: int, place: int) -> tuple[Line, Line]:
+            return {**null(state, row), "limit": self.asked.limit}, step(bets, j, place, float(n[place]), given)
+
+        follow(self._dockets, self.asked.name, state, bets, given, told)
+        for j in np.flatnonzero(given.flags & HELD).tolist():
+            out.alarms.append(self._alarm(bets, j, float(given.evidence[j]), crowd))
+        out.cleared += [(model, self.asked.name) for model in models[(given.flags & OVER) > 0].tolist()]
         return out
 
-    def _alarm(self, bets: Bets, j: int, evidence: float) -> ConductAlarm:
+    def _alarm(self, bets: Bets, j: int, evidence: float, crowd: Crowd) -> ConductAlarm:
         state, model = self.rows, int(bets.row[j])
         before = float(state["reference_share"][model, 0])
         now = min(float(bets.now_s[j, 0] / bets.now_n[j]), 1.0)
@@ -220,7 +228,29 @@ class ModelShares:
                 float(self.models.rows["first_time"][model]),
             ),
             fired_time=bets.end,
+            docket=self._docket(model, bets.end, crowd, {"before": before, "told": now, "evidence": evidence}),
         )
+
+    def _docket(self, model: int, end: float, crowd: Crowd, found: Line) -> bytes:
+        """All that a cell that fires was judged by, which found what it tells; empty where there was no room."""
+        lines = self._dockets.take(self.asked.name, model)
+        if not lines:
+            return b""
+        header = {
+            "is": "cell",
+            "of": "use",
+            "detector": self.asked.name,
+            "bins": [],
+            "cuts": self._question.cuts,
+            "two_sided": self._question.two_sided,
+            "shifts": list(self.asked.shifts),
+            "recent": self.asked.recent,
+            "hold": float(self.models.rows["hold"][model]),
+        }
+        sharing = np.broadcast_to(self._budget.sharing(crowd, np.array([model])), 1)
+        budget = paid(self._budget, self.models, SHARE, model, Part(self._weight, float(sharing[0])))
+        reference = [float(self.rows[name][model]) for name in ("learned_s", "learned_n")]
+        return closed(header, lines, {"is": "fired", "end": end, **found, "budget": budget, "reference": reference})
 
     def extend(self) -> None:
         """Make room for models that are new."""

@@ -16,6 +16,7 @@ from monitor.conduct.lists import Lists
 from monitor.conduct.outputs import note_outputs
 from monitor.conduct.shares import Asked, ModelShares, Share
 from monitor.conduct.stretches import STALE, STUCK, Stretches
+from monitor.dockets import Dockets
 from monitor.events.columns import EventBatch
 from monitor.kernels.judge import IDLE, SUSPICIOUS
 from monitor.kernels.tally import FAR_INPUTS, RECENT, REPEATED_INPUTS, WITH_INPUTS, count_repeats
@@ -73,7 +74,9 @@ class Conduct:
         self.models = models
         self.inputs = Rows({"recent": Field(np.uint32, (RECENT,))})
         self.stretches = Stretches(models, series, budget, cells)
-        self.shares = {asked.name: ModelShares(asked, models, budget, cells) for asked in ASKED}
+        self.dockets = Dockets()
+        """What the cells of shares are judged by that are under suspicion."""
+        self.shares = {asked.name: ModelShares(asked, models, budget, cells, self.dockets) for asked in ASKED}
         self.lists = Lists(models, budget, cells)
 
     def note(

@@ -156,6 +156,7 @@ def tell_conduct(alarm: ConductAlarm, models: Models, series: Series) -> Firing:
         upstreams=model.policy.upstreams,
         traffic=events_a_day(models, alarm.model),
         tick=model.policy.tick,
+        docket=alarm.docket,
     )
 
 

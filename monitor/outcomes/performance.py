@@ -377,7 +377,7 @@ class Performance:
         s, n = np.minimum(reference[:, 0], reference[:, 1]) * worth, reference[:, 1] * worth
         tolerance, limit = self._tolerance(measure, models), self._scale.limit[measure, models]
         low, high = null_edge(s, n, tolerance)
-        high = np.where(np.isnan(limit), high, limit)
+        low, high = np.where(np.isnan(limit), low, 0.0), np.where(np.isnan(limit), high, limit)
         state["reference_share"][models, 0] = reference[:, 0] / reference[:, 1]
         state["worth"][models], state["tolerance"][models] = worth, tolerance
         state["null_low"][models, 0], state["null_high"][models, 0] = low, high

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from monitor.budget import Budget, Crowd
 from monitor.catalog.models import Models
 from monitor.dockets import Dockets, Line, closed, floats
-from monitor.kernels.judge import HELD, Bets, Outcome, State
-from monitor.recording import Part, begun, followed, null, paid, step
+from monitor.kernels.judge import Bets, Outcome, State
+from monitor.recording import Part, begun, follow, followed, null, paid, step
 
 FEW, MANY = 3, 10
 """Scores in one bin of a cohort: of fewer than the first the mean is told roughly, or it would be somebody's score; of
@@ -78,22 +78,13 @@ class Recorder:
 
         By place ``since`` (k, 2) is sum and number since suspicion began, ``limit`` (k,) the contract or NaN.
         """
-        kept = followed(state, bets.row, (out.flags & HELD) > 0)
-        self.dockets.let_go(name, bets.row, kept)
-        for j in np.flatnonzero(kept).tolist():
-            row, place = int(bets.row[j]), int(bets.place[j])
-            log_r = out.before[j].tobytes(), state["log_r"][row].tobytes()
 
-            def lines(j: int = j, row: int = row, place: int = place) -> tuple[Line, Line, Line]:
-                contract = None if np.isnan(limit[place]) else float(limit[place])
-                own = step(bets, j, place, float(bets.tick_n[place]), out)
-                return (
-                    begun(state, row, out.before[j]),
-                    {**null(state, row), "limit": contract},
-                    {**own, "since": floats(since[place])},
-                )
+        def told(j: int, row: int, place: int) -> tuple[Line, Line]:
+            contract = None if np.isnan(limit[place]) else float(limit[place])
+            own = step(bets, j, place, float(bets.tick_n[place]), out)
+            return {**null(state, row), "limit": contract}, {**own, "since": floats(since[place])}
 
-            self.dockets.add(name, row, log_r, lines)
+        follow(self.dockets, name, state, bets, out, told)
 
     def follow_scores(self, name: str, state: State, rows: Indices, held: NDArray[np.bool_], cohort: Cohort) -> None:
         """As :meth:`follow_measure`, of the cells ``rows`` (b,) of scores, of which ``held`` begin to fire."""

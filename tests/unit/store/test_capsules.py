@@ -284,7 +284,7 @@ def test_what_cannot_be_judged_again_is_said(lived: Lived, store: Path) -> None:
     for alertname, detector, why in (
         ("ModelSilent", "silence", "gaps between events"),
         ("FleetSharedCause", "drift", "inferred from incidents"),
-        ("ModelDataQuality", "stuck", "stuck is judged by stretches"),
+        ("ModelDataQuality", "stuck", "stuck is judged by stretches without"),
         ("ModelFeatureDrift", "drift", "no docket was kept"),
         ("ModelFeatureDrift", "group_drift", "days of sampled events"),
     ):

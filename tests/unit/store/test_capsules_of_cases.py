@@ -18,7 +18,7 @@ from fleets.cohorts import fleet_of, judged, matured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor import capsules, dockets
+from monitor import auditing, capsules, dockets
 from monitor.errors import UsageError
 from monitor.fleet import Fleet
 from monitor.groups.sorting import Memberships
@@ -153,12 +153,12 @@ def larger(number: int, at: tuple[Any, ...]) -> Change:
 
 
 NEITHER_HERE_NOR_THERE = {
-    *(("null", "wander"), ("fired", "per_week"), ("fired", "cells_of_fleet")),
+    *(("null", "wander"), ("null", "worth"), ("fired", "per_week"), ("fired", "cells_of_fleet")),
     *(("step", "seconds"), ("step", "values"), ("step", "log_budget")),
     *(("begun", "scatter"), ("begun", "log_r"), ("fired", "reference"), ("cell", "bin_min"), ("cell", "bets")),
 }
-"""What may be larger without anything else being otherwise: nothing follows from it, or what follows is a bound, it
-is of a bet that has nothing, or it is the same number (a bet of -1)."""
+"""What may be larger without anything else being otherwise: nothing follows from it (with a contract what events of the
+reference are worth), or what follows is a bound, it is of a bet that has nothing, or the same number (a bet of -1)."""
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_the_place_is_named() -> None:
         (rate, of_step("eta", lambda eta: eta * 1.1), "the power of its bets"),
         (rate, of_step("log_budget", lambda b: b + 20), "spends more"),
         (rate, in_line("null", "worth", lambda worth: worth / 2), "line 3 of the docket: the null's lower edge"),
-        (rate, in_line("null", "limit", lambda _: 0.3), "line 3 of the docket: the null's upper edge"),
+        (rate, in_line("null", "limit", lambda _: 0.3), "line 3 of the docket: the null's lower edge"),
         (rate, in_line("fired", "reference", lambda r: [r[0] / 2, r[1]]), "line 3 of the docket: the reference"),
         (rate, in_line("fired", "told", lambda told: told + 0.1), "what is told"),
         (rate, in_line("fired", "due", lambda due: due - 3600.0), "the incident: what fired there"),
@@ -286,13 +286,14 @@ def test_a_cell_of_cases_that_is_cleared_has_no_docket(what: str) -> None:
 
 def test_dockets_of_cases_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long suspicion the newest pages are kept and still verify; beyond the room none is begun, and counted."""
+    whole = sum('"step"' in line for line in capsule("absolute_error, a contract")["docket"])
     monkeypatch.setattr(dockets, "PAGE_STEPS", 3)
     story, policy = STORIES["absolute_error, a contract"]
     fleet = fleet_of(1, **policy)
     found = capsule_of(fleet, lived(fleet, story, range(GOOD + 60))[0])
     kinds = [json.loads(line)["is"] for line in found["docket"]]
     assert kinds.count("begun") == 2
-    assert kinds.count("step") < 7 < sum('"step"' in line for line in capsule("absolute_error, a contract")["docket"])
+    assert kinds.count("step") < 7 < whole
     assert VERIFY.verify(found)
     monkeypatch.setattr(dockets, "_BYTES_MAX", -1)
     fleet = fleet_of(1, **policy)
@@ -360,3 +361,15 @@ def test_a_groups_calibration_is_judged_again() -> None:
         (in_line("judged", "group", lambda _: "g-00000000"), "the incident: its group"),
     ):
         assert place in refused(rewritten(found, change))
+
+
+def test_the_command_writes_a_capsule_of_cases(tmp_path: Path) -> None:
+    """From a store, for whoever asks, with the entry of the trail that names its docket."""
+    story, policy = STORIES["error_rate"]
+    fleet = fleet_of(1, **policy)
+    fired = lived(fleet, story, range(GOOD + 60))[0]
+    kept(tmp_path / "store", fleet, [fired])
+    found = auditing.capsule(tmp_path / "store", fired.id, of_groups=False)
+    entry = next(each for each in auditing.entries(tmp_path / "store") if each.subject == fired.id)
+    assert (found["entry"], entry.said["docket"]) == (entry.number, found["incident"]["docket_digest"])
+    assert VERIFY.verify(found)
