@@ -25,8 +25,8 @@ _WHY = {
 _STILL = ("stuck", "stale")
 """Detectors of data quality that ask what stands still; of these no docket is kept."""
 _NOT_KEPT = (
-    "no docket was kept of it: it was found when the past was judged again without a stretch that was excluded, or "
-    "there was no room for it"
+    "no docket was kept of it: it was found when the past was judged again without a stretch that was excluded, its "
+    "cohort was so small that it would tell of single cases, or there was no room for it"
 )
 
 

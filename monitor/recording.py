@@ -137,12 +137,14 @@ def follow(
     bets: Bets,
     out: Outcome,
     told: Callable[[int, int, int], tuple[Line, Line]],
+    least: float = 0.0,
 ) -> None:
     """Write down what the cells ``name`` bet on that have a docket, and forget the dockets of the others.
 
+    Steps of fewer events than ``least`` are not written: a docket begins anew behind them.
     ``told`` gives the null and the step of the ``j``-th of ``bets``, of a row, whose sums stand at a place.
     """
-    kept = followed(state, bets.row, (out.flags & HELD) > 0)
+    kept = followed(state, bets.row, (out.flags & HELD) > 0) & (bets.tick_n[bets.place] >= least)
     dockets.let_go(name, bets.row, kept)
     for j in np.flatnonzero(kept).tolist():
         row, place = int(bets.row[j]), int(bets.place[j])

@@ -15,8 +15,9 @@ from monitor.kernels.judge import Bets, Outcome, State
 from monitor.recording import Part, begun, follow, followed, null, paid, step
 
 FEW, MANY = 3, 10
-"""Scores in one bin of a cohort: of fewer than the first the mean is told roughly, or it would be somebody's score; of
-as many as the second the mean square too, by which what they bet can be computed more finely."""
+"""Cohorts of fewer cases than the first are not written down, nor of fewer scores than the second: what they sum up or
+bet would tell what somebody's was. Of fewer scores than the first in one bin the mean is told roughly; of as many as
+the second the mean square too, by which what they bet can be computed more finely."""
 COARSE = 0.02
 """To a multiple of this the mean of few scores is told."""
 
@@ -84,11 +85,11 @@ class Recorder:
             own = step(bets, j, place, float(bets.tick_n[place]), out)
             return {**null(state, row), "limit": contract}, {**own, "since": floats(since[place])}
 
-        follow(self.dockets, name, state, bets, out, told)
+        follow(self.dockets, name, state, bets, out, told, FEW)
 
     def follow_scores(self, name: str, state: State, rows: Indices, held: NDArray[np.bool_], cohort: Cohort) -> None:
         """As :meth:`follow_measure`, of the cells ``rows`` (b,) of scores, of which ``held`` begin to fire."""
-        kept = followed(state, rows, held)
+        kept = followed(state, rows, held) & (cohort.n >= MANY)
         self.dockets.let_go(name, rows, kept)
         for j in np.flatnonzero(kept).tolist():
             row = int(rows[j])

@@ -249,6 +249,24 @@ def test_nobody_is_in_it() -> None:
     assert {len(each) for each in bins} <= {3, 4}
 
 
+@pytest.mark.parametrize(("what", "few", "enough"), [("cost", 2, 3), ("calibration", 9, 10)])
+def test_cohorts_that_tell_of_single_cases_are_not_written_down(what: str, few: int, enough: int) -> None:
+    """What two cases cost, or nine scores bet, would say what somebody's was; three, and ten, are written."""
+    for n in (few, enough):
+        story, policy = STORIES[what]
+        fleet = fleet_of(1, **policy, learn={"events_min": 200})
+        lived(fleet, story, range(GOOD))
+        before = len(fleet.book.open)
+        for tick in range(GOOD, GOOD + 150):
+            columns = story(np.random.default_rng([7, tick]), n, late=True)
+            alarms = judged(fleet, matured(np.zeros(n), tick, **columns)).alarms
+            assert n == enough or len(fleet.outcomes.recorder.dockets) == 0
+            if alarms:
+                break
+        assert before == 0
+        assert bool(alarms[0].docket) is (n == enough)
+
+
 @pytest.mark.parametrize("what", ["error_rate", "cost", "calibration, a hold"])
 def test_a_restart_goes_on_with_a_docket_of_cases(what: str, tmp_path: Path) -> None:
     """A store that is read back in the middle of a suspicion gives the docket that an unbroken run gives."""
