@@ -106,8 +106,9 @@ class Resting:
     def _turn(self, detector: Detector, days: int) -> None:
         """So many ``days`` have ended; cells that fire, or that are acknowledged, go on being heard."""
         state = self._states[detector.name]
-        heard = (state["firing"] == IDLE) & (state["acked_until"] == -np.inf)
-        rows = np.flatnonzero((state["applies"] > 0) & heard & (state["idle_days"] < DAYS))
+        n = len(state)  # what lies behind them is whatever the memory held
+        heard = (state["firing"][:n] == IDLE) & (state["acked_until"][:n] == -np.inf)
+        rows = np.flatnonzero((state["applies"][:n] > 0) & heard & (state["idle_days"][:n] < DAYS))
         rows = rows[self._tick(rows) <= _DAY_SECONDS]
         state["idle_days"][rows] += days
         tired = rows[state["idle_days"][rows] >= DAYS]

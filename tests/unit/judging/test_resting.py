@@ -191,3 +191,16 @@ def test_a_restart_goes_on(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         fleet.judge.states["drift"]["idle_days"][:3], whole.judge.states["drift"]["idle_days"][:3]
     )
+
+
+def test_rows_that_nobody_has_yet_go_to_no_rest() -> None:
+    """What the memory holds where a table has room to grow is nobody's cell, whatever it looks like."""
+    fleet = some_models(3)
+    lived(fleet, range(2), lambda k, _: k < 3)
+    before = dict(fleet.judge.n_cells)
+    for detector in DETECTORS:
+        state = fleet.judge.states[detector.name]
+        state["applies"][len(state) :], state["firing"][len(state) :] = 1, 0
+        state["acked_until"][len(state) :], state["idle_days"][len(state) :] = -np.inf, DAYS - 1
+    fleet.judge.resting.turn((fleet.judge.resting.day + 1) * DAY)
+    assert dict(fleet.judge.n_cells) == before
