@@ -60,7 +60,7 @@ def judged(wrong: Floats, n: Floats, tick: float = _HOUR, policy: dict[str, Any]
         measures[:, ERROR_RATE] = np.stack([s, size], axis=1)
         end = tick * (i + 1)
         sums = Sums(row, np.full(len(row), end), np.full(len(row), tick), measures)
-        fired, _, _ = cells.judge(sums, float(len(row)))
+        fired, _, _ = cells.judge(sums, float(len(row)), end)
         alarms += [replace(alarm, fired_time=end) for alarm in fired]
         cells.learn(sums, *cells.doubt(row))
     return alarms
