@@ -14,8 +14,8 @@ import argparse
 import json
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -94,13 +94,13 @@ def run(replicas: int, config: str, directory: Path, asked: argparse.Namespace) 
     """One measurement; ``replicas`` 0 is a daemon alone."""
     daemons = [Daemon(directory / f"{replicas}-{i}", config, commit="5s") for i in range(max(replicas, 1))]
     with ExitStack() as stack:
-        threads = [threading.Thread(target=stack.enter_context, args=(daemon,)) for daemon in daemons[1:]]
+        # A process ends with the thread that started it: these live until all is measured.
+        pool = stack.enter_context(ThreadPoolExecutor(len(daemons)))
         stack.enter_context(daemons[0])
-        for thread in threads:
-            thread.start()
+        started = [pool.submit(stack.enter_context, daemon) for daemon in daemons[1:]]
         found = {"replicas": replicas, "events_per_second": round(rate(daemons, asked.events))}
-        for thread in threads:
-            thread.join()
+        for each in started:
+            each.result()
         if replicas > 1:
             daemons[0].until(lambda: counted(daemons) >= asked.events and held(daemons) == asked.shards, 600)
             found["take_over_seconds"] = round(take_over(daemons, asked.shards), 1)
