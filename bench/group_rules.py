@@ -50,15 +50,14 @@ class Ours:
         limits = {"models_max": models, "series_per_model_max": 10, "categories_max": 10, "incidents_max": 10_000}
         shares = {"drift": 0.2, "quality": 0.1, "performance": 0.2, "fairness": 0.5}
         self.fleet = Fleet(Budget(PER_WEEK, 1.0, shares), policies.resolve, profile.load, **limits)
-        register, rows = self.fleet.groups.register, []
+        register, members = self.fleet.groups.register, []
         for i in range(models):
             name = f"m{i}"
             row = self.fleet.models.add(name, hash64(name.encode()), self.fleet.discovery.policy_of(name), START)
             attribute, stratum = register.attribute(row, "sex"), register.stratum(row, 0)
-            for value in ("rest", "group"):
-                member = register.member(register.group(attribute, value, hash64(value.encode())), stratum)
-                rows.append(register.base(member, Kind.DECISION))
-        self.rows, self.models, self.hour = np.array(rows, np.int64), models, 0
+            groups = [register.group(attribute, value, hash64(value.encode())) for value in ("rest", "group")]
+            members += [register.member(group, stratum) for group in groups]
+        self.rows, self.models, self.hour = register.bases(np.array(members), Kind.DECISION), models, 0
 
     def told(self, n: Floats, s: Floats) -> Flags:
         """Of which models (k,) something begins to be told; ``n`` and ``s`` (k, 2) of the rest and the group."""

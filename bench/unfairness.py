@@ -82,9 +82,9 @@ class World:
         shares = self.rng.dirichlet(np.full(n, 3.0)) if name == "region" else self.rng.dirichlet([8.0, 8.0])
         attribute, stratum = register.attribute(model, name), register.stratum(model, 0)
         groups = [register.group(attribute, str(g), hash64(b"%d" % g)) for g in range(n)]
-        rows = [register.base(register.member(group, stratum), Kind.DECISION) for group in groups]
+        rows = register.bases(np.array([register.member(group, stratum) for group in groups]), Kind.DECISION)
         rates = level * self.rng.uniform(0.95, 1.05, n)
-        return Attribute(model, shares, np.array(rows, np.int64), rates)
+        return Attribute(model, shares, rows, rates)
 
     def plant(self, attribute: Attribute, share: float, ratio: float) -> None:
         """The first group of ``attribute`` is ``share`` of its people, favoured ``ratio`` times as often as others."""

@@ -18,9 +18,11 @@ import struct
 import sys
 import tomllib
 import zlib
-from collections.abc import Callable, Iterator  # noqa: TC003 -- as short as it gets
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 FORMAT = "modelwatch capsule 1"
 WEEK = 7 * 86400.0

@@ -6,7 +6,9 @@ Rankings and tags have no bins, so nothing of them drifts or is stuck as a serie
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +72,11 @@ class _Seen:
     now: Array
 
 
-class _Question:
+class _Question(ABC):
     """The cells of one question, by model row; what hours say to it is its heirs' to know."""
 
     name: str
-    more: dict[str, Field]
+    more: ClassVar[dict[str, Field]]
 
     def __init__(self, models: Models, served: Served, budget: Budget, cells: dict[str, float]) -> None:
         self.models = models
@@ -110,8 +112,8 @@ class _Question:
 
     def begin(self) -> None:
         """Begin to judge those that were ready, once the allowances of the tick are all handed out."""
-        for begun in self._ready:
-            begun = begun[self.rows["applies"][begun] == 0]  # noqa: PLW2901 -- two hours may have closed at once
+        for ready in self._ready:
+            begun = ready[self.rows["applies"][ready] == 0]  # two hours may have closed at once
             self.rows["applies"][begun] = 1
             self._count(begun, 1)
         self._ready.clear()
@@ -153,24 +155,28 @@ class _Question:
         if missing > 0:
             self.rows.add(missing)
 
-    def _see(self, hour: Hour) -> _Seen:
-        raise NotImplementedError
+    @abstractmethod
+    def _see(self, hour: Hour) -> _Seen: ...
 
+    @abstractmethod
     def _take_in(self, hour: Hour, at: Flags) -> None:
         """Let the models ``at`` of an ``hour`` into their references."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def _compared(self, seconds: Array) -> Array:
         """How long what is compared with another lasts, in seconds: no reference knows anything shorter."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def _watched(self, models: Indices) -> Array:
         """How long ``models`` must be watched before they are judged, in seconds."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def _varies(self, models: Indices) -> Flags:
         """Whether a standstill of ``models`` could be told from what is usual."""
-        raise NotImplementedError
+        ...
 
     def _longest(self, models: Indices, seconds: Array) -> tuple[Array, Array]:
         """The stretches that are usual at most, in events and in seconds; shapes ``(k,)``."""
@@ -253,7 +259,7 @@ class _Alike(_Question):
     """Does everybody get the same lists? Different ones among an hour's, against the fewest of hours as busy."""
 
     name = ALIKE
-    more = {"least": Field(np.float32, (_OCTAVES,), np.inf, still=True)}  # noqa: RUF012 -- read only
+    more: ClassVar = {"least": Field(np.float32, (_OCTAVES,), np.inf, still=True)}
 
     def _see(self, hour: Hour) -> _Seen:
         # More events have no fewer different lists: an hour is held to the fewest of any that was no busier.
@@ -281,7 +287,7 @@ class _Unchanged(_Question):
     """Are they the items of the day before? New ones among those of an hour, against those of the reference."""
 
     name = UNCHANGED
-    more = {"asked": Field(np.float64), "new": Field(np.float64)}  # noqa: RUF012 -- read only
+    more: ClassVar = {"asked": Field(np.float64), "new": Field(np.float64)}
 
     def _see(self, hour: Hour) -> _Seen:
         usual = self._usual(hour.models)

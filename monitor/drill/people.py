@@ -177,8 +177,8 @@ class GroupDrill:
         of, row = copy.of, register.attribute(0, attribute)
         groups = [register.group(row, str(g), hash64(b"%d" % g)) for g in range(int(of.group.max()) + 1)]
         strata = [register.stratum(0, s + 1) for s in range(int(of.stratum.max()) + 1)]
-        members = (register.member(groups[g], strata[s]) for g, s in zip(of.group, of.stratum, strict=True))
-        copy.rows = np.array([register.base(member, of.kind) for member in members], np.int64)
+        members = [register.member(groups[g], strata[s]) for g, s in zip(of.group, of.stratum, strict=True)]
+        copy.rows = register.bases(np.array(members, np.int64), of.kind)
         copy.cell = register.cell(groups[of.target], int(register.tallies["output"][copy.rows[0]]))
         register.tallies["recent"][copy.rows] = of.recent
 

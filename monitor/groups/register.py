@@ -198,10 +198,6 @@ class Register:
         """The row of an output; -1 where it never came up."""
         return self.index["outputs"].find_one(output_key(self._model_key(model), kind, hash64(name.encode())))
 
-    def base(self, member: int, kind: Kind) -> int:
-        """The tally of all cases of ``kind`` among the people of ``member``; -1 where a limit is reached."""
-        return int(self.bases(np.array([member]), kind)[0])
-
     def bases(self, member: Rows64, kind: Kind) -> Rows64:
         """The tallies of all cases of ``kind`` among those of each ``member`` (k,), distinct; -1: a limit is met."""
         found: Rows64 = self.members["base"][member, kind].astype(np.int64)

@@ -123,12 +123,12 @@ class _Life:
         output = register.output(row, kind, fault.output or "", -np.inf)
         attribute, stratum = register.attribute(row, name), register.stratum(row, 0)
         found = [register.group(attribute, group, hash64(group.encode())) for group in ATTRIBUTES[name]]
-        bases = [register.base(register.member(group, stratum), kind) for group in found]
+        members = [register.member(group, stratum) for group in found]
         hit = np.array([group == fault.group for group in ATTRIBUTES[name]])
         part, usual = _usual(demo, fault)
         kept = 1.0 - fault.size if kind in (Kind.OPPORTUNITY, Kind.COVERAGE) else fault.size
         return cls(
-            bases=np.array(bases, np.int64),
+            bases=register.bases(np.array(members, np.int64), kind),
             outputs=np.array([int(register.tallies_of(group, output)[0]) for group in found], np.int64),
             share=part * np.array(list(ATTRIBUTES[name].values())),
             rate=np.full(len(found), usual),

@@ -52,7 +52,8 @@ def rewritten(found: dict[str, Any], change: Change) -> dict[str, Any]:
     """A capsule of which a line was changed, with all that names it: the forger's best."""
     forged = copy.deepcopy(found)
     lines = [json.loads(line) for line in forged["docket"]]
-    assert any([change(line) for line in lines])  # noqa: C419 -- every line
+    changed = [change(line) for line in lines]
+    assert any(changed)
     forged["docket"] = [json.dumps(line) for line in lines]
     forged["chain"] = list(chain(line.encode() for line in forged["docket"]))
     forged["incident"]["docket_digest"] = forged["chain"][-1]

@@ -58,8 +58,9 @@ class Census:
             for value in values
         }
         crossed = [register.both(both, alone[first], alone[second]) for first, second in self.pairs]
-        members = (register.member(group, stratum) for group in (*alone.values(), *crossed))
-        return [register.base(member, Kind.DECISION) for member in members]
+        members = [register.member(group, stratum) for group in (*alone.values(), *crossed)]
+        found: list[int] = register.bases(np.array(members), Kind.DECISION).tolist()
+        return found
 
     def sizes(self) -> NDArray[np.float64]:
         """The part of all people that each context is."""

@@ -30,15 +30,14 @@ class Pairs:
             models_max=models,
         )
         register = self.fleet.groups.register
-        tallies = []
+        members = []
         for i in range(models):
             name = f"m{i}"
             row = self.fleet.models.add(name, hash64(name.encode()), self.fleet.discovery.policy_of(name), START)
             attribute, stratum = register.attribute(row, "sex"), register.stratum(row, 0)
-            for value in ("F", "M"):
-                member = register.member(register.group(attribute, value, hash64(value.encode())), stratum)
-                tallies.append(register.base(member, Kind.DECISION))
-        self.rows = np.array(tallies, np.int64)
+            groups = [register.group(attribute, value, hash64(value.encode())) for value in ("F", "M")]
+            members += [register.member(group, stratum) for group in groups]
+        self.rows = register.bases(np.array(members), Kind.DECISION)
         self.tick = 0
 
     def feed(self, n: NDArray[np.float64], s: NDArray[np.float64]) -> set[int]:

@@ -39,8 +39,9 @@ class Crossed:
             for attribute, values in ((age, AGES), (sex, SEXES))
         )
         crossed = [register.both(both, first, second) for first in ages for second in sexes]
-        members = (register.member(group, stratum) for group in (*ages, *sexes, *crossed))
-        return [register.base(member, Kind.DECISION) for member in members]
+        members = [register.member(group, stratum) for group in (*ages, *sexes, *crossed)]
+        found: list[int] = register.bases(np.array(members), Kind.DECISION).tolist()
+        return found
 
     def live(self, ticks: int, people: list[list[float]], rates: list[list[float]]) -> list[tuple[int, str]]:
         """Models and groups that begin to be told of in ``ticks`` of ``people`` (age, sex), decided at ``rates``."""

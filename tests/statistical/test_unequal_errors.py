@@ -26,15 +26,15 @@ class Cohorts:
             per_model=per_week,
             models_max=models,
         )
-        register, rows = self.fleet.groups.register, []
+        register, members = self.fleet.groups.register, []
         for i in range(models):
             name = f"m{i}"
             row = self.fleet.models.add(name, hash64(name.encode()), self.fleet.discovery.policy_of(name), START)
             attribute, stratum = register.attribute(row, "sex"), register.stratum(row, 0)
             for value in ("F", "M"):
                 group = register.group(attribute, value, hash64(value.encode()))
-                rows.append(register.base(register.member(group, stratum), kind))
-        self.rows, self.tick = np.array(rows, np.int64), 0
+                members.append(register.member(group, stratum))
+        self.rows, self.tick = register.bases(np.array(members), kind), 0
 
     def feed(self, n: NDArray[np.float64], s: NDArray[np.float64]) -> list[tuple[int, str]]:
         """One cohort of ``n`` and ``s`` (models, 2); model and group of what begins to alarm."""
