@@ -2,7 +2,7 @@
 
 Events of about 419 bytes with 16 numbers and 4 categories, a label and a score; with two sensitive attributes, if
 asked, 472. Bodies are drawn from a pool, because drawing numbers costs more than anything that is measured;
-model, id and time are each event's own.
+model, id and time are each event's own. If asked, each prediction's outcome follows as an event of its own.
 """
 
 from __future__ import annotations
@@ -28,16 +28,21 @@ _POOL = 20_000
 _REFERENCE_ROWS = 20_000
 START = 1_772_357_400.0
 """Event time of the first event, seconds since the epoch."""
+OUTCOME_AFTER, HORIZON = 300.0, "10m"
+"""Seconds of event time until an outcome comes, and how long predictions wait for theirs. By then a fleet of 1,000
+models with 60 events a tick has more cases than lie in memory, so that outcomes are joined in the store."""
+_RIGHT = 0.9
+"""Part of the predictions that come true."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many events, of how many models, how dense: ``per_tick`` events a model and 60-s tick in the mean.
+    """How many events, of how many models, how dense: ``per_tick`` predictions a model and 60-s tick in the mean.
 
     The last ``faulty`` models have a feature that is a whole standard deviation off from the middle on. ``sensitive``
     events tell two attributes of the person besides, of two and of four groups, and are 472 bytes long. Event time
     begins ``later`` seconds behind :data:`START`. ``skewed`` lets the first model have most events, each further one
-    fewer, as 1 over its rank.
+    fewer, as 1 over its rank. With ``outcomes`` those that come by the last prediction's time are among the events.
     """
 
     events: int
@@ -48,28 +53,45 @@ class Shape:
     later: float = 0.0
     numbers: int = NUMBERS
     skewed: bool = False
+    outcomes: bool = False
 
     @property
-    def seconds(self) -> float:
-        """Event time from first to last."""
-        return 60.0 * self.events / (self.models * self.per_tick)
+    def step(self) -> float:
+        """Seconds of event time from a prediction to the next."""
+        return 60.0 / (self.models * self.per_tick)
+
+    @property
+    def behind(self) -> int:
+        """Predictions that are made until the first outcome comes."""
+        return round(OUTCOME_AFTER / self.step)
+
+    @property
+    def predictions(self) -> int:
+        """How many of the events are predictions; the rest are outcomes."""
+        return min(self.events, (self.events + self.behind + 1) // 2) if self.outcomes else self.events
 
 
 def events(shape: Shape, seed: int = 1) -> Iterator[bytes]:
     """All events, in the order of their times."""
     rng = np.random.default_rng(seed)
     good, bad = (pooled(rng, shift, shape) for shift in (0.0, 1.0))
-    models = rng.integers(0, shape.models, shape.events)
+    n = shape.predictions
+    models = rng.integers(0, shape.models, n)
     if shape.skewed:
         weights = 1.0 / np.arange(1, shape.models + 1)
-        models = rng.choice(shape.models, shape.events, p=weights / weights.sum())
-    bodies = rng.integers(0, _POOL, shape.events)
-    faulty = (models >= shape.models - shape.faulty) & (np.arange(shape.events) >= shape.events // 2)
-    times = START + shape.later + np.arange(shape.events) * (shape.seconds / shape.events)
-    stamps = _stamps(times)
-    for i, (model, body, is_bad) in enumerate(zip(models.tolist(), bodies.tolist(), faulty.tolist(), strict=True)):
-        rest = bad[body] if is_bad else good[body]
-        yield b'{"model":"model-%04d","id":"req-%011d","time":"%s",%s' % (model, i, stamps[i], rest)
+        models = rng.choice(shape.models, n, p=weights / weights.sum())
+    bodies = rng.integers(0, _POOL, n)
+    faulty = (models >= shape.models - shape.faulty) & (np.arange(n) >= n // 2)
+    heads = [b'{"model":"model-%04d","id":"req-%011d","time":"' % (model, i) for i, model in enumerate(models.tolist())]
+    rests = [bad[body] if is_bad else good[body] for body, is_bad in zip(bodies.tolist(), faulty.tolist(), strict=True)]
+    right = rng.random(n) < _RIGHT if shape.outcomes else np.zeros(0, bool)
+    stamps = _stamps(START + shape.later + np.arange(n) * shape.step)
+    for i, (head, rest, stamp) in enumerate(zip(heads, rests, stamps, strict=True)):
+        yield b'%s%s",%s' % (head, stamp, rest)
+        if shape.outcomes and shape.behind <= i < shape.events - n + shape.behind:
+            of = i - shape.behind
+            approved = (b'"label":"approve"' in rests[of]) == right[of]
+            yield b'%s%s","outcome":"%s"}' % (heads[of], stamp, b"approve" if approved else b"refuse")
 
 
 def reference(path: Path, n_numbers: int = NUMBERS, seed: int = 2) -> None:

@@ -48,6 +48,8 @@ FETCHED = 4_000
 COMMIT_SECONDS = 0.2
 """Of processor time: so that the shortest run has several commits. The loop keeps them to a twentieth of it anyway."""
 _TRIES = 3
+_JOINED_MORE = 4
+"""Where outcomes are joined there are so many times as many events: the first ones come when five ticks are full."""
 _CONFIG = """
 [clock]
 lateness = "10s"
@@ -141,13 +143,13 @@ def parsing(values: Sequence[bytes]) -> float:
     return (time.thread_time() - began) / len(values) * 1e6
 
 
-def measured(shape: bench_events.Shape, *, keyed: bool, joined: bool) -> dict[str, float]:
+def measured(shape: bench_events.Shape, *, keyed: bool) -> dict[str, float]:
     """One size: microseconds an event by stage behind the first third, while models are met; and moments alone."""
     with tempfile.TemporaryDirectory(prefix="modelwatch-stages-") as name:
         folder = Path(name)
         bench_events.reference(folder / "all.mwref", shape.numbers)
         file = folder / "config.toml"
-        file.write_text(_CONFIG.format(folder=folder, horizon="1d" if joined else "0s"))
+        file.write_text(_CONFIG.format(folder=folder, horizon=bench_events.HORIZON if shape.outcomes else "0s"))
         config, source, metrics = load(file, {}), arranged(shape, keyed=keyed), Metrics()
         sample = list(islice(source.values, 20_000))
         unit = [parsing(sample)]
@@ -225,7 +227,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "keyed": {"keyed": True},
     "skewed": {"skewed": True},
     "without groups": {"sensitive": False},
-    "joined": {"joined": True},
+    "joined": {"outcomes": True},
 }
 """What differs from 1,000 models, 16 numbers and 4 categories, keys at random, two attributes and nothing joined."""
 
@@ -233,11 +235,10 @@ SIZES: dict[str, dict[str, Any]] = {
 def of_size(name: str, per_model: int) -> dict[str, float]:
     """One of :data:`SIZES`: so many events a model in the mean, but between 60,000 and 1.2 million in all."""
     asked = {"models": 1_000, "sensitive": True, **SIZES[name]}
-    how = {key: asked.pop(key, False) for key in ("keyed", "joined")}
-    shape = bench_events.Shape(
-        min(max(60_000, asked["models"] * per_model), 1_200_000), per_tick=60.0, faulty=0, **asked
-    )
-    found = measured(shape, **how)
+    keyed, joined = asked.pop("keyed", False), asked.get("outcomes", False)
+    wanted = asked["models"] * per_model * (_JOINED_MORE if joined else 1)
+    shape = bench_events.Shape(min(max(60_000, wanted), 1_200_000), per_tick=60.0, faulty=0, **asked)
+    found = measured(shape, keyed=keyed)
     return found | {"values_per_unit": (shape.numbers + bench_events.CATEGORIES) / found["all"]}
 
 
