@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -29,6 +30,8 @@ _BYTES_PER_ENTRY: Final = 12
 """Fewer bytes of JSON than that for each entry are rare; then the block of entries grows."""
 _ENTRIES_MIN: Final = 256
 _SCRATCH_MIN: Final = 256
+_KEPT_MAX: Final = 1 << 27
+"""Bytes beyond which a batch is so unlike others that its memory is given back."""
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -74,13 +77,33 @@ _ENTRY: Final = _Layout(
 )
 
 
-class _Columns:
-    """Columns of one layout in one piece of memory, with room for ``rows``."""
+class Memory:
+    """A piece of memory that batches are decoded into, one after the other: fresh pages cost a tenth of decoding.
 
-    def __init__(self, layout: _Layout, rows: int) -> None:
+    Who still looks at a batch keeps its columns: the next one then gets memory of its own.
+    """
+
+    def __init__(self) -> None:
+        self._kept = np.empty(0, np.uint8)
+        self._unused = sys.getrefcount(self._kept)
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """At least ``size`` bytes, of any content."""
+        if size > _KEPT_MAX:
+            return np.empty(size, np.uint8)
+        if len(self._kept) < size or sys.getrefcount(self._kept) > self._unused:
+            self._kept = np.empty(size, np.uint8)
+        return self._kept
+
+
+class _Columns:
+    """Columns of one layout in one piece of memory, with room for ``rows``; taken of ``memory`` if there is some."""
+
+    def __init__(self, layout: _Layout, rows: int, memory: Memory | None = None) -> None:
         self.rows = rows
         self._layout = layout
-        self._memory = np.empty(max(rows * layout.width, 1), np.uint8)
+        size = max(rows * layout.width, 1)
+        self._memory = np.empty(size, np.uint8) if memory is None else memory.take(size)
 
     def view(self, name: str, scalar: type[_Scalar], rows: int) -> NDArray[_Scalar]:
         """The first ``rows`` of a column."""
@@ -117,14 +140,19 @@ class EventArrays:
     """The columns of one batch while it is decoded. ``call`` is how far it got, and what the kernel is given."""
 
     def __init__(
-        self, joined: bytes, lengths: NDArray[np.int64], timestamps: NDArray[np.float64], limits: DecodeLimits
+        self,
+        joined: bytes,
+        lengths: NDArray[np.int64],
+        timestamps: NDArray[np.float64],
+        limits: DecodeLimits,
+        memory: Memory,
     ) -> None:
         assert joined.endswith(CONSTANTS)
         self._joined = np.frombuffer(joined, np.uint8)
         self._buffer = joined
         self._inputs = (lengths, timestamps, powers_of_five(), name_slots(limits.values_per_event))
         self._events = _Columns(_EVENT, len(lengths))
-        self._entries = _Columns(_ENTRY, max(_ENTRIES_MIN, len(joined) // _BYTES_PER_ENTRY))
+        self._entries = _Columns(_ENTRY, max(_ENTRIES_MIN, len(joined) // _BYTES_PER_ENTRY), memory)
         self._scratch = np.empty(len(joined) + _SCRATCH_MIN, np.uint8)
         self._rejected: list[int] = []
         self._reasons: list[int] = []

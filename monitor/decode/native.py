@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 import numpy as np
 
 from monitor.decode import twin
-from monitor.decode.arrays import EventArrays
+from monitor.decode.arrays import EventArrays, Memory
 from monitor.events.columns import Reason
 from monitor.kernels.decoding import CONSTANTS, DONE, FULL, decode_kernel
 from monitor.kernels.hashing import hash64
@@ -41,6 +41,7 @@ class NativeDecoder:
         self._kernel = None if compiled is False else decode_kernel()
         if compiled and self._kernel is None:
             raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+        self._memory = Memory()
         self._key = lru_cache(_CACHED_KEYS)(partial(hash64, seed=seed))
 
     def decode(
@@ -56,7 +57,7 @@ class NativeDecoder:
         times = np.ascontiguousarray(timestamps, np.float64)
         if times.shape != lengths.shape:
             raise ValueError(f"{len(lengths)} records have timestamps of shape {times.shape}")
-        arrays = EventArrays(joined, lengths, times, self._limits)
+        arrays = EventArrays(joined, lengths, times, self._limits, self._memory)
         call = arrays.call
         call.seed, call.future_limit = self._seed, future_limit
         while call.next < call.records:

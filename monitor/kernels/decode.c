@@ -73,6 +73,7 @@ typedef struct {
 typedef struct {
     text_reader text; /* first: a reader is a text_reader too */
     span constants[N_CONSTANTS];
+    int32_t first_name[OUTCOME_TAG + 1]; /* by space, the place of the name with which its objects begin as a rule */
     int64_t entry;       /* where the next entry goes */
     int64_t entry_limit; /* where an event with too many values would end */
     int64_t members;     /* of the object being read */
@@ -85,6 +86,8 @@ static const span no_string = {0, 0, 0, false};
 
 static inline const uint8_t *skip_space(const uint8_t *p, const uint8_t *end)
 {
+    if (p < end && *p > ' ')
+        return p;
     while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
         p++;
     return p;
@@ -153,23 +156,85 @@ static inline void begin_names(reader *r)
     r->members = 0;
 }
 
-/* False where the name was met before (or its hash was, which the twin tells apart), or there are too many. */
-static inline bool new_name(reader *r, uint64_t hash)
+/* The place of a name; NULL where it was met before (or its hash was, which the twin tells apart), or there are too
+ * many. */
+static inline name_slot *new_name(reader *r, uint64_t hash)
 {
     decode_call *c = r->text.call;
-    uint64_t generation = (uint64_t)c->generation;
+    uint32_t generation = (uint32_t)c->generation;
     if (r->members++ >= c->values_per_event)
-        return false;
+        return NULL;
     for (int64_t i = (int64_t)(hash & (uint64_t)c->slot_mask);; i = (i + 1) & c->slot_mask) {
         name_slot *slot = &c->slots[i];
         if (slot->generation != generation) {
+            if (slot->hash != hash)
+                slot->spelled.length = 0;
             slot->hash = hash;
             slot->generation = generation;
-            return true;
+            return slot;
         }
         if (slot->hash == hash)
-            return false;
+            return NULL;
     }
+}
+
+/* What is behind a spelling if it stands at p, else NULL. */
+static inline const uint8_t *spelled(const spelling *s, const uint8_t *p, const uint8_t *end)
+{
+    if (s->length == 0 || s->length >= end - p)
+        return NULL;
+    int i = 0;
+    for (; s->length - i > 8; i += 8)
+        if (load_word(p + i) != s->words[i / 8])
+            return NULL;
+    return (load_word(p + i) ^ s->words[i / 8]) << (8 * (8 + i - s->length)) == 0 ? p + s->length : NULL;
+}
+
+/* Note that what stands from p to value spells a name of so many bytes, or that it is too long. */
+static void note_spelling(spelling *s, const uint8_t *p, const uint8_t *value, int32_t name_length)
+{
+    s->length = 0;
+    if (value - p > (ptrdiff_t)sizeof s->words)
+        return;
+    memset(s->words, 0, sizeof s->words);
+    memcpy(s->words, p, (size_t)(value - p));
+    s->length = (int16_t)(value - p);
+    s->name_length = (int16_t)name_length;
+}
+
+/* A name that was not guessed; *guess becomes its place. */
+static __attribute__((noinline)) const uint8_t *read_name(reader *r, const uint8_t *p, span *name, int32_t *guess)
+{
+    const uint8_t *begin = p, *bytes = r->text.call->bytes;
+    p = read_key(r, p, name);
+    if (!p || !is_name(r, name))
+        return NULL;
+    name_slot *slot = new_name(r, name->hash), *slots = r->text.call->slots;
+    if (!slot)
+        return NULL;
+    *guess = (int32_t)(slot - slots);
+    if (*guess == (int32_t)(name->hash & (uint64_t)r->text.call->slot_mask) && name->start == begin + 1 - bytes)
+        note_spelling(&slot->spelled, begin, p, name->length);
+    return p;
+}
+
+/* The name of a member that no member before it had, p on its opening quote; what is returned stands on the value. Models
+ * spell their names in one order as a rule: so the one that came behind the last one before is compared first. `*guess`
+ * is its place, and becomes the name's. */
+static inline const uint8_t *next_name(reader *r, const uint8_t *p, span *name, int32_t *guess)
+{
+    decode_call *c = r->text.call;
+    name_slot *slot = &c->slots[*guess];
+    const uint8_t *value = spelled(&slot->spelled, p, r->text.end);
+    if (!value || *value <= ' ' || slot->generation == (uint32_t)c->generation || r->members >= c->values_per_event)
+        return read_name(r, p, name, guess);
+    r->members++;
+    slot->generation = (uint32_t)c->generation;
+    name->hash = slot->hash;
+    name->start = (int32_t)(p + 1 - c->bytes);
+    name->length = slot->spelled.name_length;
+    name->control = false;
+    return value;
 }
 
 /* The same for names that no table holds: few, and looked for one by one. */
@@ -357,12 +422,15 @@ static const uint8_t *add_label(reader *r, const uint8_t *p, uint8_t space)
 /* A number that may be NaN or infinite, as Python's own writer spells them. */
 static inline const uint8_t *read_measure(reader *r, const uint8_t *p, double *value)
 {
-    const uint8_t *end = r->text.end;
+    const uint8_t *end = r->text.end, *behind;
     number n;
-    if (*p == 'N') {
-        *value = NAN;
+    behind = read_number(&r->text, p, &n);
+    *value = n.value;
+    if (behind)
+        return behind;
+    *value = NAN;
+    if (*p == 'N')
         return WORD(p, end, "NaN");
-    }
     if (*p == 'I') {
         *value = INFINITY;
         return WORD(p, end, "Infinity");
@@ -371,9 +439,7 @@ static inline const uint8_t *read_measure(reader *r, const uint8_t *p, double *v
         *value = -INFINITY;
         return WORD(p, end, "-Infinity");
     }
-    p = read_number(&r->text, p, &n);
-    *value = p ? n.value : NAN;
-    return p;
+    return NULL;
 }
 
 /* The value of a feature or metric. */
@@ -459,13 +525,15 @@ static inline const uint8_t *read_named(reader *r, const uint8_t *p, uint8_t spa
 {
     span name;
     bool more;
+    int32_t *guess = &r->first_name[space];
     if (*p != '{')
         return NULL;
     begin_names(r);
     for (p = first_member(r, p, '}', &more); p && more; p = next_member(r, p, '}', &more)) {
-        p = read_key(r, p, &name);
-        if (!p || !is_name(r, &name) || !new_name(r, name.hash))
+        p = next_name(r, p, &name, guess);
+        if (!p)
             return NULL;
+        guess = &r->text.call->slots[*guess].next;
         if (space == FEATURE || space == METRIC)
             p = read_feature(r, p, space, &name);
         else if (space == CLASS_SCORE)
@@ -893,6 +961,7 @@ static bool begin_call(reader *r, decode_call *c)
     if (first < 0 || memcmp(c->bytes + first, DECODE_CONSTANTS, constant_at[N_CONSTANTS]) != 0)
         return false;
     r->text.call = c;
+    memset(r->first_name, 0, sizeof r->first_name);
     r->text.basis = hash_begin(c->seed);
     for (int i = 0; i < N_CONSTANTS; i++) {
         span *s = &r->constants[i];

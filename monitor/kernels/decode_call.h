@@ -2,7 +2,7 @@
  *
  * Every member is 8 bytes wide, so that no compiler pads it. All memory belongs to the caller. The arrays per event
  * hold `records` elements, those per entry `entry_capacity`, `scratch` `scratch_capacity` bytes, and `slots`
- * `slot_mask + 1`, a power of two above twice `values_per_event`.
+ * `slot_mask + 1`, a power of two above twice `values_per_event`, all zeros at first.
  */
 #ifndef MODELWATCH_DECODE_CALL_H
 #define MODELWATCH_DECODE_CALL_H
@@ -23,11 +23,25 @@ typedef struct {
     int64_t shift;
 } power_of_five;
 
-/* A place in the table of names met in the object being read; it is free unless its generation is the current one. */
+/* How a name is spelled from its opening quote to the first byte of its value, zeros behind; length 0: not known. */
+#define SPELLING_WORDS 5
+typedef struct {
+    uint64_t words[SPELLING_WORDS];
+    int16_t length;
+    int16_t name_length;
+} spelling;
+
+/* A place in the table of names met in the object being read; it is free unless its generation is the current one. What
+ * it held before stays good for a guess: a name that is spelled like that has this hash. `next` is the place of the name
+ * that came behind it last time. A spelling is known only of names that stand at their hash's own place. */
 typedef struct {
     uint64_t hash;
-    uint64_t generation;
+    uint32_t generation;
+    int32_t next;
+    spelling spelled;
 } name_slot;
+
+_Static_assert(sizeof(name_slot) == 64, "decoding.py makes room for so many bytes");
 
 typedef struct {
     /* what comes in */
@@ -77,7 +91,7 @@ typedef struct {
 } decode_call;
 
 /* Names and class labels that a record may have without spelling them: label, score, value, 0, 1. */
-#define DECODE_CONSTANTS "labelscorevalue01"
+#define DECODE_CONSTANTS "labelscorevalue01" /* at least 8 bytes: loads of words reach into them */
 
 /* What a call returns. */
 enum {

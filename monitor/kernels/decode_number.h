@@ -21,36 +21,38 @@ typedef struct {
 
 static inline bool is_digit(uint8_t c) { return (uint8_t)(c - '0') < 10; }
 
-static inline bool all_digits(uint64_t word)
+/* With how many digits (0 to 8) a word begins; carries run upwards, and only the lowest bit is looked at. */
+static inline int count_digits(uint64_t word)
 {
-    uint64_t high = word & (ONES * 0xF0), carried = (word + ONES * 6) & (ONES * 0xF0);
-    return (high | carried >> 4) == ONES * 0x33;
+    uint64_t digits = word ^ (ONES * '0'), stop = (digits | (digits + ONES * (0x80 - 10))) & HIGHS;
+    return stop ? __builtin_ctzll(stop) >> 3 : 8;
 }
 
-/* Eight ASCII digits, first digit in the lowest byte: pairs, then fours, then the whole. */
-static inline uint64_t eight_digits(uint64_t word)
+/* The number that the first n (0 to 8) digits of a word make, the first digit in its lowest byte: zeros are put before
+ * them, then come pairs, then fours, then the whole. */
+static inline uint64_t leading_digits(uint64_t word, int n)
 {
     word -= ONES * '0';
+    word = n > 0 ? word << (8 * (8 - n)) : 0;
     word = (word * 10 + (word >> 8)) & UINT64_C(0x00FF00FF00FF00FF);
     word = (word * 100 + (word >> 16)) & UINT64_C(0x0000FFFF0000FFFF);
     return (word * 10000 + (word >> 32)) & UINT64_C(0xFFFFFFFF);
 }
 
-/* Digits onto the end of *value, modulo 2^64. */
+/* Digits onto the end of *value, modulo 2^64: eight at a time, for how many there are cannot be foretold. */
 static inline const uint8_t *read_digits(const uint8_t *p, const uint8_t *end, uint64_t *value)
 {
-    uint64_t v = *value, word;
-    while (end - p >= 8) {
-        memcpy(&word, p, 8);
-        if (!all_digits(word))
-            break;
-        v = v * 100000000 + eight_digits(word);
-        p += 8;
+    static const uint32_t tens[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+    for (;;) {
+        uint64_t word = load_word(p);
+        int n = count_digits(word);
+        if (n > end - p)
+            n = (int)(end - p);
+        *value = *value * tens[n] + leading_digits(word, n);
+        p += n;
+        if (n < 8)
+            return p;
     }
-    for (; p < end && is_digit(*p); p++)
-        v = v * 10 + (uint64_t)(*p - '0');
-    *value = v;
-    return p;
 }
 
 /* digits * 10^exponent, correctly rounded; false where that is not certain, or is no normal number.
@@ -148,11 +150,22 @@ static int64_t significant_digits(const uint8_t *p, int64_t digits)
     return digits;
 }
 
+/* A positive number or zero with its sign, without a branch: signs cannot be foretold. */
+static inline double with_sign(double value, bool negative)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, 8);
+    bits |= (uint64_t)negative << 63;
+    memcpy(&value, &bits, 8);
+    return value;
+}
+
 /* A number, p on its sign or first digit. Minus zero becomes zero. */
 static inline const uint8_t *read_number(const text_reader *r, const uint8_t *p, number *n)
 {
     const uint8_t *end = r->end;
     n->negative = *p == '-';
+    n->value = 0.0;
     p += n->negative;
     if (p >= end || !is_digit(*p))
         return NULL;
@@ -160,8 +173,10 @@ static inline const uint8_t *read_number(const text_reader *r, const uint8_t *p,
     n->digits = 0;
     n->exponent = 0;
     n->integer = true;
-    p = *p == '0' ? p + 1 : read_digits(p, end, &n->digits);
+    p = read_digits(p, end, &n->digits);
     int64_t count = p - first;
+    if (count > 1 && *first == '0')
+        return NULL;
     if (p < end && *p == '.') {
         const uint8_t *fraction = ++p;
         p = read_digits(p, end, &n->digits);
@@ -186,7 +201,7 @@ static inline const uint8_t *read_number(const text_reader *r, const uint8_t *p,
     n->significant = (int)count;
     bool sure = count > 19 ? long_number(r->call, first, n)
                            : decimal_to_double(r->call, n->digits, n->exponent, &n->value);
-    n->value = (n->negative ? -n->value : n->value) + 0.0;
+    n->value = with_sign(n->value, n->negative) + 0.0;
     return sure ? p : NULL;
 }
 
@@ -199,7 +214,7 @@ static bool shortest_digits(const decode_call *c, double value, uint64_t *digits
     if ((bits & ((UINT64_C(1) << 52) - 1)) == 0)
         return false;
     for (int precision = 15; precision <= 17; precision++) {
-        char text[40];
+        char text[40] = {0};
         int length = snprintf(text, sizeof text, "%.*e", precision - 1, value), at = 0;
         uint64_t w = 0;
         int64_t power = 0;

@@ -1,8 +1,9 @@
 /* How a JSON string becomes a span with its hash: checked UTF-8, escapes undone into the scratch.
  *
- * The pointer of every reading function stands on the first unread byte and `end` behind the last byte of the record:
- * no function reads at or behind `end`. They return the first byte behind what they read, or NULL where the input is
- * not ordinary.
+ * The pointer of every reading function stands on the first unread byte and `end` behind the last byte of the record.
+ * They return the first byte behind what they read, or NULL where the input is not ordinary. Bytes are loaded eight at a
+ * time, so that a load may reach seven bytes behind `end`, where the next record or DECODE_CONSTANTS stand; none of those
+ * counts.
  */
 #ifndef MODELWATCH_DECODE_STRING_H
 #define MODELWATCH_DECODE_STRING_H
@@ -31,6 +32,13 @@ typedef struct {
     int64_t scratch; /* used so far; given back where the record turns out not to be ordinary */
     bool full;       /* the scratch or the entries ran out */
 } text_reader;
+
+static inline uint64_t load_word(const uint8_t *p)
+{
+    uint64_t word;
+    memcpy(&word, p, 8);
+    return word;
+}
 
 /* The high bit of each byte that ends a run of plain text: quote, backslash, control, DEL or beyond ASCII. Bits above
  * the lowest one set may be wrong, since borrows and carries run upwards; only the lowest is looked at. */
@@ -191,20 +199,14 @@ static inline const uint8_t *read_string(text_reader *r, const uint8_t *p, span 
 {
     const uint8_t *first = p;
     uint64_t state = r->basis, word, stop;
-    for (;;) {
-        ptrdiff_t left = r->end - p;
-        if (left >= 8) {
-            memcpy(&word, p, 8);
-        } else {
-            word = 0; /* zeros are control characters: the scan stops there at the latest */
-            for (ptrdiff_t i = 0; i < left; i++)
-                word |= (uint64_t)p[i] << (8 * i);
-        }
+    for (;; p += 8) {
+        if (p >= r->end)
+            return NULL;
+        word = load_word(p);
         stop = not_plain(word);
         if (stop)
             break;
         state = hash_word(state, word);
-        p += 8;
     }
     int n = __builtin_ctzll(stop) >> 3;
     if (n >= r->end - p)

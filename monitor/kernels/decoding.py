@@ -30,7 +30,8 @@ POWER_MAX: Final = 308
 """The powers of ten within which a number can be a double that is neither zero nor infinite."""
 
 _POWER = np.dtype([("high", np.uint64), ("low", np.uint64), ("shift", np.int64)])
-_SLOT = np.dtype([("hash", np.uint64), ("generation", np.uint64)])
+_SLOT_WORDS = 8
+"""Words that the kernel keeps of a name."""
 
 _P = ctypes.c_void_p
 _N = ctypes.c_int64
@@ -114,9 +115,9 @@ def decode_kernel() -> Callable[[DecodeCall], int] | None:
     return run
 
 
-def name_slots(names: int) -> NDArray[np.void]:
+def name_slots(names: int) -> NDArray[np.uint64]:
     """An empty table for the names of one object, at most half full with ``names`` of them."""
-    return np.zeros(1 << (2 * names - 1).bit_length(), _SLOT)
+    return np.zeros((1 << (2 * names - 1).bit_length(), _SLOT_WORDS), np.uint64)
 
 
 @cache
