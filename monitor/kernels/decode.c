@@ -913,7 +913,10 @@ static void begin_record(reader *r, const uint8_t *end)
     r->text.full = false;
     r->entry = c->entries;
     r->entry_limit = c->entries + c->values_per_event;
-    row->model = row->version = row->id = row->entity = no_string;
+    row->model = no_string;
+    row->version = no_string;
+    row->id = no_string;
+    row->entity = no_string;
     row->time = row->value = NAN;
     row->seen = row->parts = 0;
     row->lifecycle = 0;

@@ -7,7 +7,7 @@
 
 #include "places.h"
 
-enum { EDGES = 31, STRATA = 9, MISSING = 8, LAST = 7, NOWHERE = 15 };
+enum { STRATA = 9, MISSING = 8, LAST = 7, NOWHERE = 15 };
 enum { SLOTS = 32, PER_WORD = 16 };
 enum { FEATURE = 0, PREDICTION = 1 };
 enum { SUMS = 3 }; /* floats a stratum has: how many, their answers, and the squares of these */
@@ -74,7 +74,7 @@ static inline double answer_of(const lean_call *c, int64_t first, int64_t last, 
 
 /* Of `n` events those that their model lets in by `thin`: what each answered, where its features lie (a nibble each, by
  * place among the model's series), and both added up in `sums`, which has for each series two times STRATA sums. */
-void mw_lean(int64_t n, int64_t entries, const int32_t *event, const uint8_t *type, const uint8_t *space,
+FOR_EACH_WIDTH void mw_lean(int64_t n, int64_t entries, const int32_t *event, const uint8_t *type, const uint8_t *space,
              const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
              const int32_t *event_model, const uint64_t *event_key, const uint8_t *thin, const int16_t *local,
              const uint8_t *kind, const uint8_t *n_edges, const double *edges, const uint64_t *keys,

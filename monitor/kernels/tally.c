@@ -8,7 +8,7 @@
 
 #include "places.h"
 
-enum { COLUMNS = 40, BINS = 32, EDGES = 31, MOMENTS = 4 };
+enum { COLUMNS = 40, BINS = 32, MOMENTS = 4 };
 enum { AHEAD = 16 }; /* entries whose memory is asked for before it is needed: a fleet is larger than a cache */
 enum { NULLS = 32, INVALID = 33, TYPE = 34, DROPPED = 35, BELOW = 36, ABOVE = 37, PRESENT = 39 };
 enum { UNSEEN_BIN = 31 };
@@ -118,28 +118,31 @@ typedef struct {
     double *moments;
 } tally_call;
 
-/* Asks for the memory that counting entry `i` will need. */
-static inline void ask_for(const tally_call *c, int64_t i, int32_t base)
+/* Asks for the memory that counting entry `i` will need, whose block begins at row `base`: which code a category has, and
+ * if the block is `fresh` the rows, too, that events of one block share. */
+static inline void ask_for(const tally_call *c, int64_t i, int32_t base, int fresh)
 {
     int32_t r = c->series[i];
     if (base < 0 || r < 0)
+        return;
+    if (c->type[i] != T_NUMBER) {
+        uint64_t slot = mix((uint64_t)r, c->text[i]) & c->mask;
+        __builtin_prefetch(c->keys + slot);
+        __builtin_prefetch(c->values + slot);
+    }
+    if (!fresh)
         return;
     int64_t at = (int64_t)base + c->local[r];
     const char *row = (const char *)(c->counts + at * COLUMNS);
     for (int64_t line = 0; line < 3; line++)
         __builtin_prefetch(row + 64 * line, 1);
+    __builtin_prefetch(c->moments + at * MOMENTS, 1);
     if (c->type[i] == T_NUMBER) {
         const char *edges = (const char *)(c->edges + (int64_t)r * EDGES);
         for (int64_t line = 0; line < 4; line++)
             __builtin_prefetch(edges + 64 * line);
         __builtin_prefetch(c->low + r);
         __builtin_prefetch(c->high + r);
-        __builtin_prefetch(c->moments + at * MOMENTS, 1);
-    } else {
-        uint64_t slot = mix((uint64_t)r, c->text[i]) & c->mask;
-        __builtin_prefetch(c->moments + at * MOMENTS, 1);
-        __builtin_prefetch(c->keys + slot);
-        __builtin_prefetch(c->values + slot);
     }
 }
 
@@ -199,8 +202,8 @@ static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
             double d = x - e[c->n_edges[r] >> 1];
             m[0] += d;
             m[1] += d * d;
-            if (x < m[2]) m[2] = x;
-            if (x > m[3]) m[3] = x;
+            m[2] = x < m[2] ? x : m[2];
+            m[3] = x > m[3] ? x : m[3];
         }
         break;
     default:
@@ -264,7 +267,7 @@ static void find_order(int64_t n, const int32_t *base, int32_t *order, int32_t *
  * counted behind one another, so that their rows and edges come from memory once: a fleet is larger than a cache. The
  * order within a block stays, so sums do too. `room` is for `3 n + 1` numbers.
  */
-int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *event_base, const uint8_t *type,
+FOR_EACH_WIDTH int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *event_base, const uint8_t *type,
                  const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
                  const int16_t *local, const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
@@ -276,6 +279,7 @@ int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *even
     tally_call c = {type, space, series, number, text, name, local, kind, open, n_edges, edges, low, high,
                     keys, values, mask, counts, moments};
     int64_t n_deferred = 0;
+    int32_t before = -1;
     for (int64_t k = 0; k < n; k++) {
         int64_t first = start[order[k]], last = start[order[k] + 1], behind = 0, end = 0;
         int32_t base = event_base[order[k]], next = -1;
@@ -291,9 +295,9 @@ int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *even
         for (int64_t i = first; i < last; i++) {
             int64_t ahead = i + AHEAD;
             if (ahead < last)
-                ask_for(&c, ahead, base);
+                ask_for(&c, ahead, base, base != before);
             else if (ahead + behind < end)
-                ask_for(&c, ahead + behind, next);
+                ask_for(&c, ahead + behind, next, next != base);
             if (base < 0)
                 continue;
             if (count_entry(&c, i, base))
@@ -303,6 +307,7 @@ int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *even
                 far += type[i] == T_NUMBER && (number[i] < low[series[i]] || number[i] > high[series[i]]);
             }
         }
+        before = base;
         print[order[k]] = prints;
         if (base >= 0)
             counts[(int64_t)base * COLUMNS + FAR_INPUTS] += far >= FAR_MIN;
