@@ -42,9 +42,8 @@ class Intersections:
         found = self.known.find(keys)
         unknown = np.flatnonzero(found < 0)
         if len(unknown):
-            for i in np.sort(unknown[np.unique(keys[unknown], return_index=True)[1]]).tolist():
-                both = self._meet(int(member[first[i]]), int(member[second[i]]))
-                self.known.insert(int(keys[i]), both + 1)
+            new = np.sort(unknown[np.unique(keys[unknown], return_index=True)[1]])
+            self.known.insert_many(keys[new], self._meet(member[first[new]], member[second[new]]) + 1)
             found = self.known.find(keys)
         some = np.flatnonzero(found > 0)
         return event[first[some]], found[some].astype(np.int64) - 1, first[some], second[some]
@@ -58,24 +57,40 @@ class Intersections:
         """Policies are others, or were just loaded: what they want is looked up anew."""
         self.known = Table()
 
-    def _meet(self, first: int, second: int) -> int:
-        """The member that two members are together; -1 where that is not compared."""
+    def _meet(self, first: Rows64, second: Rows64) -> Rows64:
+        """The members that two members each (k,) are together; -1 where that is not compared."""
         register = self._register
-        groups = [int(register.members["group"][each]) for each in (first, second)]
-        attributes = [int(register.groups["attribute"][group]) for group in groups]
-        if attributes[0] == attributes[1]:
-            return -1
-        (one, group), (other, rest) = sorted(
-            zip(attributes, groups, strict=True), key=lambda pair: register.attribute_names[pair[0]]
-        )
-        names = frozenset(register.attribute_names[each] for each in attributes)
+        groups = register.members["group"][np.stack([first, second])].astype(np.int64)
+        attribute, turned = self._attributes(register.groups["attribute"][groups].astype(np.int64))
+        groups[:, turned] = groups[::-1, turned]
+        met = np.full(len(first), -1, np.int64)
+        own = np.flatnonzero(attribute >= 0)
+        stratum = register.members["stratum"][first[own]].astype(np.int64)
+        met[own] = register.members_in(register.both_in(attribute[own], groups[:, own]), stratum)
+        return met
+
+    def _attributes(self, pairs: Rows64) -> tuple[Rows64, NDArray[np.bool_]]:
+        """What ``pairs`` (2, k) of attributes are as one, -1: that is not compared; whether the second comes first."""
+        keys = pairs[0] << 32 | pairs[1]
+        _, places, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+        rows, turned = np.full(len(places), -1, np.int64), np.zeros(len(places), bool)
+        for j in np.argsort(places).tolist():
+            one, other = pairs[:, places[j]].tolist()
+            if one == other or not self._wanted(one, other):
+                continue
+            names = self._register.attribute_names
+            turned[j] = names[other] < names[one]
+            rows[j] = self._register.intersection(*((other, one) if turned[j] else (one, other)))
+            if rows[j] < 0:
+                self._register.turned_away += int(counts[j])
+        return rows[inverse], turned[inverse]
+
+    def _wanted(self, one: int, other: int) -> bool:
+        """Whether the policy of a model asks for two of its attributes to be taken as one."""
+        register = self._register
         wanted = self._models.items[int(register.attributes["model"][one])].policy.intersections
-        if wanted != "auto" and names not in map(frozenset, wanted):
-            return -1
-        attribute = register.intersection(one, other)
-        if attribute < 0:
-            return -1
-        return register.member(register.both(attribute, group, rest), int(register.members["stratum"][first]))
+        names = frozenset(register.attribute_names[each] for each in (one, other))
+        return wanted == "auto" or names in map(frozenset, wanted)
 
 
 def _pairs(event: Rows64) -> tuple[Rows64, Rows64]:

@@ -56,7 +56,7 @@ class Recaller:
         own = own[np.isin(case[own], case[wanted])]
         group = self._groups(attribute[own], value[own])
         own, group = own[group >= 0], group[group >= 0]
-        member = self._members(group, strata[case[own]])
+        member = self._register.members_in(group, strata[case[own]])
         event, both, first, second = self._sorter.intersections.cross(case[own], member)
         either = wanted[own[first]] | wanted[own[second]]
         event, both = event[either], both[either]
@@ -107,15 +107,6 @@ class Recaller:
         unknown = np.flatnonzero(found < 0)
         found[unknown] = groups.find(mix(keys[unknown], np.full(len(unknown), _OTHER))).astype(np.int64)
         return found
-
-    def _members(self, group: Rows64, stratum: Rows64) -> Rows64:
-        register = self._register
-        keys = mix(register.groups["key"][group], register.strata["key"][stratum])
-        members = register.index["members"]
-        unknown = np.flatnonzero(members.find(keys) < 0)
-        for j in np.sort(unknown[np.unique(keys[unknown], return_index=True)[1]]).tolist():
-            register.member(int(group[j]), int(stratum[j]))
-        return members.find(keys).astype(np.int64)
 
     def _model_keys(self, rows: NDArray[np.int32]) -> Hashes:
         unique, inverse = np.unique(rows, return_inverse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Rows
 from monitor.groups.layouts import Layout, joined
+from monitor.groups.owners import OfModel, listed
 from monitor.groups.questions import ASKED, LISTS, QUESTIONS, Kind, edge
 from monitor.groups.tables import ALWAYS, ATTRIBUTES, BLOCKS, CELLS, GROUPS, MEMBERS, OUTPUTS, STRATA, TALLIES
 from monitor.kernels.hashing import hash64
@@ -40,17 +41,7 @@ class Limits:
     intersections: int = 6
 
 
-@dataclass(slots=True)
-class OfModel:
-    """What one model has, by row."""
-
-    attributes: list[int] = field(default_factory=list)
-    outputs: list[int] = field(default_factory=list)
-    strata: list[int] = field(default_factory=list)
-    n_tallies: list[int] = field(default_factory=lambda: [0, 0])
-    """Of groups, and of intersections, which have half the room: they never crowd out what they are made of."""
-
-
+_OTHER, _NOTHING = (np.array(hash64(name), np.uint64) for name in (OTHER.encode(), b""))
 _FOUND_MAX = 10_000
 """Answers of :meth:`Register.tallies_of` that are kept."""
 
@@ -112,7 +103,7 @@ class Register:
     def intersection(self, first: int, second: int) -> int:
         """The row of two attributes of a model taken as one, let in if it is new; -1 where there are too many.
 
-        ``first`` is the one whose name comes first.
+        ``first`` is the one whose name comes first. Whoever asks counts what is turned away.
         """
         key = mix_one(int(self.attributes["key"][first]), int(self.attributes["key"][second]))
         row = self.index["attributes"].find_one(key)
@@ -120,7 +111,6 @@ class Register:
         if row >= 0:
             return row
         if len(self.of(model).attributes) - len(self.margins(model)) >= self.limits.intersections:
-            self.turned_away += 1
             return -1
         name = BOTH.join(self.attribute_names[each] for each in (first, second))
         return self._attribute(key, name, model=model, first=first, second=second)
@@ -131,14 +121,33 @@ class Register:
 
     def group(self, attribute: int, value: str, text_hash: int) -> int:
         """The row of a group, let in if it is new; the attribute's group of all others where there are too many."""
-        return self._group(attribute, value, text_hash)
+        return int(self.groups_in(np.array([attribute]), np.array([text_hash], np.uint64), lambda _: value)[0])
 
     def both(self, attribute: int, first: int, second: int) -> int:
         """The row of those who are of two groups, of the attributes that ``attribute`` is made of, in their order."""
-        keys = (int(self.groups["key"][each]) for each in (first, second))
-        value = BOTH.join(self.group_names[each] for each in (first, second))
-        other = bool(self.groups["other"][[first, second]].any())
-        return self._group(attribute, value, mix_one(*keys), (first, second), other=other)
+        return int(self.both_in(np.array([attribute]), np.array([[first], [second]]))[0])
+
+    def groups_in(
+        self, attribute: Rows64, text: NDArray[np.uint64], name: Callable[[int], str], of: Rows64 | None = None
+    ) -> Rows64:
+        """:meth:`group` of each ``attribute`` (k,) and ``text`` (k,), the hash of a value; they come in in their order.
+
+        ``name`` is asked what each is called that is new, ``of`` (2, k) are the groups that an intersection is made of.
+        """
+        keys = mix(self.attributes["key"][attribute], text)
+        rows: Rows64 = self.index["groups"].find(keys).astype(np.int64)
+        new = np.flatnonzero(rows < 0)
+        if len(new):
+            of_two = np.full((2, len(new)), -1) if of is None else of[:, new]
+            rows[new] = self._new_groups(attribute[new], keys[new], lambda i: name(int(new[i])), of_two)
+        return rows
+
+    def both_in(self, attribute: Rows64, of: Rows64) -> Rows64:
+        """:meth:`both` of each ``attribute`` (k,) and two groups ``of`` (2, k)."""
+        names, key = self.group_names, self.groups["key"]
+        return self.groups_in(
+            attribute, mix(key[of[0]], key[of[1]]), lambda i: BOTH.join((names[of[0, i]], names[of[1, i]])), of
+        )
 
     def crossed(self, group: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Which of ``group`` (k,) are intersections of two."""
@@ -162,14 +171,15 @@ class Register:
 
     def member(self, group: int, stratum: int) -> int:
         """The row of the people of one group in one stratum."""
-        key = mix_one(int(self.groups["key"][group]), int(self.strata["key"][stratum]))
-        row = self.index["members"].find_one(key)
-        if row < 0:
-            row = self._add("members", key, group=group, stratum=stratum)
-            attribute = int(self.groups["attribute"][group])
-            self._members_of.setdefault(int(self.attributes["model"][attribute]), []).append(row)
-            self._members_of_group.setdefault(group, []).append(row)
-        return row
+        return int(self.members_in(np.array([group]), np.array([stratum]))[0])
+
+    def members_in(self, group: Rows64, stratum: Rows64) -> Rows64:
+        """:meth:`member` of each ``group`` (k,) and ``stratum`` (k,); they come in in their order."""
+        known = len(self.members)
+        keys = mix(self.groups["key"][group], self.strata["key"][stratum])
+        rows = self._let_in("members", keys, group=group, stratum=stratum)
+        self._list_members(np.arange(known, len(self.members)))
+        return rows
 
     def output(self, model: int, kind: Kind, name: str, born: float) -> int:
         """The row of an output, let in if it is new; -1 where there are too many.
@@ -209,8 +219,7 @@ class Register:
         members = member[new]
         models, own = np.unique(self._models_of(members), return_inverse=True)
         if QUESTIONS[kind].fixed and kind not in LISTS:
-            output = np.array([self.output(model, kind, "", ALWAYS) for model in models.tolist()], np.int64)
-            rows = self._tallies(members, output[own], kind)
+            rows = self._tallies(members, self._only_outputs(models, kind)[own], kind)
             self._based(members, rows, kind)
         else:
             rows = self._tallies(members, np.full(len(members), -1), kind)
@@ -320,21 +329,18 @@ class Register:
             self.index[name].insert_many(table["key"][: len(table)], np.arange(len(table)))
         for row, model in enumerate(self.attributes["model"][: len(self.attributes)].tolist()):
             self.of(model).attributes.append(row)
-        for row, attribute in enumerate(self.groups["attribute"][: len(self.groups)].tolist()):
-            self._of_attribute.setdefault(attribute, []).append(row)
+        listed(self._of_attribute, self.groups["attribute"][: len(self.groups)], np.arange(len(self.groups)))
         for row, model in enumerate(self.strata["model"][: len(self.strata)].tolist()):
             self.of(model).strata.append(row)
-        group = self.members["group"][: len(self.members)]
-        model_of = self.attributes["model"][self.groups["attribute"][group]]
-        for row, (model, own) in enumerate(zip(model_of.tolist(), group.tolist(), strict=True)):
-            self._members_of.setdefault(model, []).append(row)
-            self._members_of_group.setdefault(own, []).append(row)
+        self._list_members(np.arange(len(self.members)))
         for row, model in enumerate(self.outputs["model"][: len(self.outputs)].tolist()):
             self.of(model).outputs.append(row)
-        crossed = self.crossed(group)[self.tallies["member"][: len(self.tallies)]]
-        for row, (model, of_two) in enumerate(zip(self.models_of_tallies().tolist(), crossed.tolist(), strict=True)):
-            self._tallies_of.setdefault(model, []).append(row)
-            self.of(model).n_tallies[of_two] += 1
+        rows = np.arange(len(self.tallies))
+        models, crossed = self.models_of_tallies(), self.crossed(self.members["group"][self.tallies["member"][rows]])
+        listed(self._tallies_of, models, rows)
+        places, counts = np.unique(models << 1 | crossed, return_counts=True)
+        for place, n in zip(places.tolist(), counts.tolist(), strict=True):
+            self.of(place >> 1).n_tallies[place & 1] = n
 
     def _tallies(self, member: Rows64, output: Rows64, kind: Kind) -> Rows64:
         """The tallies of distinct pairs (k,) of a member and an output (-1: any), made where there is room; else -1."""
@@ -361,8 +367,7 @@ class Register:
         # An intersection is compared from when the data can see it.
         for own, cells in ((judged[crossed[judged]], self.cells_of), (judged[~crossed[judged]], self._cells)):
             self.tallies["cell"][made[own]] = cells(group[own], output[own])
-        for each, row in zip(model.tolist(), made.tolist(), strict=True):
-            self._tallies_of.setdefault(each, []).append(row)
+        for each in listed(self._tallies_of, model, made):
             self._layouts.pop(each, None)
         self._joined = None
         rows[new] = made
@@ -388,6 +393,15 @@ class Register:
         self.members["base"][member[made], kind] = rows[made]
         self.members.touch(member[made])
 
+    def _only_outputs(self, models: Rows64, kind: Kind) -> Rows64:
+        """The outputs of ``models`` (k,) for a kind that has one."""
+        keys = np.array([self._model_key(model) for model in models.tolist()], np.uint64)
+        keys = mix(mix(keys, np.array(kind + 1)), _NOTHING)
+        rows: Rows64 = self.index["outputs"].find(keys).astype(np.int64)
+        for i in np.flatnonzero(rows < 0).tolist():
+            rows[i] = self.output(int(models[i]), kind, "", ALWAYS)
+        return rows
+
     def _outputs_of(self, model: int, kind: Kind) -> Rows64:
         own = np.array(self.of(model).outputs, np.int64)
         found: Rows64 = own[self.outputs["kind"][own] == kind]
@@ -407,27 +421,34 @@ class Register:
         self.changed.add(fields["model"])
         return row
 
-    def _group(
-        self, attribute: int, value: str, text_hash: int, of: tuple[int, int] = (-1, -1), *, other: bool = False
-    ) -> int:
-        key = mix_one(int(self.attributes["key"][attribute]), text_hash)
-        row = self.index["groups"].find_one(key)
-        if row >= 0:
-            return row
-        known = self._of_attribute.setdefault(attribute, [])
-        if len(known) >= self.limits.groups:
-            self.turned_away += 1
-            other = True
-        if other:
-            value, of = OTHER, (-1, -1)
-            key = mix_one(int(self.attributes["key"][attribute]), hash64(OTHER.encode()))
-            row = self.index["groups"].find_one(key)
-        if row < 0:
-            row = self._add("groups", key, attribute=attribute, other=other, first=of[0], second=of[1])
-            self.group_names.append(value)
-            known.append(row)
-            self.changed.add(int(self.attributes["model"][attribute]))
-        return row
+    def _new_groups(
+        self, attribute: Rows64, keys: NDArray[np.uint64], name: Callable[[int], str], of: Rows64
+    ) -> Rows64:
+        """The rows of groups (k,) that are not known, as :meth:`groups_in` lets them in."""
+        rest = mix(self.attributes["key"][attribute], _OTHER)
+        has_rest = self.index["groups"].find(rest) >= 0
+        other = (of[0] >= 0) & (self.groups["other"][of] > 0).any(axis=0)
+        model, made = self.attributes["model"][attribute].tolist(), set[int]()
+        for i, own in enumerate(attribute.tolist()):
+            groups = self._of_attribute.setdefault(own, [])
+            if int(keys[i]) in made:
+                continue
+            full = len(groups) >= self.limits.groups
+            self.turned_away += full
+            if full or other[i]:
+                keys[i], of[:, i], other[i] = rest[i], -1, True
+                if has_rest[i] or int(rest[i]) in made:
+                    continue
+            groups.append(len(self.groups) + len(made))
+            made.add(int(keys[i]))
+            self.group_names.append(OTHER if other[i] else name(i))
+            self.changed.add(model[i])
+        return self._let_in("groups", keys, attribute=attribute, other=other, first=of[0], second=of[1])
+
+    def _list_members(self, rows: Rows64) -> None:
+        """Enter members ``rows`` (k,) with their models and groups."""
+        listed(self._members_of, self._models_of(rows), rows)
+        listed(self._members_of_group, self.members["group"][rows], rows)
 
     def _cells(self, group: NDArray[np.integer], output: NDArray[np.integer]) -> Rows64:
         """The cells that compare groups with outputs (k,), made where they are new."""

@@ -100,7 +100,7 @@ class Sorter:
         if self._of_series.any():
             own = own[_firsts(named.event[own], attribute[own])]
         group = self._groups(batch, named, own, attribute[own])
-        member = self._members(group, strata[named.event[own]])
+        member = self._register.members_in(group, strata[named.event[own]])
         alone = Memberships.of(named.event[own], member, len(batch))
         event, both, _, _ = self.intersections.cross(alone.event, alone.member)
         if not len(event):
@@ -223,11 +223,12 @@ class Sorter:
         if not len(unknown):
             return group
         first, inverse = np.unique(keys[unknown], return_index=True, return_inverse=True)[1:]
-        rows = np.empty(len(first), np.int64)
-        for j in np.argsort(named.entry[own[unknown[first]]]).tolist():
-            i = int(unknown[first[j]])
-            value = self._value(batch, named, int(own[i]))
-            rows[j] = register.group(int(attribute[i]), value, int(named.value[own[i]]))
+        order = np.argsort(named.entry[own[unknown[first]]])
+        new = unknown[first[order]]
+        rows, said = np.empty(len(first), np.int64), own[new]
+        rows[order] = register.groups_in(
+            attribute[new].astype(np.int64), named.value[said], lambda i: self._value(batch, named, int(said[i]))
+        )
         group[unknown] = rows[inverse]
         return group
 
@@ -250,17 +251,6 @@ class Sorter:
             value = bands.range_of(self.roles, role, float(batch.number[entry])) if number else ""
             said.append((batch.string(batch.name, entry), value or self._value(batch, named, at)))
         return tuple(sorted(said))
-
-    def _members(self, group: NDArray[np.int64], stratum: NDArray[np.int64]) -> NDArray[np.int64]:
-        register = self._register
-        keys = mix(register.groups["key"][group], register.strata["key"][stratum])
-        member = register.index["members"].find(keys).astype(np.int64)
-        unknown = np.flatnonzero(member < 0)
-        for j in _first_of_each(keys, unknown).tolist():
-            register.member(int(group[j]), int(stratum[j]))
-        if len(unknown):
-            member = register.index["members"].find(keys).astype(np.int64)
-        return member
 
     def _meet_series(self) -> None:
         """Give each new series its role."""
