@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.apart.shelf import DAYS, Shelf
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field
+from monitor.groups.group_rows import GroupRows
 from monitor.groups.register import Register
 from monitor.kernels.lean import SLOTS, STRATA, lay
 
@@ -34,49 +35,40 @@ class Counting:
     """Counts of all groups but intersections, by row in the order in which they were met."""
 
     def __init__(self, register: Register, shelf: Shelf) -> None:
-        self.rows = Rows(FIELDS)
+        self.rows = GroupRows(FIELDS)
         self._register, self._shelf = register, shelf
-        self._of_group: dict[int, int] = {}
-        self._grown: set[int] = set()
 
     def add(self, group: Rows64, event: Rows64, places: NDArray[np.uint64]) -> None:
         """Count that ``event`` (k,) is of ``group`` (k,); ``places`` (n, 2) says where the features of events lie."""
-        found, place = np.unique(group, return_inverse=True)
-        rows = np.array([self._row(each) for each in found.tolist()], np.int64)
-        lay(rows[place], event, places, self.rows["counts"])
-        n = np.bincount(place, minlength=len(rows))
-        self.rows["n"][rows] += n
-        self.rows["held"][rows] += n.astype(np.uint32)
-        self.rows.stir(rows)
-        self._grown.update(rows.tolist())
+        lay(self.rows.count(group, "n", "held"), event, places, self.rows["counts"])
 
     def close(self) -> None:
         """At the end of a tick: lay aside what may be too much for 16 bits before the day is over."""
-        for row in sorted(self._grown):
-            if self.rows["held"][row] > FULL_EVENTS:
-                self._shelf.write(DAYS, row, self._day(row).astype(_ASIDE).tobytes())
-                self.rows["counts"][row], self.rows["held"][row], self.rows["aside"][row] = 0, 0, True
-        self._grown.clear()
+        grown = self.rows.take_counted()
+        for row in grown[self.rows["held"][grown] > FULL_EVENTS].tolist():
+            self._shelf.write(DAYS, row, self._day(row).astype(_ASIDE).tobytes())
+            self.rows["counts"][row], self.rows["held"][row], self.rows["aside"][row] = 0, 0, True
 
     def take(self, attribute: int) -> tuple[Rows64, Array]:
         """The groups of an attribute (k,) and their day, (k, SLOTS, STRATA), which is counted anew from here on."""
-        known = [group for group in self._register.groups_of(attribute) if group in self._of_group]
-        rows = np.array([self._of_group[group] for group in known], np.int64)
+        groups = np.array(self._register.groups_of(attribute), np.int64)
+        rows = self.rows.of(groups)
+        groups, rows = groups[rows >= 0], rows[rows >= 0]
         days = np.array([self._day(row) for row in rows.tolist()], np.float64).reshape(len(rows), SLOTS, STRATA)
         for row in rows[self.rows["aside"][rows]].tolist():
             self._shelf.write(DAYS, row, b"")
         self.rows["counts"][rows], self.rows["held"][rows], self.rows["aside"][rows] = 0, 0, False
         self.rows.stir(rows)
-        return np.array(known, np.int64), days
+        return groups, days
 
     def events(self, groups: Sequence[int]) -> Array:
         """Events of ``groups`` since the first, ``(k,)``."""
-        rows = [self._of_group.get(group, -1) for group in groups]
-        return np.array([self.rows["n"][row] if row >= 0 else 0 for row in rows], np.float64)
+        rows = self.rows.of(np.array(groups, np.int64))
+        return np.where(rows >= 0, self.rows["n"][rows], 0).astype(np.float64)
 
     def restored(self) -> None:
         """Put in order what follows from the table, after it was loaded."""
-        self._of_group = {group: row for row, group in enumerate(self.rows["group"][: len(self.rows)].tolist())}
+        self.rows.restored()
 
     def _day(self, row: int) -> Array:
         """What a group had since its day began, (SLOTS, STRATA)."""
@@ -84,10 +76,3 @@ class Counting:
         if self.rows["aside"][row]:
             counts += np.frombuffer(self._shelf.read(DAYS, row), _ASIDE).reshape(SLOTS, STRATA)
         return counts
-
-    def _row(self, group: int) -> int:
-        row = self._of_group.get(group)
-        if row is None:
-            row = self._of_group[group] = self.rows.add()
-            self.rows["group"][row] = group
-        return row

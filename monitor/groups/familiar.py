@@ -14,13 +14,11 @@ from monitor.groups.people import People
 from monitor.groups.register import Register
 from monitor.groups.sorting import Sorter
 from monitor.groups.sums import OpenTicks
-from monitor.kernels.groups import count_groups
+from monitor.kernels.groups import Counted, count_groups
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix
 from monitor.kernels.tally import series_key
 
-PER_EVENT = 30
-"""Increments that an event may have in the mean: five for each of three attributes, and of each two of them."""
 _WORDS = (hash64(b"label"), hash64(b"score"), hash64(b"value"))
 
 Rows64 = NDArray[np.int64]
@@ -56,17 +54,21 @@ class Familiar:
 
     def count(
         self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], ends: NDArray[np.float64]
-    ) -> Rows64:
-        """Count what is familiar of ``batch``, given as to :meth:`Groups.count`; returns the events that are left."""
+    ) -> Counted:
+        """Count what is familiar of ``batch``, given as to :meth:`Groups.count`, and say what that was."""
+        counted, none = model >= 0, np.zeros(0, np.int32)
+        ticks = self._sums.tables(ends[counted])
         columns = self._columns(batch, hashes, model)
+        columns["tick"] = np.zeros(len(model), np.int32)
+        columns["tick"][counted] = ticks.of
         index = self._register.index
         tables = {"said": self._said, "both": self._sorter.intersections.known, "favourable": self._counter.favourable}
         tables |= {name: index[name] for name in ("outputs", "tallies")}
-        made = count_groups(columns, tables, _WORDS, PER_EVENT)
+        made = count_groups(columns, tables, _WORDS, ticks.tables)
         if made is None:
-            return np.flatnonzero(model >= 0)
-        self._sums.add(ends[made.event], made.tally, made.n, made.s)
-        return made.left
+            return Counted(none, none, np.flatnonzero(counted), [])
+        self._sums.keep(ticks, made.added)
+        return made
 
     def learn(self, batch: EventBatch, hashes: NDArray[np.uint64], events: Rows64) -> None:
         """Know from now on the people of ``events``, which went the longer way: those who are not among the rest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,15 @@ class TallySums:
     s: Values
 
 
+@dataclass(slots=True)
+class Ticks:
+    """Ticks by their ``ends``, the sums of each, and ``of`` (n,) which of them each event is in."""
+
+    ends: list[float]
+    of: NDArray[np.int32]
+    tables: list[SumTable]
+
+
 class OpenTicks:
     """The sums of all ticks that are open, by the end of the tick."""
 
@@ -46,6 +56,21 @@ class OpenTicks:
         for end in np.unique(ends).tolist():
             own = ends == end
             self._add(end, rows[own], n[own], s[own])
+
+    def tables(self, ends: Values) -> Ticks:
+        """The sums of the ticks that end at ``ends`` (n,), for who counts into them and :meth:`keep` then."""
+        each, of = [float(ends[0])], np.zeros(len(ends), np.int32)
+        if (ends != ends[0]).any():
+            found, which = np.unique(ends, return_inverse=True)
+            each, of = found.tolist(), which.astype(np.int32)
+        return Ticks(each, of, [self._open[end] if end in self._open else SumTable(self._fitting) for end in each])
+
+    def keep(self, ticks: Ticks, added: Sequence[int]) -> None:
+        """Take note of how often something was ``added`` to each of ``ticks``; those with nothing do not open."""
+        for end, table, n in zip(ticks.ends, ticks.tables, added, strict=True):
+            if n:
+                self._open[end] = table
+                self.changed.add(end)
 
     def ends(self) -> list[float]:
         """Ends of all open ticks, the oldest first."""

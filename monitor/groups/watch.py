@@ -36,6 +36,19 @@ class GroupRules:
     """People that are remembered for a day, so that each counts once."""
 
 
+@dataclass(slots=True)
+class Sorted:
+    """The groups of a batch's events as far as they were all known: pairs (k,) of an ``event`` and a ``member``.
+
+    ``left`` are events of which something was new, or might be; ``turned_away`` is how many values a limit kept out.
+    """
+
+    event: NDArray[np.int64]
+    member: NDArray[np.int64]
+    left: NDArray[np.int64]
+    turned_away: int
+
+
 class Groups:
     """Who is compared, what was counted of them, and what it says."""
 
@@ -59,16 +72,17 @@ class Groups:
         model: NDArray[np.int32],
         series: NDArray[np.int32],
         ends: NDArray[np.float64],
-    ) -> int:
+    ) -> Sorted:
         """Count the predictions of ``batch`` among the groups of people they were made for.
 
         ``hashes`` (n,) are keys of models, ``model`` (n,) their rows, -1 for events that do not count; ``series`` (m,)
-        those of entries; ``ends`` (n,) of the events' ticks. Returns how many values a limit kept out.
+        those of entries; ``ends`` (n,) of the events' ticks.
         """
+        none = np.zeros(0, np.int64)
         if not self.sorter.concerns(batch) or not (model >= 0).any():
-            return 0
-        left = self.familiar.count(batch, hashes, model, ends)
-        if len(left):
+            return Sorted(none, none, none, 0)
+        familiar = self.familiar.count(batch, hashes, model, ends)
+        if len(left := familiar.left):
             rest = np.full(len(model), -1, np.int32)
             rest[left] = model[left]
             of = self.people.once(batch, self.sorter.sort(batch, hashes, rest, series))
@@ -76,7 +90,7 @@ class Groups:
                 self.counter.count(batch, rest, ends, of)
                 self.familiar.learn(batch, hashes, left)
         turned_away, self.register.turned_away = self.register.turned_away, 0
-        return turned_away
+        return Sorted(familiar.event.astype(np.int64), familiar.member.astype(np.int64), left, turned_away)
 
     def close(self, end: float, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]) -> Compared:
         """Judge the tick that ended at ``end``, if anything was counted in it.

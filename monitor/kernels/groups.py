@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +18,9 @@ from monitor.kernels.table import Table, mix
 _P, _N, _U = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
 _SMALLEST = 256
 _FULL = 0.5
-_FREE = np.uint64(0)
+_SUM = np.dtype([("key", np.uint64), ("n", np.float64), ("s", np.float64)])
+_PEOPLE_MAX = 16
+"""Groups that an event may have in the mean; what is beyond is left."""
 
 Rows64 = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -27,20 +30,24 @@ class _Table(ctypes.Structure):
     _fields_ = (("keys", _P), ("values", _P), ("mask", _U))
 
 
+class _Sums(ctypes.Structure):
+    _fields_ = (("slots", _P), ("mask", _U), ("room", _N), ("added", _N))
+
+
 class _Call(ctypes.Structure):
     """``group_call`` of ``groups.c``."""
 
     _fields_ = (
         *((name, _N) for name in ("events", "entries", "kinds")),
-        *((name, _P) for name in ("event", "space", "type", "name", "text", "number", "model", "model_key")),
+        *((name, _P) for name in ("event", "space", "type", "name", "text", "number", "model", "tick", "model_key")),
         *((name, _P) for name in ("plain", "crossing", "favours", "threshold", "quarters")),
         *((name, _Table) for name in ("said", "both", "favourable", "outputs", "tallies")),
         *((name, _P) for name in ("base", "member_key", "output_key")),
         *((name, _U) for name in ("label", "score", "value")),
-        *((name, _P) for name in ("of_event", "tally", "n", "s")),
-        ("room", _N),
+        *((name, _P) for name in ("sums", "of_event", "of_member")),
+        *((name, _N) for name in ("room", "pairs")),
         ("left", _P),
-        ("n_left", _N),
+        *((name, _N) for name in ("n_left", "next_event", "next_entry")),
     )
 
 
@@ -50,7 +57,7 @@ def _compiled() -> ctypes.CDLL | None:
     if loaded is not None:
         loaded.mw_group_call_size.argtypes, loaded.mw_group_call_size.restype = (), _N
         loaded.mw_count_groups.argtypes, loaded.mw_count_groups.restype = (ctypes.POINTER(_Call),), _N
-        loaded.mw_add_sums.argtypes = (_N, *[_P] * 6, _U, _N, ctypes.POINTER(_N))
+        loaded.mw_add_sums.argtypes = (_N, *[_P] * 3, ctypes.POINTER(_Sums))
         loaded.mw_add_sums.restype = _N
         if loaded.mw_group_call_size() != ctypes.sizeof(_Call):
             return None
@@ -58,46 +65,16 @@ def _compiled() -> ctypes.CDLL | None:
 
 
 @dataclass(slots=True)
-class Increments:
-    """What events add to tallies: ``n`` cases and ``s`` of outcomes of ``event``; and the events that are ``left``."""
+class Counted:
+    """The groups of the events that were counted, pairs (k,) of an event and a member.
+
+    ``left`` are the events that were not, ``added`` by tick how often something was added to its sums.
+    """
 
     event: NDArray[np.int32]
-    tally: Rows64
-    n: Values
-    s: Values
+    member: NDArray[np.int32]
     left: Rows64
-
-
-def count_groups(
-    columns: dict[str, NDArray[Any]], tables: dict[str, Table], words: tuple[int, int, int], per_event: int
-) -> Increments | None:
-    """Count the events that name nothing new; ``None`` where no kernel is built, and all are left.
-
-    ``columns`` by the names in ``group_call``, whose element types they have: those of entries, ordered by event, of
-    events, of models, members and outputs. ``tables``: ``said`` finds the member that a model, a name and a value
-    stand for, ``both`` that of two members, the others are those of the register. ``words`` are the hashes of label,
-    score and value; ``per_event`` is how many increments an event of the kernel's may have in the mean: events beyond
-    that are left too.
-    """
-    kernels = _compiled()
-    if kernels is None:
-        return None
-    events, room = len(columns["model"]), len(columns["model"]) * per_event
-    made = Increments(
-        np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room), np.empty(room), np.empty(events, np.int64)
-    )
-    call = _Call(events=events, entries=len(columns["event"]), kinds=columns["base"].shape[1], room=room)
-    call.label, call.score, call.value = words
-    for name, column in columns.items():
-        assert column.flags.c_contiguous
-        setattr(call, name, address(column))
-    for name, table in tables.items():
-        setattr(call, name, _Table(address(table.keys), address(table.values), table.mask))
-    for name in ("tally", "n", "s", "left"):
-        setattr(call, name, address(getattr(made, name)))
-    call.of_event = address(made.event)
-    n = kernels.mw_count_groups(ctypes.byref(call))
-    return Increments(made.event[:n], made.tally[:n], made.n[:n], made.s[:n], made.left[: call.n_left])
+    added: list[int]
 
 
 class SumTable:
@@ -105,8 +82,8 @@ class SumTable:
 
     def __init__(self, slots: int = _SMALLEST) -> None:
         """``slots`` (a power of two) is how large it begins."""
-        self._keys = np.zeros(slots, np.uint64)
-        self._n, self._s = np.zeros((2, slots))
+        self._slots = np.zeros(slots, _SUM)
+        """By slot, the row plus 1 (0: free) and its sums."""
         self._used = 0
 
     @property
@@ -121,47 +98,92 @@ class SumTable:
             done = self._add(rows, n, s)
             rows, n, s = rows[done:], n[done:], s[done:]
             if len(rows):
-                self._grow()
+                self.grow()
 
     def sums(self) -> tuple[Rows64, Values, Values]:
         """All rows that were met, rising, and their sums."""
-        used = np.flatnonzero(self._keys)
-        used = used[np.argsort(self._keys[used])]
-        return (self._keys[used] - np.uint64(1)).astype(np.int64), self._n[used], self._s[used]
+        used = self._slots[self._slots["key"] > 0]
+        used = used[np.argsort(used["key"])]
+        return (used["key"] - np.uint64(1)).astype(np.int64), used["n"].copy(), used["s"].copy()
+
+    def grow(self) -> None:
+        """Have twice as many slots."""
+        rows, n, s = self.sums()
+        self._slots, self._used = np.zeros(2 * len(self._slots), _SUM), 0
+        self._add(rows, n, s)
+
+    def lend(self) -> _Sums:
+        """The table as the kernels read and write it; :meth:`take_back` when they did."""
+        return _Sums(address(self._slots), len(self._slots) - 1, self._room())
+
+    def take_back(self, lent: _Sums) -> None:
+        """Take note of the rows that came in while it was ``lent``."""
+        self._used += self._room() - int(lent.room)
+
+    def _room(self) -> int:
+        """Rows that may come in before it is full."""
+        return int(len(self._slots) * _FULL) - self._used
 
     def _add(self, rows: Rows64, n: Values, s: Values) -> int:
         """How many of ``rows`` were added before the table was full."""
-        room = int(len(self._keys) * _FULL) - self._used
         kernels = _compiled()
         if kernels is None:
-            done, taken = self._add_twin(rows, n, s, room)
-        else:
-            entered = ctypes.c_int64()
-            arrays = (address(array) for array in (rows, n, s, self._keys, self._n, self._s))
-            done = int(kernels.mw_add_sums(len(rows), *arrays, len(self._keys) - 1, room, ctypes.byref(entered)))
-            taken = entered.value
-        self._used += taken
+            return self._add_twin(rows, n, s)
+        lent = self.lend()
+        done = int(kernels.mw_add_sums(len(rows), *(address(array) for array in (rows, n, s)), ctypes.byref(lent)))
+        self.take_back(lent)
         return done
 
-    def _add_twin(self, rows: Rows64, n: Values, s: Values, room: int) -> tuple[int, int]:
-        """What the kernel does: how many of ``rows`` were added, and how many of them were new."""
+    def _add_twin(self, rows: Rows64, n: Values, s: Values) -> int:
+        """What the kernel does."""
         keys = rows.astype(np.uint64) + np.uint64(1)
-        wanted, mask, taken = mix(keys, np.zeros(len(keys), np.uint64)), len(self._keys) - 1, 0
+        wanted, mask = mix(keys, np.zeros(len(keys), np.uint64)), len(self._slots) - 1
         for i, (key, at) in enumerate(zip(keys.tolist(), wanted.tolist(), strict=True)):
             slot = at & mask
-            while int(self._keys[slot]) not in (0, key):
+            while int(self._slots["key"][slot]) not in (0, key):
                 slot = (slot + 1) & mask
-            if self._keys[slot] == _FREE:
-                if taken == room:
-                    return i, taken
-                self._keys[slot] = key
-                taken += 1
-            self._n[slot] += n[i]
-            self._s[slot] += s[i]
-        return len(rows), taken
+            if not self._slots["key"][slot]:
+                if not self._room():
+                    return i
+                self._slots["key"][slot] = key
+                self._used += 1
+            self._slots["n"][slot] += n[i]
+            self._slots["s"][slot] += s[i]
+        return len(rows)
 
-    def _grow(self) -> None:
-        rows, n, s = self.sums()
-        slots = 2 * len(self._keys)
-        self._keys, (self._n, self._s), self._used = np.zeros(slots, np.uint64), np.zeros((2, slots)), 0
-        self._add(rows, n, s)
+
+def count_groups(
+    columns: dict[str, NDArray[Any]], tables: dict[str, Table], words: tuple[int, int, int], sums: Sequence[SumTable]
+) -> Counted | None:
+    """Count the events that name nothing new into ``sums``; ``None`` where no kernel is built, and all are left.
+
+    ``columns`` by the names in ``group_call``, whose element types they have: those of entries, ordered by event, of
+    events, of models, members and outputs; ``tick`` says which of ``sums`` an event's are. ``tables``: ``said`` finds
+    the member that a model, a name and a value stand for, ``both`` that of two members, the others are those of the
+    register. ``words`` are the hashes of label, score and value.
+    """
+    kernels = _compiled()
+    if kernels is None:
+        return None
+    events = len(columns["model"])
+    event, member = np.empty((2, events * _PEOPLE_MAX), np.int32)
+    left = np.empty(events, np.int64)
+    call = _Call(events=events, entries=len(columns["event"]), kinds=columns["base"].shape[1], room=len(event))
+    call.label, call.score, call.value = words
+    for name, column in columns.items():
+        assert column.flags.c_contiguous
+        setattr(call, name, address(column))
+    for name, table in tables.items():
+        setattr(call, name, _Table(address(table.keys), address(table.values), table.mask))
+    call.of_event, call.of_member, call.left = (address(array) for array in (event, member, left))
+    lent = (_Sums * len(sums))(*(each.lend() for each in sums))
+    call.sums = ctypes.addressof(lent)
+    while (full := kernels.mw_count_groups(ctypes.byref(call))) >= 0:
+        sums[full].take_back(lent[full])
+        sums[full].grow()
+        so_far, lent[full] = lent[full].added, sums[full].lend()
+        lent[full].added = so_far
+    for own, loan in zip(sums, lent, strict=True):
+        own.take_back(loan)
+    added = [int(loan.added) for loan in lent]
+    return Counted(event[: call.pairs], member[: call.pairs], left[: call.n_left], added)

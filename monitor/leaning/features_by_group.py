@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from monitor.catalog.rows import Field, Rows
 from monitor.events.columns import EventBatch
-from monitor.groups.watch import Groups
+from monitor.groups.group_rows import GroupRows
+from monitor.groups.watch import Groups, Sorted
 from monitor.kernels.lean import NO_PLACES, SLOTS, STRATA, lay
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.outcomes import Outcomes
@@ -36,12 +37,10 @@ class FeaturesByGroup:
     """Counts of all groups but intersections. Which events are looked at is what :class:`Leaning` says."""
 
     def __init__(self, groups: Groups, outcomes: Outcomes) -> None:
-        self.rows = Rows(FIELDS)
+        self.rows = GroupRows(FIELDS)
         self.takers: list[Callable[[Rows64, Rows64, Words], None]] = []
         """Who else is told which events are of which groups (k,) each, and where the features of events lie."""
         self._groups = groups
-        self._of_group: dict[int, int] = {}
-        self._grown: set[int] = set()
         outcomes.takers.append(self.take)
 
     def tables(self) -> Mapping[str, Rows]:
@@ -50,7 +49,7 @@ class FeaturesByGroup:
 
     def restored(self) -> None:
         """Put in order what follows from the table, after it was loaded."""
-        self._of_group = {group: row for row, group in enumerate(self.rows["group"][: len(self.rows)].tolist())}
+        self.rows.restored()
 
     def note(
         self,
@@ -59,20 +58,27 @@ class FeaturesByGroup:
         model: NDArray[np.int32],
         series: NDArray[np.int32],
         places: Words,
+        known: Sorted,
     ) -> None:
         """Count the events of ``batch`` of which ``places`` (n, 2) says where their features lie.
 
-        ``hashes`` (n,) are keys of models, ``model`` (n,) their rows or -1, ``series`` (m,) those of entries. Groups
+        ``hashes`` (n,) are keys of models, ``model`` (n,) their rows or -1, ``series`` (m,) those of entries, ``known``
+        what was found when the batch was counted: only events of which something was new are looked at again. Groups
         that were not counted before are not here either.
         """
         chosen = (places != NO_PLACES).any(axis=1) & (model >= 0)
-        if not chosen.any() or not self._groups.sorter.concerns(batch):
-            return
-        register = self._groups.register
-        turned_away = register.turned_away  # what a limit keeps out was counted once already
-        of = self._groups.sorter.sort(batch, hashes, np.where(chosen, model, -1).astype(np.int32), series)
-        register.turned_away = turned_away
-        self._add(of.event, of.member, places)
+        own = np.flatnonzero(chosen[known.event])
+        event, member = known.event[own], known.member[own]
+        again = known.left[chosen[known.left]]
+        if len(again):
+            rest = np.full(len(model), -1, np.int32)
+            rest[again] = model[again]
+            register = self._groups.register
+            turned_away = register.turned_away  # what a limit keeps out was counted once already
+            of = self._groups.sorter.sort(batch, hashes, rest, series)
+            register.turned_away = turned_away
+            event, member = np.concatenate([event, of.event]), np.concatenate([member, of.member])
+        self._add(event, member, places)
 
     def take(self, cases: Matured) -> None:
         """Count matured cases of whom an attribute came in a record of its own: now it is known whose they are."""
@@ -85,18 +91,17 @@ class FeaturesByGroup:
 
     def close(self) -> None:
         """At the end of a tick: let what is old count for less."""
-        for row in sorted(self._grown):
-            if self.rows["n"][row] > EVENTS_MAX:
-                self.rows["counts"][row] //= 2
-                self.rows["n"][row] //= 2
-        self._grown.clear()
+        grown = self.rows.take_counted()
+        old = grown[self.rows["n"][grown] > EVENTS_MAX]
+        self.rows["counts"][old] //= 2
+        self.rows["n"][old] //= 2
 
     def counts(self, groups: list[int]) -> tuple[Rows64, NDArray[np.float64]]:
         """Events of ``groups`` (k,), and (k, SLOTS, STRATA) of them by stratum of each feature."""
         n, counts = np.zeros(len(groups), np.int64), np.zeros((len(groups), SLOTS, STRATA))
-        for i, group in enumerate(groups):
-            if (row := self._of_group.get(group)) is not None:
-                n[i], counts[i] = self.rows["n"][row], self.rows["counts"][row]
+        rows = self.rows.of(np.array(groups, np.int64))
+        known = rows >= 0
+        n[known], counts[known] = self.rows["n"][rows[known]], self.rows["counts"][rows[known]]
         return n, counts
 
     def _add(self, event: Rows64, member: Rows64, places: Words) -> None:
@@ -106,16 +111,4 @@ class FeaturesByGroup:
             return
         for take in self.takers:
             take(group[own], event[own], places)
-        found, place = np.unique(group[own], return_inverse=True)
-        rows = np.array([self._row(each) for each in found.tolist()], np.int64)
-        lay(rows[place], event[own], places, self.rows["counts"])
-        self.rows["n"][rows] += np.bincount(place, minlength=len(rows))
-        self.rows.stir(rows)
-        self._grown.update(rows.tolist())
-
-    def _row(self, group: int) -> int:
-        row = self._of_group.get(group)
-        if row is None:
-            row = self._of_group[group] = self.rows.add()
-            self.rows["group"][row] = group
-        return row
+        lay(self.rows.count(group[own], "n"), event[own], places, self.rows["counts"])
