@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.kernels.sieve import Sieve
 from monitor.kernels.table import Table
 from monitor.outcomes.case import CASE, CLOSED, GONE, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank
 from monitor.outcomes.packing import entity_of, packed, unpacked
@@ -18,6 +19,8 @@ BUFFERED_MAX = 262_144
 """Cases in memory at which a commit is asked for: about 60 MB."""
 CHUNK = 65_536
 """Cases that mature at once."""
+_SIEVED_MIN, _SIEVED_MORE = 8192, 1.5
+"""Keys that a sieve has room for at least, and for each key that is stored when it is made."""
 
 CASE_PREFIX, DUE_PREFIX = b"C", b"W"
 _CASE_KEY = np.dtype([("prefix", "S1"), ("key", ">u8")])
@@ -77,6 +80,8 @@ class Pending:
         self.room = 0
         """How many more cases may wait; who lets cases in and out keeps it."""
         self._store: CaseStore | None = None
+        self._sieve = Sieve()
+        """Holds all keys in the store, and others that were; one that it does not hold is not asked for."""
         self._index = Table()
         self._end = 0
         self._free: list[int] = []
@@ -97,10 +102,10 @@ class Pending:
     def attach(self, store: CaseStore) -> None:
         """Read on from ``store``, which holds what :meth:`save` wrote; the buffer has nothing that it lacks."""
         self._store = store
-        for key, _ in store.scan_prefix(DUE_PREFIX):
-            milliseconds, number = _DUE_KEY.unpack(key)
-            self._expect((milliseconds - _EPOCH) / 1000.0)
+        for due, number, _ in self._stored_lists():
+            self._expect(due)
             self._lists = max(self._lists, number + 1)
+        self._sift()
 
     def dues(self, until: float) -> NDArray[np.float64]:
         """When cases are due, up to ``until``, in order."""
@@ -111,6 +116,7 @@ class Pending:
         rows = self._index.find(keys).astype(np.int64)
         missing = np.flatnonzero(rows < 0)
         if len(missing) and self._store is not None:
+            missing = missing[self._sieve.may_hold(keys[missing])]
             places, cases = self._read(keys[missing])
             rows[missing[places]] = self._put(cases, stored=True)
         forgotten = (rows >= 0) & (self.cases["stage"][rows] == GONE)
@@ -211,6 +217,7 @@ class Pending:
         for keys in (changed["key"][~alive], *self._gone):
             for key in _case_keys(keys):
                 writes.delete(key)
+        self._enter(changed["key"][alive & ~self._stored[rows]])
         writes.put_many(_case_keys(changed["key"][alive]), packed(changed[alive]))
         for due in self._finished:
             writes.delete_range(_due_key(due, 0), _due_key(due, (1 << 64) - 1))
@@ -228,6 +235,31 @@ class Pending:
         for moment in np.unique(due).tolist():
             self._expect(moment)
             self._listed.setdefault(moment, []).append(keys[due == moment])
+
+    def _enter(self, keys: Keys) -> None:
+        """Note that ``keys`` come into the store; they are listed. Now and then what has gone is forgotten by this."""
+        if len(keys) > self._sieve.room:
+            self._sift()
+        else:
+            self._sieve.enter(keys)
+
+    def _sift(self) -> None:
+        """Make the sieve anew: of all keys that are listed, in the store or not yet, for no case is on no list."""
+        fresh = [keys for lists in self._listed.values() for keys in lists]
+        n = sum(map(len, fresh)) + sum(len(keys) for _, _, keys in self._stored_lists())
+        self._sieve = Sieve(max(_SIEVED_MIN, round(_SIEVED_MORE * n)))
+        for keys in fresh:
+            self._sieve.enter(keys)
+        for due, _, keys in self._stored_lists():
+            if due not in self._finished:
+                self._sieve.enter(keys)
+
+    def _stored_lists(self) -> Iterator[tuple[float, int, Keys]]:
+        """When each list of the store is due, its number, and its keys."""
+        if self._store is not None:
+            for key, blob in self._store.scan_prefix(DUE_PREFIX):
+                milliseconds, number = _DUE_KEY.unpack(key)
+                yield (milliseconds - _EPOCH) / 1000.0, number, np.frombuffer(blob, np.uint64)
 
     def _read(self, keys: Keys) -> tuple[Indices, Cases]:
         """Stored cases as they are now: what was due since they were written has matured or is gone."""

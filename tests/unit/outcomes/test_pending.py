@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.outcomes import pending as room
 from monitor.outcomes.case import HAS_PREDICTION, OPEN, blank
 from monitor.outcomes.pending import Pending, matured
 from monitor.store.cases import TemporaryCases
@@ -85,6 +86,141 @@ def test_a_case_goes_through_its_life_wherever_it_lies(tmp_path: Path, saves: in
         assert (pending.find(keys(1, 2, 3)) >= 0).tolist() == [False, True, False]
         assert len(list(database.scan_prefix(b"C"))) == 1
         assert len(list(database.scan_prefix(b"W"))) == 1
+
+
+class Asked:
+    """A store that counts for how many keys it was asked."""
+
+    def __init__(self, database: Database) -> None:
+        self.n = 0
+        self.scan_prefix, self._get_many = database.scan_prefix, database.get_many
+
+    def get_many(self, wanted: list[bytes]) -> list[bytes | None]:
+        self.n += len(wanted)
+        return self._get_many(wanted)
+
+
+def test_the_store_is_not_asked_for_what_it_never_had(tmp_path: Path) -> None:
+    """Of new keys hardly one costs a look into the store, after a restart too; of those in it all are found."""
+    with Database(tmp_path) as database:
+        first = Pending()
+        first.attach(database)
+        for start in range(1, 30_001, 3000):
+            first.add(cases(range(start, start + 3000), 10.0))
+            saved(first, database)
+        second = Pending()
+        for pending in (first, second):
+            store = Asked(database)
+            pending.attach(store)
+            assert (pending.find(np.arange(50_001, 80_001, dtype=np.uint64)) < 0).all()
+            assert store.n < 1000
+        assert (second.find(np.arange(1, 30_001, dtype=np.uint64)) >= 0).all()
+        assert [len(first._sieve.words), len(second._sieve.words)] == [704, 704]
+
+
+def test_what_has_gone_is_forgotten_by_the_sieve(tmp_path: Path) -> None:
+    """Cases come and go for as long as one likes: what says which keys are stored does not grow with their number."""
+    with Database(tmp_path) as database:
+        pending, sizes = Pending(), []
+        pending.attach(database)
+        for turn in range(40):
+            pending.add(cases(range(1 + 2000 * turn, 2001 + 2000 * turn), float(turn)))
+            saved(pending, database)
+            for piece in pending.take(float(turn)):
+                pending.forget(piece["key"])
+            saved(pending, database)
+            sizes.append(pending._sieve.words.nbytes)
+        assert max(sizes) <= 8192
+
+
+class Life:
+    """Cases that come and go by chance, and beside them a plain dictionary of when each is due."""
+
+    def __init__(self, database: Database, seed: int) -> None:
+        self.rng, self.now, self.known = np.random.default_rng(seed), 0.0, dict[int, float]()
+        self.database = database
+        self.start()
+
+    def start(self) -> None:
+        self.pending = Pending()
+        self.pending.attach(self.database)
+        self.pending.passed = self.now
+
+    def find(self) -> tuple[np.ndarray, np.ndarray]:
+        """Some keys and their rows, which are those that the dictionary says."""
+        some = np.unique(self.rng.integers(1, 400, self.rng.integers(1, 20)).astype(np.uint64))
+        rows = self.pending.find(some)
+        assert (rows >= 0).tolist() == [int(key) in self.known for key in some]
+        assert self.pending.cases["due"][rows[rows >= 0]].tolist() == [self.known[int(k)] for k in some[rows >= 0]]
+        return some, rows
+
+    def come(self) -> None:
+        some, rows = self.find()
+        new = cases(range(int((rows < 0).sum())), self.now + int(self.rng.integers(1, 5)))
+        new["key"] = some[rows < 0]
+        self.pending.add(new)
+        self.known |= dict(zip(new["key"].tolist(), new["due"].tolist(), strict=True))
+
+    def move(self) -> None:
+        rows = self.find()[1]
+        rows = rows[rows >= 0]
+        self.pending.cases["due"][rows] += 1.0
+        self.pending.list(rows)
+        self.pending.touch(rows)
+        self.known |= {key: self.known[key] + 1.0 for key in self.pending.cases["key"][rows].tolist()}
+
+    def remove(self) -> None:
+        rows = self.find()[1]
+        held = self.pending.cases[rows[rows >= 0]]
+        self.pending.unlist(held["key"], held["due"])
+        self.pending.forget(held["key"])
+        for key in held["key"].tolist():
+            del self.known[key]
+
+    def mature(self) -> None:
+        self.now += 1.0
+        for due in self.pending.dues(self.now).tolist():
+            here = sorted(key for key, at in self.known.items() if at == due)
+            for piece in self.pending.take(due):
+                assert piece["key"].tolist() == here
+                stays = self.rng.random(len(piece)) < 0.5
+                self.pending.close(piece[stays], np.full(int(stays.sum()), due + 3.0))
+                self.pending.forget(piece["key"][~stays])
+                self.known |= dict.fromkeys(piece["key"][stays].tolist(), due + 3.0)
+                self.known = {key: at for key, at in self.known.items() if key not in piece["key"][~stays]}
+
+    def save(self) -> None:
+        self.pending.buffered_max = int(self.rng.choice([0, 10_000]))
+        saved(self.pending, self.database)
+
+    def restart(self) -> None:
+        self.save()
+        self.start()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_case_is_lost_in_a_life_of_chances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Cases come, are written, let go of, moved, removed, mature and are remembered, and the process starts again.
+
+    At every step exactly those are found that are there.
+    """
+    monkeypatch.setattr(room, "_SIEVED_MIN", 4)
+    with Database(tmp_path) as database:
+        life = Life(database, seed)
+        steps = [
+            life.come,
+            life.come,
+            life.come,
+            life.move,
+            life.remove,
+            life.mature,
+            life.save,
+            life.save,
+            life.restart,
+        ]
+        for step in life.rng.integers(0, len(steps), 120).tolist():
+            steps[step]()
+            life.find()
 
 
 def test_memory_is_let_go(tmp_path: Path) -> None:
