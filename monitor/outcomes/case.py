@@ -27,37 +27,37 @@ HAS_PREDICTION, HAS_OUTCOME = np.uint8(1), np.uint8(2)
 TOLD_WITH = np.uint8(4) << np.arange(SLOTS, dtype=np.uint8)
 """Bits of the same byte, by slot: the prediction's own event told this attribute, and was counted for its group."""
 
-CASE = np.dtype(
-    [
-        ("key", "<u8"),
-        ("due", "<f8"),
-        ("time", "<f8"),
-        ("outcome_time", "<f8"),
-        ("predicted", "<u8"),
-        ("score", "<f8"),
-        ("value", "<f8"),
-        ("outcome", "<u8"),
-        ("outcome_number", "<f8"),
-        ("money", "<f8"),
-        ("entity", "<u8"),
-        ("names", "<u8", (SLOTS,)),
-        ("texts", "<u8", (SLOTS,)),
-        ("kinds", "u1", (SLOTS,)),
-        ("places", "<u8", (2,)),
-        ("model", "<i4"),
-        ("stage", "u1"),
-        ("has", "u1"),
-        ("list", "u1"),
-        ("n_served", "u1"),
-        ("n_shown", "u1"),
-    ]
-)
+_FIELDS = [
+    ("key", "<u8"),
+    ("due", "<f8"),
+    ("time", "<f8"),
+    ("outcome_time", "<f8"),
+    ("predicted", "<u8"),
+    ("score", "<f8"),
+    ("value", "<f8"),
+    ("outcome", "<u8"),
+    ("outcome_number", "<f8"),
+    ("money", "<f8"),
+    ("entity", "<u8"),
+    ("names", "<u8", (SLOTS,)),
+    ("texts", "<u8", (SLOTS,)),
+    ("places", "<u8", (2,)),
+    ("model", "<i4"),
+    ("kinds", "u1", (SLOTS,)),
+    ("stage", "u1"),
+    ("has", "u1"),
+    ("list", "u1"),
+    ("n_served", "u1"),
+    ("n_shown", "u1"),
+]
+CASE = np.dtype(_FIELDS, align=True)
 """Classes, names and values of attributes are hashes (0: none); of a number among the attributes the bits of the float.
 ``places`` are the strata of its features (``kernels/lean.py``), if the case was sampled.
 
 ``due`` is when the case matures (or is forgotten), ``time`` that of the prediction, or of the first part that came.
+The compiled loops read the same records (``kernels/case.h``).
 """
-WIDE = np.dtype([*CASE.descr, ("served", "<u4", (ITEMS_MAX,)), ("shown", "<u4", (ITEMS_MAX,))])
+WIDE = np.dtype([*_FIELDS, ("served", "<u4", (ITEMS_MAX,)), ("shown", "<u4", (ITEMS_MAX,))], align=True)
 """A case with lists: of what was predicted and of what came of it, halves of hashes in their order, 0 for none."""
 Cases = NDArray[np.void]
 """Structured arrays of :data:`CASE`, or of :data:`WIDE`."""

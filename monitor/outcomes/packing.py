@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.kernels import pack_cases
 from monitor.kernels.lean import NO_PLACES
 from monitor.outcomes.case import CASE, CLOSED, OPEN, WIDE, Cases, blank
 
@@ -35,8 +36,15 @@ _WORD = ("parts", "<u2")
 Codes = NDArray[np.uint16]
 
 
-def packed(cases: Cases) -> list[bytes]:
-    """The stored value of each case."""
+def packed(cases: Cases, rows: NDArray[np.int64] | None = None) -> list[bytes]:
+    """The stored value of each case, or of those at ``rows``."""
+    if pack_cases.compiled() is None:
+        return packed_twin(cases if rows is None else cases[rows])
+    return pack_cases.packed(cases, np.arange(len(cases)) if rows is None else rows)
+
+
+def packed_twin(cases: Cases) -> list[bytes]:
+    """What :func:`packed` does, in numpy."""
     codes, values = _codes(cases), [b""] * len(cases)
     for code in np.unique(codes).tolist():
         own = np.flatnonzero(codes == code)

@@ -211,14 +211,13 @@ class Pending:
         rows = np.flatnonzero(self._dirty[: self._end])
         # What comes in the order of its keys is put behind what came before it, without a search.
         rows = rows[np.argsort(self.cases["key"][rows])]
-        changed = self.cases[rows]
-        alive = changed["stage"] != GONE
+        changed, alive = self.cases["key"][rows], self.cases["stage"][rows] != GONE
         # What came anew behind what was forgotten must be written behind its removal.
-        for keys in (changed["key"][~alive], *self._gone):
+        for keys in (changed[~alive], *self._gone):
             for key in _case_keys(keys):
                 writes.delete(key)
-        self._enter(changed["key"][alive & ~self._stored[rows]])
-        writes.put_many(_case_keys(changed["key"][alive]), packed(changed[alive]))
+        self._enter(changed[alive & ~self._stored[rows]])
+        writes.put_many(_case_keys(changed[alive]), packed(self.cases, rows[alive]))
         for due in self._finished:
             writes.delete_range(_due_key(due, 0), _due_key(due, (1 << 64) - 1))
         for due, lists in self._listed.items():

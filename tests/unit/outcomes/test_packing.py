@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monitor.kernels import pack_cases
 from monitor.outcomes.case import CASE, CLOSED, HAS_OUTCOME, HAS_PREDICTION, ITEMS_MAX, OPEN, SLOTS, WIDE, Cases, blank
-from monitor.outcomes.packing import entity_of, packed, unpacked
+from monitor.outcomes.packing import entity_of, packed, packed_twin, unpacked
 
 
 def anything(n: int, rng: np.random.Generator, dtype: np.dtype[np.void]) -> Cases:
@@ -50,6 +51,22 @@ def test_round_trip(seed: int, dtype: np.dtype[np.void]) -> None:
     for name in (dtype if (found["list"] > 0).any() else CASE).names or ():
         assert np.array_equal(found[name][~closed], was[name][~closed], equal_nan=found[name].dtype.kind == "f"), name
     assert np.isnan(found["score"][closed]).all()
+
+
+@pytest.mark.parametrize("dtype", [CASE, WIDE], ids=["alone", "with lists"])
+@pytest.mark.parametrize("n", [0, 1, 9000])
+@pytest.mark.skipif(pack_cases.compiled() is None, reason="the kernels are not built")
+def test_kernel_and_twin_agree(n: int, dtype: np.dtype[np.void]) -> None:
+    """Both give the same bytes for each case, of some rows in any order too."""
+    rng = np.random.default_rng(n)
+    cases = anything(n, rng, dtype)
+    cases["stage"] = np.where(rng.random(n) < 0.2, CLOSED, OPEN)
+    assert packed(cases) == packed_twin(cases)
+    rows = rng.permutation(n)[: n // 2]
+    assert packed(cases, rows) == packed_twin(cases[rows])
+    kernels = pack_cases.compiled()
+    assert kernels is not None
+    assert cases.itemsize == kernels.mw_case_size(dtype == WIDE)
 
 
 def test_entity_is_found_in_what_is_stored() -> None:
