@@ -104,9 +104,17 @@ class Table:
 
     def insert_many(self, keys: Keys, values: NDArray[np.integer[Any]]) -> None:
         """:meth:`insert` for each of ``keys``, shape ``(n,)``, none of them 0."""
-        if self._used + len(keys) > _FULL * len(self.keys):
-            self._make_room(len(keys))
-        self._used += self._put_many(keys, values)
+        self.reserve(len(keys))
+        self.took(self._put_many(keys, values))
+
+    def reserve(self, n: int) -> None:
+        """See to it that there are free slots for ``n`` more keys, which a kernel puts in and tells :meth:`took` of."""
+        if self._used + n > _FULL * len(self.keys):
+            self._make_room(n)
+
+    def took(self, slots: int) -> None:
+        """Note that a kernel took so many free ``slots``."""
+        self._used += slots
 
     def forget(self, keys: Keys) -> None:
         """Let ``keys`` be found no more; those that are not there are passed over."""

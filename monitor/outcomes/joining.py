@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.events.columns import EventBatch, Part, Space, ValueType
+from monitor.kernels import join as compiled_join
 from monitor.kernels.hashing import hash64
+from monitor.kernels.join import LET_IN, RIGHT_IN, WRONG_IN, WRONG_OUT
 from monitor.kernels.table import mix
 from monitor.outcomes.asked import SCORED, Asked
 from monitor.outcomes.case import CLOSED, HAS_OUTCOME, HAS_PREDICTION, OPEN, TOLD_WITH, WIDE, Cases, blank
@@ -29,7 +32,6 @@ FATES = (
     "no_room",
 )
 """What can become of an outcome, of a prediction that cannot count, and of parts that find none: docs/events.md."""
-_FATE = {name: i for i, name in enumerate(FATES)}
 _LABEL, _SCORE, _VALUE = (np.uint64(hash64(name)) for name in (b"label", b"score", b"value"))
 _JOINED_PARTS = Part.PREDICTION | Part.OUTCOME | Part.SENSITIVE
 
@@ -62,6 +64,14 @@ class Brought:
     kind: NDArray[np.uint8]
     places: NDArray[np.uint64]
     lists: Lists | None
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """All arrays, as the compiled loop calls them."""
+        made = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lists"}
+        if self.lists is not None:
+            made |= {"list": self.lists.kind, "served": self.lists.served, "n_served": self.lists.n_served}
+            made |= {"shown": self.lists.shown, "n_shown": self.lists.n_shown}
+        return made
 
 
 @dataclass(slots=True)
@@ -157,30 +167,56 @@ def _answers(batch: EventBatch, place: Indices, n: int, model: NDArray[np.int32]
 
 
 def join(pending: Pending, b: Brought) -> Fates:
-    """Bring every event of ``b`` to its case, events of one case in their order."""
-    fates = Fates()
+    """Bring every event of ``b`` to its case, one after another. Compiled in ``join.c``."""
     if b.lists is not None:
         # What tells two outcomes of a case apart.
         b.outcome = np.where(b.lists.n_shown > 0, b.lists.shown_hash, b.outcome)
         pending.widen()
+    if compiled_join.compiled() is None:
+        return join_twin(pending, b)
+    joined, fates = pending.meet(b.columns()), Fates()
+    fates.predicted.append(joined.first)
+    for kind, models in joined.met.items():
+        if kind < len(FATES):
+            fates.add(FATES[kind], models)
+        elif kind == LET_IN:
+            fates.let_in.append(models)
+        else:
+            wrong, sign = kind in (WRONG_IN, WRONG_OUT), 1 if kind in (RIGHT_IN, WRONG_IN) else -1
+            fates.early.append((models, np.full(len(models), wrong), sign))
+    return fates
+
+
+def join_twin(pending: Pending, b: Brought) -> Fates:
+    """What the compiled loop does, in numpy: in rounds, in each of which a case meets one event at most."""
+    fates, admitted = Fates(), _admitted(pending, b)
     order = np.argsort(b.key, kind="stable")
     keys = b.key[order]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
     rank = np.arange(len(keys)) - np.repeat(starts, np.diff(np.append(starts, len(keys))))
     for turn in range(int(rank.max(initial=-1)) + 1):
-        _round(pending, b, np.sort(order[rank == turn]), fates)
+        _round(pending, b, np.sort(order[rank == turn]), admitted, fates)
+    fates.predicted = [np.sort(np.concatenate([np.zeros(0, np.int64), *fates.predicted]))]
     return fates
 
 
-def _round(pending: Pending, b: Brought, events: Indices, fates: Fates) -> None:
-    """One event of each case at most."""
+def _admitted(pending: Pending, b: Brought) -> NDArray[np.bool_]:
+    """Which events begin a case: the first of each that has none and that is not too late, as long as there is room."""
+    fresh = np.flatnonzero((pending.find(b.key) < 0) & (b.due > b.passed))
+    first = np.sort(fresh[np.unique(b.key[fresh], return_index=True)[1]])
+    admitted = np.zeros(len(b.key), np.bool_)
+    admitted[first[: pending.room]] = True
+    return admitted
+
+
+def _round(pending: Pending, b: Brought, events: Indices, admitted: NDArray[np.bool_], fates: Fates) -> None:
+    """One event of each case at most; those ``admitted`` begin one."""
     rows = pending.find(b.key[events])
     fresh = (rows < 0) & (b.due[events] > b.passed[events])
-    lost = events[(rows < 0) & ~fresh]
-    _turn_away(b, lost, fates)
-    admitted = np.flatnonzero(fresh)[: pending.room]
-    fates.add("no_room", b.model[events[np.flatnonzero(fresh)[pending.room :]]])
-    rows[admitted] = _let_in(pending, b, events[admitted], fates)
+    _turn_away(b, events[(rows < 0) & ~fresh], fates)
+    fates.add("no_room", b.model[events[fresh & ~admitted[events]]])
+    begins = np.flatnonzero(fresh & admitted[events])
+    rows[begins] = _let_in(pending, b, events[begins], fates)
     kept = rows >= 0
     rows, events = rows[kept], events[kept]
     closed = pending.cases["stage"][rows] == CLOSED

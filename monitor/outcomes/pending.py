@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.kernels.join import Joined, join
 from monitor.kernels.sieve import Sieve
 from monitor.kernels.table import Table
 from monitor.outcomes.case import CASE, CLOSED, GONE, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank
@@ -84,7 +85,7 @@ class Pending:
         """Holds all keys in the store, and others that were; one that it does not hold is not asked for."""
         self._index = Table()
         self._end = 0
-        self._free: list[int] = []
+        self._free: Indices = np.zeros(0, np.int64)
         self._dirty = np.zeros(1024, bool)
         self._stored = np.zeros(1024, bool)
         self._dues: list[float] = []
@@ -112,16 +113,21 @@ class Pending:
         return np.array(self._dues[: bisect_right(self._dues, until)])
 
     def find(self, keys: Keys) -> Indices:
-        """Rows in :attr:`cases` of distinct ``keys``, read from the store where they are not at hand; -1: unknown."""
-        rows = self._index.find(keys).astype(np.int64)
-        missing = np.flatnonzero(rows < 0)
-        if len(missing) and self._store is not None:
-            missing = missing[self._sieve.may_hold(keys[missing])]
-            places, cases = self._read(keys[missing])
-            rows[missing[places]] = self._put(cases, stored=True)
-        forgotten = (rows >= 0) & (self.cases["stage"][rows] == GONE)
-        rows[forgotten] = -1
+        """Rows in :attr:`cases` of ``keys``, read from the store where they are not at hand; -1: unknown."""
+        rows = self._at_hand(keys)
+        rows[(rows >= 0) & (self.cases["stage"][rows] == GONE)] = -1
         return rows
+
+    def meet(self, columns: dict[str, NDArray[Any]]) -> Joined:
+        """Bring events to their cases by the compiled loop; ``columns`` as in ``kernels/join.py``, but for ``row``."""
+        keys = columns["key"]
+        rows = self._at_hand(keys)
+        spare = self._spare(min(int(np.count_nonzero(rows < 0)), self.room))
+        joined = join({**columns, "row": rows}, self.cases, self._dirty, self._index, spare, self.room)
+        self._take_spare(spare[: joined.n_new])
+        self.room = joined.room
+        self._list(keys[joined.listed], columns["due"][joined.listed])
+        return joined
 
     def add(self, cases: Cases) -> Indices:
         """Let in new cases, keys distinct and unknown; returns their rows."""
@@ -235,6 +241,16 @@ class Pending:
             self._expect(moment)
             self._listed.setdefault(moment, []).append(keys[due == moment])
 
+    def _at_hand(self, keys: Keys) -> Indices:
+        """Rows of ``keys``, those of forgotten cases too; read from the store where they are not at hand."""
+        rows = self._index.find(keys).astype(np.int64)
+        missing = np.flatnonzero(rows < 0)
+        if len(missing) and self._store is not None:
+            missing = missing[self._sieve.may_hold(keys[missing])]
+            self._put(self._read(np.unique(keys[missing]))[1], stored=True)
+            rows[missing] = self._index.find(keys[missing])
+        return rows
+
     def _enter(self, keys: Keys) -> None:
         """Note that ``keys`` come into the store; they are listed. Now and then what has gone is forgotten by this."""
         if len(keys) > self._sieve.room:
@@ -286,16 +302,27 @@ class Pending:
 
     def _put(self, cases: Cases, *, stored: bool) -> Indices:
         """Rows for ``cases`` in the buffer."""
-        n = len(cases)
-        reused = [self._free.pop() for _ in range(min(n, len(self._free)))]
-        rows = np.concatenate([np.array(reused, np.int64), np.arange(self._end, self._end + n - len(reused))])
-        self._end += n - len(reused)
-        if self._end > len(self.cases):
-            self._grow()
+        rows = self._spare(len(cases))
+        self._take_spare(rows)
         self.cases[rows] = self._own(cases)
         self._stored[rows], self._dirty[rows] = stored, False
         self._index.insert_many(cases["key"], rows.astype(np.int32))
         return rows
+
+    def _spare(self, n: int) -> Indices:
+        """The next ``n`` rows that are free: those that were let go of, then new ones."""
+        reused = self._free[: min(n, len(self._free))]
+        end = self._end + n - len(reused)
+        if end > len(self.cases):
+            self._grow(end)
+        return np.concatenate([reused, np.arange(self._end, end)])
+
+    def _take_spare(self, rows: Indices) -> None:
+        """Take ``rows``, the first of what :meth:`_spare` gave; they hold nothing that is stored."""
+        reused = min(len(rows), len(self._free))
+        self._free = self._free[reused:]
+        self._end += len(rows) - reused
+        self._stored[rows] = False
 
     def _own(self, cases: Cases) -> Cases:
         """``cases`` as those at hand are; these get room for lists with the first that has one."""
@@ -303,23 +330,26 @@ class Pending:
             self.widen()
         return as_dtype(cases, self.cases.dtype)
 
-    def _grow(self) -> None:
-        room = max(self._end, 2 * len(self.cases)) - len(self.cases)
-        self.cases = np.concatenate([self.cases, np.zeros(room, self.cases.dtype)])
-        self._dirty = np.concatenate([self._dirty, np.zeros(room, bool)])
-        self._stored = np.concatenate([self._stored, np.zeros(room, bool)])
+    def _grow(self, end: int) -> None:
+        """Make room for rows up to ``end``, and as much again; it takes no memory until it is used."""
+        room = max(end, 2 * len(self.cases))
+        for name in ("cases", "_dirty", "_stored"):
+            held = getattr(self, name)
+            wider = np.zeros(room, held.dtype)
+            wider[: len(held)] = held
+            setattr(self, name, wider)
 
     def _release(self, rows: Indices) -> None:
         self._index.forget(self.cases["key"][rows])
         self._dirty[rows] = False
-        self._free.extend(rows.tolist())
+        self._free = np.concatenate([self._free, rows])
 
     def _empty(self) -> None:
         """Let go of the buffer; all of it is stored. The room for the next one takes no memory until it is used."""
         room = len(self.cases)
         self.cases = np.zeros(room, CASE)
         self._dirty, self._stored = np.zeros(room, bool), np.zeros(room, bool)
-        self._index, self._end, self._free = Table(len(self._index.keys)), 0, []
+        self._index, self._end, self._free = Table(len(self._index.keys)), 0, self._free[:0]
 
 
 def matured(cases: Cases) -> NDArray[np.bool_]:
