@@ -9,6 +9,7 @@
 
 enum { STRATA = 9, MISSING = 8, LAST = 7, NOWHERE = 15 };
 enum { SLOTS = 32, PER_WORD = 16 };
+enum { RING = 4 }; /* events that are looked at before they are added up */
 enum { FEATURE = 0, PREDICTION = 1 };
 enum { SUMS = 3 }; /* floats a stratum has: how many, their answers, and the squares of these */
 
@@ -17,6 +18,7 @@ typedef struct {
     const int32_t *series;
     const double *number;
     const uint64_t *text, *name;
+    const uint8_t *column;
     const int16_t *local;
     const uint8_t *kind, *n_edges;
     const double *edges;
@@ -28,12 +30,27 @@ typedef struct {
     uint64_t class_mask;
     const uint8_t *answered;
     const uint64_t *names;
+    float *sums;
+    double *answers;
+    uint64_t *places;
 } lean_call;
 
+/* An event that is let in, of a model, with entries [first, last). */
+typedef struct {
+    int64_t event, first, last;
+    int32_t model;
+} let_in;
+
 /* The stratum of entry `i` among those of its series; NOWHERE while that has no bins. */
-static inline uint32_t stratum_of(const lean_call *c, int64_t i)
+static inline __attribute__((always_inline)) uint32_t stratum_of(const lean_call *c, int64_t i)
 {
     int32_t r = c->series[i];
+    uint32_t column = c->column[i];
+    if (column != ELSEWHERE) /* it was counted: that saves a look at the edges */
+        return column >= BINS                  ? MISSING
+               : c->type[i] == T_NUMBER        ? column * MISSING / (c->n_edges[r] + 1u)
+               : column > LAST                 ? LAST
+                                               : column;
     if (c->type[i] == T_NULL || c->type[i] == T_DROPPED)
         return MISSING;
     if (c->type[i] == T_NUMBER) {
@@ -72,19 +89,75 @@ static inline double answer_of(const lean_call *c, int64_t first, int64_t last, 
     return !isnan(score) ? score : !isnan(value) ? value : label;
 }
 
+/* Asks for the columns of an event: few are let in, so that nobody else foresees which. */
+static inline void ask_for_columns(const lean_call *c, const let_in *one)
+{
+    __builtin_prefetch(c->type + one->first);
+    __builtin_prefetch(c->space + one->first);
+    __builtin_prefetch(c->column + one->first);
+    for (int64_t i = one->first; i < one->last; i += 8) {
+        __builtin_prefetch(c->series + i);
+        __builtin_prefetch(c->number + i);
+        __builtin_prefetch(c->text + i);
+        __builtin_prefetch(c->name + i);
+    }
+}
+
+/* Asks for the memory that adding an event up will need: a fleet is larger than a cache. */
+static inline void ask_for(const lean_call *c, const let_in *one)
+{
+    for (int64_t i = one->first; i < one->last; i++) {
+        int32_t r = c->series[i];
+        if (c->space[i] != FEATURE || r < 0)
+            continue;
+        const char *sum = (const char *)(c->sums + ((int64_t)r * 2 + 1) * STRATA * SUMS);
+        for (size_t at = 0; at < STRATA * SUMS * sizeof *c->sums; at += 53)
+            __builtin_prefetch(sum + at, 1);
+        __builtin_prefetch(c->n_edges + r);
+        __builtin_prefetch(c->local + r);
+    }
+}
+
+/* Adds up what one event answered where its features lie. */
+static inline __attribute__((always_inline)) void add_event(const lean_call *c, const let_in *one)
+{
+    double answer = c->answers[one->event] = answer_of(c, one->first, one->last, one->model);
+    if (isnan(answer))
+        return;
+    for (int64_t k = one->first; k < one->last; k++) {
+        int32_t r = c->series[k];
+        if (c->space[k] != FEATURE || r < 0)
+            continue;
+        uint64_t stratum = stratum_of(c, k);
+        if (stratum == NOWHERE)
+            continue;
+        if (c->local[r] < SLOTS) {
+            int shift = c->local[r] % PER_WORD * 4;
+            uint64_t *word = c->places + 2 * one->event + c->local[r] / PER_WORD;
+            *word = (*word & ~(15ULL << shift)) | stratum << shift;
+        }
+        float *sum = c->sums + (((int64_t)r * 2 + 1) * STRATA + (int64_t)stratum) * SUMS;
+        sum[0] += 1.0f;
+        sum[1] += (float)answer;
+        sum[2] += (float)(answer * answer);
+    }
+}
+
 /* Of `n` events those that their model lets in by `thin`: what each answered, where its features lie (a nibble each, by
- * place among the model's series), and both added up in `sums`, which has for each series two times STRATA sums. */
+ * place among the model's series), and both added up in `sums`, which has for each series two times STRATA sums. They
+ * wait for one another in a ring: the memory of each is asked for while those before it are added up. */
 FOR_EACH_WIDTH void mw_lean(int64_t n, int64_t entries, const int32_t *event, const uint8_t *type, const uint8_t *space,
              const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
-             const int32_t *event_model, const uint64_t *event_key, const uint8_t *thin, const int16_t *local,
+             const uint8_t *column, const int32_t *event_model, const uint64_t *event_key, const uint8_t *thin, const int16_t *local,
              const uint8_t *kind, const uint8_t *n_edges, const double *edges, const uint64_t *keys,
              const int32_t *values, uint64_t mask, const uint64_t *class_keys, const int32_t *class_values,
              uint64_t class_mask, const uint8_t *answered, const uint64_t *names, float *sums, double *answers,
              uint64_t *places)
 {
-    lean_call c = {type, space, series, number, text, name, local, kind, n_edges, edges, keys, values, mask,
-                   class_keys, class_values, class_mask, answered, names};
-    int64_t i = 0;
+    lean_call c = {type, space, series, number, text, name, column, local, kind, n_edges, edges, keys, values, mask,
+                   class_keys, class_values, class_mask, answered, names, sums, answers, places};
+    let_in ring[RING];
+    int64_t i = 0, found = 0;
     for (int64_t e = 0; e < n; e++) {
         int64_t first = i;
         while (i < entries && event[i] == e)
@@ -94,27 +167,15 @@ FOR_EACH_WIDTH void mw_lean(int64_t n, int64_t entries, const int32_t *event, co
         places[2 * e] = places[2 * e + 1] = ~0ULL;
         if (model < 0 || (event_key[e] >> 40 & ((1ULL << thin[model]) - 1)) != 0)
             continue;
-        double answer = answers[e] = answer_of(&c, first, i, model);
-        if (isnan(answer))
-            continue;
-        for (int64_t k = first; k < i; k++) {
-            int32_t r = series[k];
-            if (space[k] != FEATURE || r < 0)
-                continue;
-            uint64_t stratum = stratum_of(&c, k);
-            if (stratum == NOWHERE)
-                continue;
-            if (local[r] < SLOTS) {
-                int shift = local[r] % PER_WORD * 4;
-                uint64_t *word = places + 2 * e + local[r] / PER_WORD;
-                *word = (*word & ~(15ULL << shift)) | stratum << shift;
-            }
-            float *sum = sums + (((int64_t)r * 2 + 1) * STRATA + (int64_t)stratum) * SUMS;
-            sum[0] += 1.0f;
-            sum[1] += (float)answer;
-            sum[2] += (float)(answer * answer);
-        }
+        ring[found % RING] = (let_in){e, first, i, model};
+        ask_for_columns(&c, &ring[found % RING]);
+        if (found >= RING / 2)
+            ask_for(&c, &ring[(found - RING / 2) % RING]);
+        if (++found >= RING)
+            add_event(&c, &ring[found % RING]);
     }
+    for (int64_t k = found < RING ? 0 : found - RING + 1; k < found; k++)
+        add_event(&c, &ring[k % RING]);
 }
 
 void mw_lay(int64_t k, const int64_t *row, const int64_t *event, const uint64_t *places, uint16_t *counts);

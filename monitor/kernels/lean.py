@@ -16,7 +16,7 @@ from monitor.events.columns import Space, ValueType
 from monitor.kernels.hashing import hash64
 from monitor.kernels.library import address, library
 from monitor.kernels.table import Table, mix
-from monitor.kernels.tally import EDGES, KIND_CATEGORY, KIND_NUMBER, KIND_UNKNOWN, Entries, SeriesColumns
+from monitor.kernels.tally import EDGES, ELSEWHERE, KIND_CATEGORY, KIND_NUMBER, KIND_UNKNOWN, Entries, SeriesColumns
 
 STRATA = 9
 """Eight of values, and one of those that are missing or of the wrong type."""
@@ -57,7 +57,7 @@ def _compiled() -> ctypes.CDLL | None:
     loaded = library()
     if loaded is not None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
-        loaded.mw_lean.argtypes = (long, long, *[at] * 16, size, *[at] * 2, size, *[at] * 5)
+        loaded.mw_lean.argtypes = (long, long, *[at] * 17, size, *[at] * 2, size, *[at] * 5)
         loaded.mw_lean.restype = None
         loaded.mw_lay.argtypes, loaded.mw_lay.restype = (long, *[at] * 4), None
     return loaded
@@ -78,9 +78,10 @@ def lean(
     n = len(asking.model)
     answers, places = np.empty(n), np.empty((n, 2), np.uint64)
     e = entries
+    column = e.column if len(e.column) else np.full(len(e.event), ELSEWHERE, np.uint8)
     kernels.mw_lean(
         *(n, len(e.event)),
-        *(address(a) for a in (e.event, e.type, e.space, e.series, e.number, e.text, e.name)),
+        *(address(a) for a in (e.event, e.type, e.space, e.series, e.number, e.text, e.name, column)),
         *(address(a) for a in (asking.model, asking.key, asking.thin, series.local)),
         *(address(a) for a in (series.kind, series.n_edges, series.edges, categories.keys, categories.values)),
         categories.mask,

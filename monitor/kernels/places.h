@@ -7,6 +7,7 @@
 
 enum { T_NULL = 0, T_NUMBER = 1, T_TEXT = 2, T_BOOL = 3, T_DROPPED = 4 };
 enum { K_UNKNOWN = 0, K_NUMBER = 1, K_CATEGORY = 2 };
+enum { BINS = 32, ELSEWHERE = 255 }; /* columns of counts from BINS on are of what a value can be instead */
 
 static inline uint64_t mix(uint64_t a, uint64_t b)
 {

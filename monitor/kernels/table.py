@@ -29,7 +29,7 @@ def compiled() -> ctypes.CDLL | None:
         loaded.mw_mix.argtypes = (long, at, at, at)
         loaded.mw_find.argtypes = (long, at, at, at, size, at)
         loaded.mw_series.argtypes = (long, *[at] * 6, long, *[at] * 2, size, *[at] * 2)
-        loaded.mw_tally.argtypes = (long, long, *[at] * 17, size, *[at] * 5)
+        loaded.mw_tally.argtypes = (long, long, *[at] * 17, size, *[at] * 6)
         loaded.mw_repeats.argtypes = (long, *[at] * 5)
         loaded.mw_count_events.argtypes = (long, *[at] * 5, long, *[at] * 4)
         loaded.mw_insert.argtypes = (long, *[at] * 4, size)

@@ -8,7 +8,7 @@
 
 #include "places.h"
 
-enum { COLUMNS = 40, BINS = 32, MOMENTS = 4 };
+enum { COLUMNS = 40, MOMENTS = 4 };
 enum { AHEAD = 16 }; /* entries whose memory is asked for before it is needed: a fleet is larger than a cache */
 enum { NULLS = 32, INVALID = 33, TYPE = 34, DROPPED = 35, BELOW = 36, ABOVE = 37, PRESENT = 39 };
 enum { UNSEEN_BIN = 31 };
@@ -116,6 +116,7 @@ typedef struct {
     uint64_t mask;
     uint32_t *counts;
     double *moments;
+    uint8_t *column;
 } tally_call;
 
 /* Asks for the memory that counting entry `i` will need, whose block begins at row `base`: which code a category has, and
@@ -170,6 +171,13 @@ static inline uint64_t print_of(const tally_call *c, int64_t i)
     return mix(c->name[i], (bits + (1ULL << 44)) >> 45);
 }
 
+/* Counts entry `i` into a column of its row, and notes which. */
+static inline void count_into(const tally_call *c, int64_t i, uint32_t *row, uint32_t column)
+{
+    row[column]++;
+    c->column[i] = (uint8_t)column;
+}
+
 /* Counts entry `i` of an event whose block begins at row `base`; true where only Python can place it. */
 static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
 {
@@ -181,22 +189,22 @@ static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
     row[PRESENT]++;
     switch (c->type[i]) {
     case T_NULL:
-        row[NULLS]++;
+        count_into(c, i, row, NULLS);
         break;
     case T_DROPPED:
-        row[DROPPED]++;
+        count_into(c, i, row, DROPPED);
         break;
     case T_NUMBER:
         if (!isfinite(c->number[i])) {
-            row[INVALID]++;
+            count_into(c, i, row, INVALID);
         } else if (c->kind[r] == K_CATEGORY) {
-            row[TYPE]++;
+            count_into(c, i, row, TYPE);
         } else if (c->n_edges[r] == 0) {
             return 1;
         } else {
             const double *e = c->edges + (int64_t)r * EDGES;
             double x = c->number[i], *m = c->moments + at * MOMENTS;
-            row[bin_of(x, e, c->n_edges[r])]++;
+            count_into(c, i, row, bin_of(x, e, c->n_edges[r]));
             row[BELOW] += x < c->low[r];
             row[ABOVE] += x > c->high[r];
             double d = x - e[c->n_edges[r] >> 1];
@@ -208,12 +216,13 @@ static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
         break;
     default:
         if (c->kind[r] == K_NUMBER) {
-            row[TYPE]++;
+            count_into(c, i, row, TYPE);
         } else {
             int32_t code = c->kind[r] == K_UNKNOWN ? -1 : find(mix((uint64_t)r, c->text[i]), c->keys, c->values, c->mask);
             if (code < 0 && c->open[r])
                 return 1;
             row[code < 0 ? UNSEEN_BIN : code]++;
+            c->column[i] = c->kind[r] == K_UNKNOWN ? ELSEWHERE : code < 0 ? UNSEEN_BIN : (uint8_t)code;
             double h = (double)(c->text[i] >> 11), *m = c->moments + at * MOMENTS;
             if (h < m[2]) m[2] = h;
             if (h > m[3]) m[3] = h;
@@ -265,19 +274,20 @@ static void find_order(int64_t n, const int32_t *base, int32_t *order, int32_t *
 /* Counts the `m` entries of `n` events, ordered by `event`, into the rows of their ticks; the print of each event's
  * inputs goes into `print`. What needs Python is listed in `deferred`, its number returned. Events of one block are
  * counted behind one another, so that their rows and edges come from memory once: a fleet is larger than a cache. The
- * order within a block stays, so sums do too. `room` is for `3 n + 1` numbers.
+ * order within a block stays, so sums do too. `column`, ELSEWHERE before, becomes the one that an entry was counted into, where
+ * its series is known for what it is. `room` is for `3 n + 1` numbers.
  */
 FOR_EACH_WIDTH int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *event_base, const uint8_t *type,
                  const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
                  const int16_t *local, const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
-                 uint32_t *counts, double *moments, int64_t *deferred, uint64_t *print, int32_t *room)
+                 uint32_t *counts, double *moments, int64_t *deferred, uint64_t *print, uint8_t *column, int32_t *room)
 {
     int32_t *order = room, *start = room + 2 * n;
     find_order(n, event_base, order, room + n);
     find_starts(n, m, event, start);
     tally_call c = {type, space, series, number, text, name, local, kind, open, n_edges, edges, low, high,
-                    keys, values, mask, counts, moments};
+                    keys, values, mask, counts, moments, column};
     int64_t n_deferred = 0;
     int32_t before = -1;
     for (int64_t k = 0; k < n; k++) {

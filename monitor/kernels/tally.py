@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ EVENTS = 38
 """Events in which the series could have stood; filled in when a tick closes."""
 PRESENT = 39
 """Entries of any type."""
+ELSEWHERE = 255
+"""In place of a column: the catalogue places the value, or does not know yet what its series is."""
 MOMENTS = 4
 """Sum and sum of squares about the middle edge, smallest, largest; of a category the least and the greatest hash."""
 WITH_INPUTS, REPEATED_INPUTS, FAR_INPUTS = range(6, 9)
@@ -45,7 +47,8 @@ KIND_UNKNOWN, KIND_NUMBER, KIND_CATEGORY = range(3)
 class Entries:
     """Entries of a batch with the series each belongs to; every array has shape ``(m,)``. ``series`` is -1 for none.
 
-    ``text`` and ``name`` are hashes.
+    ``text`` and ``name`` are hashes. ``column`` is empty until the entries were counted; then it is the column that
+    each was counted into, or :data:`ELSEWHERE`.
     """
 
     event: NDArray[np.int32]
@@ -55,6 +58,7 @@ class Entries:
     number: NDArray[np.float64]
     text: NDArray[np.uint64]
     name: NDArray[np.uint64]
+    column: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
 
 @dataclass(slots=True)
@@ -78,7 +82,7 @@ def tally(
     counts: NDArray[np.uint32],
     moments: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Count ``entries`` into ``counts`` (rows, 40) and ``moments`` (rows, 4).
+    """Count ``entries`` into ``counts`` (rows, 40) and ``moments`` (rows, 4), and note their columns.
 
     ``event_base`` gives each event the first row of its tick's block, or -1 for an event that is not counted.
     Returns the indices of the entries that only the catalogue can place: numbers without bins yet, categories that
@@ -91,6 +95,7 @@ def tally(
     n_events, n_entries = len(event_base), len(entries.event)
     deferred = np.empty(n_entries + 1, np.int64)
     prints = np.zeros(n_events, np.uint64)
+    entries.column = np.full(n_entries, ELSEWHERE, np.uint8)
     room = np.empty(3 * n_events + 1, np.int32)
     n = kernels.mw_tally(
         n_events,
@@ -102,7 +107,7 @@ def tally(
         *(address(a) for a in (series.low, series.high, categories.keys, categories.values)),
         categories.mask,
         address(counts),
-        *(address(a) for a in (moments, deferred, prints, room)),
+        *(address(a) for a in (moments, deferred, prints, entries.column, room)),
     )
     return np.sort(deferred[:n]), prints
 
@@ -129,7 +134,7 @@ def tally_twin(
     column[is_number & ~finite] = INVALID
     column[is_number & finite & (kinds == KIND_CATEGORY)] = TYPE
     binned = is_number & finite & (kinds != KIND_CATEGORY) & (series.n_edges[rows] > 0)
-    count_numbers(entries.number[i[binned]], rows[binned], at[binned], series, counts, moments)
+    bins = count_numbers(entries.number[i[binned]], rows[binned], at[binned], series, counts, moments)
 
     is_text = (types == ValueType.TEXT) | (types == ValueType.BOOL)
     column[is_text & (kinds == KIND_NUMBER)] = TYPE
@@ -146,6 +151,10 @@ def tally_twin(
     placed = column >= 0
     add(counts, at[placed], column[placed])
     left: NDArray[np.int64] = i[~placed & ~binned]
+    column[binned] = bins
+    entries.column = np.full(len(entries.event), ELSEWHERE, np.uint8)
+    sure = (column >= 0) & ~(is_text & (kinds == KIND_UNKNOWN))
+    entries.column[i[sure]] = column[sure]
     return left, _inputs_twin(entries, i, event_base, series, counts)
 
 
@@ -233,10 +242,11 @@ def count_numbers(
     series: SeriesColumns,
     counts: NDArray[np.uint32],
     moments: NDArray[np.float64],
-) -> None:
-    """Count finite numbers ``x`` of series ``rows``, which have bins, into the rows ``at``; shapes ``(n,)``."""
+) -> NDArray[np.int64]:
+    """Count finite numbers ``x`` of series ``rows``, which have bins, into the rows ``at``; shapes ``(n,)``, as the bins."""
     edges = np.where(np.arange(EDGES) < series.n_edges[rows][:, None], series.edges[rows], np.inf)
-    add(counts, at, (edges < x[:, None]).sum(axis=1))
+    bins: NDArray[np.int64] = (edges < x[:, None]).sum(axis=1)
+    add(counts, at, bins)
     add(counts, at, BELOW, (x < series.low[rows]).astype(np.uint32))
     add(counts, at, ABOVE, (x > series.high[rows]).astype(np.uint32))
     with np.errstate(over="ignore", invalid="ignore"):  # numbers near the end of float64 have an infinite square
@@ -245,6 +255,7 @@ def count_numbers(
         add(moments, at, 1, centred * centred)
     np.minimum.at(moments.reshape(-1), at * MOMENTS + 2, x)
     np.maximum.at(moments.reshape(-1), at * MOMENTS + 3, x)
+    return bins
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from monitor.kernels import lean
 from monitor.kernels.hashing import hash64
 from monitor.kernels.lean import MISSING, NO_PLACES, NOWHERE, SLOTS, STRATA, Asking, unfold
 from monitor.kernels.table import Table, mix_one
-from monitor.kernels.tally import Entries, SeriesColumns
+from monitor.kernels.tally import COLUMNS, Entries, SeriesColumns, tally
 
 SERIES, MODELS = 90, 3
 NAMES = np.array([hash64(name) for name in (b"score", b"value", b"label", b"other")], np.uint64)
@@ -98,6 +98,26 @@ def test_kernel_and_twin_agree(seed: int) -> None:
     assert np.array_equal(places, twin_places)
     assert np.allclose(ours, twins, atol=1e-4)
     assert not ours[:, 0].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+@pytest.mark.skipif(lean._compiled() is None, reason="the kernels are not built")
+def test_what_was_counted_lies_where_it_was_counted(seed: int) -> None:
+    """Strata taken from the columns of entries that were counted are those looked up anew."""
+    rng = np.random.default_rng(seed)
+    series, codes = catalogue(rng)
+    entries, asking = batch(rng, 17)
+    distinct_slots(entries, series)
+    ours, anew = (np.zeros((SERIES, 2, STRATA, 3), np.float32) for _ in range(2))
+    expected, expected_places = lean.lean(entries, asking, series, codes, anew)
+    base = np.where(rng.random(17) < 0.8, 0, -1).astype(np.int32)
+    rows = int(series.local.max()) + 1
+    tally(entries, base, series, codes, np.zeros((rows, COLUMNS), np.uint32), np.zeros((rows, 4)))
+    answers, places = lean.lean(entries, asking, series, codes, ours)
+    assert np.array_equal(answers, expected, equal_nan=True)
+    assert np.array_equal(places, expected_places)
+    assert np.array_equal(ours, anew)
 
 
 @pytest.mark.parametrize("of", [lean.lean, lean.lean_twin])

@@ -16,6 +16,7 @@ from monitor.kernels.tally import (
     BINS,
     COLUMNS,
     EDGES,
+    ELSEWHERE,
     KIND_CATEGORY,
     KIND_NUMBER,
     KIND_UNKNOWN,
@@ -102,6 +103,26 @@ def test_compiled_is_twin(world: tuple) -> None:
     assert prints.tolist() == prints_twin.tolist()
     assert np.array_equal(ours[0], twins[0])
     assert np.array_equal(ours[1], twins[1], equal_nan=True)
+
+
+@needs_kernels
+@settings(max_examples=100, deadline=None)
+@given(worlds())
+def test_columns_are_those_counted_into(world: tuple) -> None:
+    """Compiled and twin note the same column of each entry, and it went up by as many as name it."""
+    entries, base, series, categories = world
+    counts, moments = arena()
+    tally_twin(entries, base, series, categories, *arena())
+    of_twin = entries.column
+    tally(entries, base, series, categories, counts, moments)
+    assert entries.column.tolist() == of_twin.tolist()
+    told = np.flatnonzero(entries.column != ELSEWHERE)
+    at = base[entries.event[told]] + series.local[entries.series[told]]
+    noted = np.zeros_like(counts)
+    np.add.at(noted, (at, entries.column[told]), 1)
+    columns = [*range(TYPE + 2)]
+    assert (noted[:, columns] <= counts[:, columns]).all()
+    assert len(told) == 0 or (counts[at, entries.column[told]] > 0).all()
 
 
 @settings(max_examples=100, deadline=None)
