@@ -91,7 +91,7 @@ typedef struct {
 } decode_call;
 
 /* Names and class labels that a record may have without spelling them: label, score, value, 0, 1. */
-#define DECODE_CONSTANTS "labelscorevalue01" /* at least 8 bytes: loads of words reach into them */
+#define DECODE_CONSTANTS "labelscorevalue01" /* at least 15 bytes: loads of words reach into them */
 
 /* What a call returns. */
 enum {

@@ -160,8 +160,8 @@ static inline double with_sign(double value, bool negative)
     return value;
 }
 
-/* A number, p on its sign or first digit. Minus zero becomes zero. */
-static inline const uint8_t *read_number(const text_reader *r, const uint8_t *p, number *n)
+/* A number of any length, p on its sign or first digit. */
+static __attribute__((noinline)) const uint8_t *read_any_number(const text_reader *r, const uint8_t *p, number *n)
 {
     const uint8_t *end = r->end;
     n->negative = *p == '-';
@@ -203,6 +203,37 @@ static inline const uint8_t *read_number(const text_reader *r, const uint8_t *p,
                            : decimal_to_double(r->call, n->digits, n->exponent, &n->value);
     n->value = with_sign(n->value, n->negative) + 0.0;
     return sure ? p : NULL;
+}
+
+/* A number, p on its sign or first digit; there is one byte at least. Minus zero becomes zero.
+ *
+ * Where what comes next is sought takes longer than what is found there: so a number of eight characters at most behind
+ * its sign, its end among them, is taken from one word, in which its point and its end are found at once. */
+static inline const uint8_t *read_number(const text_reader *r, const uint8_t *p, number *n)
+{
+    uint64_t word = load_word(p), behind = load_word(p + 8);
+    uint64_t negative = (word & 0xFF) == '-'; /* no branch: signs cannot be foretold */
+    word = word >> (8 * negative) | (behind << 56 & -negative);
+    uint64_t digits = word ^ (ONES * '0');
+    uint64_t stops = (((digits & ~HIGHS) + ONES * (0x80 - 10)) | digits) & HIGHS, later = stops & (stops - 1);
+    if (!later)
+        return read_any_number(r, p, n);
+    int point = __builtin_ctzll(stops) >> 3, stop = __builtin_ctzll(later) >> 3;
+    bool fraction = (word >> (8 * point) & 0xFF) == '.';
+    stop = fraction ? stop : point;
+    const uint8_t *last = p + negative + stop;
+    if (point == 0 || (point > 1 && (word & 0xFF) == '0') || (fraction && stop == point + 1) || last >= r->end ||
+        (*last | 0x20) == 'e')
+        return read_any_number(r, p, n);
+    uint64_t before = (UINT64_C(1) << (8 * point)) - 1;
+    n->negative = negative != 0;
+    n->integer = !fraction;
+    n->significant = stop - fraction;
+    n->exponent = fraction ? point + 1 - stop : 0;
+    n->digits = leading_digits(fraction ? (word & before) | (word >> 8 & ~before) : word, n->significant);
+    decimal_to_double(r->call, n->digits, n->exponent, &n->value);
+    n->value = with_sign(n->value, n->negative) + 0.0;
+    return last;
 }
 
 /* The fewest digits that read back as value (positive, finite, not an integer); false where twins may differ: at a

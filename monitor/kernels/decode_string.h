@@ -2,7 +2,7 @@
  *
  * The pointer of every reading function stands on the first unread byte and `end` behind the last byte of the record.
  * They return the first byte behind what they read, or NULL where the input is not ordinary. Bytes are loaded eight at a
- * time, so that a load may reach seven bytes behind `end`, where the next record or DECODE_CONSTANTS stand; none of those
+ * time, so that a load may reach 15 bytes behind `end`, where the next record or DECODE_CONSTANTS stand; none of those
  * counts.
  */
 #ifndef MODELWATCH_DECODE_STRING_H
