@@ -211,7 +211,7 @@ class Fleet:
         own[counted] = model
         hashes = np.maximum(batch.model.hash, np.uint64(1))
         whole = np.where(rows["root"][own] == own, own, -1)
-        of_groups = self.groups.count(batch, hashes, whole, resolved.entries.series, ends)
+        groups_turned_away = self.groups.count(batch, hashes, whole, resolved.entries.series, ends)
         others = 0
         if len(deferred):
             others, waiting = place(
@@ -224,11 +224,11 @@ class Fleet:
             models_turned_away=resolved.models_turned_away,
             values_turned_away=resolved.series_turned_away,
             categories_turned_away=others,
-            groups_turned_away=of_groups.turned_away,
+            groups_turned_away=groups_turned_away,
             ticks_turned_away=crowded_out,
         )
         places = self.leaning.note(batch, resolved.entries, whole)
-        self.features_by_group.note(batch, hashes, whole, resolved.entries.series, places, of_groups)
+        self.features_by_group.note(batch, hashes, whole, resolved.entries.series, places)
         return absorbed, own, places
 
     def close(self, watermark: float, *, silence: bool = True) -> Closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from monitor.groups.people import People
 from monitor.groups.register import Register
 from monitor.groups.sorting import Sorter
 from monitor.groups.sums import OpenTicks
-from monitor.kernels.groups import Counted, count_groups
+from monitor.kernels.groups import count_groups
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix
 from monitor.kernels.tally import series_key
@@ -22,6 +23,23 @@ from monitor.kernels.tally import series_key
 _WORDS = (hash64(b"label"), hash64(b"score"), hash64(b"value"))
 
 Rows64 = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Known:
+    """The groups of a batch's events as far as they were all known: pairs (k,) of an ``event`` and a ``member``.
+
+    ``left`` are events of which something was new, or might be.
+    """
+
+    event: Rows64
+    member: Rows64
+    left: Rows64
+
+    @classmethod
+    def of_none(cls) -> Known:
+        """Of no event."""
+        return cls(*np.zeros((3, 0), np.int64))
 
 
 class Familiar:
@@ -54,9 +72,9 @@ class Familiar:
 
     def count(
         self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], ends: NDArray[np.float64]
-    ) -> Counted:
+    ) -> Known:
         """Count what is familiar of ``batch``, given as to :meth:`Groups.count`, and say what that was."""
-        counted, none = model >= 0, np.zeros(0, np.int32)
+        counted = model >= 0
         ticks = self._sums.tables(ends[counted])
         columns = self._columns(batch, hashes, model)
         columns["tick"] = np.zeros(len(model), np.int32)
@@ -66,9 +84,9 @@ class Familiar:
         tables |= {name: index[name] for name in ("outputs", "tallies")}
         made = count_groups(columns, tables, _WORDS, ticks.tables)
         if made is None:
-            return Counted(none, none, np.flatnonzero(counted), [])
+            return replace(Known.of_none(), left=np.flatnonzero(counted))
         self._sums.keep(ticks, made.added)
-        return made
+        return Known(made.event.astype(np.int64), made.member.astype(np.int64), made.left)
 
     def learn(self, batch: EventBatch, hashes: NDArray[np.uint64], events: Rows64) -> None:
         """Know from now on the people of ``events``, which went the longer way: those who are not among the rest."""

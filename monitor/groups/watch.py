@@ -16,7 +16,7 @@ from monitor.events.columns import EventBatch
 from monitor.groups.anew import restart
 from monitor.groups.comparing import Compared, Comparer
 from monitor.groups.counting import Counter
-from monitor.groups.familiar import Familiar
+from monitor.groups.familiar import Familiar, Known
 from monitor.groups.hours import Hours
 from monitor.groups.people import People
 from monitor.groups.privacy import Privacy
@@ -36,19 +36,6 @@ class GroupRules:
     """People that are remembered for a day, so that each counts once."""
 
 
-@dataclass(slots=True)
-class Sorted:
-    """The groups of a batch's events as far as they were all known: pairs (k,) of an ``event`` and a ``member``.
-
-    ``left`` are events of which something was new, or might be; ``turned_away`` is how many values a limit kept out.
-    """
-
-    event: NDArray[np.int64]
-    member: NDArray[np.int64]
-    left: NDArray[np.int64]
-    turned_away: int
-
-
 class Groups:
     """Who is compared, what was counted of them, and what it says."""
 
@@ -64,6 +51,8 @@ class Groups:
         self.familiar = Familiar(models, self.register, self.sorter, self.counter, self.people, self.sums)
         self.comparer = Comparer(models, self.register, budget, rules.privacy.smallest_group, self.people.few)
         self.comparer.records = True
+        self.known = Known.of_none()
+        """Of the events that were counted last."""
 
     def count(
         self,
@@ -72,17 +61,17 @@ class Groups:
         model: NDArray[np.int32],
         series: NDArray[np.int32],
         ends: NDArray[np.float64],
-    ) -> Sorted:
+    ) -> int:
         """Count the predictions of ``batch`` among the groups of people they were made for.
 
         ``hashes`` (n,) are keys of models, ``model`` (n,) their rows, -1 for events that do not count; ``series`` (m,)
-        those of entries; ``ends`` (n,) of the events' ticks.
+        those of entries; ``ends`` (n,) of the events' ticks. Returns how many values a limit kept out.
         """
-        none = np.zeros(0, np.int64)
         if not self.sorter.concerns(batch) or not (model >= 0).any():
-            return Sorted(none, none, none, 0)
-        familiar = self.familiar.count(batch, hashes, model, ends)
-        if len(left := familiar.left):
+            self.known = Known.of_none()
+            return 0
+        self.known = self.familiar.count(batch, hashes, model, ends)
+        if len(left := self.known.left):
             rest = np.full(len(model), -1, np.int32)
             rest[left] = model[left]
             of = self.people.once(batch, self.sorter.sort(batch, hashes, rest, series))
@@ -90,7 +79,7 @@ class Groups:
                 self.counter.count(batch, rest, ends, of)
                 self.familiar.learn(batch, hashes, left)
         turned_away, self.register.turned_away = self.register.turned_away, 0
-        return Sorted(familiar.event.astype(np.int64), familiar.member.astype(np.int64), left, turned_away)
+        return turned_away
 
     def close(self, end: float, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]) -> Compared:
         """Judge the tick that ended at ``end``, if anything was counted in it.

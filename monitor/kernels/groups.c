@@ -13,7 +13,7 @@ enum { NOT_SAID = 0, BY_LABEL = 1, ABOVE = 2 };
 enum { DECISION = 0, CLASS = 1 };
 /* Above the median, in the highest quarter and in the lowest: of scores, and of bare numbers. */
 static const int parts_of_numbers[2][3] = {{4, 13, 14}, {5, 15, 16}};
-enum { MEMBERS_MAX = 32, INCREMENTS_MAX = 256 };
+enum { MEMBERS_MAX = 32, PREDICTIONS_MAX = 8, INCREMENTS_MAX = 256, STAGES = 7 };
 
 typedef struct {
     const uint64_t *keys;
@@ -82,163 +82,262 @@ static inline int add_sum(sum_table *t, int64_t row, double n, double s)
     return 1;
 }
 
-/* What one event adds to which tallies. */
+/* An event on its way: what it says, whom it is about, and what it adds to which tallies. */
 typedef struct {
+    int64_t event, first; /* -1: none; its first entry */
     sum_table *sums;
-    int32_t event, member[MEMBERS_MAX];
-    int members, made;
+    int known; /* whether nothing of it is new so far */
+    int said, asked, members, predicted, paired, classes, made;
+    uint64_t key[MEMBERS_MAX]; /* of what is looked up next */
+    int32_t member[MEMBERS_MAX];
+    int64_t sensitive[MEMBERS_MAX], prediction[PREDICTIONS_MAX]; /* its entries */
     int32_t tally[INCREMENTS_MAX];
     uint8_t n[INCREMENTS_MAX], s[INCREMENTS_MAX];
 } people;
 
-/* Notes (n, s) of a tally, and asks for the memory of its sum; false where the event has too many. */
-static inline int note(people *p, int32_t tally, int n, int s)
+static inline void ask_for(const table *t, uint64_t key)
 {
-    if (p->made == INCREMENTS_MAX)
-        return 0;
-    __builtin_prefetch(p->sums->slots + (mix((uint64_t)tally + 1, 0) & p->sums->mask), 1);
+    __builtin_prefetch(t->keys + (key & t->mask));
+    __builtin_prefetch(t->values + (key & t->mask));
+}
+
+/* Lets `key` be looked up in `t` by the next stage; there are `*n` so far. */
+static inline void ask_next(people *p, int *n, const table *t, uint64_t key)
+{
+    if (*n == MEMBERS_MAX) {
+        p->known = 0;
+        return;
+    }
+    ask_for(t, key);
+    p->key[(*n)++] = key;
+}
+
+static inline void add_member(const group_call *c, people *p, int32_t member)
+{
+    if (p->members == MEMBERS_MAX) {
+        p->known = 0;
+        return;
+    }
+    const char *base = (const char *)(c->base + member * c->kinds);
+    __builtin_prefetch(base);
+    __builtin_prefetch(base + c->kinds * (int64_t)sizeof *c->base - 1);
+    p->member[p->members++] = member;
+}
+
+/* Notes (n, s) of a tally, and asks for the memory of its sum. */
+static inline void note(people *p, int32_t tally, int n, int s)
+{
+    if (p->made == INCREMENTS_MAX) {
+        p->known = 0;
+        return;
+    }
+    const char *slot = (const char *)(p->sums->slots + (mix((uint64_t)tally + 1, 0) & p->sums->mask));
+    __builtin_prefetch(slot, 1);
+    __builtin_prefetch(slot + sizeof(sum) - 1, 1);
     p->tally[p->made] = tally;
     p->n[p->made] = (uint8_t)n;
     p->s[p->made++] = (uint8_t)s;
-    return 1;
 }
 
-/* Adds (1, s) to the tally of all cases of `kind` of each member; false where one has none yet. */
-static int add_bases(const group_call *c, people *p, int kind, int s)
+/* Adds (1, s) to the tally of all cases of `kind` of each member. */
+static void add_bases(const group_call *c, people *p, int kind, int s)
 {
-    for (int i = 0; i < p->members; i++) {
+    for (int i = 0; i < p->members && p->known; i++) {
         int32_t base = c->base[p->member[i] * c->kinds + kind];
-        if (base < 0 || !note(p, base, 1, s))
-            return 0;
+        if (base < 0)
+            p->known = 0;
+        else
+            note(p, base, 1, s);
     }
-    return 1;
 }
 
 /* The class that was predicted: a case of each member, and one with that class where the two are counted together. */
-static int add_class(const group_call *c, people *p, uint64_t text)
+static void add_class(const group_call *c, people *p, uint64_t text)
 {
     int32_t output = look_up(&c->outputs, mix(mix(c->model_key[p->event], CLASS + 1), text));
-    if (output < 0 || !add_bases(c, p, CLASS, 0))
-        return 0;
-    for (int i = 0; i < p->members; i++) {
-        int32_t tally = look_up(&c->tallies, mix(c->member_key[p->member[i]], c->output_key[output]));
-        if (tally >= 0 && !note(p, tally, 0, 1))
-            return 0;
+    if (output < 0 || p->classes) {
+        p->known = 0;
+        return;
     }
-    return 1;
+    add_bases(c, p, CLASS, 0);
+    for (int i = 0; i < p->members; i++)
+        ask_next(p, &p->classes, &c->tallies, mix(c->member_key[p->member[i]], c->output_key[output]));
 }
 
-static int add_prediction(const group_call *c, people *p, int64_t i)
+static void add_prediction(const group_call *c, people *p, int64_t i)
 {
     int32_t model = c->model[p->event];
     int favours = c->favours[model];
     double x = c->number[i];
     if (c->type[i] == T_TEXT && c->name[i] == c->label) {
         if (favours == BY_LABEL)
-            return add_bases(c, p, DECISION, look_up(&c->favourable, mix(c->model_key[p->event], c->text[i])) >= 0);
-        return favours != NOT_SAID || add_class(c, p, c->text[i]);
+            add_bases(c, p, DECISION, look_up(&c->favourable, mix(c->model_key[p->event], c->text[i])) >= 0);
+        else if (favours == NOT_SAID)
+            add_class(c, p, c->text[i]);
+        return;
     }
     if (c->type[i] != T_NUMBER || !isfinite(x) || favours == BY_LABEL)
-        return 1;
-    if (favours != NOT_SAID)
-        return add_bases(c, p, DECISION, favours == ABOVE ? x >= c->threshold[model] : x <= c->threshold[model]);
+        return;
+    if (favours != NOT_SAID) {
+        add_bases(c, p, DECISION, favours == ABOVE ? x >= c->threshold[model] : x <= c->threshold[model]);
+        return;
+    }
     int which = c->name[i] == c->value;
     const double *quarter = c->quarters + 3 * (2 * model + which);
     const int *kinds = parts_of_numbers[which];
     if ((!which && c->name[i] != c->score) || isnan(quarter[0]))
-        return 1;
-    return add_bases(c, p, kinds[0], x > quarter[1]) && add_bases(c, p, kinds[1], x > quarter[2]) &&
-           add_bases(c, p, kinds[2], x <= quarter[0]);
+        return;
+    add_bases(c, p, kinds[0], x > quarter[1]);
+    add_bases(c, p, kinds[1], x > quarter[2]);
+    add_bases(c, p, kinds[2], x <= quarter[0]);
 }
 
-/* Lets in what each two members are together, one more than its row in `both`, or 0; false where that is not known. */
-static int add_intersections(const group_call *c, people *p)
-{
-    int alone = p->members;
-    for (int i = 0; i < alone; i++)
-        for (int j = i + 1; j < alone; j++) {
-            int32_t both = look_up(&c->both, mix(c->member_key[p->member[i]] + c->member_key[p->member[j]], 0));
-            if (both < 0 || p->members == MEMBERS_MAX)
-                return 0;
-            if (both)
-                p->member[p->members++] = both - 1;
-        }
-    return 1;
-}
+/* An event goes through seven stages, each of which asks for the memory that the next one reads: a fleet is larger than a
+ * cache. While one event waits for its own, those before and behind it are a stage on and a stage back. */
 
-/* Takes note of what an event with entries [first, last) adds; false where something of it is new. */
-static int take_event(const group_call *c, people *p, int64_t first, int64_t last)
+/* The next event that counts, and which entries speak of people and of what was predicted; false where there is none. */
+static int read_event(group_call *c, people *p)
 {
-    int32_t model = c->model[p->event];
-    p->members = p->made = 0;
-    if (!c->plain[model])
-        return 0;
-    for (int64_t i = first; i < last; i++) {
-        if (c->space[i] == TAG)
-            return 0;
-        if (c->space[i] != SENSITIVE || c->type[i] != T_TEXT)
-            continue;
-        int32_t member = look_up(&c->said, mix(mix(c->model_key[p->event] + SENSITIVE, c->name[i]), c->text[i]));
-        if (member < 0 || p->members == MEMBERS_MAX)
-            return 0;
-        p->member[p->members++] = member;
+    for (p->event = -1; p->event < 0 && c->next_event < c->events; c->next_event++) {
+        p->first = c->next_entry;
+        while (c->next_entry < c->entries && c->event[c->next_entry] == c->next_event)
+            c->next_entry++;
+        if (c->model[c->next_event] >= 0)
+            p->event = c->next_event;
     }
-    if ((c->crossing[model] && !add_intersections(c, p)) || c->pairs + p->members > c->room)
+    if (p->event < 0)
         return 0;
-    for (int64_t i = first; i < last && p->members; i++)
-        if (c->space[i] == PREDICTION && !add_prediction(c, p, i))
-            return 0;
+    p->sums = c->sums + c->tick[p->event];
+    p->known = c->plain[c->model[p->event]];
+    p->said = p->asked = p->members = p->predicted = p->paired = p->classes = p->made = 0;
+    for (int64_t i = p->first; i < c->next_entry && p->known; i++) {
+        if (c->space[i] == SENSITIVE && p->said < MEMBERS_MAX)
+            p->sensitive[p->said++] = i;
+        else if (c->space[i] == PREDICTION && p->predicted < PREDICTIONS_MAX)
+            p->prediction[p->predicted++] = i;
+        else if (c->space[i] == SENSITIVE || c->space[i] == PREDICTION || c->space[i] == TAG)
+            p->known = 0;
+        else
+            continue;
+        __builtin_prefetch(c->name + i);
+        __builtin_prefetch(c->text + i);
+        __builtin_prefetch(c->number + i);
+    }
     return 1;
 }
 
-/* Counts what was noted of an event, for which there is room. */
-static void count_event(const people *p)
+static void ask_for_people(const group_call *c, people *p)
+{
+    uint64_t model = c->model_key[p->event] + SENSITIVE;
+    for (int k = 0; k < p->said; k++) {
+        int64_t i = p->sensitive[k];
+        if (c->type[i] == T_TEXT)
+            ask_next(p, &p->asked, &c->said, mix(mix(model, c->name[i]), c->text[i]));
+    }
+}
+
+static void find_members(const group_call *c, people *p)
+{
+    for (int i = 0; i < p->asked && p->known; i++) {
+        int32_t member = look_up(&c->said, p->key[i]);
+        if (member < 0)
+            p->known = 0;
+        else
+            add_member(c, p, member);
+    }
+    if (!p->known || !c->crossing[c->model[p->event]])
+        return;
+    for (int i = 0; i < p->members; i++)
+        for (int j = i + 1; j < p->members; j++)
+            ask_next(p, &p->paired, &c->both, mix(c->member_key[p->member[i]] + c->member_key[p->member[j]], 0));
+}
+
+/* What each two members are together: one more than its row in `both`, or 0. */
+static void find_intersections(const group_call *c, people *p)
+{
+    for (int i = 0; i < p->paired && p->known; i++) {
+        int32_t both = look_up(&c->both, p->key[i]);
+        if (both < 0)
+            p->known = 0;
+        else if (both)
+            add_member(c, p, both - 1);
+    }
+}
+
+static void find_tallies(const group_call *c, people *p)
+{
+    for (int i = 0; i < p->predicted && p->known && p->members; i++)
+        add_prediction(c, p, p->prediction[i]);
+    if (c->pairs + p->members > c->room)
+        p->known = 0;
+}
+
+static void find_classes(const group_call *c, people *p)
+{
+    for (int i = 0; i < p->classes; i++) {
+        int32_t tally = look_up(&c->tallies, p->key[i]);
+        if (tally >= 0)
+            note(p, tally, 0, 1);
+    }
+}
+
+/* Counts what was noted of an event, for which there is room, and is done with it. */
+static void count_event(people *p)
 {
     for (int i = 0; i < p->made; i++)
         add_sum(p->sums, p->tally[i], p->n[i], p->s[i]);
+    p->event = -1;
+}
+
+/* Lists whom an event is about, or the event itself where anything of it is new. */
+static void list_event(group_call *c, people *p)
+{
+    if (!p->known) {
+        c->left[c->n_left++] = p->event;
+        p->event = -1;
+        return;
+    }
+    for (int i = 0; i < p->members; i++) {
+        c->of_event[c->pairs] = (int32_t)p->event;
+        c->of_member[c->pairs++] = p->member[i];
+    }
 }
 
 /* Counts all events that it can from `next_event` on, and lists the others in `left`. It ends before an event that could
- * be more than its tick has room for: returns the number of that tick, -1 at the end. An event is counted when the next
- * one was looked at: until then the memory of its sums is under way. */
+ * be more than its tick has room for: returns the number of that tick, -1 at the end. */
 int64_t mw_count_groups(group_call *c)
 {
-    people both[2];
-    both[0].made = both[1].made = 0;
-    int turn = 0;
-    int64_t i = c->next_entry, e, full = -1;
-    for (e = c->next_event; e < c->events; e++) {
-        int64_t first = i;
-        while (i < c->entries && c->event[i] == e)
-            i++;
-        if (c->model[e] < 0)
-            continue;
-        people *p = both + turn, *before = both + !turn;
-        p->event = (int32_t)e;
-        p->sums = c->sums + c->tick[e];
-        if (!take_event(c, p, first, i)) {
-            c->left[c->n_left++] = e;
-            continue;
+    people way[STAGES];
+    for (int i = 0; i < STAGES; i++)
+        way[i].event = -1;
+    int idle = 0;
+    for (int64_t k = 0; idle < STAGES; k++) {
+        people *counted = way + (k + 1) % STAGES, *classed = way + (k + 2) % STAGES, *found = way + (k + 3) % STAGES;
+        people *crossed = way + (k + 4) % STAGES, *met = way + (k + 5) % STAGES, *asked = way + (k + 6) % STAGES;
+        if (counted->event >= 0)
+            count_event(counted);
+        if (classed->event >= 0)
+            find_classes(c, classed);
+        if (found->event >= 0) {
+            find_tallies(c, found);
+            if (found->known && found->made + found->classes > found->sums->room - INCREMENTS_MAX) {
+                c->next_event = found->event;
+                c->next_entry = found->first;
+                if (classed->event >= 0)
+                    count_event(classed);
+                return found->sums - c->sums;
+            }
+            list_event(c, found);
         }
-        count_event(before);
-        before->made = 0;
-        if (p->made > p->sums->room) {
-            full = c->tick[e];
-            i = first;
-            p->made = 0;
-            break;
-        }
-        for (int k = 0; k < p->members; k++) {
-            c->of_event[c->pairs] = p->event;
-            c->of_member[c->pairs++] = p->member[k];
-        }
-        turn = !turn;
+        if (crossed->event >= 0)
+            find_intersections(c, crossed);
+        if (met->event >= 0)
+            find_members(c, met);
+        if (asked->event >= 0)
+            ask_for_people(c, asked);
+        idle = read_event(c, way + k % STAGES) ? 0 : idle + 1;
     }
-    if (both[!turn].made)
-        count_event(both + !turn);
-    c->next_event = e;
-    c->next_entry = i;
-    return full;
+    return -1;
 }
 
 int64_t mw_group_call_size(void) { return (int64_t)sizeof(group_call); }

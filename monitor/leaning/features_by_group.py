@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from monitor.catalog.rows import Field, Rows
 from monitor.events.columns import EventBatch
 from monitor.groups.group_rows import GroupRows
-from monitor.groups.watch import Groups, Sorted
+from monitor.groups.watch import Groups
 from monitor.kernels.lean import NO_PLACES, SLOTS, STRATA, lay
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.outcomes import Outcomes
@@ -58,14 +58,14 @@ class FeaturesByGroup:
         model: NDArray[np.int32],
         series: NDArray[np.int32],
         places: Words,
-        known: Sorted,
     ) -> None:
         """Count the events of ``batch`` of which ``places`` (n, 2) says where their features lie.
 
-        ``hashes`` (n,) are keys of models, ``model`` (n,) their rows or -1, ``series`` (m,) those of entries, ``known``
-        what was found when the batch was counted: only events of which something was new are looked at again. Groups
-        that were not counted before are not here either.
+        ``hashes`` (n,) are keys of models, ``model`` (n,) their rows or -1, ``series`` (m,) those of entries. Groups of
+        most events are known from when the batch was counted: only those of which something was new are looked at
+        again. Groups that were not counted before are not here either.
         """
+        known = self._groups.known
         chosen = (places != NO_PLACES).any(axis=1) & (model >= 0)
         own = np.flatnonzero(chosen[known.event])
         event, member = known.event[own], known.member[own]
