@@ -72,6 +72,11 @@ class Asked:
         """What classes are to models: bits, by ``mix(row + 1, hash)``."""
         return self._classes
 
+    @property
+    def named(self) -> Table:
+        """The attributes that policies name, by ``mix(row + 1, hash)``."""
+        return self._names
+
     def classes(self, model: NDArray[np.int32], names: NDArray[np.uint64]) -> NDArray[np.int32]:
         """What each class is to its model: bits, 0 for nothing special."""
         return np.maximum(self._classes.find(mix(model.astype(np.uint64) + np.uint64(1), names)), 0)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.events.columns import EventBatch, Part, Space, ValueType
+from monitor.events.columns import Part
 from monitor.kernels import join as compiled_join
-from monitor.kernels.hashing import hash64
 from monitor.kernels.join import LET_IN, RIGHT_IN, WRONG_IN, WRONG_OUT
-from monitor.kernels.table import mix
-from monitor.outcomes.asked import SCORED, Asked
+from monitor.outcomes.bringing import Brought
 from monitor.outcomes.case import CLOSED, HAS_OUTCOME, HAS_PREDICTION, OPEN, TOLD_WITH, WIDE, Cases, blank
-from monitor.outcomes.lists import Lists, lists_of
+from monitor.outcomes.lists import Lists
 from monitor.outcomes.pending import Pending
 
 FATES = (
@@ -32,46 +29,8 @@ FATES = (
     "no_room",
 )
 """What can become of an outcome, of a prediction that cannot count, and of parts that find none: docs/events.md."""
-_LABEL, _SCORE, _VALUE = (np.uint64(hash64(name)) for name in (b"label", b"score", b"value"))
-_JOINED_PARTS = Part.PREDICTION | Part.OUTCOME | Part.SENSITIVE
 
 Indices = NDArray[np.int64]
-
-
-@dataclass(slots=True)
-class Brought:
-    """What ``n`` events bring to their cases: arrays of shape ``(n,)``; attributes are entries, by ``of`` their event.
-
-    ``due`` is when a case of such an event matures, ``passed`` the event time that was reached before it.
-    """
-
-    key: NDArray[np.uint64]
-    model: NDArray[np.int32]
-    time: NDArray[np.float64]
-    due: NDArray[np.float64]
-    passed: NDArray[np.float64]
-    parts: NDArray[np.uint16]
-    entity: NDArray[np.uint64]
-    money: NDArray[np.float64]
-    predicted: NDArray[np.uint64]
-    score: NDArray[np.float64]
-    value: NDArray[np.float64]
-    outcome: NDArray[np.uint64]
-    outcome_number: NDArray[np.float64]
-    of: Indices
-    name: NDArray[np.uint64]
-    text: NDArray[np.uint64]
-    kind: NDArray[np.uint8]
-    places: NDArray[np.uint64]
-    lists: Lists | None
-
-    def columns(self) -> dict[str, NDArray[Any]]:
-        """All arrays, as the compiled loop calls them."""
-        made = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "lists"}
-        if self.lists is not None:
-            made |= {"list": self.lists.kind, "served": self.lists.served, "n_served": self.lists.n_served}
-            made |= {"shown": self.lists.shown, "n_shown": self.lists.n_shown}
-        return made
 
 
 @dataclass(slots=True)
@@ -88,82 +47,6 @@ class Fates:
         """Note that one case of each of ``models`` met ``name``."""
         if len(models):
             self.models[name].append(models)
-
-
-def brought(
-    batch: EventBatch,
-    model: NDArray[np.int32],
-    due: NDArray[np.float64],
-    passed: NDArray[np.float64],
-    asked: Asked,
-    places: NDArray[np.uint64],
-) -> Brought | None:
-    """The events of ``batch`` that have to do with cases, or ``None`` where there are none.
-
-    ``model`` (rows, -1: not let in), ``due``, ``passed`` and ``places`` (n, 2) are by event.
-    """
-    identified = (batch.id.length > 0) & (model >= 0) & asked.rows["joins"][model]
-    if not identified.any():
-        return None
-    entries = asked.attributes(batch, model)
-    kind = batch.type[entries]
-    entries = entries[identified[batch.event[entries]] & (kind <= ValueType.BOOL) & (kind > ValueType.NULL)]
-    concerned = identified & ((batch.parts & int(_JOINED_PARTS)) > 0)
-    concerned[batch.event[entries]] = True
-    chosen = np.flatnonzero(concerned)
-    if not len(chosen):
-        return None
-    place = np.full(len(batch), -1, np.int64)
-    place[chosen] = np.arange(len(chosen))
-    number = batch.type[entries] == ValueType.NUMBER
-    texts = np.where(number, batch.number[entries].view(np.uint64), batch.text.hash[entries])
-    return Brought(
-        key=mix(batch.model.hash[chosen], batch.id.hash[chosen]),
-        model=model[chosen],
-        time=batch.time[chosen],
-        due=np.round(due[chosen], 3),
-        passed=passed[chosen],
-        parts=batch.parts[chosen],
-        entity=batch.entity.hash[chosen] * (batch.entity.length[chosen] > 0),
-        money=batch.value[chosen],
-        **_answers(batch, place, len(chosen), model, asked),
-        of=place[batch.event[entries]],
-        name=batch.name.hash[entries],
-        text=texts,
-        kind=batch.type[entries],
-        places=places[chosen],
-        lists=lists_of(batch, place, len(chosen)),
-    )
-
-
-def _answers(batch: EventBatch, place: Indices, n: int, model: NDArray[np.int32], asked: Asked) -> dict[str, NDArray]:  # type: ignore[type-arg]
-    """Predicted class, score and value, and the outcome, of the ``n`` events that have a ``place``."""
-    predicted, outcome = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
-    score, value, outcome_number = (np.full(n, np.nan) for _ in range(3))
-    entries = np.flatnonzero(batch.space != Space.FEATURE)  # nearly all are features, which say nothing here
-    entries = entries[place[batch.event[entries]] >= 0]
-    event, space, name = batch.event[entries], batch.space[entries], batch.name.hash[entries]
-    at, text, number = place[event], batch.text.hash[entries], batch.number[entries]
-    prediction, told = space == Space.PREDICTION, space == Space.OUTCOME
-    for wanted, column, source in (
-        (prediction & (name == _LABEL), predicted, text),
-        (prediction & (name == _VALUE), value, number),
-        (told, outcome, text),
-        (told, outcome_number, number),
-    ):
-        column[at[wanted]] = source[wanted]
-    scores = np.flatnonzero((space == Space.CLASS_SCORE) & (batch.type[entries] == ValueType.NUMBER))
-    own = scores[(asked.classes(model[event[scores]], name[scores]) & SCORED) > 0]
-    score[at[own]] = number[own]
-    own = np.flatnonzero(prediction & (name == _SCORE))
-    score[at[own]] = number[own]
-    return {
-        "predicted": predicted,
-        "score": score,
-        "value": value,
-        "outcome": outcome,
-        "outcome_number": outcome_number,
-    }
 
 
 def join(pending: Pending, b: Brought) -> Fates:

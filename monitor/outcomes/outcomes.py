@@ -16,11 +16,12 @@ from monitor.incidents.firing import CellKey
 from monitor.kernels.judge import FIRING
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
+from monitor.outcomes.bringing import brought
 from monitor.outcomes.calibration import CELL, Calibration, Scored
 from monitor.outcomes.case import HAS_OUTCOME, OPEN
 from monitor.outcomes.days import Day
 from monitor.outcomes.estimate import Estimate
-from monitor.outcomes.joining import FATES, brought, join
+from monitor.outcomes.joining import FATES, join
 from monitor.outcomes.matured import Matured, read
 from monitor.outcomes.measures import MEASURES
 from monitor.outcomes.pending import Pending, matured

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from monitor.events.columns import Part
 from monitor.kernels import join as kernel
+from monitor.outcomes.bringing import Brought
 from monitor.outcomes.case import ITEMS_MAX, SLOTS, WIDE, as_dtype
-from monitor.outcomes.joining import FATES, Brought, Fates, join, join_twin
+from monitor.outcomes.joining import FATES, Fates, join, join_twin
 from monitor.outcomes.lists import Lists
 from monitor.outcomes.pending import Pending, matured
 

@@ -1,0 +1,143 @@
+"""How Python calls the compiled pass of ``bring.c``; ``outcomes/bringing.py`` has its twin, and says what it means."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.events.columns import EventBatch, Part
+from monitor.kernels.hashing import hash64
+from monitor.kernels.library import address, library
+from monitor.kernels.table import Table
+
+_P, _N, _U = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
+LABEL, SCORE, VALUE = (hash64(name) for name in (b"label", b"score", b"value"))
+JOINED_PARTS = Part.PREDICTION | Part.OUTCOME | Part.SENSITIVE
+
+Floats = NDArray[np.float64]
+Hashes = NDArray[np.uint64]
+Indices = NDArray[np.int64]
+
+
+class _Table(ctypes.Structure):
+    _fields_ = (("keys", _P), ("values", _P), ("mask", _U))
+
+
+class _Call(ctypes.Structure):
+    """``bring_call`` of ``bring.c``."""
+
+    _fields_ = (
+        ("events", _N),
+        ("entries", _N),
+        *((name, _P) for name in ("model", "id_length", "parts")),
+        ("joined_parts", _U),
+        *((name, _P) for name in ("event", "space", "type", "name", "text", "number", "joins", "all_sensitive")),
+        ("classes", _Table),
+        ("named", _Table),
+        ("n_named", _N),
+        *((name, _U) for name in ("label", "score_name", "value_name")),
+        *((name, _P) for name in ("chosen", "predicted", "score", "value", "outcome", "outcome_number")),
+        *((name, _P) for name in ("of", "attribute", "told", "kind")),
+        ("n_chosen", _N),
+        ("n_attributes", _N),
+        ("n_items", _N),
+    )
+
+
+@cache
+def compiled() -> ctypes.CDLL | None:
+    """The compiled kernel of ``bring.c``; ``None`` where the twin must do."""
+    loaded = library()
+    if loaded is None:
+        return None
+    loaded.mw_bring_call_size.argtypes, loaded.mw_bring_call_size.restype = (), _N
+    loaded.mw_bring.argtypes, loaded.mw_bring.restype = (ctypes.POINTER(_Call),), None
+    return loaded if loaded.mw_bring_call_size() == ctypes.sizeof(_Call) else None
+
+
+@dataclass(slots=True)
+class Told:
+    """What the events that are ``chosen`` (k,) say: (k,) each; and their attributes, ``of`` their place among those.
+
+    Of an attribute its name, a hash, its value, a hash or the bits of a number, and the type of that.
+    """
+
+    chosen: Indices
+    predicted: Hashes
+    score: Floats
+    value: Floats
+    outcome: Hashes
+    outcome_number: Floats
+    of: Indices
+    name: Hashes
+    text: Hashes
+    kind: NDArray[np.uint8]
+    items: bool
+    """Whether there may be lists among them."""
+
+
+def bring(
+    batch: EventBatch,
+    model: NDArray[np.int32],
+    by_model: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    classes: Table,
+    named: Table,
+) -> Told:
+    """What the events of ``batch`` say of cases; ``model`` is the row of each, -1: none.
+
+    ``by_model``: whether its cases are joined, and whether all sensitive values are attributes. ``classes`` says what a
+    class is, ``named`` which other values are attributes, both by ``mix(row + 1, hash)``.
+
+    Raises
+    ------
+    RuntimeError
+        The kernels are not built.
+    """
+    kernels = compiled()
+    if kernels is None:
+        raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+    n, m = len(batch), len(batch.event)
+    call = _Call(events=n, entries=m, joined_parts=int(JOINED_PARTS), n_named=len(named))
+    call.label, call.score_name, call.value_name = LABEL, SCORE, VALUE
+    call.classes, call.named = (_Table(address(t.keys), address(t.values), t.mask) for t in (classes, named))
+    told = Told(
+        chosen=np.empty(n, np.int64),
+        predicted=np.empty(n, np.uint64),
+        score=np.empty(n),
+        value=np.empty(n),
+        outcome=np.empty(n, np.uint64),
+        outcome_number=np.empty(n),
+        of=np.empty(m, np.int64),
+        name=np.empty(m, np.uint64),
+        text=np.empty(m, np.uint64),
+        kind=np.empty(m, np.uint8),
+        items=False,
+    )
+    arrays = {
+        "model": np.ascontiguousarray(model, np.int32),
+        "id_length": batch.id.length,
+        "parts": batch.parts,
+        "event": batch.event,
+        "space": batch.space,
+        "type": batch.type,
+        "name": batch.name.hash,
+        "text": batch.text.hash,
+        "number": batch.number,
+        "joins": by_model[0],
+        "all_sensitive": by_model[1],
+        "attribute": told.name,
+        "told": told.text,
+    }
+    for name in ("chosen", "predicted", "score", "value", "outcome", "outcome_number", "of", "kind"):
+        arrays[name] = getattr(told, name)
+    for name, array in arrays.items():
+        setattr(call, name, address(array))
+    kernels.mw_bring(ctypes.byref(call))
+    k, entries = call.n_chosen, call.n_attributes
+    of_event = (told.chosen, told.predicted, told.score, told.value, told.outcome, told.outcome_number)
+    of_attribute = (told.of, told.name, told.text, told.kind)
+    return Told(*(each[:k] for each in of_event), *(each[:entries] for each in of_attribute), items=call.n_items > 0)
