@@ -50,7 +50,7 @@ COMMIT_SECONDS = 0.2
 _TRIES = 3
 _JOINED_MORE = 4
 """Where outcomes are joined there are so many times as many events: the first ones come when five ticks are full."""
-_CONFIG = """
+CONFIG = """
 [clock]
 lateness = "10s"
 [store]
@@ -149,12 +149,12 @@ def measured(shape: bench_events.Shape, *, keyed: bool) -> dict[str, float]:
         folder = Path(name)
         bench_events.reference(folder / "all.mwref", shape.numbers)
         file = folder / "config.toml"
-        file.write_text(_CONFIG.format(folder=folder, horizon=bench_events.HORIZON if shape.outcomes else "0s"))
+        file.write_text(CONFIG.format(folder=folder, horizon=bench_events.HORIZON if shape.outcomes else "0s"))
         config, source, metrics = load(file, {}), arranged(shape, keyed=keyed), Metrics()
         sample = list(islice(source.values, 20_000))
         unit = [parsing(sample)]
         database = Database(folder / "store")
-        pipeline = _pipeline(config, database, source, metrics)
+        pipeline = made(config, database, source, metrics)
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -177,7 +177,7 @@ def measured(shape: bench_events.Shape, *, keyed: bool) -> dict[str, float]:
         return found | {"recover_s": _recover(config, folder)}
 
 
-def _pipeline(config: Config, database: Database, source: _Memory, metrics: Metrics) -> Pipeline:
+def made(config: Config, database: Database, source: _Memory, metrics: Metrics) -> Pipeline:
     fleet, event_time = make_fleet(config), EventTime(config.clock.lateness, config.clock.leap)
     checkpoint = Checkpoint(database, TickLog(database, config.privacy.retention.ticks))
     checkpoint.load(fleet, event_time)

@@ -133,6 +133,7 @@ class Alone:
         self._keeper = StoreKeeper(shard, self._metrics, clock)
         owner, ids = shard.checkpoint.owner(uuid.uuid4().hex), shard.checkpoint.topic_ids
         shard.name = owner
+        audience = self._audience
         self._source = KafkaSource(kafka, shard.positions, clock, topic_ids=ids, owner=owner)
         self._keeper.topic_ids = self._source.topic_ids
         self._cleanups.callback(self._source.close)
@@ -141,7 +142,7 @@ class Alone:
             make_decoders(config),
             shard.fleet,
             shard.event_time,
-            Surroundings(clock, self._metrics, self._letters, self._keeper, self._audience.told),
+            Surroundings(clock, self._metrics, self._letters, self._keeper, audience.told, audience.breathe),
             Pace(live=True, idle=config.clock.idle, commit=config.store.commit, future=config.clock.future),
         )
         self._audience.joined(shard)

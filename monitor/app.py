@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -53,7 +54,7 @@ class Daemon:
         self._read_config = read_config
         self._clock = clock
         self._stop = threading.Event()
-        self._published_at = -np.inf
+        self._published_at = self._breathed_at = -np.inf
         self._collected_at = clock.monotonic()
         self._cleanups = ExitStack()
         self._ready = False
@@ -168,6 +169,14 @@ class Daemon:
         self._notifications.offer(incidents)
         self._tell_digest()
         self._incident_log.offer(incidents)
+
+    def breathe(self) -> None:
+        """As :class:`~monitor.shard.Audience` says. The picture stays the one before, of a whole tick."""
+        self.desk.answer(self._detail, self._drill, self._group_codes, self._history)
+        if self._clock.monotonic() - self._breathed_at >= PUBLISH_SECONDS:
+            self._breathed_at = self._clock.monotonic()
+            self.desk.publish(replace(self.desk.status(), loop_turned_at=self._clock.now()))
+            self._manager.turning("judging a tick")
 
     def _tell_digest(self, without: Shard | None = None) -> None:
         shards = [shard for shard in self.work.shards if shard is not without]

@@ -22,8 +22,9 @@ from monitor.catalog.series import RETIRED, Series
 from monitor.catalog.splits import Splits
 from monitor.conduct.watch import Conduct, Ticks
 from monitor.dockets import Dockets
-from monitor.events.columns import EventBatch, Part, Space
+from monitor.events.columns import EventBatch, Part
 from monitor.exhibits import Exhibits
+from monitor.gathering import Gathering
 from monitor.groups.comparing import Compared
 from monitor.groups.watch import GroupRules, Groups
 from monitor.incidents.attention import Attention
@@ -37,7 +38,7 @@ from monitor.incidents.suspects import Suspects
 from monitor.incidents.telling import fact_of, tell, tell_conduct, tell_traffic
 from monitor.judging import CellAlarm, Judge, TickSums
 from monitor.kernels.hashing import hash64
-from monitor.kernels.tally import EVENTS, KIND_NUMBER, ModelTotals, count_events, tally
+from monitor.kernels.tally import ModelTotals, count_events, tally
 from monitor.leaning.features_by_group import FeaturesByGroup
 from monitor.leaning.setting import Settings
 from monitor.leaning.sums import Leaning
@@ -47,7 +48,6 @@ from monitor.outcomes.alarm import CaseAlarm, told
 from monitor.outcomes.by_group import ByGroup, GroupMoment
 from monitor.outcomes.outcomes import Moment, Outcomes
 from monitor.tally.blocks import (
-    EMPTY_MOMENTS,
     EVENTS_IN,
     WITH_FEATURES,
     WITH_METRICS,
@@ -67,11 +67,6 @@ _ASKED_PARTS = np.zeros(5, np.uint16)
 _ASKED_PARTS[[column - 1 for column in (WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME, WITH_SEGMENT)]] = (
     *(Part.FEATURES, Part.PREDICTION),
     *(Part.METRICS, Part.OUTCOME, Part.SEGMENT),
-)
-_DENOMINATOR = np.zeros(256, np.int64)
-_DENOMINATOR[[Space.FEATURE, Space.PREDICTION, Space.METRIC, Space.SEGMENT]] = (
-    *(WITH_FEATURES, WITH_PREDICTION),
-    *(WITH_METRICS, WITH_SEGMENT),
 )
 
 
@@ -146,12 +141,16 @@ class Fleet:
         rooms = (self.judge, self.traffic, self.conduct, self.apart, self.book)
         self.lives = Lives(self.discovery, self.blocks, *rooms, load_reference)
         self.learning = Learning(self.lives)
+        self.gathering = Gathering(self.series, self.blocks, self.lives.series_rows)
         self.book.setting_of = Settings(self.models, self.outcomes, self.leaning, self.lives.series_rows).of
         self.splits = Splits(self.models)
         self._categories_max = categories_max
         self._touched = np.zeros(1024, bool)
         self.audit: list[Order] = []
         """What people asked for since it was last stored."""
+        self.breathe: Callable[[], None] = lambda: None
+        """Called between two pieces of what closes, for whatever must not wait so long; it changes nothing here."""
+        self.judge.breathe = self._breathe
 
     def tick_ends(self, batch: EventBatch) -> NDArray[np.float64]:
         """The end of the tick that each event belongs to, shape ``(n,)``; models that are new get their policy's."""
@@ -339,40 +338,42 @@ class Fleet:
         _changed_once(closed.incidents, before)
 
     def _close_tick(self, end: float, blocks: OpenBlocks, closed: Closed) -> None:
-        sums, moments, heads = self._gather(end, blocks, closed)
-        events = heads[:, EVENTS_IN].astype(np.int64)
-        self.blocks.close(blocks)
+        models, model_rows = blocks.model, self.models.rows
+        facts, ticks = self.gathering.take(end, blocks, model_rows["tick"][models], self.breathe)
+        closed.ticks.append(facts)
         self.judge.extend()
-        planned, came = self.models.planned(blocks.model, end), events.copy()
-        ticks = Ticks(end, blocks.model, heads, sums.rows, sums.counts, moments, sums.seconds)
+        came = ticks.heads[:, EVENTS_IN].astype(np.int64)
         # What a model does as a whole is not asked of its parts again.
-        of = self.series.rows["model"][sums.rows]
-        left_out = planned | (self.models.rows["root"][blocks.model] != blocks.model)
-        if left_out.any():
-            ticks = ticks.without(left_out, np.isin(of, blocks.model[left_out]))
-        if planned.any():
-            kept = ~np.isin(of, blocks.model[planned])
-            sums, moments = TickSums(sums.rows[kept], sums.counts[kept], end, sums.seconds[kept]), moments[kept]
-            events[planned] = 0
-        closed.incidents += self.learning.succeed(blocks.model, end)
-        self.models.count_closed(blocks.model, came, end)
-        judged, conducted = self.judge.judge(sums), self.conduct.close(ticks)
+        planned, own = self.models.planned(models, end), model_rows["root"][models] == models
+        judged_of, conducted_of = (self._without(ticks, left_out) for left_out in (planned, planned | ~own))
+        sums = TickSums(judged_of.rows, judged_of.counts, end, judged_of.seconds)
+        closed.incidents += self.learning.succeed(models, end)
+        self.models.count_closed(models, came, end)
+        judged = self.judge.judge(sums)
+        conducted = self.conduct.close(conducted_of, self.breathe)
         closed.n_cells += judged.n_cells + conducted.n_cells
         closed.incidents += self.book.fire(self.told(alarm) for alarm in self._in_order(judged.alarms))
         closed.incidents += self.book.fire(tell_conduct(each, self.models, self.series) for each in conducted.alarms)
         closed.incidents += self.book.clear(judged.cleared + conducted.cleared, end)
         closed.incidents += self.book.give_back(judged.returned)
-        self.learning.learn(sums, moments)
-        models = blocks.model.astype(np.int64)
-        own = self.models.rows["root"][models] == models
+        self.learning.learn(sums, judged_of.moments, self.breathe)
         again = self.traffic.count(models[own], came[own], end, planned[own])
         closed.incidents += self.book.clear(again, end, "events come again")
         self.outcomes.estimate.extend()
         self.outcomes.estimate.close(models)
-        self.leaning.close(models, heads[:, EVENTS_IN], self.lives.series_rows, {name for name, _, _ in self.book.open})
+        self.leaning.close(models, came, self.lives.series_rows, {name for name, _, _ in self.book.open})
         self.features_by_group.close()
         self._take_parted(self.apart.close(models, planned, end), end, closed)
-        closed.incidents += self.learning.advance(blocks.model, events, end)
+        closed.incidents += self.learning.advance(models, np.where(planned, 0, came), end)
+
+    def _breathe(self) -> None:
+        self.breathe()
+
+    def _without(self, ticks: Ticks, left_out: NDArray[np.bool_]) -> Ticks:
+        if not left_out.any():
+            return ticks
+        of = self.series.rows["model"][ticks.rows]
+        return ticks.without(left_out, np.isin(of, ticks.models[left_out]))
 
     def take_dockets_turned_away(self) -> int:
         """How many cells under suspicion found no room for what they are judged by since this was last asked."""
@@ -395,7 +396,7 @@ class Fleet:
         return sorted(alarms, key=lambda alarm: (root[model[alarm.row]], model[alarm.row], alarm.detector, alarm.row))
 
     def _compare_groups(self, end: float, closed: Closed) -> None:
-        self._take_compared(end, self.groups.close(end, self.models.planned), closed)
+        self._take_compared(end, self.groups.close(end, self.models.planned, self.breathe), closed)
 
     def _take_compared(self, end: float, compared: Compared, closed: Closed) -> None:
         closed.n_cells += compared.n_cells
@@ -407,30 +408,6 @@ class Fleet:
         closed.n_cells += parted.n_cells
         closed.incidents += self.book.fire(tell_apart(alarm, self.apart) for alarm in parted.alarms)
         closed.incidents += self.book.clear(parted.cleared, end)
-
-    def _gather(
-        self, end: float, blocks: OpenBlocks, closed: Closed
-    ) -> tuple[TickSums, NDArray[np.float64], NDArray[np.uint32]]:
-        """The sums and moments of all series of ``blocks``, and each block's as a fact of its own; their first rows."""
-        rows = [self.lives.series_rows(model) for model in blocks.model.tolist()]
-        sizes = np.array([len(r) + 1 for r in rows], np.int64)
-        series = np.concatenate(rows)
-        starts = np.cumsum(sizes) - sizes
-        at = np.arange(len(series) + len(rows)) + np.repeat(blocks.base - starts, sizes)
-        counts, moments = self.blocks.counts[at], self.blocks.moments[at]
-        of_series = np.ones(len(at), bool)
-        of_series[starts] = False
-        heads = np.repeat(starts, sizes)[of_series]
-        counts[of_series, EVENTS] = counts[heads, _DENOMINATOR[self.series.rows["space"][series]]]
-        own = moments[of_series]
-        # The log has no use for the hashes of categories, which do not compress.
-        of_numbers = of_series.copy()
-        of_numbers[of_series] = self.series.rows["kind"][series] == KIND_NUMBER
-        moments[~of_numbers] = EMPTY_MOMENTS
-        closed.ticks.append(ClosedTicks(end, blocks.model, starts, sizes, counts, moments))
-        seconds = self.models.rows["tick"][self.series.rows["model"][series]]
-        sums = TickSums(series, counts[of_series], end, seconds)
-        return sums, own, counts[starts]
 
     def _pass_time(self, until: float, closed: Closed, *, through: bool, silence: bool) -> None:
         """Let into the incident book what fell due until then of cases and of traffic, in the order of event time."""

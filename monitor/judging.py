@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from monitor.catalog.models import SHARES, Models
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.cells import make_cells, question
 from monitor.detectors import DETECTORS
-from monitor.detectors.cell import Counts, Detector, SeriesView, Shares, in_proportion
+from monitor.detectors.cell import Counts, Detector, SeriesView, Shares, in_proportion, rates
 from monitor.dockets import Dockets
 from monitor.kernels.judge import (
     HELD,
@@ -36,10 +36,9 @@ from monitor.resting import Resting
 from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, Told, usual_edges
 from monitor.stats.bounds import null_edge_once
 from monitor.stats.dispersion import dispersion
+from monitor.tally.pieces import pieces
 from monitor.weighing import Weights
 
-BLOCK = 8192
-"""Series that are judged at once: the arrays of a block stay in the cache."""
 _RENULL_GROWTH = 1.1
 """The null is computed anew when a growing reference has grown by this factor."""
 _TIMESTAMP = UNJUDGED.index("timestamp")
@@ -96,6 +95,12 @@ class Judged:
     returned: list[tuple[int, str]] = field(default_factory=list)
     """Acknowledged cells that worsened, or whose time is over."""
 
+    def add(self, other: Judged) -> None:
+        """Add what other cells gave."""
+        self.alarms += other.alarms
+        self.cleared += other.cleared
+        self.n_cells += other.n_cells
+
 
 _GATHERED = ("log_r", "s_prev", "n_prev", "onset", "alarmed", "last_bad", "effect", "evidence", "suspicion")
 """What a cell has gathered for or against its null, and nothing else of its state."""
@@ -122,6 +127,8 @@ class Judge:
         self._recorder = Recorder(self.dockets, self.models, self.series, self.seasons, self.budget)
         self.records = False
         """Whether dockets are kept; in a drill they are not."""
+        self.breathe: Callable[[], None] = lambda: None
+        """Called between two pieces of a tick; it changes nothing here."""
 
     def extend(self) -> None:
         """Make room for series that were added since."""
@@ -195,15 +202,22 @@ class Judge:
         self.resting.restored(len(everything))
 
     def judge(self, sums: TickSums) -> Judged:
-        """Let every cell of ``sums`` bet on its tick; a cell without events neither bets nor spends."""
-        out = Judged([], [], 0)
+        """Let every cell of ``sums`` bet on its tick; a cell without events neither bets nor spends.
+
+        That is done for some whole models at a time. What it gives does not depend on how the tick is cut.
+        """
+        given = [Judged([], [], 0) for _ in DETECTORS]
         self.resting.turn(sums.end)
-        for start in range(0, len(sums.rows), BLOCK):
-            part = slice(start, start + BLOCK)
+        crowds = {share: Crowd.of(share, self.n_cells[share], self.models) for share in _SHARES_ASKED}
+        for part in pieces(self.series.rows["model"][sums.rows]):
             block = TickSums(sums.rows[part], sums.counts[part], sums.end, sums.seconds[part])
-            self._judge_block(block, out)
-        out.returned = self.acknowledged.give_back(sums.end, self._tolerance)
+            self._judge_block(block, crowds, given)
+            self.breathe()
+        self._weights.settle(crowds)
+        out = Judged([], [], 0, self.acknowledged.give_back(sums.end, self._tolerance))
         self.resting.settle()
+        for own in given:
+            out.add(own)
         return out
 
     def suspicious(self, rows: IndexArray) -> NDArray[np.bool_]:
@@ -216,10 +230,7 @@ class Judge:
 
     def firing(self, rows: IndexArray) -> NDArray[np.bool_]:
         """Which of ``rows`` have a cell that fires or is about to."""
-        fires = np.zeros(len(rows), bool)
-        for state in self.tables.values():
-            fires |= state["firing"][rows] != IDLE
-        return fires
+        return np.any([state["firing"][rows] != IDLE for state in self.tables.values()], axis=0)
 
     def renull(self, rows: IndexArray) -> None:
         """Compute the nulls of ``rows`` anew where their references have grown enough."""
@@ -258,12 +269,12 @@ class Judge:
         """Shares of ``rows`` in the present and in the reference, each ``(k, cuts)``; NaN without events."""
         recent = detector.shares(self.series.rows["recent"][rows].astype(np.float64), self.view(rows))
         state = self.states[detector.name]
-        return _rates(recent), state["reference_share"][rows].astype(np.float64)
+        return rates(recent), state["reference_share"][rows].astype(np.float64)
 
     def reference_shares(self, rows: IndexArray) -> NDArray[np.float64]:
         """What the references of ``rows`` say of the shares that have seasons, ``(k, 9)``; 0 without events."""
         view = self.view(rows)
-        shares: NDArray[np.float64] = np.nan_to_num(_rates(_DRIFT.shares(self.reference(rows, view), view)))
+        shares: NDArray[np.float64] = np.nan_to_num(rates(_DRIFT.shares(self.reference(rows, view), view)))
         return shares
 
     def reference(self, rows: IndexArray, view: SeriesView) -> NDArray[np.float64]:
@@ -275,11 +286,10 @@ class Judge:
         reference[strange, EVENTS] = self.models.rows["learned"][self.series.rows["model"][rows[strange]]]
         return reference
 
-    def _judge_block(self, sums: TickSums, out: Judged) -> None:
+    def _judge_block(self, sums: TickSums, crowds: Mapping[str, Crowd], out: Sequence[Judged]) -> None:
         series, models, rows = self.series.rows, self.models.rows, sums.rows
         tick, now = present(rows, sums.counts, series["recent"], RECENT_EVENTS)
         view, model = self.view(rows), series["model"][rows]
-        crowds = {share: Crowd.of(share, self.n_cells[share], self.models) for share in _SHARES_ASKED}
         root = models["root"][model]
         handed = {share: self.budget.allowance(share, crowds[share], root, sums.seconds) for share in _SHARES_ASKED}
         logs = {share: np.log(np.maximum(handed[share], 1e-300)) for share in _SHARES_ASKED}
@@ -291,13 +301,10 @@ class Judge:
             place = np.flatnonzero((state["applies"][rows] > 0) & (asked.n > 0))
             if not len(place):
                 continue
-            own, own_log = handed[share], logs[share]
-            if not self._weights.even:
-                weight = self.weight(detector, rows)
-                own, own_log = weight * own, np.log(weight) + own_log
-            paid = self.resting.quieten(detector, rows, own, own_log)
+            weighed = self._weights.weighed(detector, view.space, handed[share], logs[share])
+            paid = self.resting.quieten(detector, rows, *weighed)
             allowance, log_budget = self.acknowledged.quieten(detector, rows, *paid)
-            self._weights.spend(detector, view.space[place], allowance[place], crowds[share], root[place])
+            self._weights.note(detector, view.space[place], allowance[place], root[place])
             held = detector.shares(now, view)
             if detector.name == SEASONAL:
                 self.seasons.level(rows, held.s, held.n, state["reference_share"][rows], asked.n)
@@ -321,10 +328,10 @@ class Judge:
                 self._recorder.follow(detector, state, bets, sums.counts, given)
             if detector.name == SEASONAL:
                 self._keep_diary(bets, middle[place])
-            out.n_cells += len(place)
+            out[i].n_cells += len(place)
             for j in np.flatnonzero(given.flags & HELD).tolist():
-                out.alarms.append(self._alarm(i, bets, j, sums.counts[place[j]], float(given.evidence[j])))
-            out.cleared.extend((row, detector.name) for row in bets.row[(given.flags & OVER) > 0].tolist())
+                out[i].alarms.append(self._alarm(i, bets, j, sums.counts[place[j]], float(given.evidence[j])))
+            out[i].cleared.extend((row, detector.name) for row in bets.row[(given.flags & OVER) > 0].tolist())
 
     def _gap(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:
         """How far the furthest share of each of ``rows`` lies from its reference now, shape ``(k,)``."""
@@ -336,10 +343,10 @@ class Judge:
         detector, at = DETECTORS[index], bets.row[j : j + 1]
         row, place = int(at[0]), bets.place[j : j + 1]
         state, series, models = self.states[detector.name], self.series.rows, self.models.rows
-        now = np.nan_to_num(_rates(Shares(bets.now_s[place], bets.now_n[place])))
+        now = np.nan_to_num(rates(Shares(bets.now_s[place], bets.now_n[place])))
         cut = int(np.argmax(excess(_QUESTIONS[index], state, at, now)[0]))
         shown = (self.series.since_suspicion(at) + counts).astype(np.float64)
-        since = _rates(detector.shares(shown, self.view(at)))
+        since = rates(detector.shares(shown, self.view(at)))
         # What was seen since suspicion began is of several hours; where they differ, the present without its season is.
         by_hour = self.seasons.seasonal(at) | self.seasons.paired(at)
         whole = np.isnan(since[0, cut]) or (detector.name == SEASONAL and bool(by_hour[0]))
@@ -435,7 +442,7 @@ class Judge:
         if detector.name == SEASONAL:
             known, s, n = self.seasons.last_week(rows)
             shares.s[known], shares.n[known] = s, n
-        state["reference_share"][rows] = np.nan_to_num(_rates(shares))
+        state["reference_share"][rows] = np.nan_to_num(rates(shares))
         tolerance = self._tolerance(detector, rows)
         state["tolerance"][rows], state["null_n"][rows] = tolerance, shares.n
         low, high = self._edges(detector, rows, shares, tolerance)
@@ -491,9 +498,3 @@ class Judge:
         self.n_cells[detector.share] += float(weighed.sum())
         model = self.models.rows["root"][self.series.rows["model"][rows]]
         np.add.at(self.models.rows["n_cells"][:, SHARES.index(detector.share)], model, weighed)
-
-
-def _rates(shares: Shares) -> NDArray[np.float64]:
-    """Shares as rates, ``(k, cuts)``; NaN where there were no events."""
-    n = np.where(shares.n > 0, shares.n, np.nan)[:, None]
-    return np.asarray(np.minimum(shares.s / n, 1.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,7 @@ from monitor.incidents.incident import Incident
 from monitor.judging import TickSums
 from monitor.kernels.tally import PRESENT
 from monitor.lives import Lives
+from monitor.tally.pieces import pieces
 
 JUDGED_EVENTS_MIN = 1000
 """Events from which drift and quality are judged (contract, section 4)."""
@@ -30,8 +33,16 @@ class Learning:
         self._series = lives.series
         self._judge = lives.judge
 
-    def learn(self, sums: TickSums, moments: NDArray[np.float64]) -> None:
-        """Let the tick into the references that are still made: at once before judging, else when it is no suspect."""
+    def learn(self, sums: TickSums, moments: NDArray[np.float64], breathe: Callable[[], None] = lambda: None) -> None:
+        """Let the tick into the references that are still made: at once before judging, else when it is no suspect.
+
+        That is done for some whole models at a time; between them the loop may ``breathe``.
+        """
+        for part in pieces(self._series.rows["model"][sums.rows]):
+            self._learn(TickSums(sums.rows[part], sums.counts[part], sums.end, sums.seconds[part]), moments[part])
+            breathe()
+
+    def _learn(self, sums: TickSums, moments: NDArray[np.float64]) -> None:
         rows = self._series.rows
         own = rows["judging"][sums.rows] == LEARNING
         learning = sums.rows[own]

@@ -85,13 +85,18 @@ class Keeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The world around the path. ``told`` is called with incidents once they are stored."""
+    """The world around the path. ``told`` is called with incidents once they are stored.
+
+    ``breathe`` is called between two pieces of a tick that closes, for what must not wait until all are judged: it may
+    look at the fleet and may neither change nor store it, nor read on.
+    """
 
     clock: Clock
     metrics: Metrics
     dead_letters: DeadLetterBox
     keeper: Keeper
     told: Callable[[list[Incident]], None]
+    breathe: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,8 @@ class Pipeline:
         self._dead_letters = around.dead_letters
         self._keeper = around.keeper
         self._told = around.told
+        self._breathe_out = around.breathe
+        fleet.breathe = self._breathe
         self._pace = pace
         self._ticks: list[ClosedTicks] = []
         self._ticks_waiting = 0
@@ -151,6 +158,7 @@ class Pipeline:
         self._committed_at = around.clock.monotonic()
         self._commit_took = 0.0
         self._heard: dict[Partition, float] = {}
+        self._stood_since = -math.inf
         self._asleep = False
         self._closed = -math.inf
         self._gave_way = -math.inf
@@ -310,7 +318,17 @@ class Pipeline:
     def _close(self, watermark: float, *, silence: bool = True) -> None:
         self._closed = max(self._closed, watermark)
         with self._stage("judge"):
-            self._keep(self.fleet.close(watermark, silence=silence))
+            self._stood_since = self._clock.monotonic()
+            closed = self.fleet.close(watermark, silence=silence)
+            if closed.ticks:
+                self._metrics.closing_pause.observe(self._clock.monotonic() - self._stood_since)
+            self._keep(closed)
+
+    def _breathe(self) -> None:
+        """Between two pieces of what closes. What was read is not all counted yet, so nothing is committed or read."""
+        self._metrics.closing_pause.observe(self._clock.monotonic() - self._stood_since)
+        self._breathe_out()
+        self._stood_since = self._clock.monotonic()
 
     def _keep(self, closed: Closed) -> None:
         n_ticks = sum(map(len, closed.ticks))

@@ -142,6 +142,10 @@ class Audience(Protocol):
         """These changed, and are stored."""
         ...
 
+    def breathe(self) -> None:
+        """A tick closes that takes a while: look after what must not wait, and change nothing."""
+        ...
+
 
 def carried_out(shards: Sequence[Shard], asked: Sequence[Order]) -> list[Outcome]:
     """Have each order done by the shard that knows its subject, store what it changed, and tell it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,24 +28,39 @@ class Weights:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._weights = np.array([budget.weight(name) for name in SEVERITIES])
-        self.even = bool((self._weights == 1.0).all())
-        """Whether all cells weigh the same."""
+        self._even = bool((self._weights == 1.0).all())
+        self._given: dict[str, list[tuple[NDArray[np.integer], Array, NDArray[np.integer]]]] = {}
+        """What cells were given of a tick that is being judged, by detector."""
 
     def of(self, detector: Detector, space: NDArray[np.integer]) -> Array:
         """What cells weigh among those of their share, ``(k,)``."""
         weight: Array = self._weights[_GRAVE[detector.name][space]]
         return weight
 
-    def spend(
-        self,
-        detector: Detector,
-        space: NDArray[np.integer],
-        allowance: Array,
-        crowd: Crowd,
-        model: NDArray[np.integer],
+    def weighed(
+        self, detector: Detector, space: NDArray[np.integer], allowance: Array, log: Array
+    ) -> tuple[Array, Array]:
+        """Allowances (k,) of cells that weigh 1, and their logarithms, as those of cells of series in ``space``."""
+        if self._even:
+            return allowance, log
+        weight = self.of(detector, space)
+        return weight * allowance, np.log(weight) + log
+
+    def note(
+        self, detector: Detector, space: NDArray[np.integer], allowance: Array, model: NDArray[np.integer]
     ) -> None:
-        """Write down what cells that bet were given, of the models in the rows ``model`` (k,)."""
-        grave = _GRAVE[detector.name][space]
-        for i in np.flatnonzero(np.bincount(grave)).tolist():
-            own = grave == i
-            self._budget.spend(detector.share, SEVERITIES[i], allowance[own], crowd, model[own])
+        """What cells that bet were given, of the models in the rows ``model`` (k,), until a tick is judged."""
+        self._given.setdefault(detector.name, []).append((space, allowance, model))
+
+    def settle(self, crowds: Mapping[str, Crowd]) -> None:
+        """Write down what was given in a tick: in one sum, so that it does not depend on how the tick was cut."""
+        for detector in DETECTORS:
+            if (given := self._given.get(detector.name)) is None:
+                continue
+            space, allowance, model = (np.concatenate(each) for each in zip(*given, strict=True))
+            grave = _GRAVE[detector.name][space]
+            for i in np.flatnonzero(np.bincount(grave)).tolist():
+                own = grave == i
+                crowd = crowds[detector.share]
+                self._budget.spend(detector.share, SEVERITIES[i], allowance[own], crowd, model[own])
+        self._given.clear()

@@ -316,7 +316,7 @@ class Judges:
             self._own_decoders(partition.number),
             shard.fleet,
             shard.event_time,
-            Surroundings(self.clock, self.metrics, _NoLetters(), keeper, self._audience.told),
+            Surroundings(self.clock, self.metrics, _NoLetters(), keeper, self._audience.told, self._audience.breathe),
             Pace(live=True, idle=clock.idle, commit=self.config.store.commit, batch_records=BATCH_RECORDS),
         )
         self._held[partition] = _Held(shard, source)

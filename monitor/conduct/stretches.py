@@ -95,6 +95,8 @@ class Stretches:
         self._budget = budget
         self._weight = budget.weight(SEVERITY)
         self._cells = cells
+        self._paid: list[tuple[Array, NDArray[np.int32]]] = []
+        """What cells were given of a tick that is being judged, and whose they are."""
 
     def end(self, rows: Indices) -> list[tuple[int, str]]:
         """Forget the cells of ``rows``; returns those that may have fired."""
@@ -149,6 +151,14 @@ class Stretches:
         state["seen"][rows] = end
         state.stir(rows)
         return self._bet(rows, nats, end, seconds)
+
+    def settle(self) -> None:
+        """Write down what the cells of a tick were given: in one sum, which does not depend on how it was cut."""
+        if self._paid:
+            allowance, model = (np.concatenate(each) for each in zip(*self._paid, strict=True))
+            crowd = Crowd.of(SHARE, self._cells[SHARE], self.models)
+            self._budget.spend(SHARE, SEVERITY, allowance, crowd, model)
+        self._paid.clear()
 
     def _stuck(self, rows: Indices, n: Array, value: Array, end: float, seconds: Array, is_clock: Flags) -> Array:
         """Follow the stretches of ``rows`` and learn from them; returns the log e-values of the tick, ``(k,)``."""
@@ -251,7 +261,7 @@ class Stretches:
         model = self.series.rows["model"][rows]
         crowd = Crowd.of(SHARE, self._cells[SHARE], self.models)
         allowance = self._weight * self._budget.allowance(SHARE, crowd, model, seconds)
-        self._budget.spend(SHARE, SEVERITY, allowance, crowd, model)
+        self._paid.append((allowance, model))
         state["onset"][rows[np.isneginf(nats)]] = end
         flags, evidence = go_on(state, rows, nats, allowance, end, policy["hold"][model], policy["keep_firing"][model])
         for j in np.flatnonzero(flags & HELD).tolist():

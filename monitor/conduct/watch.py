@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from monitor.events.columns import EventBatch
 from monitor.kernels.judge import IDLE, SUSPICIOUS
 from monitor.kernels.tally import FAR_INPUTS, RECENT, REPEATED_INPUTS, WITH_INPUTS, count_repeats
 from monitor.tally.blocks import OUTSIDE_OUTPUTS, WITH_OUTPUTS
+from monitor.tally.pieces import pieces
 
 REPEATED = Asked("repeated", (0.7, 1.5, 3.0), tolerance=0.1)
 """Inputs that were there just before: docs/detectors/repeated.md."""
@@ -96,9 +98,14 @@ class Conduct:
         note_outputs(self.models, batch, model, base, counts)
         self.lists.note(batch, model, base)
 
-    def close(self, ticks: Ticks) -> Conducted:
-        """Judge what closed."""
-        out = self.stretches.count(ticks.rows, ticks.counts, ticks.moments, ticks.end, ticks.seconds)
+    def close(self, ticks: Ticks, breathe: Callable[[], None] = lambda: None) -> Conducted:
+        """Judge what closed; the series of some models at a time, between which the loop may ``breathe``."""
+        out = Conducted()
+        for part in pieces(self.stretches.series.rows["model"][ticks.rows]):
+            own = (ticks.rows[part], ticks.counts[part], ticks.moments[part])
+            out.add(self.stretches.count(*own, ticks.end, ticks.seconds[part]))
+            breathe()
+        self.stretches.settle()
         heads = ticks.heads.astype(np.float64)
         for share in (self._repeated(ticks, heads), self._far(ticks, heads), self._not_allowed(ticks, heads)):
             out.add(share)

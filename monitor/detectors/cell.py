@@ -87,6 +87,12 @@ def values(counts: Counts) -> Counts:
     return n
 
 
+def rates(shares: Shares) -> Counts:
+    """Shares as rates, ``(k, cuts)``; NaN where there were no events."""
+    n = np.where(shares.n > 0, shares.n, np.nan)[:, None]
+    return np.asarray(np.minimum(shares.s / n, 1.0))
+
+
 def quality_alert(_space: int) -> str:
     """All questions of data quality are told under one alert."""
     return "ModelDataQuality"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ CROSSED_WEIGHT = 0.25
 """What the cell of an intersection weighs in the budget: what it is made of is to be seen as soon as without it."""
 _GRAVE = np.array([SEVERITIES.index(severity(QUESTIONS[kind].alertname, ())) for kind in Kind])
 """How grave the alert of each kind is alone: places in ``SEVERITIES``."""
+_PIECE_TALLIES = 16_384
+"""Tallies with cases from which the models of a piece are enough."""
 _LN10 = math.log(10.0)
 
 Array = NDArray[np.float64]
@@ -90,6 +93,16 @@ class Compared:
     n_cells: int
 
 
+@dataclass(slots=True)
+class _Given:
+    """What the pieces of a tick gave: besides what is told, cells and what they spent, and intersections to look at."""
+
+    alarms: list[GroupAlarm] = field(default_factory=list)
+    cleared: list[int] = field(default_factory=list)
+    spent: list[tuple[Rows64, Array]] = field(default_factory=list)
+    crossings: list[tuple[Rows64, Rows64]] = field(default_factory=list)
+
+
 class Comparer:
     """Holds the state of all comparisons; :meth:`judge` takes them one tick further."""
 
@@ -124,33 +137,49 @@ class Comparer:
         self._n: Array = np.zeros(0)
         self._s: Array = np.zeros(0)
 
-    def judge(self, end: float, sums: TallySums) -> Compared:
-        """Let every comparison that has waited long enough bet on what it pooled, the tick that ended with it."""
-        self.extend()
-        if not len(sums.row):
-            return Compared([], [], 0)
-        tallies = self.register.tallies
-        tallies["total"][sums.row] += np.stack([sums.n, sums.s], axis=1)
-        tallies.stir(sums.row)
-        compared = self._compare(end, sums)
-        self._look(end, sums)
-        return compared
+    def judge(self, end: float, sums: TallySums, breathe: Callable[[], None] = lambda: None) -> Compared:
+        """Let every comparison that has waited long enough bet on what it pooled, the tick that ended with it.
 
-    def _compare(self, end: float, sums: TallySums) -> Compared:
-        register, tallies = self.register, self.register.tallies
+        That is done for some whole models at a time; between them the loop may ``breathe``.
+        """
+        self.extend()
+        out = _Given()
+        for piece in self._pieces(sums):
+            tallies = self.register.tallies
+            tallies["total"][piece.row] += np.stack([piece.n, piece.s], axis=1)
+            tallies.stir(piece.row)
+            self._compare(end, piece, out)
+            out.crossings.append(planning.crossings(self.register, piece, self.smallest_group))
+            breathe()
+        if out.spent:
+            self._spend(*map(np.concatenate, zip(*out.spent, strict=True)))
+        if out.crossings:
+            self._look(end, *map(np.concatenate, zip(*out.crossings, strict=True)))
+        return Compared(out.alarms, out.cleared, sum(len(cells) for cells, _ in out.spent))
+
+    def _pieces(self, sums: TallySums) -> Iterator[TallySums]:
+        """The sums of whole models, in the order of their rows."""
+        model = self.register.blocks["model"][self.register.tallies["block"][sums.row]]
+        sizes = np.bincount(model)
+        number = ((np.cumsum(sizes) - sizes) // _PIECE_TALLIES)[model]
+        order = np.argsort(number, kind="stable")
+        edges = np.flatnonzero(np.diff(number[order], prepend=-1, append=-1))
+        for first, last in pairwise(edges.tolist()):
+            own = order[first:last]
+            yield TallySums(sums.row[own], sums.n[own], sums.s[own])
+
+    def _compare(self, end: float, sums: TallySums, out: _Given) -> None:
+        tallies = self.register.tallies
         rows = self._pool(end, sums)
         cells = np.unique(tallies["cell"][rows]).astype(np.int64)
         if not len(cells):
-            return Compared([], [], 0)
-        cells = cells[np.argsort(register.cells["key"][cells])]
+            return
         self.state["carried"][cells] += self._allowance(cells)
         self.state.stir(cells)
         pool = tallies["pool"][rows]
         ready = (pool[:, 0] + pool[:, 2] >= POOL_EVENTS) & (pool[:, 0] >= 1.0) & (pool[:, 2] >= 1.0)
-        rows = rows[ready]
-        if not len(rows):
-            return Compared([], [], 0)
-        return self._bet(end, rows)
+        if ready.any():
+            self._bet(end, rows[ready], out)
 
     def extend(self) -> None:
         """Make room for cells that were added since, and count them."""
@@ -224,9 +253,8 @@ class Comparer:
         cases, ticks = planning.counted(register, group, output), np.maximum(seconds / tick, 1.0)
         return planning.ticks_to_see(kind, register.outputs["tolerance"][output], cases, ticks, log_budget, eta)
 
-    def _look(self, end: float, sums: TallySums) -> None:
-        """Let intersections be compared that the data can see by now, from the next tick on."""
-        group, output = planning.crossings(self.register, sums, self.smallest_group)
+    def _look(self, end: float, group: Rows64, output: Rows64) -> None:
+        """Let intersections (k,) be compared that the data can see by now, from the next tick on."""
         if not len(group):
             return
         models, model = self.models.rows, self.register.outputs["model"][output]
@@ -253,8 +281,7 @@ class Comparer:
         self._n[sums.row], self._s[sums.row] = sums.n, sums.s
         touched = np.zeros(len(register.blocks), bool)
         touched[tallies["block"][sums.row]] = True
-        models = np.unique(register.blocks["model"][: len(touched)][touched]).tolist()
-        own = register.layouts(models)
+        own = register.layouts(np.flatnonzero(np.bincount(register.blocks["model"][: len(touched)][touched])))
         n_all = np.bincount(own.of_bases, weights=self._n[own.bases], minlength=len(touched))
         s_all = np.bincount(own.output, weights=self._s[own.rows], minlength=own.n_outputs)
         # An output is not judged by the tick that brought it, in which it was sure to be.
@@ -284,13 +311,11 @@ class Comparer:
             allowance[i] = self.budget.part(part, float(seconds[i]))
         return weight * allowance
 
-    def _bet(self, end: float, rows: Rows64) -> Compared:
+    def _bet(self, end: float, rows: Rows64, out: _Given) -> None:
         """Let the comparisons bet whose tallies ``rows`` (m,) have pooled enough."""
         state, batch = self.state, self._batch(rows)
-        cells, log_budget, carried = batch.cell, batch.log_budget, state["carried"][batch.cell]
-        # Sorted, so that the sum does not depend on which row a cell happens to have.
-        order = np.argsort(carried)
-        self._spend(cells[order], carried[order])
+        cells, log_budget = batch.cell, batch.log_budget
+        out.spent.append((cells, state["carried"][cells]))
         stepped = step(ASKED, self.register.tallies, state, batch)
         alarm, evidence = stepped.log_total >= 0.0, stepped.log_total - log_budget
         state["carried"][cells] = 0.0
@@ -311,7 +336,8 @@ class Comparer:
         # Beside a group that is told of an intersection is seen for as long as that group is.
         unseen = cells[fresh & ~beside.of_told]
         state["since"][unseen], state["since_within"][unseen] = 0.0, 0.0
-        return Compared(alarms, cleared, len(cells))
+        out.alarms += alarms
+        out.cleared += cleared
 
     def _batch(self, rows: Rows64) -> Batch:
         """What the cells of tallies ``rows`` (m,) bet by."""
@@ -334,6 +360,9 @@ class Comparer:
         self._recorder.follow(batch.cell, batch.kind, group, what, held)
 
     def _spend(self, cells: Rows64, carried: Array) -> None:
+        # Sorted, so that the sums depend neither on which row a cell happens to have, nor on the pieces.
+        order = np.argsort(carried)
+        cells, carried = cells[order], carried[order]
         grave = _GRAVE[self.kind(cells)]
         for i in np.flatnonzero(np.bincount(grave)).tolist():
             own = grave == i

@@ -42,6 +42,8 @@ class Limits:
 
 
 _OTHER, _NOTHING = (np.array(hash64(name), np.uint64) for name in (OTHER.encode(), b""))
+_JOINED_MAX = 1024
+"""Layouts of several models that are kept."""
 _FOUND_MAX = 10_000
 """Answers of :meth:`Register.tallies_of` that are kept."""
 
@@ -74,8 +76,11 @@ class Register:
         self._found_among = 0
         self._tallies_of: dict[int, list[int]] = {}
         self._layouts: dict[int, Layout] = {}
-        self._joined: tuple[list[int], Layout] | None = None
-        """Of the models that were asked for together last, and what they came to."""
+        self._joined: dict[int, tuple[Rows64, Layout, int]] = {}
+        """By the first of models that were asked for together: all of them, what they came to, and when."""
+        self._made = 0
+        self._moved: Rows64 = np.zeros(0, np.int64)
+        """How often anything was made, and by model what that was when its layout changed last."""
 
     def tables(self) -> dict[str, Rows]:
         """Everything that is stored, by name."""
@@ -263,8 +268,9 @@ class Register:
         judged = self._judged(self.tallies["member"][rows], self.tallies["output"][rows])
         self.tallies["cell"][rows[judged]] = cell[of[judged]]
         self.tallies.touch(rows[judged])
-        self._joined = None
-        for model in np.unique(self.outputs["model"][output]).tolist():
+        models = np.unique(self.outputs["model"][output])
+        self._move(models)
+        for model in models.tolist():
             if (layout := self._layouts.get(model)) is not None:
                 layout.judged = self.tallies["cell"][layout.rows] >= 0
 
@@ -301,11 +307,15 @@ class Register:
             self._layouts[model] = layout
         return layout
 
-    def layouts(self, models: list[int]) -> Layout:
+    def layouts(self, models: Rows64) -> Layout:
         """The tallies of ``models`` together: mostly the same models are asked for at every tick."""
-        if self._joined is None or self._joined[0] != models:
-            self._joined = (models, joined([self.layout(model) for model in models]))
-        return self._joined[1]
+        held = self._joined.get(int(models[0]))
+        if held is None or not np.array_equal(held[0], models) or self._moved[models].max() > held[2]:
+            if len(self._joined) >= _JOINED_MAX:
+                self._joined.clear()
+            held = models, joined([self.layout(model) for model in models.tolist()]), self._made
+            self._joined[int(models[0])] = held
+        return held[1]
 
     def models_of_tallies(self) -> NDArray[np.int32]:
         """The model of each tally, by row."""
@@ -325,6 +335,7 @@ class Register:
     def restored(self) -> None:
         """Put in order what follows from the tables, after they were loaded."""
         self._found = {}
+        self._move(np.arange(len(self.models)))
         for name, table in self.tables().items():
             self.index[name].insert_many(table["key"][: len(table)], np.arange(len(table)))
         for row, model in enumerate(self.attributes["model"][: len(self.attributes)].tolist()):
@@ -369,9 +380,16 @@ class Register:
             self.tallies["cell"][made[own]] = cells(group[own], output[own])
         for each in listed(self._tallies_of, model, made):
             self._layouts.pop(each, None)
-        self._joined = None
+        self._move(model)
         rows[new] = made
         return rows
+
+    def _move(self, models: NDArray[np.integer]) -> None:
+        """Note that the layouts of ``models`` (k,) are others from now on."""
+        if len(self._moved) < len(self.models):
+            self._moved = np.concatenate([self._moved, np.zeros(len(self.models), np.int64)])
+        self._made += 1
+        self._moved[models] = self._made
 
     def _room(self, model: Rows64, crossed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """For which of further tallies (k,) of models there is room, in their order; those are counted, others told."""

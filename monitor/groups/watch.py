@@ -81,16 +81,24 @@ class Groups:
         turned_away, self.register.turned_away = self.register.turned_away, 0
         return turned_away
 
-    def close(self, end: float, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]) -> Compared:
-        """Judge the tick that ended at ``end``, if anything was counted in it.
+    def close(
+        self,
+        end: float,
+        planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]],
+        breathe: Callable[[], None] = lambda: None,
+    ) -> Compared:
+        """Judge the tick that ended at ``end``, if anything was counted in it; now and then the loop may ``breathe``.
 
         ``planned`` says which models (k,) do as planned in the tick that ended then: they are not judged by it.
         """
         compared = Compared([], [], 0)
         if self.sums.is_open(end):
-            sums = self._unplanned(end, self.sums.take(end), planned)
+            sums = self.sums.take(end)
+            breathe()
+            sums = self._unplanned(end, sums, planned)
             self.hours.add(end, sums)
-            compared = self.comparer.judge(end, sums)
+            breathe()
+            compared = self.comparer.judge(end, sums, breathe)
         self.sorter.choose_bands()
         self.counter.choose_quarters()
         return compared
@@ -114,10 +122,12 @@ class Groups:
     def _unplanned(
         self, end: float, sums: TallySums, planned: Callable[[NDArray[np.int64], float], NDArray[np.bool_]]
     ) -> TallySums:
-        models, inverse = np.unique(
-            self.register.blocks["model"][self.register.tallies["block"][sums.row]], return_inverse=True
-        )
-        kept = ~planned(models.astype(np.int64), end)[inverse]
+        model = self.register.blocks["model"][self.register.tallies["block"][sums.row]]
+        models = np.flatnonzero(np.bincount(model))
+        left_out = models[planned(models, end)]
+        if not len(left_out):
+            return sums
+        kept = ~np.isin(model, left_out)
         return TallySums(sums.row[kept], sums.n[kept], sums.s[kept])
 
     def tables(self) -> dict[str, Rows]:

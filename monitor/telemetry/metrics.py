@@ -69,6 +69,7 @@ ALERTNAMES = (
 
 DELAY_BOUNDS = (1.0, 5.0, 15.0, 60.0, 300.0, 3600.0, 86400.0)
 COMMIT_BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
+PAUSE_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 LAG_SERIES_MAX = 500
 """Partitions whose lag is exported, the largest first: `/metrics` stays within about 1,000 series."""
 TEAM_SERIES_MAX = 100
@@ -171,6 +172,9 @@ class Metrics:
 
     def _make_judging(self) -> None:
         self.loop_seconds = self._counter("loop_seconds_total", "Time that the loop spent in a stage.", "stage")
+        name, text = "closing_pause_seconds", "How long the loop stood at a time while ticks closed."
+        self._enter(name, "histogram", text)
+        self.closing_pause = Histogram(_full(name), text, registry=self.registry, buckets=PAUSE_BOUNDS)
         self.ticks_closed = self._counter("ticks_closed_total", "Ticks of event time that were closed.")
         self.ticks_closed_early = self._counter(
             "ticks_closed_early_total", "Ends of ticks that were not waited for, because too many ticks were open."

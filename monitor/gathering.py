@@ -1,0 +1,82 @@
+"""What closed in a tick? The sums of all models whose ticks ended together, taken out of the arena."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.catalog.series import Series
+from monitor.conduct.watch import Ticks
+from monitor.events.columns import Space
+from monitor.kernels.tally import COLUMNS, EVENTS, KIND_NUMBER
+from monitor.tally.blocks import (
+    EMPTY_MOMENTS,
+    WITH_FEATURES,
+    WITH_METRICS,
+    WITH_PREDICTION,
+    WITH_SEGMENT,
+    Blocks,
+    OpenBlocks,
+)
+from monitor.tally.closed import ClosedTicks
+from monitor.tally.pieces import parts
+
+_DENOMINATOR = np.zeros(256, np.int64)
+_DENOMINATOR[[Space.FEATURE, Space.PREDICTION, Space.METRIC, Space.SEGMENT]] = (
+    *(WITH_FEATURES, WITH_PREDICTION),
+    *(WITH_METRICS, WITH_SEGMENT),
+)
+
+
+class Gathering:
+    """Takes the sums of blocks that are due out of the arena ``blocks``, which has their rows back then."""
+
+    def __init__(self, series: Series, blocks: Blocks, series_rows: Callable[[int], NDArray[np.int64]]) -> None:
+        """``series_rows`` gives the series of a model, in the order of their places in its blocks."""
+        self._series, self._blocks, self._series_rows = series, blocks, series_rows
+
+    def take(
+        self, end: float, due: OpenBlocks, seconds: NDArray[np.float64], breathe: Callable[[], None]
+    ) -> tuple[ClosedTicks, Ticks]:
+        """The sums of ``due``, which ended at ``end``: each block's first row and all series, and what is judged.
+
+        ``seconds`` (m,) is how long the tick of each was. Some models are taken at a time; between them the loop may
+        ``breathe``.
+        """
+        own = [self._series_rows(model) for model in due.model.tolist()]
+        sizes = np.array([len(each) + 1 for each in own], np.int64)
+        starts, rows = np.cumsum(sizes) - sizes, np.concatenate(own)
+        n = len(rows) + len(own)
+        facts = ClosedTicks(end, due.model, starts, sizes, np.empty((n, COLUMNS), np.uint32), np.empty((n, 4)))
+        heads = np.empty((len(own), COLUMNS), np.uint32)
+        counts, moments = np.empty((len(rows), COLUMNS), np.uint32), np.empty((len(rows), 4))
+        ticks = Ticks(end, due.model, heads, rows, counts, moments, np.repeat(seconds, sizes - 1))
+        for part in parts(sizes):
+            blocks = OpenBlocks(*(getattr(due, field.name)[part] for field in fields(due)))
+            self._fill(facts, ticks, blocks, part)
+            self._blocks.close(blocks)
+            breathe()
+        return facts, ticks
+
+    def _fill(self, facts: ClosedTicks, ticks: Ticks, blocks: OpenBlocks, part: slice) -> None:
+        """Let in the sums of ``blocks``, which are ``part`` of all."""
+        starts, sizes, first = facts.starts[part], facts.sizes[part], int(facts.starts[part.start])
+        last = first + int(sizes.sum())
+        at = np.arange(first, last) + np.repeat(blocks.base - starts, sizes)
+        counts, moments = self._blocks.counts[at], self._blocks.moments[at]
+        heads = counts[starts - first]
+        of_series = np.ones(len(at), bool)
+        of_series[starts - first] = False
+        own = slice(first - part.start, last - part.stop)
+        series = ticks.rows[own]
+        of = np.repeat(np.arange(len(heads)), sizes - 1)
+        counts[of_series, EVENTS] = heads[of, _DENOMINATOR[self._series.rows["space"][series]]]
+        ticks.heads[part], ticks.counts[own], ticks.moments[own] = heads, counts[of_series], moments[of_series]
+        # The log has no use for the hashes of categories, which do not compress.
+        of_numbers = of_series
+        of_numbers[of_series] = self._series.rows["kind"][series] == KIND_NUMBER
+        moments[~of_numbers] = EMPTY_MOMENTS
+        facts.counts[first:last], facts.moments[first:last] = counts, moments
