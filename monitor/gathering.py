@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from monitor.catalog.series import Series
 from monitor.conduct.watch import Ticks
 from monitor.events.columns import Space
-from monitor.kernels.tally import COLUMNS, EVENTS, KIND_NUMBER
+from monitor.kernels.gather import Due, Taken, gather
+from monitor.kernels.tally import COLUMNS, KIND_NUMBER
 from monitor.tally.blocks import (
-    EMPTY_MOMENTS,
     WITH_FEATURES,
     WITH_METRICS,
     WITH_PREDICTION,
@@ -63,20 +63,17 @@ class Gathering:
 
     def _fill(self, facts: ClosedTicks, ticks: Ticks, blocks: OpenBlocks, part: slice) -> None:
         """Let in the sums of ``blocks``, which are ``part`` of all."""
-        starts, sizes, first = facts.starts[part], facts.sizes[part], int(facts.starts[part.start])
-        last = first + int(sizes.sum())
-        at = np.arange(first, last) + np.repeat(blocks.base - starts, sizes)
-        counts, moments = self._blocks.counts[at], self._blocks.moments[at]
-        heads = counts[starts - first]
-        of_series = np.ones(len(at), bool)
-        of_series[starts - first] = False
+        first = int(facts.starts[part.start])
+        last = first + int(facts.sizes[part].sum())
         own = slice(first - part.start, last - part.stop)
-        series = ticks.rows[own]
-        of = np.repeat(np.arange(len(heads)), sizes - 1)
-        counts[of_series, EVENTS] = heads[of, _DENOMINATOR[self._series.rows["space"][series]]]
-        ticks.heads[part], ticks.counts[own], ticks.moments[own] = heads, counts[of_series], moments[of_series]
-        # The log has no use for the hashes of categories, which do not compress.
-        of_numbers = of_series
-        of_numbers[of_series] = self._series.rows["kind"][series] == KIND_NUMBER
-        moments[~of_numbers] = EMPTY_MOMENTS
-        facts.counts[first:last], facts.moments[first:last] = counts, moments
+        rows, series = self._series.rows, ticks.rows[own]
+        taken = Taken(
+            facts.counts[first:last],
+            ticks.heads[part],
+            ticks.counts[own],
+            facts.moments[first:last],
+            ticks.moments[own],
+        )
+        arena = (self._blocks.counts, self._blocks.moments)
+        number = rows["kind"][series] == KIND_NUMBER
+        gather(Due(blocks.base, facts.sizes[part], *arena, _DENOMINATOR[rows["space"][series]], number), taken)

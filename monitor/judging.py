@@ -230,7 +230,7 @@ class Judge:
 
     def firing(self, rows: IndexArray) -> NDArray[np.bool_]:
         """Which of ``rows`` have a cell that fires or is about to."""
-        return np.any([state["firing"][rows] != IDLE for state in self.tables.values()], axis=0)
+        return np.asarray(np.any([state["firing"][rows] != IDLE for state in self.tables.values()], axis=0))
 
     def renull(self, rows: IndexArray) -> None:
         """Compute the nulls of ``rows`` anew where their references have grown enough."""

@@ -16,12 +16,12 @@ from monitor.catalog.policies import WatchList
 from monitor.catalog.rows import Field, Rows
 from monitor.dockets import Dockets
 from monitor.groups import margins, planning
-from monitor.groups.effects import DECAY, affected, effect, gap_split, noise, outside, told, tolerated
+from monitor.groups.effects import DECAY, WEIGHT, affected, effect, gap_split, told, tolerated
 from monitor.groups.questions import ASKED, BEYOND, LISTS, QUESTIONS, Kind
 from monitor.groups.recording import Recorder, Step
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
-from monitor.kernels.compare import COMPONENTS, Batch, Sides, Stepped, step
+from monitor.kernels.compare import COMPONENTS, Batch, Least, Sides, Stepped, moved, step
 from monitor.kernels.judge import CLEAR_MARGIN, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
 from monitor.severity import SEVERITIES, severity
 from monitor.stats.accumulate import restarted
@@ -35,7 +35,7 @@ CROSSED_WEIGHT = 0.25
 """What the cell of an intersection weighs in the budget: what it is made of is to be seen as soon as without it."""
 _GRAVE = np.array([SEVERITIES.index(severity(QUESTIONS[kind].alertname, ())) for kind in Kind])
 """How grave the alert of each kind is alone: places in ``SEVERITIES``."""
-_PIECE_TALLIES = 16_384
+_PIECE_TALLIES = 8192
 """Tallies with cases from which the models of a piece are enough."""
 _LN10 = math.log(10.0)
 
@@ -171,9 +171,11 @@ class Comparer:
     def _compare(self, end: float, sums: TallySums, out: _Given) -> None:
         tallies = self.register.tallies
         rows = self._pool(end, sums)
-        cells = np.unique(tallies["cell"][rows]).astype(np.int64)
-        if not len(cells):
+        if not len(rows):
             return
+        met = np.zeros(len(self.register.cells), bool)
+        met[tallies["cell"][rows]] = True
+        cells = np.flatnonzero(met)
         self.state["carried"][cells] += self._allowance(cells)
         self.state.stir(cells)
         pool = tallies["pool"][rows]
@@ -414,35 +416,20 @@ class Comparer:
         """
         state, models = self.state, self.models.rows
         model = self.model(cells)
+        kind, tolerance, group = self.kind(cells), self.tolerance(cells), self.register.cells["group"][cells]
+        people = [self._people_of(group, state[name][cells, 2]) for name in ("recent", "since")]
         # The present fades slowly, so that a change is seen late in it; since suspicion began it is seen whole.
-        (direction, furthest, clear), of_since = (
-            self._moved(cells, state[name][cells], state[f"{name}_within"][cells]) for name in ("recent", "since")
-        )
-        newer = of_since[1] > furthest
-        direction, furthest = (np.where(newer, b, a) for a, b in zip((direction, furthest), of_since[:2], strict=True))
+        least = Least(self.smallest_group, WEIGHT, CLEAR_MARGIN)
+        direction, furthest, clear = moved(ASKED, state, cells, kind, tolerance, people, least)
         beside = margins.by_margins(self.register, state, cells, direction)
         alarm = enough & (furthest > 0.0) & ~beside.held
-        sustained = (alarm | clear | of_since[2] | (state["suspicion"][cells] > SUSPICIOUS)) & ~beside.explained
+        sustained = (alarm | clear | (state["suspicion"][cells] > SUSPICIOUS)) & ~beside.explained
         flags = decide(state, cells, end, models["hold"][model], models["keep_firing"][model], alarm, sustained)
         alarms = [
             self._alarm(end, int(cells[i]), int(direction[i]), float(evidence[i]))
             for i in np.flatnonzero(flags & HELD).tolist()
         ]
         return alarms, cells[(flags & OVER) > 0].tolist(), beside
-
-    def _moved(self, cells: Rows64, seen: Array, within: Array) -> tuple[Rows64, Array, NDArray[np.bool_]]:
-        """Of what was ``seen``: the worse direction, by how much it is beyond what is tolerated, and if clearly so.
-
-        Nothing is beyond anything where a side has too few people to be spoken of.
-        """
-        kind, tolerance = self.kind(cells), self.tolerance(cells)
-        beyond = outside(kind, tolerance, within)
-        direction = np.argmax(beyond, axis=1)
-        sides = Sides.of(seen)
-        people = self._people_of(self.register.cells["group"][cells], sides.nb)
-        many = np.minimum(sides.na, people) >= self.smallest_group
-        furthest = np.where(many, beyond[np.arange(len(kind)), direction], -np.inf)
-        return direction, furthest, furthest > CLEAR_MARGIN * noise(kind, sides)
 
     def _alarm(self, end: float, cell: int, direction: int, evidence: float) -> GroupAlarm:
         state, at = self.state, np.array([cell])

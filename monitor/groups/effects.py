@@ -6,35 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.groups.questions import ASKED, QUESTIONS, Kind
-from monitor.kernels.compare import DIRECTIONS, LESS, MORE, Sides
+from monitor.kernels import compare
+from monitor.kernels.compare import LESS, Sides
 from monitor.stats.decompose import Split, kitagawa
 
 DECAY = 0.995
 """By this the present fades with every batch: its half-life is about 140 batches."""
+WEIGHT = 1.0 + DECAY
+"""What fades evenly weighs nearly twice as much as its sum says."""
 
 Array = NDArray[np.float64]
 
 
 def effect(kind: NDArray[np.uint8], within: Array) -> Array:
     """How the group fares against the rest, within strata: the ratio of rates, or by how much it is below; (k,)."""
-    got, due, weight = within.T
-    ratio = np.where(due > 0.0, got / np.where(due > 0.0, due, 1.0), np.where(got > 0.0, np.inf, 1.0))
-    gap = (due - got) / np.maximum(weight, 1e-9)
-    return np.where(_is_gap(kind), gap, ratio)
+    return compare.effect(ASKED, kind, within)
 
 
 def outside(kind: NDArray[np.uint8], tolerance: Array, within: Array) -> Array:
     """By how much each direction lies beyond what is tolerated, in logarithms of ratios or in gaps, ``(k, 2)``."""
-    moved = effect(kind, within)
-    with np.errstate(divide="ignore"):
-        log_ratio = np.clip(np.log(np.where(_is_gap(kind), 1.0, moved)), -50.0, 50.0)
-    edge = np.log(np.maximum(tolerance, 1e-9))
-    beyond = np.full((len(kind), DIRECTIONS), -np.inf)
-    beyond[:, LESS] = np.where(_is_gap(kind), moved - tolerance, edge - log_ratio)
-    beyond[:, MORE] = np.where(_is_gap(kind), -moved - tolerance, edge + log_ratio)
-    harm = ASKED.directions[kind][:, None] >> np.array([LESS, MORE], np.uint8) & 1
-    beyond[harm == 0] = -np.inf
-    return beyond
+    return compare.outside(ASKED, kind, tolerance, within)
 
 
 def tolerated(kind: int, tolerance: float, direction: int) -> float:
@@ -79,14 +70,4 @@ def gap_split(kind: Kind, sides: Array) -> Split | None:
 
 def noise(kind: NDArray[np.uint8], seen: Sides, *, fades: bool = True) -> Array:
     """The standard error of what :func:`outside` gives, from the present, or from a sum that does not fade."""
-    # What fades evenly weighs nearly twice as much as its sum says.
-    weight = 1.0 + DECAY * fades
-    na, nb = np.maximum(weight * seen.na, 1.0), np.maximum(weight * seen.nb, 1.0)
-    sa, sb = np.minimum(weight * seen.sa + 0.5, na), np.minimum(weight * seen.sb + 0.5, nb)
-    log_ratio = np.sqrt(np.maximum(1.0 / sa - 1.0 / na + 1.0 / sb - 1.0 / nb, 1e-9))
-    gap = np.sqrt(sa / na * (1.0 - sa / na) / na + sb / nb * (1.0 - sb / nb) / nb)
-    return np.where(_is_gap(kind), gap, log_ratio)
-
-
-def _is_gap(kind: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    return ASKED.gap[kind] > 0
+    return compare.noise(ASKED, kind, seen, WEIGHT if fades else 1.0)

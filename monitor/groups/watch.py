@@ -25,6 +25,9 @@ from monitor.groups.register import Limits, Register
 from monitor.groups.sorting import Sorter
 from monitor.groups.sums import OpenTicks, TallySums
 
+_TALLIES_AT_ONCE = 65_536
+"""That are let into an hour between two breaths."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRules:
@@ -96,8 +99,10 @@ class Groups:
             sums = self.sums.take(end)
             breathe()
             sums = self._unplanned(end, sums, planned)
-            self.hours.add(end, sums)
-            breathe()
+            for first in range(0, len(sums.row), _TALLIES_AT_ONCE):
+                part = slice(first, first + _TALLIES_AT_ONCE)
+                self.hours.add(end, TallySums(sums.row[part], sums.n[part], sums.s[part]))
+                breathe()
             compared = self.comparer.judge(end, sums, breathe)
         self.sorter.choose_bands()
         self.counter.choose_quarters()

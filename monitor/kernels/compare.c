@@ -29,10 +29,28 @@ typedef struct {
     double *eta, *log_total, *pooled, *present, *previous;
 } compare_call;
 
+typedef struct {
+    int64_t cells;
+    const int64_t *cell;
+    const uint8_t *kind;
+    const double *tolerance;
+    const uint8_t *gap, *asks;
+    const double *of_recent, *of_recent_within, *of_since, *of_since_within;
+    const double *recent_people, *since_people;
+    double smallest, weight, margin;
+    int64_t *direction;
+    double *furthest;
+    uint8_t *clear;
+} moved_call;
+
 int64_t mw_compare_call_size(void);
+int64_t mw_moved_call_size(void);
 void mw_compare(const compare_call *c);
+void mw_moved(const moved_call *c);
 
 int64_t mw_compare_call_size(void) { return sizeof(compare_call); }
+
+int64_t mw_moved_call_size(void) { return sizeof(moved_call); }
 
 /* One side's cases and what they sum to. */
 typedef struct {
@@ -212,6 +230,59 @@ void mw_compare(const compare_call *c)
         for (int i = 0; i < 3; i++) {
             c->of_recent_within[3 * cell + i] = c->decay[j] * c->of_recent_within[3 * cell + i] + strata[i];
             c->of_since_within[3 * cell + i] += strata[i];
+        }
+    }
+}
+
+/* By how much each direction lies beyond what is tolerated, by the sums of Mantel and Haenszel. */
+static void outside(const moved_call *c, int64_t j, const double *within_strata, double beyond[DIRECTIONS])
+{
+    double got = within_strata[0], due = within_strata[1], tolerance = c->tolerance[j];
+    if (c->gap[c->kind[j]]) {
+        double gap = (due - got) / larger(within_strata[2], 1e-9);
+        beyond[LESS] = gap - tolerance;
+        beyond[MORE] = -gap - tolerance;
+    } else {
+        double ratio = due > 0.0 ? got / due : got > 0.0 ? INFINITY : 1.0, edge = log(larger(tolerance, 1e-9));
+        double log_ratio = within(log(ratio), -50.0, 50.0);
+        beyond[LESS] = edge - log_ratio;
+        beyond[MORE] = edge + log_ratio;
+    }
+    for (int direction = 0; direction < DIRECTIONS; direction++)
+        if (!(c->asks[c->kind[j]] >> direction & 1))
+            beyond[direction] = -INFINITY;
+}
+
+/* The standard error of that, from the present. */
+static double noise(const moved_call *c, int64_t j, const double *seen)
+{
+    double na = larger(c->weight * seen[0], 1.0), nb = larger(c->weight * seen[2], 1.0);
+    double sa = smaller(c->weight * seen[1] + 0.5, na), sb = smaller(c->weight * seen[3] + 0.5, nb);
+    if (c->gap[c->kind[j]])
+        return sqrt(sa / na * (1.0 - sa / na) / na + sb / nb * (1.0 - sb / nb) / nb);
+    return sqrt(larger(1.0 / sa - 1.0 / na + 1.0 / sb - 1.0 / nb, 1e-9));
+}
+
+/* How far each cell lies beyond what is tolerated, by the present or by what was seen since suspicion began. */
+void mw_moved(const moved_call *c)
+{
+    for (int64_t j = 0; j < c->cells; j++) {
+        int64_t cell = c->cell[j];
+        const double *seen[2] = {c->of_recent + 4 * cell, c->of_since + 4 * cell};
+        const double *strata[2] = {c->of_recent_within + 3 * cell, c->of_since_within + 3 * cell};
+        const double people[2] = {c->recent_people[j], c->since_people[j]};
+        c->clear[j] = 0;
+        for (int i = 0; i < 2; i++) {
+            double beyond[DIRECTIONS], furthest = -INFINITY;
+            outside(c, j, strata[i], beyond);
+            int64_t direction = beyond[MORE] > beyond[LESS] ? MORE : LESS;
+            if (smaller(seen[i][0], people[i]) >= c->smallest)
+                furthest = beyond[direction];
+            if (i == 0 || furthest > c->furthest[j]) {
+                c->direction[j] = direction;
+                c->furthest[j] = furthest;
+            }
+            c->clear[j] |= furthest > 0.0 && furthest > c->margin * noise(c, j, seen[i]);
         }
     }
 }

@@ -40,6 +40,7 @@ _STATE = (
     *("log_r", "scatter", "scatter_weight", "scatter_ticks"),
     *("recent", "recent_within", "since", "since_within"),
 )
+_SEEN = _STATE[4:]
 _P, _N, _D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
 
@@ -146,6 +147,29 @@ class _CompareCall(ctypes.Structure):
     )
 
 
+class Moved(NamedTuple):
+    """How far ``k`` cells lie beyond what is tolerated, shapes ``(k,)``."""
+
+    direction: Indices
+    """The worse one."""
+    furthest: Array
+    """By how much, in logarithms of ratios or in gaps; -inf where a side has too few people to be spoken of."""
+    clear: NDArray[np.bool_]
+    """Whether that is more than chance explains."""
+
+
+class _MovedCall(ctypes.Structure):
+    """``moved_call`` of ``compare.c``."""
+
+    _fields_ = (
+        ("cells", _N),
+        *((name, _P) for name in ("cell", "kind", "tolerance", "gap", "directions")),
+        *((name, _P) for name in (*_SEEN, "recent_people", "since_people")),
+        *((name, _D) for name in ("smallest", "weight", "margin")),
+        *((name, _P) for name in ("direction", "furthest", "clear")),
+    )
+
+
 @cache
 def compiled() -> ctypes.CDLL | None:
     """The compiled kernel of ``compare.c``; ``None`` where the twin must do."""
@@ -154,7 +178,10 @@ def compiled() -> ctypes.CDLL | None:
         return None
     loaded.mw_compare_call_size.argtypes, loaded.mw_compare_call_size.restype = (), _N
     loaded.mw_compare.argtypes, loaded.mw_compare.restype = (ctypes.POINTER(_CompareCall),), None
-    return loaded if loaded.mw_compare_call_size() == ctypes.sizeof(_CompareCall) else None
+    loaded.mw_moved_call_size.argtypes, loaded.mw_moved_call_size.restype = (), _N
+    loaded.mw_moved.argtypes, loaded.mw_moved.restype = (ctypes.POINTER(_MovedCall),), None
+    sizes = loaded.mw_compare_call_size(), loaded.mw_moved_call_size()
+    return loaded if sizes == (ctypes.sizeof(_CompareCall), ctypes.sizeof(_MovedCall)) else None
 
 
 def step(asked: Asked, tallies: Columns, state: Columns, batch: Batch) -> Stepped:
@@ -178,6 +205,102 @@ def step(asked: Asked, tallies: Columns, state: Columns, batch: Batch) -> Steppe
     )
     kernel.mw_compare(ctypes.byref(call))
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """From what on something is said: of so many people at ``smallest``, so many standard errors (``margin``) out.
+
+    What fades evenly weighs ``weight`` times what its sum says.
+    """
+
+    smallest: float
+    weight: float
+    margin: float
+
+
+def moved(
+    asked: Asked,
+    state: Columns,
+    cells: Indices,
+    kind: NDArray[np.uint8],
+    tolerance: Array,
+    people: list[Array],
+    least: Least,
+) -> Moved:
+    """How far ``cells`` (k,) lie beyond their ``tolerance`` (k,) by the present, or further since suspicion began.
+
+    ``people`` says of how many people the group's cases are that each of the two has seen, (k,) each.
+    """
+    kernel = compiled()
+    if kernel is None:
+        return moved_twin(asked, state, cells, kind, tolerance, people, least)
+    k = len(cells)
+    out = Moved(np.empty(k, np.int64), np.empty(k), np.empty(k, bool))
+    call = _MovedCall(
+        k,
+        *(address(each) for each in (cells, kind, tolerance, asked.gap, asked.directions)),
+        *(address(state[name]) for name in _SEEN),
+        *(address(each) for each in people),
+        *(float(least.smallest), least.weight, least.margin),
+        *(address(each) for each in out),
+    )
+    kernel.mw_moved(ctypes.byref(call))
+    return out
+
+
+def moved_twin(
+    asked: Asked,
+    state: Columns,
+    cells: Indices,
+    kind: NDArray[np.uint8],
+    tolerance: Array,
+    people: list[Array],
+    least: Least,
+) -> Moved:
+    """What :func:`moved` does, in numpy."""
+    seen = []
+    for name, many in zip(("recent", "since"), people, strict=True):
+        beyond = outside(asked, kind, tolerance, state[f"{name}_within"][cells])
+        direction, sides = np.argmax(beyond, axis=1), Sides.of(state[name][cells])
+        told = np.minimum(sides.na, many) >= least.smallest
+        furthest = np.where(told, beyond[np.arange(len(kind)), direction], -np.inf)
+        seen.append(Moved(direction, furthest, furthest > least.margin * noise(asked, kind, sides, least.weight)))
+    now, since = seen
+    newer = since.furthest > now.furthest
+    direction, furthest = (np.where(newer, b, a) for a, b in zip(now[:2], since[:2], strict=True))
+    return Moved(direction, furthest, now.clear | since.clear)
+
+
+def effect(asked: Asked, kind: NDArray[np.uint8], within: Array) -> Array:
+    """How the group fares against the rest, within strata: the ratio of rates, or by how much it is below; (k,)."""
+    got, due, weight = within.T
+    ratio = np.where(due > 0.0, got / np.where(due > 0.0, due, 1.0), np.where(got > 0.0, np.inf, 1.0))
+    gap = (due - got) / np.maximum(weight, 1e-9)
+    return np.where(asked.gap[kind] > 0, gap, ratio)
+
+
+def outside(asked: Asked, kind: NDArray[np.uint8], tolerance: Array, within: Array) -> Array:
+    """By how much each direction lies beyond what is tolerated, in logarithms of ratios or in gaps, ``(k, 2)``."""
+    moved, is_gap = effect(asked, kind, within), asked.gap[kind] > 0
+    with np.errstate(divide="ignore"):
+        log_ratio = np.clip(np.log(np.where(is_gap, 1.0, moved)), -50.0, 50.0)
+    edge = np.log(np.maximum(tolerance, 1e-9))
+    beyond = np.full((len(kind), DIRECTIONS), -np.inf)
+    beyond[:, LESS] = np.where(is_gap, moved - tolerance, edge - log_ratio)
+    beyond[:, MORE] = np.where(is_gap, -moved - tolerance, edge + log_ratio)
+    harm = asked.directions[kind][:, None] >> np.array([LESS, MORE], np.uint8) & 1
+    beyond[harm == 0] = -np.inf
+    return beyond
+
+
+def noise(asked: Asked, kind: NDArray[np.uint8], seen: Sides, weight: float) -> Array:
+    """The standard error of what :func:`outside` gives; what was ``seen`` weighs so many times its sum."""
+    na, nb = np.maximum(weight * seen.na, 1.0), np.maximum(weight * seen.nb, 1.0)
+    sa, sb = np.minimum(weight * seen.sa + 0.5, na), np.minimum(weight * seen.sb + 0.5, nb)
+    log_ratio = np.sqrt(np.maximum(1.0 / sa - 1.0 / na + 1.0 / sb - 1.0 / nb, 1e-9))
+    gap = np.sqrt(sa / na * (1.0 - sa / na) / na + sb / nb * (1.0 - sb / nb) / nb)
+    return np.where(asked.gap[kind] > 0, gap, log_ratio)
 
 
 def step_twin(asked: Asked, tallies: Columns, state: Columns, batch: Batch) -> Stepped:

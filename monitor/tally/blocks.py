@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.kernels.gather import EMPTY_MOMENTS
 from monitor.kernels.tally import COLUMNS
 
 EVENTS_IN, WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME, WITH_SEGMENT = range(6)
@@ -21,7 +22,6 @@ _STEP = 4
 _RING = 32
 """Open ticks of one model that are found without Python."""
 _NO_TICK = np.iinfo(np.int64).min
-EMPTY_MOMENTS = (0.0, 0.0, np.inf, -np.inf)
 
 Ints = NDArray[np.int64]
 
