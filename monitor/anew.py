@@ -18,13 +18,13 @@ from monitor.fleet import Fleet
 from monitor.groups.anew import Hour, judge_again
 from monitor.incidents.group_telling import cell_key, tell_group
 from monitor.incidents.incident import Incident
-from monitor.judging import CellAlarm, TickSums
+from monitor.judging import CellAlarm
 from monitor.kernels.judge import FIRING
 from monitor.outcomes.alarm import told as tell_case
 from monitor.outcomes.days import Standing, days_of
 from monitor.outcomes.totals import LASTING
 from monitor.tally.blocks import EVENTS_IN
-from monitor.tally.closed import ClosedTick, merge
+from monitor.tally.closed import ClosedTick, TickSums, merge
 from monitor.traffic.expectation import HOUR, hour_of
 
 _BECAUSE = "judged again without a stretch that was excluded"

@@ -36,7 +36,7 @@ from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order
 from monitor.incidents.suspects import Suspects
 from monitor.incidents.telling import fact_of, tell, tell_conduct, tell_traffic
-from monitor.judging import CellAlarm, Judge, TickSums
+from monitor.judging import CellAlarm, Judge
 from monitor.kernels.hashing import hash64
 from monitor.kernels.tally import ModelTotals, count_events, tally
 from monitor.leaning.features_by_group import FeaturesByGroup
@@ -57,7 +57,7 @@ from monitor.tally.blocks import (
     Blocks,
     OpenBlocks,
 )
-from monitor.tally.closed import ClosedTicks
+from monitor.tally.closed import ClosedTicks, TickSums
 from monitor.tally.duplicates import Duplicates
 from monitor.traffic.alarm import TrafficAlarm, Watched
 from monitor.traffic.watch import Traffic

@@ -29,6 +29,7 @@ from monitor.kernels.judge import (
     excess,
     onset_of,
     present,
+    shares,
 )
 from monitor.kernels.tally import EVENTS, OTHER_BIN
 from monitor.recording import Found, Part, Recorder
@@ -36,6 +37,7 @@ from monitor.resting import Resting
 from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, Told, usual_edges
 from monitor.stats.bounds import null_edge_once
 from monitor.stats.dispersion import dispersion
+from monitor.tally.closed import TickSums
 from monitor.tally.pieces import pieces
 from monitor.weighing import Weights
 
@@ -69,20 +71,6 @@ class CellAlarm:
     fired_time: float
     provisional: bool = False
     docket: bytes = b""
-
-
-@dataclass(slots=True)
-class TickSums:
-    """What closed: ``k`` series with their counts of one tick, ``EVENTS`` filled in.
-
-    ``rows`` (int64) are series rows, none twice; ``counts`` has shape ``(k, 40)``; ``end`` is the end of the tick in
-    seconds since the epoch, ``seconds`` (k,) its length.
-    """
-
-    rows: IndexArray
-    counts: NDArray[np.uint32]
-    end: float
-    seconds: NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -288,8 +276,8 @@ class Judge:
 
     def _judge_block(self, sums: TickSums, crowds: Mapping[str, Crowd], out: Sequence[Judged]) -> None:
         series, models, rows = self.series.rows, self.models.rows, sums.rows
-        tick, now = present(rows, sums.counts, series["recent"], RECENT_EVENTS)
         view, model = self.view(rows), series["model"][rows]
+        seen = self._shares(sums, view)
         root = models["root"][model]
         handed = {share: self.budget.allowance(share, crowds[share], root, sums.seconds) for share in _SHARES_ASKED}
         logs = {share: np.log(np.maximum(handed[share], 1e-300)) for share in _SHARES_ASKED}
@@ -297,7 +285,7 @@ class Judge:
         self._follow_season(rows[self.seasons.turned(rows, middle)])
         for i, detector in enumerate(DETECTORS):
             state, share = self.states[detector.name], detector.share
-            asked = detector.shares(tick, view)
+            asked, held = seen[i]
             place = np.flatnonzero((state["applies"][rows] > 0) & (asked.n > 0))
             if not len(place):
                 continue
@@ -305,7 +293,6 @@ class Judge:
             paid = self.resting.quieten(detector, rows, *weighed)
             allowance, log_budget = self.acknowledged.quieten(detector, rows, *paid)
             self._weights.note(detector, view.space[place], allowance[place], root[place])
-            held = detector.shares(now, view)
             if detector.name == SEASONAL:
                 self.seasons.level(rows, held.s, held.n, state["reference_share"][rows], asked.n)
             bets = Bets(
@@ -332,6 +319,15 @@ class Judge:
             for j in np.flatnonzero(given.flags & HELD).tolist():
                 out[i].alarms.append(self._alarm(i, bets, j, sums.counts[place[j]], float(given.evidence[j])))
             out[i].cleared.extend((row, detector.name) for row in bets.row[(given.flags & OVER) > 0].tolist())
+
+    def _shares(self, sums: TickSums, view: SeriesView) -> list[tuple[Shares, Shares]]:
+        """What each detector asks of the tick, and of the present that it is let into."""
+        recent = self.series.rows["recent"]
+        found = shares(sums.rows, sums.counts, recent, RECENT_EVENTS, view)
+        if found is not None:
+            return [(Shares(*found[each.name][0]), Shares(*found[each.name][1])) for each in DETECTORS]
+        tick, now = present(sums.rows, sums.counts, recent, RECENT_EVENTS)
+        return [(each.shares(tick, view), each.shares(now, view)) for each in DETECTORS]
 
     def _gap(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:
         """How far the furthest share of each of ``rows`` lies from its reference now, shape ``(k,)``."""

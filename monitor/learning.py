@@ -11,9 +11,9 @@ from monitor.catalog import references
 from monitor.catalog.models import Phase
 from monitor.catalog.series import JUDGED, KNOWN, LEARNING, STRANGER
 from monitor.incidents.incident import Incident
-from monitor.judging import TickSums
 from monitor.kernels.tally import PRESENT
 from monitor.lives import Lives
+from monitor.tally.closed import TickSums
 from monitor.tally.pieces import pieces
 
 JUDGED_EVENTS_MIN = 1000

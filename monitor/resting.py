@@ -66,7 +66,10 @@ class Resting:
         """The cells of ``rows`` had events: who could bet on them is not idle, and who rested is woken by it."""
         state = self._states[detector.name]
         rows = rows[state["mute"][rows] == 0]
-        rests = state["idle_days"][rows] >= DAYS
+        idle = state["idle_days"][rows]
+        if not idle.any():
+            return
+        rests = idle >= DAYS
         state["idle_days"][rows[~rests]] = 0
         if rests.any():
             self._woken.append((detector, rows[rests]))

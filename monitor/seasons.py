@@ -197,12 +197,14 @@ class Seasons:
         diary["hour"][slots[fresh]] = hour[fresh]
         diary.touch(slots[fresh])
         turned = diary["hour"][slots] != hour
+        dawned = hour // HOURS > diary["hour"][slots] // HOURS if turned.any() else turned
         self._turn(slots[turned])
-        dawned = hour // HOURS > diary["hour"][slots] // HOURS
         diary["hour"][slots[turned]] = hour[turned]
-        diary["s"][slots] += s * told.clean[:, None]
+        diary["s"][slots] += s if told.clean.all() else s * told.clean[:, None]
         diary["n"][slots] += n * told.clean
         diary.stir(slots)
+        if not turned.any():
+            return rows[:0]
         cycles = np.floor((middle - diary["since"][slots]) / diary["cycle"][slots])
         due = turned & (cycles > self.links["stage"][rows])
         due &= diary["seen"][slots] >= _EVENTS_MIN

@@ -133,7 +133,9 @@ class Stretches:
         ``seconds`` (k,) is the length of the tick.
         """
         self._extend()
-        n = counts[:, PRESENT].astype(np.int64) - counts[:, [NULLS, INVALID, TYPE, DROPPED]].sum(axis=1)
+        n = counts[:, PRESENT].astype(np.int64)
+        for absent in (NULLS, INVALID, TYPE, DROPPED):
+            n -= counts[:, absent]
         asked = (n > 0) & (moments[:, 2] <= moments[:, 3]) & (self.series.rows["space"][rows] != Space.SEGMENT)
         rows, n, low, high = rows[asked], n[asked].astype(np.float64), moments[asked, 2], moments[asked, 3]
         seconds = seconds[asked]

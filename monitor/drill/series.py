@@ -17,9 +17,9 @@ from monitor.detectors import DETECTORS
 from monitor.drill.faults import FAULTS, Subject, of_kind
 from monitor.drill.past import DAY_SECONDS, Look, deviations, looks, stretches
 from monitor.fleet import Fleet
-from monitor.judging import Judge, TickSums
+from monitor.judging import Judge
 from monitor.kernels.tally import BINS, COLUMNS
-from monitor.tally.closed import ClosedTick
+from monitor.tally.closed import ClosedTick, TickSums
 
 SERIES_AT_ONCE = 50
 """Series whose copies are judged side by side: what bounds the memory of a drill."""

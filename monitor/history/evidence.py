@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from monitor.catalog.series import JUDGED
 from monitor.drill.series import copied
 from monitor.fleet import Fleet
-from monitor.judging import Judge, TickSums
+from monitor.judging import Judge
 from monitor.kernels.tally import EVENTS
+from monitor.tally.closed import TickSums
 
 SERIES_MAX = 150
 """Series that are judged again, those furthest from their references: a page shows no more."""

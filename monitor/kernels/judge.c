@@ -31,10 +31,24 @@ typedef struct {
     float *eta_out, *before;
 } bet_call;
 
+typedef struct {
+    int64_t series, cuts;
+    int64_t events, present, nulls, invalid, dropped, below, above, type, unseen;
+    double recent_events;
+    const int64_t *row;
+    const uint32_t *counts;
+    float *recent;
+    const uint8_t *is_number, *in_reference, *cut;
+    double *cut_s, *one;
+} shares_call;
+
+/* The rows of `one`: events or values, then shares of them. */
+enum { VALUES, OF_EVENTS, OF_PRESENT, OF_SCHEMA, MISSING, IS_INVALID, OUT_OF_RANGE, IS_UNSEEN, SCHEMA, ONES };
+
+int64_t mw_shares_call_size(void);
+void mw_shares(const shares_call *c);
 int64_t mw_bet_call_size(void);
 int64_t mw_bet(const bet_call *c);
-void mw_present(int64_t n, const int64_t *rows, const uint32_t *counts, double recent_events, float *recent,
-                double *tick, double *now);
 void mw_cut_shares(int64_t n, const double *counts, const uint8_t *is_number, const uint8_t *cuts, int64_t n_cuts,
                    double *s, double *total);
 
@@ -350,35 +364,6 @@ FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
     return 0;
 }
 
-/* Lets `counts` (n, 40) into the fading present of their rows; gives the tick and the present by column, shape (40, n):
- * detectors ask for columns. */
-void mw_present(int64_t n, const int64_t *rows, const uint32_t *counts, double recent_events, float *recent,
-                double *tick, double *now)
-{
-    double of_tick[COLUMNS][TILE], of_now[COLUMNS][TILE];
-    for (int64_t first = 0; first < n; first += TILE) {
-        int64_t tile = n - first < TILE ? n - first : TILE;
-        for (int64_t i = 0; i < tile; i++) {
-            const uint32_t *own = counts + (first + i) * COLUMNS;
-            float *before = recent + rows[first + i] * COLUMNS;
-            double values = 0.0;
-            for (int64_t k = 0; k < BINS; k++)
-                values += own[k];
-            double kept = exp(-values / recent_events);
-            for (int64_t k = 0; k < COLUMNS; k++) {
-                double present = before[k] * kept + own[k];
-                of_tick[k][i] = own[k];
-                of_now[k][i] = present;
-                before[k] = (float)present;
-            }
-        }
-        for (int64_t k = 0; k < COLUMNS; k++) {
-            memcpy(tick + k * n + first, of_tick[k], (size_t)tile * sizeof(double));
-            memcpy(now + k * n + first, of_now[k], (size_t)tile * sizeof(double));
-        }
-    }
-}
-
 /* From `counts` by column, shape (40, n): how much lies at or below each cut of a number, or in each cut of a category. */
 void mw_cut_shares(int64_t n, const double *counts, const uint8_t *is_number, const uint8_t *cuts, int64_t n_cuts,
                    double *s, double *total)
@@ -400,5 +385,51 @@ void mw_cut_shares(int64_t n, const double *counts, const uint8_t *is_number, co
                 s[j * n_cuts + cut] = is_number[j] ? sums[k][i] : bins[k][i];
             }
         }
+    }
+}
+
+int64_t mw_shares_call_size(void) { return sizeof(shares_call); }
+
+/* What each detector asks of the counts `x` of series `j`: of the tick (`which` 0) or of the present (1). */
+INLINE void ask(const shares_call *c, int64_t which, int64_t j, const double *x)
+{
+    double sums[BINS], values = 0.0, *one = c->one + which * ONES * c->series + j;
+    for (int64_t k = 0; k < BINS; k++)
+        sums[k] = values += x[k];
+    const double *of = c->is_number[j] ? sums : x;
+    double *s = c->cut_s + (which * c->series + j) * c->cuts;
+    for (int64_t cut = 0; cut < c->cuts; cut++)
+        s[cut] = of[c->cut[j * c->cuts + cut] & (BINS - 1)];
+    int known = c->in_reference[j];
+    double missing = x[c->events] - x[c->present] + x[c->nulls];
+    double strange = known ? x[c->type] : x[c->present], among = known ? x[c->present] : x[c->events];
+    one[VALUES * c->series] = values;
+    one[OF_EVENTS * c->series] = x[c->events];
+    one[OF_PRESENT * c->series] = x[c->present];
+    one[OF_SCHEMA * c->series] = among;
+    one[MISSING * c->series] = missing > 0.0 ? missing : 0.0;
+    one[IS_INVALID * c->series] = x[c->invalid] + x[c->dropped];
+    one[OUT_OF_RANGE * c->series] = x[c->below] + x[c->above];
+    one[IS_UNSEEN * c->series] = x[c->unseen];
+    one[SCHEMA * c->series] = strange < among ? strange : among;
+}
+
+/* Lets counts into the fading present of their rows, and asks of both what detectors ask. */
+void mw_shares(const shares_call *c)
+{
+    for (int64_t j = 0; j < c->series; j++) {
+        const uint32_t *own = c->counts + j * COLUMNS;
+        float *recent = c->recent + c->row[j] * COLUMNS;
+        double values = 0.0, tick[COLUMNS], now[COLUMNS];
+        for (int64_t k = 0; k < BINS; k++)
+            values += own[k];
+        double kept = exp(-values / c->recent_events);
+        for (int64_t k = 0; k < COLUMNS; k++) {
+            tick[k] = own[k];
+            now[k] = recent[k] * kept + own[k];
+            recent[k] = (float)now[k];
+        }
+        ask(c, 0, j, tick);
+        ask(c, 1, j, now);
     }
 }

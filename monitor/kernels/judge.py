@@ -14,7 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.kernels.library import address, library
-from monitor.kernels.tally import BINS, COLUMNS
+from monitor.kernels.tally import (
+    ABOVE,
+    BELOW,
+    BINS,
+    DROPPED,
+    EVENTS,
+    INVALID,
+    KIND_NUMBER,
+    NULLS,
+    PRESENT,
+    TYPE,
+    UNSEEN_BIN,
+)
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.dispersion import MARGIN, PRIOR, TICKS_MIN, successive_difference, tempering
 
@@ -43,6 +55,16 @@ _STATE = (
     *("wander", "scatter_ticks", "onset", "alarmed", "last_bad", "effect", "evidence", "suspicion", "firing"),
 )
 _OF_TICK = ("place", "row", "tick_s", "tick_n", "now_s", "now_n", "log_budget", "seconds", "hold", "keep_firing")
+_ONES = ("values", "events", "present", "of_schema", "missing", "invalid", "out_of_range", "unseen", "schema")
+"""What ``shares_call`` of ``judge.c`` gives beside the shares at cuts, in its order."""
+_ASKED_ONCE = tuple(
+    (name, _ONES.index(name), _ONES.index(of))
+    for name, of in (
+        *(("missing", "events"), ("invalid", "present"), ("out_of_range", "values")),
+        *(("unseen", "values"), ("schema", "of_schema")),
+    )
+)
+"""Detectors with one share: where it stands, and where that of which it is one."""
 _P, _N, _D = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
 
@@ -102,6 +124,17 @@ class _BetCall(ctypes.Structure):
     )
 
 
+class _SharesCall(ctypes.Structure):
+    """``shares_call`` of ``judge.c``."""
+
+    _fields_ = (
+        *((name, _N) for name in ("series", "cuts", "events", "present", "nulls", "invalid", "dropped")),
+        *((name, _N) for name in ("below", "above", "type", "unseen")),
+        ("recent_events", _D),
+        *((name, _P) for name in ("row", "counts", "recent", "is_number", "in_reference", "cut", "cut_s", "one")),
+    )
+
+
 @cache
 def compiled() -> ctypes.CDLL | None:
     """The compiled kernels of ``judge.c``; ``None`` where the twins must do."""
@@ -110,9 +143,11 @@ def compiled() -> ctypes.CDLL | None:
         return None
     loaded.mw_bet_call_size.argtypes, loaded.mw_bet_call_size.restype = (), _N
     loaded.mw_bet.argtypes, loaded.mw_bet.restype = (ctypes.POINTER(_BetCall),), _N
-    loaded.mw_present.argtypes, loaded.mw_present.restype = (_N, _P, _P, _D, _P, _P, _P), None
     loaded.mw_cut_shares.argtypes, loaded.mw_cut_shares.restype = (_N, _P, _P, _P, _N, _P, _P), None
-    return loaded if loaded.mw_bet_call_size() == ctypes.sizeof(_BetCall) else None
+    loaded.mw_shares_call_size.argtypes, loaded.mw_shares_call_size.restype = (), _N
+    loaded.mw_shares.argtypes, loaded.mw_shares.restype = (ctypes.POINTER(_SharesCall),), None
+    sizes = loaded.mw_bet_call_size(), loaded.mw_shares_call_size()
+    return loaded if sizes == (ctypes.sizeof(_BetCall), ctypes.sizeof(_SharesCall)) else None
 
 
 def costs(question: Question, low: Array, high: Array) -> NDArray[np.float32]:
@@ -210,25 +245,60 @@ def present(
 ) -> tuple[Array, Array]:
     """Let ``counts`` (k, 40) of a tick into the ``recent`` sums of their series ``rows``.
 
-    The present fades by a factor e with every ``events`` values. Returns the tick and the present, both ``(k, 40)``;
-    by column in memory, for detectors ask for columns.
+    The present fades by a factor e with every ``events`` values. Returns the tick and the present, both ``(k, 40)``.
     """
-    kernels = compiled()
-    if kernels is None:
-        return present_twin(rows, counts, recent, events)
-    tick, now = np.empty((COLUMNS, len(rows))), np.empty((COLUMNS, len(rows)))
-    kernels.mw_present(len(rows), address(rows), address(counts), events, address(recent), address(tick), address(now))
-    return tick.T, now.T
-
-
-def present_twin(
-    rows: Indices, counts: NDArray[np.uint32], recent: NDArray[np.float32], events: float
-) -> tuple[Array, Array]:
-    """What :func:`present` does, in numpy."""
     tick = counts.astype(np.float64)
     now: Array = recent[rows] * np.exp(-tick[:, :BINS].sum(axis=1) / events)[:, None] + tick
     recent[rows] = now
     return tick, now
+
+
+class Judged(Protocol):
+    """What must be known of ``k`` series to ask what detectors do: ``SeriesView`` of ``detectors/cell.py``."""
+
+    @property
+    def kind(self) -> NDArray[np.uint8]:
+        """Numbers or categories, (k,)."""
+        ...
+
+    @property
+    def in_reference(self) -> NDArray[np.bool_]:
+        """Whether the reference has it, (k,)."""
+        ...
+
+    @property
+    def cuts(self) -> NDArray[np.uint8]:
+        """Bins, (k, c)."""
+        ...
+
+
+Pair = tuple[Array, Array]
+"""Shares ``s`` (k, cuts) of ``n`` (k,) events."""
+
+
+def shares(
+    rows: Indices, counts: NDArray[np.uint32], recent: NDArray[np.float32], events: float, view: Judged
+) -> dict[str, tuple[Pair, Pair]] | None:
+    """What detectors ask, by their names, of ``counts`` (k, 40) of a tick, and of the present that they are let into.
+
+    Its twin is :func:`present` with the ``shares`` of each detector: ``None`` where that must do.
+    """
+    kernels = compiled()
+    if kernels is None:
+        return None
+    k, cuts = len(rows), np.ascontiguousarray(view.cuts)
+    cut_s, one = np.empty((2, k, cuts.shape[1])), np.empty((2, len(_ONES), k))
+    is_number = view.kind == KIND_NUMBER
+    call = _SharesCall(
+        *(k, cuts.shape[1], EVENTS, PRESENT, NULLS, INVALID, DROPPED, BELOW, ABOVE, TYPE, UNSEEN_BIN, events),
+        *(address(each) for each in (rows, counts, recent, is_number, view.in_reference, cuts, cut_s, one)),
+    )
+    kernels.mw_shares(ctypes.byref(call))
+    of_cuts: tuple[Pair, Pair] = ((cut_s[0], one[0, 0]), (cut_s[1], one[1, 0]))
+    found = {"drift": of_cuts, "mix": of_cuts}
+    for name, s, n in _ASKED_ONCE:
+        found[name] = ((one[0, s][:, None], one[0, n]), (one[1, s][:, None], one[1, n]))
+    return found
 
 
 def cut_shares(counts: Array, is_number: NDArray[np.bool_], cuts: NDArray[np.uint8]) -> tuple[Array, Array]:

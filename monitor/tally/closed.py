@@ -41,6 +41,20 @@ class ClosedTick:
     seconds: float = 0.0
 
 
+@dataclass(slots=True)
+class TickSums:
+    """What closed: ``k`` series with their counts of one tick, ``EVENTS`` filled in.
+
+    ``rows`` (int64) are series rows, none twice; ``counts`` has shape ``(k, 40)``; ``end`` is the end of the tick in
+    seconds since the epoch, ``seconds`` (k,) its length.
+    """
+
+    rows: NDArray[np.int64]
+    counts: NDArray[np.uint32]
+    end: float
+    seconds: NDArray[np.float64]
+
+
 def merge(
     a: tuple[NDArray[np.uint32], NDArray[np.float64]], b: tuple[NDArray[np.uint32], NDArray[np.float64]]
 ) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from monitor.groups.comparing import STATE
 from monitor.groups.questions import ASKED, QUESTIONS, Kind
 from monitor.groups.tables import TALLIES
 from monitor.kernels import compare
-from monitor.kernels.compare import Batch, step, step_twin
+from monitor.kernels.compare import Batch, Least, moved, moved_twin, step, step_twin
 
 pytestmark = pytest.mark.skipif(compare.compiled() is None, reason="the kernels are not built")
 
@@ -70,3 +70,27 @@ def test_comparisons(seed: int) -> None:
         sure = (state["log_r"] > -80.0) | (twin_state["log_r"] > -80.0)
         assert np.allclose(state["log_r"][sure], twin_state["log_r"][sure], rtol=1e-4, atol=1e-3)
     assert (state["scatter_ticks"] > 5).any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_how_far_cells_moved(seed: int) -> None:
+    """Both find the same direction, distance and certainty: of all kinds, of nobody, of few, of those beyond all."""
+    rng = np.random.default_rng(seed)
+    state, cells = tables()[1], rng.permutation(CELLS)[:30].astype(np.int64)
+    for name in ("recent", "since"):
+        seen = pooled(CELLS, rng) * rng.choice([0.0, 0.1, 10.0], (CELLS, 1))
+        size = np.maximum(seen[:, 0] + seen[:, 2], 1.0)
+        state[name][:CELLS] = seen
+        within = [seen[:, 3] * seen[:, 0], seen[:, 1] * seen[:, 2], seen[:, 0] * seen[:, 2]]
+        state[f"{name}_within"][:CELLS] = np.stack(within, axis=1) / size[:, None]
+    kind = rng.choice(np.array(list(Kind)), len(cells)).astype(np.uint8)
+    gap = np.array([QUESTIONS[Kind(each)].gap for each in kind.tolist()])
+    tolerance = np.where(gap, rng.uniform(0.0, 0.3, len(cells)), rng.uniform(0.5, 0.95, len(cells)))
+    people = [state[name][cells, 2] * rng.choice([0.5, 1.0], len(cells)) for name in ("recent", "since")]
+    asked = (ASKED, state, cells, kind, tolerance, people, Least(20, 1.995, 1.5))
+    ours, twin = moved(*asked), moved_twin(*asked)
+    assert np.allclose(ours.furthest, twin.furthest, rtol=1e-9, atol=1e-12)
+    told = np.isfinite(twin.furthest)
+    assert np.array_equal(ours.direction[told], twin.direction[told])
+    assert np.array_equal(ours.clear, twin.clear)

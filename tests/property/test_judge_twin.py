@@ -7,6 +7,7 @@ import pytest
 from fleets.build import HOUR, START, columns, feed, new_fleet
 
 from monitor.detectors import DETECTORS
+from monitor.detectors.cell import SeriesView
 from monitor.kernels import judge
 from monitor.kernels.tally import BINS, COLUMNS, EVENTS, PRESENT
 
@@ -48,20 +49,39 @@ def test_same_life(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
             assert np.allclose(x, y, rtol=1e-4, atol=1e-3, equal_nan=True), (detector.name, name)
 
 
+def looked_at(rng: np.random.Generator, k: int) -> tuple[SeriesView, np.ndarray]:
+    """Series of every kind, and counts of a tick of theirs."""
+    counts = rng.poisson(3, (k, COLUMNS)).astype(np.uint32)
+    counts[0], counts[:, [PRESENT, EVENTS]] = 0, rng.integers(0, 60, (k, 2))
+    kind, space = rng.integers(0, 2, (2, k)).astype(np.uint8)
+    cuts, n_cuts = rng.integers(0, BINS, (k, 9)).astype(np.uint8), rng.integers(0, 10, k).astype(np.uint8)
+    return SeriesView(kind, space, n_cuts, cuts, rng.random(k) < 0.5, rng.random(k) < 0.7), counts
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_present_and_cuts(seed: int) -> None:
-    """The fading present, and the shares at cuts, are the same."""
+def test_shares(seed: int) -> None:
+    """What each detector asks of a tick and of the fading present is what it says itself, for all of them."""
     rng = np.random.default_rng(seed)
     k, rows = 40, rng.permutation(100)[:40].astype(np.int64)
-    counts = rng.poisson(3, (k, COLUMNS)).astype(np.uint32)
-    counts[0], counts[:, [PRESENT, EVENTS]] = 0, 60
-    recent = rng.random((100, COLUMNS)).astype(np.float32)
+    view, counts = looked_at(rng, k)
+    recent = 20.0 * rng.random((100, COLUMNS)).astype(np.float32)
     ours, twins = recent.copy(), recent.copy()
-    tick, now = judge.present(rows, counts, ours, 300.0)
-    tick_twin, now_twin = judge.present_twin(rows, counts, twins, 300.0)
-    assert np.array_equal(tick, tick_twin)
-    assert np.allclose(now, now_twin, rtol=1e-6)
+    found = judge.shares(rows, counts, ours, 300.0, view)
+    both = judge.present(rows, counts, twins, 300.0)
+    assert found is not None
     assert np.allclose(ours, twins, rtol=1e-6)
+    for detector in DETECTORS:
+        for (s, n), seen in zip(found[detector.name], both, strict=True):
+            twin = detector.shares(seen, view)
+            assert np.allclose(s, twin.s, rtol=1e-12), detector.name
+            assert np.allclose(n, twin.n, rtol=1e-12), detector.name
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cuts(seed: int) -> None:
+    """The shares at cuts are the same."""
+    rng = np.random.default_rng(seed)
+    tick, k = rng.poisson(3, (40, COLUMNS)).astype(np.float64), 40
     cuts = rng.integers(0, BINS, (k, 9)).astype(np.uint8)
     is_number = rng.random(k) < 0.5
     for got, want in zip(
