@@ -27,6 +27,9 @@ FLEET_EVENTS = 2048
 """Events a tick from which a fleet is thinned: so many, about, are looked at."""
 MODEL_EVENTS = 4
 """Events a tick that every model has looked at, however large the fleet."""
+SHORT_SECONDS, LONG = 60.0, 8.0
+"""Ticks that are longer have as many times more looked at, up to ``LONG``: fewer would be few a day. More might be more
+in one tick than counts of 16 bits hold (:mod:`monitor.apart.counting`)."""
 FOLD_EVENTS = 64.0
 """Sampled events after which a model that is under no suspicion lets them into what was before."""
 MEMORY = np.float32(10_000.0)
@@ -163,9 +166,8 @@ class Leaning:
 
     def _thin(self, models: NDArray[np.int64], events: NDArray[np.int64]) -> None:
         """Choose how many of the next events are looked at, from those of a tick that closed."""
-        wanted = np.log2(max(float(events.sum()) / FLEET_EVENTS, 1.0))
-        most = np.log2(np.maximum(events / MODEL_EVENTS, 1.0))
-        thin = np.floor(np.minimum(np.ceil(wanted), most)).astype(np.uint8)
+        short = in_short_tick(events, self._models.rows["tick"][models])
+        thin = thinned(short, float(short.sum()))
         changed = self.rows["thin"][models] != thin
         self.rows["thin"][models[changed]] = thin[changed]
         self.rows.touch(models[changed])
@@ -192,3 +194,20 @@ class Leaning:
             new = new[rows["local"][new] < SLOTS]
             self._slots[rows["model"][new], rows["local"][new]] = new
             self._slotted = len(rows)
+
+
+def in_short_tick(events: NDArray[np.number], tick: Floats | float) -> Floats:
+    """As how many ``events`` (k,) count that came in a ``tick`` of so many seconds: in a longer one it may be more."""
+    short: Floats = events / np.clip(np.asarray(tick) / SHORT_SECONDS, 1.0, LONG)
+    return short
+
+
+def thinned(events: Floats, fleet: float) -> NDArray[np.uint8]:
+    """To which power of two models with so many ``events`` (k,) are thinned in a fleet with ``fleet``.
+
+    Both are :func:`in_short_tick`.
+    """
+    wanted = np.log2(max(fleet / FLEET_EVENTS, 1.0))
+    most = np.log2(np.maximum(events / MODEL_EVENTS, 1.0))
+    thin: NDArray[np.uint8] = np.floor(np.minimum(np.ceil(wanted), most)).astype(np.uint8)
+    return thin
