@@ -14,6 +14,7 @@ from monitor.kernels.lean import STRATA
 from monitor.stats.accumulate import accumulate, restarted
 from monitor.stats.dispersion import successive_gap, tempering
 
+DAY_SECONDS = 86400.0
 RECENT_EVENTS = 1000.0
 """Events of the group by which the present fades by a factor e."""
 
@@ -84,6 +85,18 @@ class Seen:
     alarm: Flags
     sustained: Flags
     evidence: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How a past comes to be: it grows until either side has ``events`` and it is ``seconds`` old.
+
+    It is judged by from ``events_min`` of either side and a day on.
+    """
+
+    events: float
+    seconds: float
+    events_min: float
 
 
 class Cells:
@@ -165,6 +178,20 @@ class Cells:
         rows["last"][at] = counts
         fade = np.exp(-counts[:, 0].sum(axis=-1) / RECENT_EVENTS)
         rows["recent"][at] = rows["recent"][at] * fade[:, None, None] + counts
+
+    def learn(self, batch: Batch, growth: Growth) -> None:
+        """Let a day under no suspicion into the past, as long as it grows; begin what has enough of one."""
+        rows, at = self.rows, batch.at
+        new = np.isnan(rows["since"][at])
+        rows["since"][at[new]] = batch.end
+        age, judged = batch.end - rows["since"][at], rows["judged"][at]
+        held = rows["reference"][at].sum(axis=-1).min(axis=-1)
+        grows = (held < growth.events) | (age < growth.seconds)
+        take = ~judged | (grows & ~self.doubted(at))
+        rows["reference"][at[take]] += batch.counts[take]
+        enough = rows["reference"][at].sum(axis=-1).min(axis=-1) >= growth.events_min
+        begins = at[~judged & enough & (age >= DAY_SECONDS)]
+        rows["judged"][begins], rows["onset"][begins] = True, batch.end
 
     def doubted(self, at: Rows64) -> Flags:
         """Which cells are under suspicion, or fire: nothing is learned of them."""

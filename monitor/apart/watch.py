@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.apart.cells import Batch, Cells
+from monitor.apart.cells import DAY_SECONDS, Batch, Cells, Growth
 from monitor.apart.counting import Counting
 from monitor.apart.shelf import CELLS, Shelf, ShelfStore, ShelfWrites
 from monitor.budget import Crowd
-from monitor.catalog.models import SHARES
+from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import JUDGED
 from monitor.events.columns import Space
@@ -30,7 +30,6 @@ DETECTOR, ALERTNAME, SHARE, EFFECT = "group_drift", "ModelFeatureDrift", "drift"
 SEVERITY = severity(ALERTNAME, ())
 TOLERANCE = "drift"
 """What is tolerated of a feature as a whole is tolerated of how a group differs in it."""
-DAY_SECONDS = 86400.0
 BATCH_MIN = 10.0
 """Events of the group, and of the rest, that a day's batch needs."""
 _MINUTES = 1440
@@ -130,6 +129,23 @@ class Apart:
         self.days["due"][new] = -np.inf
         self.days.stir(new)
 
+    def allowance(self, model: int, n: int) -> float:
+        """Expected false alarms that a day of each of the ``n`` cells of a model that are judged may cost."""
+        day = np.full(1, DAY_SECONDS)
+        allowance = self._budget.allowance(SHARE, self._crowd(), np.array([model]), day)
+        return float(allowance[0]) * (self._weight / n)
+
+    def told(self, cells: NDArray[np.void]) -> Flags:
+        """Of which of ``cells`` (k,) something may be said: there are enough people, and nobody hidden follows."""
+        register, least = self.groups.register, self.groups.privacy.smallest_group
+        told: Flags = (cells["recent"].sum(axis=-1) >= least).all(axis=-1)
+        for attribute in np.unique(register.groups["attribute"][cells["group"]]).tolist():
+            own = register.groups_of(attribute)
+            seen = visible_beside(self.groups, attribute, own, self.counting.events)
+            hidden = [group for group, may in zip(own, seen, strict=True) if not may]
+            told &= ~np.isin(cells["group"], hidden)
+        return told
+
     def close(self, models: Rows64, planned: Flags, end: float) -> Parted:
         """At the end of a tick of ``models`` (k,): judge those whose day is over, none that was ``planned`` in part."""
         out = Parted()
@@ -176,8 +192,7 @@ class Apart:
             self._count(model, 1)
 
     def _begin_day(self, model: int, end: float) -> None:
-        offset = 60.0 * (self.models.items[model].name_hash % _MINUTES)
-        self.days["due"][model] = (math.floor((end - offset) / DAY_SECONDS) + 1.0) * DAY_SECONDS + offset
+        self.days["due"][model] = day_over(self.models.items[model].name_hash, end)
         self.days["planned"][model] = False
         self.days.stir(np.array([model]))
 
@@ -190,38 +205,22 @@ class Apart:
         if judged.any():
             self._bet(model, cells, batch.some(judged), out)
         cells.take_in(batch.some(~judged))
-        self._learn(model, cells, batch)
+        cells.learn(batch, growth(self.models, model))
+        cells.rows["tolerance"][batch.at] = self._tolerance(model, cells.rows["series"][batch.at])
         self.keep(model, cells)
 
     def _bet(self, model: int, cells: Cells, batch: Batch, out: Parted) -> None:
         at, rows, end = batch.at, cells.rows, batch.end
-        crowd = Crowd.of(SHARE, self._judge.n_cells[SHARE], self.models)
-        of = np.full(len(at), model)
-        allowance = self._budget.allowance(SHARE, crowd, of, np.full(len(at), DAY_SECONDS))
-        allowance *= self._weight / rows["judged"].sum()
+        of, crowd = np.full(len(at), model), self._crowd()
+        allowance = np.full(len(at), self.allowance(model, int(rows["judged"].sum())))
         self._budget.spend(SHARE, SEVERITY, allowance, crowd, of)
         seen = cells.bet(batch, np.log(np.maximum(allowance, 1e-300)))
         hold, keep_firing = (self.models.rows[name][of] for name in ("hold", "keep_firing"))
-        flags = decide(rows, at, end, hold, keep_firing, seen.alarm & self._told(rows[at]), seen.sustained)
+        flags = decide(rows, at, end, hold, keep_firing, seen.alarm & self.told(rows[at]), seen.sustained)
         out.n_cells += len(at)
         held = np.flatnonzero(flags & HELD).tolist()
         out.alarms += [_alarm(model, rows[at[i]], float(seen.evidence[i]), end) for i in held]
         out.cleared += _keys(cells, at[(flags & OVER) > 0])
-
-    def _learn(self, model: int, cells: Cells, batch: Batch) -> None:
-        """Let days under no suspicion into the past, as long as it grows; begin what has enough of one."""
-        rows, at, policy = cells.rows, batch.at, self.models.rows
-        new = np.isnan(rows["since"][at])
-        rows["since"][at[new]] = batch.end
-        age, judged = batch.end - rows["since"][at], rows["judged"][at]
-        held = rows["reference"][at].sum(axis=-1).min(axis=-1)
-        grows = (held < policy["learn_events"][model]) | (age < policy["learn_for"][model])
-        take = ~judged | (grows & ~cells.doubted(at))
-        rows["reference"][at[take]] += batch.counts[take]
-        enough = rows["reference"][at].sum(axis=-1).min(axis=-1) >= policy["learn_events_min"][model]
-        begins = at[~judged & enough & (age >= DAY_SECONDS)]
-        rows["judged"][begins], rows["onset"][begins] = True, batch.end
-        rows["tolerance"][at] = self._tolerance(model, rows["series"][at])
 
     def _take(self, model: int, cells: Cells, end: float) -> Batch:
         """The day of a model's groups, beside the rest of their attribute each."""
@@ -251,26 +250,30 @@ class Apart:
                 asked[rows["local"][row]] = row
         return asked
 
-    def _told(self, cells: NDArray[np.void]) -> Flags:
-        """Of which cells something may be said: there are enough people, and nobody hidden follows from it."""
-        register, least = self.groups.register, self.groups.privacy.smallest_group
-        told: Flags = (cells["recent"].sum(axis=-1) >= least).all(axis=-1)
-        for attribute in np.unique(register.groups["attribute"][cells["group"]]).tolist():
-            own = register.groups_of(attribute)
-            seen = visible_beside(self.groups, attribute, own, self.counting.events)
-            hidden = [group for group, may in zip(own, seen, strict=True) if not may]
-            told &= ~np.isin(cells["group"], hidden)
-        return told
-
     def _tolerance(self, model: int, series: Rows64) -> Array:
         """What is tolerated of cells: as much as of their features ``series`` (k,)."""
         told = self.models.rows[f"tolerance_{TOLERANCE}"][model]
         own: Array = np.maximum(told, self._judge.states[TOLERANCE]["tolerance"][series])
         return own
 
+    def _crowd(self) -> Crowd:
+        return Crowd.of(SHARE, self._judge.n_cells[SHARE], self.models)
+
     def _count(self, model: int, change: int) -> None:
         self.models.rows["n_cells"][model, SHARES.index(SHARE)] += change * self._weight
         self._judge.n_cells[SHARE] += change * self._weight
+
+
+def day_over(name_hash: int, time: float) -> float:
+    """When the day is over that runs at ``time``, of the model whose name has that hash."""
+    offset = 60.0 * (name_hash % _MINUTES)
+    return (math.floor((time - offset) / DAY_SECONDS) + 1.0) * DAY_SECONDS + offset
+
+
+def growth(models: Models, model: int) -> Growth:
+    """How the past of a model's cells comes to be, by its policy."""
+    rows = models.rows
+    return Growth(*(float(rows[name][model]) for name in ("learn_events", "learn_for", "learn_events_min")))
 
 
 def standing(cells: Cells, group: int, slot: int) -> tuple[str, float | None]:

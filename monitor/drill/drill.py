@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor.drill.apart import ApartDrill, apart_drill
 from monitor.drill.findings import Findings, document, findings, names_of, told
 from monitor.drill.past import DAY_SECONDS, PAST_SECONDS, Past, lasted
 from monitor.drill.people import GroupDrill, group_drill
@@ -29,6 +30,7 @@ class Drill:
     until: float
     series: SeriesDrill
     groups: GroupDrill
+    apart: ApartDrill
 
     def run(self, past: Past, made: float = np.nan, breathe: Breathe = lambda: None) -> Findings:
         """Judge all faults on ``past``; ``made`` is the wall time, ``breathe`` is called every few milliseconds."""
@@ -40,7 +42,8 @@ class Drill:
         hours = past.groups(self.row, since, until) if known else ()
         seen = lasted(ticks, self.series.tick)
         of_series, of_groups = self.series.run(ticks, breathe), self.groups.run(hours, breathe)
-        return findings(of_series, self.series.rows, of_groups, made=made, until=self.until, lasted=seen)
+        of_apart = self.apart.run(self.series.subjects(ticks), breathe)
+        return findings(of_series, self.series.rows, of_groups, of_apart, made=made, until=self.until, lasted=seen)
 
 
 def prepare(fleet: Fleet, row: int) -> Drill:
@@ -51,6 +54,7 @@ def prepare(fleet: Fleet, row: int) -> Drill:
         until=float(fleet.models.rows["last_time"][row]),
         series=series_drill(fleet, row),
         groups=group_drill(fleet, row),
+        apart=apart_drill(fleet, row),
     )
 
 

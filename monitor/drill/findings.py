@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,25 +11,28 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.apart.watch import DETECTOR as APART
 from monitor.catalog.series import JUDGED, SPACE_NAMES
 from monitor.clock import rfc3339
 from monitor.detectors import DETECTORS
-from monitor.drill.faults import FAULTS
+from monitor.drill.apart import APART_FAULTS, ApartFindings
+from monitor.drill.faults import FAULTS, Fault
 from monitor.drill.past import DAY_SECONDS, HORIZON_SECONDS
-from monitor.drill.people import GROUP_FAULTS, GroupFindings
+from monitor.drill.people import GROUP_FAULTS, GroupFault, GroupFindings
 from monitor.drill.series import SeriesFindings
 from monitor.fleet import Fleet
 from monitor.groups.questions import QUESTIONS, Kind
-from monitor.groups.visible import groups_shown
+from monitor.groups.visible import group_name, groups_shown
 from monitor.incidents.telling import span
 
 HORIZON_DAYS = HORIZON_SECONDS / DAY_SECONDS
-STANDARD = ("shift_0.5", "swapped_0.5", "missing_0.2", "group_0.75", "group_0.5")
+STANDARD = ("shift_0.5", "swapped_0.5", "missing_0.2", "group_0.75", "group_0.5", "group_shift_1")
 """The faults by which models are measured: no more series than these are there of a model."""
-SIGNATURE = ",".join([*(f.name for f in FAULTS), *(f.name for f in GROUP_FAULTS), *(d.name for d in DETECTORS)])
+SIGNATURE = ",".join(each.name for each in (*FAULTS, *GROUP_FAULTS, *APART_FAULTS, *DETECTORS))
 """What the numbers of a record mean: one that was made under another is no longer told."""
 _COLUMNS = (("series", "i4"), ("fault", "i2"), ("detector", "i2"), ("days", "f4"))
 _GROUP_COLUMNS = (("cell", "i4"), ("fault", "i2"), ("days", "f4"))
+_APART_COLUMNS = (("group", "i4"), ("series", "i4"), ("fault", "i2"), ("days", "f4"))
 _GROUP_WORDS = {
     Kind.DECISION: "favourable decisions for",
     Kind.SCORE: "scores above the median for",
@@ -41,8 +44,8 @@ class Findings(msgspec.Struct, frozen=True):
     """Of one model: what each fault of each series and group would have taken to be seen.
 
     ``made`` is the wall time of the drill, ``until`` the newest event time it knew, ``lasted`` the seconds of traffic
-    that it was measured on. ``series`` and ``groups`` are columns in bytes: rows in the tables of series and of
-    comparisons, faults by place, detectors (-1: nobody), days (NaN: not within thirty).
+    that it was measured on. ``series``, ``groups`` and ``apart`` are columns in bytes: rows in the tables of series, of
+    comparisons and of groups, faults by place, detectors (-1: nobody), days (NaN: not within thirty).
     """
 
     signature: str
@@ -51,6 +54,7 @@ class Findings(msgspec.Struct, frozen=True):
     lasted: float
     series: dict[str, bytes]
     groups: dict[str, bytes]
+    apart: dict[str, bytes] = {}
 
     def series_columns(self) -> dict[str, NDArray[Any]]:
         """The columns of series."""
@@ -60,9 +64,26 @@ class Findings(msgspec.Struct, frozen=True):
         """The columns of groups."""
         return {name: np.frombuffer(self.groups[name], kind) for name, kind in _GROUP_COLUMNS}
 
+    def apart_columns(self) -> dict[str, NDArray[Any]]:
+        """The columns of features of groups."""
+        return {name: np.frombuffer(self.apart[name], kind) for name, kind in _APART_COLUMNS}
+
+    def columns(self) -> Iterator[tuple[dict[str, NDArray[Any]], Sequence[Fault | GroupFault]]]:
+        """All columns, each with the faults that they speak of."""
+        yield self.series_columns(), FAULTS
+        yield self.group_columns(), GROUP_FAULTS
+        yield self.apart_columns(), APART_FAULTS
+
 
 def findings(
-    series: SeriesFindings, rows: NDArray[np.int64], groups: GroupFindings, *, made: float, until: float, lasted: float
+    series: SeriesFindings,
+    rows: NDArray[np.int64],
+    groups: GroupFindings,
+    apart: ApartFindings,
+    *,
+    made: float,
+    until: float,
+    lasted: float,
 ) -> Findings:
     """Put together what a drill found; ``rows`` are the fleet's rows of the series that were drilled."""
     of_series = {"series": rows[series.series], "fault": series.fault, "detector": series.detector, "days": series.days}
@@ -74,15 +95,20 @@ def findings(
         lasted,
         {name: of_series[name].astype(kind).tobytes() for name, kind in _COLUMNS},
         {name: of_groups[name].astype(kind).tobytes() for name, kind in _GROUP_COLUMNS},
+        {name: getattr(apart, name).astype(kind).tobytes() for name, kind in _APART_COLUMNS},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What may be called by its name now: series by row (name, space), comparisons by cell (attribute, group, kind)."""
+    """What may be called by its name now: series by row (name, space), comparisons by cell (attribute, group, kind).
+
+    ``apart`` are groups whose features are judged, by row (attribute, group).
+    """
 
     series: dict[int, tuple[str, str]]
     groups: dict[int, tuple[str, str, Kind]]
+    apart: dict[int, tuple[str, str]]
 
 
 def names_of(fleet: Fleet, model: int) -> Names:
@@ -95,14 +121,22 @@ def names_of(fleet: Fleet, model: int) -> Names:
         for shown in groups_shown(fleet.groups, model, output) if kind in _GROUP_WORDS else ():
             for i in np.flatnonzero(shown.visible).tolist():
                 groups[register.cell(shown.groups[i], output)] = (shown.attribute, shown.names[i], kind)
-    return Names({row: (fleet.series.names[row], SPACE_NAMES[int(rows["space"][row])]) for row in series}, groups)
+    of_series = {row: (fleet.series.names[row], SPACE_NAMES[int(rows["space"][row])]) for row in series}
+    return Names(of_series, groups, _names_apart(fleet, model))
+
+
+def _names_apart(fleet: Fleet, model: int) -> dict[int, tuple[str, str]]:
+    register, cells = fleet.groups.register, fleet.apart.cells(model).rows
+    seen = np.unique(cells["group"][fleet.apart.told(cells)]).tolist() if len(cells) else []
+    attributes = [register.attribute_names[int(register.groups["attribute"][group])] for group in seen]
+    return {group: (name, group_name(fleet.groups, group)) for group, name in zip(seen, attributes, strict=True)}
 
 
 def told(names: Names, found: Findings) -> list[dict[str, Any]]:
     """Every fault in words and JSON types: groups first, then what is seen soonest; blind spots last."""
     if found.signature != SIGNATURE:
         return []
-    entries = [*_of_groups(names, found), *_of_series(names, found)]
+    entries = [*_of_groups(names, found), *_of_apart(names, found), *_of_series(names, found)]
     return sorted(
         entries, key=lambda e: (e["days"] is None, e["group"] is None, e["days"] or 0.0, e["feature"] or "", e["fault"])
     )
@@ -148,8 +182,7 @@ def slowest(found: Findings) -> dict[str, float]:
     worst: dict[str, float] = {}
     if found.signature != SIGNATURE:
         return worst
-    of_series, of_groups = found.series_columns(), found.group_columns()
-    for columns, table in ((of_series, FAULTS), (of_groups, GROUP_FAULTS)):
+    for columns, table in found.columns():
         days = np.nan_to_num(columns["days"].astype(np.float64), nan=HORIZON_DAYS)
         for place in np.unique(columns["fault"]).tolist():
             name = table[place].name
@@ -162,7 +195,7 @@ def n_blind(found: Findings) -> int:
     """How many faults nobody would know of within the horizon."""
     if found.signature != SIGNATURE:
         return 0
-    return sum(int(np.isnan(c["days"]).sum()) for c in (found.series_columns(), found.group_columns()))
+    return sum(int(np.isnan(columns["days"]).sum()) for columns, _ in found.columns())
 
 
 def _of_series(names: Names, found: Findings) -> Iterator[dict[str, Any]]:
@@ -186,6 +219,18 @@ def _of_groups(names: Names, found: Findings) -> Iterator[dict[str, Any]]:
         words = f"if {_GROUP_WORDS[kind]} group {group} of {attribute} {fault.words}"
         by = None if math.isnan(days) else asked
         yield _entry(found, words, days, fault=fault.name, detector=by, attribute=attribute, group=group, asked=asked)
+
+
+def _of_apart(names: Names, found: Findings) -> Iterator[dict[str, Any]]:
+    columns = found.apart_columns()
+    for of, row, place, days in zip(*(columns[name].tolist() for name, _ in _APART_COLUMNS), strict=True):
+        if of not in names.apart or row not in names.series:
+            continue
+        (attribute, group), (name, space), fault = names.apart[of], names.series[row], APART_FAULTS[place]
+        words = f"if {name} {fault.words} for group {group} of {attribute} and nobody else"
+        about = {"feature": name, "space": space, "attribute": attribute, "group": group}
+        by = None if math.isnan(days) else APART
+        yield _entry(found, words, days, **about, fault=fault.name, detector=by, asked=APART)
 
 
 def _entry(found: Findings, condition: str, days: float, **of: Any) -> dict[str, Any]:

@@ -77,6 +77,11 @@ class SeriesDrill:
         )
         return SeriesFindings(series, fault, detector, days)
 
+    def subjects(self, ticks: Sequence[ClosedTick]) -> dict[int, Subject]:
+        """The series as faults meet them, by their rows in the fleet."""
+        spread = deviations(ticks, self.n_series)[self.places]
+        return {int(row): self._subject(i, float(spread[i])) for i, row in enumerate(self.rows)}
+
     def _some(self, some: Indices, spread: Array, ticks: Sequence[ClosedTick], breathe: Breathe) -> SeriesFindings:
         origin, fault, matrices = [], [], []
         for i in some.tolist():

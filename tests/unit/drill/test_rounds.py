@@ -95,7 +95,7 @@ def known() -> tuple[Fleet, Past, Findings]:
 def test_groups_are_drilled_as_features_are(known: Any) -> None:
     """It says when a fallen rate of a group would be seen, by its code; a larger fall is seen no later."""
     fleet, _, found = known
-    said = [fault for fault in told(names_of(fleet, 0), found) if fault["group"]]
+    said = [fault for fault in told(names_of(fleet, 0), found) if fault["group"] and not fault["feature"]]
     assert {fault["fault"] for fault in said} == {"group_0.75", "group_0.5"}
     assert {fault["attribute"] for fault in said} == {"sex"}
     assert len({fault["group"] for fault in said}) == 2
@@ -105,6 +105,19 @@ def test_groups_are_drilled_as_features_are(known: Any) -> None:
         assert days[group, "group_0.5"] < HORIZON_DAYS
     assert all("measured on your traffic of the last 3 days" in fault["words"] for fault in said)
     assert not any(word in fault["words"] for fault in said for word in (" F ", " M "))
+
+
+def test_features_of_groups_are_drilled(known: Any) -> None:
+    """Of each group and each feature it says when it would be known that it moved in that group alone."""
+    fleet, _, found = known
+    said = [fault for fault in told(names_of(fleet, 0), found) if fault["group"] and fault["feature"]]
+    assert {fault["fault"] for fault in said} == {"group_shift_0.5", "group_shift_1", "group_missing_0.2"}
+    assert {(fault["feature"], fault["attribute"], fault["asked"]) for fault in said} == {("x", "sex", "group_drift")}
+    assert len({fault["group"] for fault in said}) == 2
+    assert any(fault["days"] is not None for fault in said)
+    for fault in said:
+        assert fault["detector"] == (None if fault["days"] is None else "group_drift")
+        assert f" for group {fault['group']} of sex and nobody else, " in fault["words"]
 
 
 def test_the_document_tells_what_was_found(known: Any) -> None:
@@ -141,7 +154,7 @@ def test_the_slowest_is_what_is_exported(known: Any, tmp_path: Path) -> None:
 def test_what_another_program_found_is_not_told(known: Any) -> None:
     """Numbers of faults that have another meaning now say nothing."""
     fleet, _, found = known
-    other = Findings("another", found.made, found.until, found.lasted, found.series, found.groups)
+    other = Findings("another", found.made, found.until, found.lasted, found.series, found.groups, found.apart)
     assert told(names_of(fleet, 0), other) == []
     assert (slowest(other), n_blind(other)) == ({}, 0)
 
@@ -295,7 +308,8 @@ def test_a_store_can_be_drilled(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main([*order, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["measured_days"] > 2.0
-    assert {fault["fault"] for fault in document["faults"] if fault["group"]} == {"group_0.75", "group_0.5"}
+    of_groups = {fault["fault"] for fault in document["faults"] if fault["group"] and not fault["feature"]}
+        assert of_groups == {"group_0.75", "group_0.5"}
     assert any(fault["feature"] == "c" and fault["days"] is not None for fault in document["faults"])
 
 
