@@ -16,9 +16,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.ingest.demo_faults import Fault, FaultKind
-from monitor.ingest.demo_laws import DAY_SECONDS, FIRST, POOL, SEASON, FleetLaws, Floats, Law, ModelLaw, tilt
-from monitor.ingest.demo_people import People, Register, Waiting
+from monitor.ingest.demo_faults import OF_FEATURES_BY_GROUP, Fault, FaultKind
+from monitor.ingest.demo_laws import (
+    ATTRIBUTES,
+    DAY_SECONDS,
+    FIRST,
+    POOL,
+    SEASON,
+    FleetLaws,
+    Floats,
+    Law,
+    ModelLaw,
+    tilt,
+)
+from monitor.ingest.demo_people import People, Register, Waiting, of_group
 
 Places = NDArray[np.int64]
 
@@ -82,7 +93,7 @@ class Press:
         self._second = start + (end - start) * np.array([model.version_at for model in models])
         row = {model.name: i for i, model in enumerate(models)}
         struck = [(fault, row[name]) for fault in faults for name in fault.models]
-        self._struck = [_Struck(fault, i, _patches(fault, models[i], laws, store)) for fault, i in struck]
+        self._struck = [_Struck.of(fault, i, laws, store) for fault, i in struck]
         self.people = Register(laws, [(each.fault, each.rows) for each in self._struck])
         self._fragments = _objects(store.fragments)
         self._standards = np.concatenate(store.standards)
@@ -107,14 +118,18 @@ class Press:
         n = len(model)
         places = self._base[model] + _indices(at, self._season[model], self._missing[model], rng)
         logit = self._bias[model] + rng.standard_normal(n)
+        people = self.people.meet(model, rng)
         held = [(s, s.rows(model, at)) for s in self._struck]
         for struck, rows in held:
             for patch in struck.patches if len(rows) else ():
                 hit = rows if patch.share >= 1.0 else rows[rng.random(len(rows)) < patch.share]
                 places[hit, patch.column] += patch.by
+            if struck.changes_hands >= 0 and len(rows):
+                column = places[:, struck.changes_hands]
+                column[rows] = _handed(struck.fault, column[rows], of_group(struck.fault, rows, people), rng)
         seen = self._standards[places[np.arange(n)[:, None], self._drivers[model]]]
         logit += (seen * self._weights[model]).sum(axis=1)
-        people = self.people.draw(model, at, logit, rng)
+        self.people.serve(people, model, at, logit, rng)
         for struck, rows in held:
             if len(rows):
                 logit[rows] = _answered(struck.fault, logit[rows], rng)
@@ -175,11 +190,20 @@ class _Store:
 
 @dataclass(frozen=True, slots=True)
 class _Struck:
-    """A fault in one of the models that it hits."""
+    """A fault in one of the models that it hits; ``changes_hands`` is the column whose values do, -1 for none."""
 
     fault: Fault
     model: int
     patches: tuple[Patch, ...]
+    changes_hands: int = -1
+
+    @classmethod
+    def of(cls, fault: Fault, row: int, laws: FleetLaws, store: _Store) -> _Struck:
+        """A fault in the model in ``row``: its values go into the store."""
+        model = laws.models[row]
+        if fault.kind in OF_FEATURES_BY_GROUP:
+            return cls(fault, row, (), laws.names_of(model).index(fault.feature or ""))
+        return cls(fault, row, _patches(fault, model, laws, store))
 
     def rows(self, model: Places, at: Floats) -> Places:
         """The events that it spoils."""
@@ -193,6 +217,18 @@ def _indices(at: Floats, season: Floats, missing: Floats, rng: np.random.Generat
     index = np.minimum((tilt(u, by) * POOL).astype(np.int64), POOL - 1)
     index[rng.random(u.shape) < missing] = _NULL
     return index
+
+
+def _handed(fault: Fault, places: Places, own: NDArray[np.bool_], rng: np.random.Generator) -> Places:
+    """Let the largest values, as many as the group is, be those of its people, ``own``, and theirs be the others'.
+
+    ``places`` (n,) are those of one law. Of the group and of those others a part does so that is the fault's size.
+    """
+    index = places % _STRIDE
+    least = POOL - round(POOL * ATTRIBUTES[fault.attribute or ""][fault.group or ""])
+    hit = (index != _NULL) & (own | (index >= least)) & (rng.random(len(index)) < fault.size)
+    low, high = np.where(own, least, 0), np.where(own, POOL, least)
+    return places + np.where(hit, rng.integers(low, high) - index, 0)
 
 
 def _scored(logit: Floats) -> tuple[Places, Places]:

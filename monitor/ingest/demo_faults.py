@@ -59,6 +59,8 @@ class FaultKind(StrEnum):
     """So much of the events are left."""
     MIX_MOVED = "mix_moved"
     """So much of the largest market's people come from the next instead."""
+    GROUP_MOVED = "group_moved"
+    """So many people of a group have the largest values of a number, which others had, to the end: the whole stays."""
     DISPARATE_IMPACT = "disparate_impact"
     """People of a group get the good decision so many times as often as they did."""
     UNWARRANTED_ASSOCIATION = "unwarranted_association"
@@ -135,6 +137,9 @@ KINDS: dict[FaultKind, Kind] = {
     FaultKind.SURGE: Kind((VOLUME,), (), (4.0, 10.0), ()),
     FaultKind.SLUMP: Kind((VOLUME, SILENT), (), (0.05, 0.25), ()),
     FaultKind.MIX_MOVED: Kind((MIX,), (), (0.2, 0.9), (), _OF_PEOPLE),
+    FaultKind.GROUP_MOVED: Kind(
+        (FEATURE_DRIFT,), (_MEASURED,), (0.5, 1.0), (PREDICTION_DRIFT, PERFORMANCE, IMPACT, UNEQUAL), _OF_PEOPLE
+    ),
     FaultKind.DISPARATE_IMPACT: Kind((IMPACT,), (), (0.3, 0.7), (*_WRONG, UNEQUAL), (Role.DECIDER,)),
     FaultKind.UNWARRANTED_ASSOCIATION: Kind((ASSOCIATION,), (), (2.0, 6.0), (), (Role.TAGGER,)),
     FaultKind.UNEQUAL_ERRORS: Kind((UNEQUAL,), (), (0.2, 0.8), _WRONG, (Role.DECIDER,)),
@@ -147,6 +152,7 @@ KINDS: dict[FaultKind, Kind] = {
 _INPUTS_MOVED = (FIX_INPUT, NOTHING, RETRAIN)
 REMEDIES: dict[FaultKind, tuple[str, ...]] = {
     **dict.fromkeys((FaultKind.DRIFT_UP, FaultKind.DRIFT_DOWN, FaultKind.SPREAD, FaultKind.SHARE_MOVED), _INPUTS_MOVED),
+    FaultKind.GROUP_MOVED: _INPUTS_MOVED,
     **dict.fromkeys((FaultKind.UNIT_CHANGE, FaultKind.COLUMNS_SWAPPED, FaultKind.STUCK), (FIX_INPUT,)),
     **dict.fromkeys((FaultKind.DEFAULT_FLOOD, FaultKind.OUT_OF_RANGE, FaultKind.UNSEEN_CATEGORY), (FIX_INPUT,)),
     **dict.fromkeys((FaultKind.MISSING, FaultKind.VANISHED, FaultKind.APPEARED), (FIX_INPUT,)),
@@ -174,6 +180,8 @@ OF_GROUPS = frozenset(
     }
 )
 """Faults in what a group of people gets, or in what is told of it."""
+OF_FEATURES_BY_GROUP = frozenset({FaultKind.GROUP_MOVED})
+"""Faults in a feature of one group of people."""
 OF_OUTCOMES = frozenset({FaultKind.ANSWERS_MIXED_UP, FaultKind.CONCEPT_UP, FaultKind.CONCEPT_DOWN})
 """Faults that nothing but outcomes show."""
 PER_KIND = 4
@@ -190,17 +198,19 @@ _ANSWERS = ("score", "label")
 _BEGINS, _BEGINS_LATE = (0.1, 0.5), (0.3, 0.55)
 _LASTS = (0.25, 0.5)
 """Parts of the stream between which a fault's beginning and length are drawn. Late begins what the stream alone teaches
-to know, traffic and what comes of cases: the references of the weeks before tell nothing of it."""
+to know, traffic, what comes of cases and how groups differ: the
+references of the weeks before tell nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A planted fault. ``began`` and ``ended`` in seconds since the epoch; it holds in [began, ended).
 
-    ``alertnames`` are those under which it can show by its own ``features``, or by its own ``group`` and ``output``,
-    any of which counts; ``entails`` are those of what else changes with it in the models ``moves``. ``models`` is more
-    than one only for what hits many at once; where features are hit, ``moves`` are those of them whose score depends
-    on one. ``features`` is empty for what is not in them, ``attribute``, ``group`` and ``output`` are ``None``.
+    ``alertnames`` are those under which it can show by its own ``features``, any of which counts, or by its own
+    ``group`` and what that gets (``output``) or how its feature lies; ``entails`` are those of what else changes with
+    it in the models ``moves``. ``models`` is more than one only for what hits many at once; where features are hit,
+    ``moves`` are those of them whose score depends on one. ``features`` is empty for what is not in them,
+    ``attribute``, ``group`` and ``output`` are ``None``.
     """
 
     kind: FaultKind
@@ -256,8 +266,8 @@ def plant(laws: FleetLaws, seed: int, start: float, seconds: float) -> tuple[Fau
 def _strike(
     kind: FaultKind, hit: Sequence[ModelLaw], laws: FleetLaws, rng: np.random.Generator, start: float, seconds: float
 ) -> Fault:
-    began = start + seconds * rng.uniform(*(_BEGINS_LATE if kind in OF_TRAFFIC | OF_OUTCOMES else _BEGINS))
-    lasts = seconds if kind is FaultKind.APPEARED else seconds * rng.uniform(*_LASTS)
+    began = start + seconds * rng.uniform(*(_BEGINS_LATE if kind in _LATE else _BEGINS))
+    lasts = seconds if kind in _STAY else seconds * rng.uniform(*_LASTS)
     ended = min(began + lasts, start + seconds)
     # Traffic is even within a step.
     grain = STEP_SECONDS if kind in OF_TRAFFIC else 1.0
@@ -266,7 +276,7 @@ def _strike(
     size = round(low * (high / low) ** rng.random(), 3)
     features = _victims(kind, table, hit[0], laws, rng)
     of_features = bool(table.victims) or kind in _OF_FEATURES
-    attribute, group = _group(rng) if kind in OF_GROUPS else (None, None)
+    attribute, group = _group(rng) if kind in OF_GROUPS | OF_FEATURES_BY_GROUP else (None, None)
     return Fault(
         kind=kind,
         models=tuple(model.name for model in hit),
@@ -285,6 +295,8 @@ def _strike(
 
 _OF_ANSWERS = {FaultKind.SCORE_DRIFT, FaultKind.SCORE_COLLAPSE, FaultKind.CLASS_VANISHED}
 _OF_FEATURES = {FaultKind.UPSTREAM_BREAK}
+_STAY = {FaultKind.APPEARED, FaultKind.GROUP_MOVED}
+_LATE = OF_TRAFFIC | OF_OUTCOMES | OF_FEATURES_BY_GROUP
 
 
 def _group(rng: np.random.Generator) -> tuple[str, str]:

@@ -81,7 +81,7 @@ _DOMAINS = (
 )
 LABELS = tuple((yes, no) for _, yes, no in _DOMAINS)
 _PEOPLE_SHARE = 0.09
-_PEOPLE_MIN = 8
+_PEOPLE_MIN = 9
 _TAGGERS = 3
 """So many of the models, or at least so many, speak of people; each third of these gives tags, the others decide."""
 

@@ -100,16 +100,13 @@ class Register:
             for label in reversed(model.labels)
         ]
 
-    def draw(self, model: Places, at: Floats, logit: Floats, rng: np.random.Generator) -> People:
-        """The people of events of ``model`` (rows) at times ``at``; faults move ``logit``, their scores, in place.
-
-        What comes of a case follows from its score as it should have been.
-        """
+    def meet(self, model: Places, rng: np.random.Generator) -> People:
+        """The people of events of ``model`` (rows), of whom it is not known yet what they get."""
         role = self._role[model]
         event = np.flatnonzero(role != _PLAIN)
         k = len(event)
         groups = np.stack([_drawn(shares, rng.random(k)) for shares in _SHARES], axis=1)
-        people = People(
+        return People(
             event=event,
             groups=groups,
             market=_drawn(_MARKETS, rng.random(k)),
@@ -118,9 +115,18 @@ class Register:
             merits=np.zeros(k, np.bool_),
             delay=np.clip(rng.exponential(_DELAY_MEAN, k), 1.0, 0.99 * OUTCOME_HORIZON),
         )
+
+    def serve(self, people: People, model: Places, at: Floats, logit: Floats, rng: np.random.Generator) -> None:
+        """Let ``people`` of events of ``model`` (rows) at times ``at`` get what they get, in place.
+
+        Faults move ``logit``, the events' scores, in place too. What comes of a case follows from its score as it
+        should have been.
+        """
+        event = people.event
+        role, k = self._role[model[event]], len(event)
         # Where this is above 0 the first label is merited: as often as SHARPNESS times the logit says.
         truth, tagged = SHARPNESS * logit[event] + rng.logistic(size=k), np.tile(_COMMON, (k, 1))
-        tagged[role[event] != _TAGGER] = 0.0
+        tagged[role != _TAGGER] = 0.0
         for fault, rows in self._struck:
             hit = rows(model[event], at[event])
             if len(hit):
@@ -128,7 +134,6 @@ class Register:
         people.merits = truth > 0.0
         given = rng.random(tagged.shape) < np.minimum(tagged, _TAG_MAX)
         people.tags = given @ (1 << np.arange(len(_TAGS)))
-        return people
 
     def write(self, people: People, scores: NDArray[np.object_], model: Places) -> NDArray[np.object_]:
         """The ends of the events of ``people``, from their written ``scores`` on; ``model`` (k,) are their rows."""
@@ -185,12 +190,21 @@ def _spoil(
             truth[hit] -= fault.size
 
 
+def of_group(fault: Fault, event: Places, people: People) -> NDArray[np.bool_]:
+    """Which of the events ``event`` (k,) of a model about people speak of the fault's group."""
+    return _is_member(fault, np.searchsorted(people.event, event), people)
+
+
 def _members(fault: Fault, hit: Places, people: People) -> Places:
     """Those who are of the fault's group."""
+    return hit[_is_member(fault, hit, people)]
+
+
+def _is_member(fault: Fault, hit: Places, people: People) -> NDArray[np.bool_]:
     attribute = fault.attribute or ""
     group = _GROUPS[attribute].index(fault.group or "")
     own: NDArray[np.bool_] = people.groups[hit, list(_GROUPS).index(attribute)] == group
-    return hit[own]
+    return own
 
 
 def _drawn(shares: Floats, u: Floats) -> Places:

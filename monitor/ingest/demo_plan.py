@@ -4,8 +4,8 @@ Some cases of each model under its fault go through the decoder and the tally of
 knows what share each cell would see. A bet on a shift of d logits beyond the edge of a cell's null then gains
 ``p d - cost`` nats an event in the mean, with variance ``d^2 p (1 - p)``, and has to make up for the cell's budget of
 one tick. So the evidence at the fault's end is about normal, and the chance to be told is the chance that the best bet
-of the best cell has enough of it by then. Faults in traffic, in what groups get and in outcomes have planners of their
-own, which play them: ``demo_rehearsal.py`` and ``demo_plan_outcomes.py``.
+of the best cell has enough of it by then. Faults in traffic, in what groups get or are like, and in outcomes have
+planners of their own, which play them: ``demo_rehearsal.py``, ``demo_plan_outcomes.py`` and ``demo_plan_apart.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from monitor.detectors import DETECTORS
 from monitor.events.columns import EventBatch
 from monitor.fleet import Fleet
 from monitor.ingest.demo import DemoFleet
-from monitor.ingest.demo_faults import OF_GROUPS, OF_OUTCOMES, OF_TRAFFIC, Fault
+from monitor.ingest.demo_faults import OF_FEATURES_BY_GROUP, OF_GROUPS, OF_OUTCOMES, OF_TRAFFIC, Fault
+from monitor.ingest.demo_plan_apart import features_by_group
 from monitor.ingest.demo_plan_outcomes import outcomes
 from monitor.ingest.demo_rehearsal import groups, traffic
 from monitor.kernels.judge import OFF
@@ -66,18 +67,20 @@ def plan(demo: DemoFleet, scratch: Fleet, decode: Callable[[Sequence[bytes]], Ev
     decode
         The decoder that the demo's events go through.
     """
-    elsewhere = OF_TRAFFIC | OF_GROUPS | OF_OUTCOMES
+    elsewhere = OF_TRAFFIC | OF_GROUPS | OF_OUTCOMES | OF_FEATURES_BY_GROUP
     of_series = [fault for fault in demo.faults if fault.kind not in elsewhere]
     counts = _counted(demo, of_series, scratch, decode)
     outlooks = {fault: _outlook(fault, demo, scratch, counts) for fault in of_series}
-    cells = scratch.judge.n_cells["quality"] / max(len(scratch.models), 1)
-    of_traffic, of_groups, of_outcomes = (
-        [fault for fault in demo.faults if fault.kind in kinds] for kinds in (OF_TRAFFIC, OF_GROUPS, OF_OUTCOMES)
+    cells, of_drift = (scratch.judge.n_cells[share] / max(len(scratch.models), 1) for share in ("quality", "drift"))
+    of_traffic, of_groups, of_outcomes, of_features = (
+        [fault for fault in demo.faults if fault.kind in kinds]
+        for kinds in (OF_TRAFFIC, OF_GROUPS, OF_OUTCOMES, OF_FEATURES_BY_GROUP)
     )
     for faults, chances in (
         (of_traffic, traffic(demo, of_traffic, scratch, cells)),
         (of_groups, groups(demo, of_groups, scratch)),
         (of_outcomes, outcomes(demo, of_outcomes, scratch)),
+        (of_features, features_by_group(demo, of_features, scratch, of_drift)),
     ):
         for fault, chance in zip(faults, chances, strict=True):
             outlooks[fault] = Outlook(fault, demo.events_within(fault.model, fault.began, fault.ended), chance)

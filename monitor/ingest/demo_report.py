@@ -3,16 +3,16 @@
 An incident makes *claims*: the cell that fired it, and each further cell that it took in, each with a moment.
 
 * A fault is **found** by a claim on one of its models, under one of its alertnames and about one of its features, or
-  its group and output, made before it ended: in a tick that began before. Only that counts: what a fault brings about
-  elsewhere does not find it.
+  its group and output, made before it ended: in a tick that began before. How a feature lies in a group is judged by
+  days, which are its ticks. Only that counts: what a fault brings about elsewhere does not find it.
 * A fault that the planner named as one that the traffic cannot show is **not planted**: it counts neither as found nor
   as missed, but an incident about it is no false one either.
 * A claim is **explained** by a fault of the same model and the same span if it is about one of the fault's features,
   under whatever alertname: one fault may show in two (a number in another unit drifts, and leaves its range). It is
   explained too by what a fault really brings about elsewhere in that model: answers drift, and may be right less often,
   where the score depends on a feature that is hit, for it is computed from what the model is given; and where a group
-  is treated otherwise, the others of its attribute are compared with a rest that has it. What outcomes say of cases of
-  the span is said when these mature, and explained then.
+  is treated otherwise, or its feature moved, the others of its attribute are compared with a rest that has it. What
+  outcomes say of cases of the span is said when these mature, and explained then.
 * An incident is **false** unless one of the claims with which it began is explained. An alarm for a fault that has
   ended is false, and so is one for another feature of the same model.
 * A **shared cause** is judged by what was merged into it: it is false unless at least half of that began rightly.
@@ -25,11 +25,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from monitor.apart.watch import DAY_SECONDS
 from monitor.clock import rfc3339
 from monitor.incidents.attention import ranked
 from monitor.incidents.incident import CellReport, Incident
 from monitor.incidents.ranking import harm
-from monitor.ingest.demo_faults import BY_OUTCOMES, OF_GROUPS, PREDICTION_DRIFT, REMEDIES, Fault
+from monitor.ingest.demo_faults import BY_OUTCOMES, PREDICTION_DRIFT, REMEDIES, Fault
 from monitor.ingest.demo_people import OUTCOME_HORIZON
 from monitor.ingest.demo_plan import Outlook
 
@@ -38,7 +39,10 @@ _RANKED = 10
 
 
 class _Claim(NamedTuple):
-    """``feature`` moved, or ``group`` of ``attribute`` gets ``output`` otherwise than the rest: said at ``time``."""
+    """``feature`` moved, or ``group`` of ``attribute`` gets ``output`` otherwise than the rest: said at ``time``.
+
+    Or ``feature`` moved in ``group``.
+    """
 
     feature: str | None
     attribute: str | None
@@ -50,6 +54,11 @@ class _Claim(NamedTuple):
     def of(cls, said: Incident | CellReport) -> _Claim:
         """What an incident or one of its cells says."""
         return cls(said.feature, said.attribute, said.group, said.output, said.fired_time)
+
+    @property
+    def by_days(self) -> bool:
+        """Whether it is told of a day, and not of a tick."""
+        return self.feature is not None and self.attribute is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +234,9 @@ def _finding(outlook: Outlook, incidents: Iterable[Incident], tick: float) -> Fi
 
 def _is_about(fault: Fault, incident: Incident, claim: _Claim) -> bool:
     """Whether the claim names what the fault hit; what is said of a model as a whole names nothing."""
-    if fault.kind in OF_GROUPS:
-        said = (claim.attribute, claim.group, claim.output)
-        return said == (fault.attribute, fault.group, fault.output)
+    if fault.attribute is not None:
+        said = (claim.feature, claim.attribute, claim.group, claim.output)
+        return said == (fault.feature, fault.attribute, fault.group, fault.output)
     if not fault.features or incident.alertname == PREDICTION_DRIFT:
         return incident.alertname in fault.alertnames
     return claim.feature in fault.features
@@ -235,6 +244,7 @@ def _is_about(fault: Fault, incident: Incident, claim: _Claim) -> bool:
 
 def _in_span(fault: Fault, claim: _Claim, tick: float, late: float = 0.0) -> bool:
     """Whether the claim was made, so much ``late``, of a tick that has events of the fault's span."""
+    tick = max(tick, DAY_SECONDS) if claim.by_days else tick
     return fault.began + late <= claim.time < fault.ended + tick + late
 
 
@@ -250,9 +260,13 @@ def _explained(incident: Incident, claim: _Claim, faults: Iterable[Fault], tick:
 
 def _follows(fault: Fault, incident: Incident, claim: _Claim) -> bool:
     """Whether the fault really brings about what is said."""
-    if fault.kind in OF_GROUPS and claim.attribute is not None:
-        return claim.attribute == fault.attribute and claim.output == fault.output
-    return incident.alertname in fault.entails and incident.model in fault.moves
+    entailed = incident.alertname in fault.entails and incident.model in fault.moves
+    if fault.attribute is None:
+        return entailed
+    if claim.attribute is None:
+        return entailed or claim.feature in fault.features
+    same = (claim.feature, claim.output) == (fault.feature, fault.output)
+    return claim.attribute == fault.attribute and (same or entailed)
 
 
 def _began_rightly(incident: Incident, faults: Iterable[Fault], tick: float) -> bool:
@@ -306,10 +320,11 @@ def _top(report: DemoReport) -> tuple[Incident, ...]:
 
 
 def _hit(fault: Fault) -> str:
-    """What in its model a fault hits: features, or a group and what it gets."""
+    """What in its model a fault hits: features, or a group and what it gets, or how its feature lies."""
     if fault.attribute is None:
         return ", ".join(fault.features)
-    return f"{fault.attribute} {fault.group}" + (f": {fault.output}" if fault.output else "")
+    what = fault.output or fault.feature
+    return f"{fault.attribute} {fault.group}" + (f": {what}" if what else "")
 
 
 def _named(fault: Fault) -> str:

@@ -19,6 +19,7 @@ from monitor.ingest.demo_faults import KINDS, NEW_FEATURE, OF_TRAFFIC, PER_KIND,
 from monitor.ingest.demo_laws import (
     ATTRIBUTES,
     MARKETS,
+    POOL,
     RATE_MIN,
     SEASON,
     SEGMENT,
@@ -311,6 +312,20 @@ def of_group(of: Any, expected: Any) -> Any:
     return check
 
 
+def changed_hands(law: Law, fault: Fault, outside: Part, under: Part) -> bool:
+    """Of the largest values, as many as the group is, so many more are its own; as a whole the number is as ever."""
+    least = law.numbers[POOL - round(POOL * ATTRIBUTES[fault.attribute or ""][fault.group or ""])]
+    sides = []
+    for part in (outside, under):
+        own = [e["sensitive"][fault.attribute] == fault.group for e in part if e["features"][fault.feature] is not None]
+        large, mine = finite(part, fault.feature) >= least, np.array(own)
+        error = 0.5 * math.hypot(1.0 / math.sqrt(mine.sum()), 1.0 / math.sqrt((~mine).sum()))
+        sides.append((large[mine].mean() - large[~mine].mean(), large.mean(), error))
+    (gap, whole, error), (now, whole_now, also) = sides
+    wide = 4.0 * math.hypot(error, also)
+    return abs(gap) < 4.0 * error and abs(now - fault.size) < 4.0 * also and abs(whole_now - whole) < wide
+
+
 def favoured(event: dict[str, Any], _fault: Fault) -> bool:
     return bool(event["prediction"]["score"] >= 0.5)
 
@@ -399,6 +414,7 @@ SIGNS = {
     FaultKind.SURGE: came(None),
     FaultKind.SLUMP: came(None),
     FaultKind.MIX_MOVED: changed(mix_moved, lambda before, fault: before * (1.0 - fault.size)),
+    FaultKind.GROUP_MOVED: changed_hands,
     FaultKind.DISPARATE_IMPACT: of_group(favoured, lambda before, fault: before * fault.size),
     FaultKind.UNWARRANTED_ASSOCIATION: of_group(
         has_tag, lambda _, fault: min(TAGS[fault.output or ""] * fault.size, 0.95)
@@ -470,7 +486,7 @@ def test_models_about_people_say_of_whom_they_speak() -> None:
     for part in of_role(Role.PLAIN).values():
         assert not any({"sensitive", "segment"} & event.keys() or "tags" in event["prediction"] for event in part)
     people = of_role(Role.DECIDER, Role.TAGGER)
-    assert len(people) == 8
+    assert len(people) == 9
     every = [event for part in people.values() for event in part]
     for name, groups in ATTRIBUTES.items():
         for group, share in groups.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -131,6 +133,35 @@ def test_a_group_is_named_rightly_or_not_found() -> None:
         (("sex", "F", "garden"), (0, 1, 0)),
     ):
         assert counts(judged(incident(cell(None, 15_000.0, *about), alertname=ASSOCIATION), faults=(hit,))) == expected
+
+
+@pytest.mark.parametrize(
+    ("about", "alertname", "expected"),
+    [
+        (("income", "sex", "F"), FEATURE_DRIFT, (1, 0, 0)),
+        (("income", "sex", "M"), FEATURE_DRIFT, (0, 0, 0)),
+        (("income", None, None), FEATURE_DRIFT, (0, 0, 0)),
+        (("income", "age_band", "60+"), FEATURE_DRIFT, (0, 1, 0)),
+        (("rent", "sex", "F"), FEATURE_DRIFT, (0, 1, 0)),
+        ((None, "sex", "F"), IMPACT, (0, 0, 0)),
+        ((None, "age_band", "60+"), IMPACT, (0, 1, 0)),
+        ((None, None, None), PREDICTION_DRIFT, (0, 0, 0)),
+    ],
+)
+def test_a_feature_of_a_group_is_named_rightly_or_not_found(
+    about: tuple[str | None, ...], alertname: str, expected: tuple[int, int, int]
+) -> None:
+    """Only feature and group find it; the others of its attribute, the whole, and what follows from it are explained.
+
+    It is judged by days: what is told within a day of its end has it.
+    """
+    hit = replace(of_model(FaultKind.GROUP_MOVED, "sex", "F", None), features=("income",))
+    in_time, late = (
+        incident(cell(about[0], time, *about[1:], None), alertname=alertname) for time in (15_000.0, ENDED + 86_399.0)
+    )
+    assert counts(judged(in_time, faults=(hit,))) == expected
+    by_days = about[0] is not None and about[1] is not None
+    assert counts(judged(late, faults=(hit,))) == (expected if by_days else (0, 1, 0))
 
 
 def test_what_a_refused_group_brings_about_is_explained() -> None:
