@@ -309,7 +309,7 @@ def test_a_store_can_be_drilled(tmp_path: Path, capsys: pytest.CaptureFixture[st
     document = json.loads(capsys.readouterr().out)
     assert document["measured_days"] > 2.0
     of_groups = {fault["fault"] for fault in document["faults"] if fault["group"] and not fault["feature"]}
-        assert of_groups == {"group_0.75", "group_0.5"}
+    assert of_groups == {"group_0.75", "group_0.5"}
     assert any(fault["feature"] == "c" and fault["days"] is not None for fault in document["faults"])
 
 
