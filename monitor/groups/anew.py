@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.groups.comparing import Comparer, GroupAlarm
 from monitor.groups.questions import Kind
+from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
 from monitor.kernels.judge import FIRING
 
@@ -43,7 +44,7 @@ def judge_again(
     before = {cell for cell in cells.tolist() if state["firing"][cell]}
     state.reset(cells)
     tallies.reset(rows, _JUDGED)
-    kept, left_out = ([(end, _some(sums, rows)) for end, sums in hours] for hours in (kept, left_out))
+    kept, left_out = ([(end, _some(end, sums, rows, register)) for end, sums in hours] for hours in (kept, left_out))
     for _, sums in (*kept, *left_out):
         tallies["total"][sums.row] -= np.stack([sums.n, sums.s], axis=1)
     standing: dict[int, GroupAlarm] = {}
@@ -66,7 +67,7 @@ def restart(comparer: Comparer, outputs: NDArray[np.int64]) -> list[int]:
     return fired
 
 
-def _some(sums: TallySums, rows: NDArray[np.int64]) -> TallySums:
-    """Those of ``sums`` that are of tallies ``rows``."""
-    own = np.isin(sums.row, rows)
+def _some(end: float, sums: TallySums, rows: NDArray[np.int64], register: Register) -> TallySums:
+    """Those of ``sums`` of an hour that are of tallies ``rows``, and were not of an output before theirs."""
+    own = np.isin(sums.row, rows) & (register.outputs["born"][register.tallies["output"][sums.row]] <= end)
     return TallySums(sums.row[own], sums.n[own], sums.s[own])

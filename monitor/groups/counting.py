@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,8 @@ class Counter:
         self.favourable = Table()
         """By model and label, the labels that are favourable."""
         self._watched = Table()
+        self.turned_away: Callable[[int, Kind, int, float, Callable[[], str]], None] = lambda *_: None
+        """Told of each output that there is no room for, as :meth:`Crowded.turned_away` is."""
         self._n_series = 0
         self._waiting: list[tuple[int, int]] = []
         """Series of scores and bare numbers without quarters so far, each with its place in ``quarters``."""
@@ -298,7 +302,13 @@ class Counter:
             text = batch.string(batch.text if kind == Kind.CLASS else batch.name, i)
             register.output(int(owner[j]), kind, text, float(ends[batch.event[i]]))
         output = register.index["outputs"].find(keys).astype(np.int64)
-        register.turned_away += int((output < 0).sum())
+        away = np.flatnonzero(output < 0)
+        register.turned_away += len(away)
+        texts = batch.text if kind == Kind.CLASS else batch.name
+        for j in away.tolist():
+            i = int(entries[j])
+            end, name = float(ends[batch.event[i]]), partial(batch.string, texts, i)
+            self.turned_away(int(owner[j]), kind, int(names[j]), end, name)
         return output
 
     def _bases(self, member: Rows64, kind: Kind) -> Rows64:

@@ -47,11 +47,15 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What is asked: its kind, its name, and what is tolerated in the unit of the comparison."""
+    """What is asked: its kind, its name, what is tolerated in the unit of the comparison, and since when it is counted.
+
+    ``took`` is -inf but for what took the rows of another output.
+    """
 
     kind: Kind
     name: str
     tolerance: float
+    took: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +121,12 @@ def compared(groups: Groups, model: int, unidentified: str = "") -> Compared:
     rows = list(own.outputs) if own else []
     outputs = [
         Output(
-            Kind(int(register.outputs["kind"][o])), register.output_names[o], float(register.outputs["tolerance"][o])
+            Kind(int(register.outputs["kind"][o])),
+            register.output_names[o],
+            float(register.outputs["tolerance"][o]),
+            took,
         )
-        for o in rows
+        for o, took in zip(rows, groups.crowded.took(rows), strict=True)
     ]
     return Compared(
         groups.privacy,
@@ -260,7 +267,7 @@ class _Past:
 
     def _sums(self, a: int, o: int, since: float, until: float) -> _Sums:
         """Cases and outcomes of one output from ``since`` to ``until``, by tally."""
-        t = self._of.tallies
+        t, since = self._of.tallies, max(since, self._of.outputs[o].took)
         own = np.flatnonzero((t.attribute == a) & (t.output == o))
         days = np.flatnonzero([since < end <= until for end in self._ends])
         cases = self._cases[days].sum(axis=0)[np.searchsorted(t.row[self._bases], t.base[own])]

@@ -209,6 +209,26 @@ class Register:
         self._tallies(members, np.full(len(members), row), kind)
         return row
 
+    def hand_over(self, output: int, name: str, born: float) -> Rows64:
+        """Let a row be of another output of its kind, ``born`` as one is; nothing counted stays. Returns its cells."""
+        model, kind = (int(self.outputs[field][output]) for field in ("model", "kind"))
+        key = output_key(self._model_key(model), kind, hash64(name.encode()))
+        own = np.array(self._tallies_of.get(model, ()), np.int64)
+        own = own[self.tallies["output"][own] == output]
+        cells = np.flatnonzero(self.cells["output"][: len(self.cells)] == output)
+        self._rename("outputs", np.array([output]), np.array([key], np.uint64))
+        for table, rows, of in (
+            ("tallies", own, self.members["key"][self.tallies["member"][own]]),
+            ("cells", cells, self.groups["key"][self.cells["group"][cells]]),
+        ):
+            self._rename(table, rows, mix(of, np.full(len(rows), key, np.uint64)))
+        self.tallies.reset(own, ("total", "pool", "last", "recent"))
+        self.outputs["born"][output], self.output_names[output] = born, name
+        self.changed.add(model)
+        self._layouts.pop(model, None)
+        self._joined, self._found = None, {}
+        return cells
+
     def find_output(self, model: int, kind: Kind, name: str) -> int:
         """The row of an output; -1 where it never came up."""
         return self.index["outputs"].find_one(output_key(self._model_key(model), kind, hash64(name.encode())))
@@ -487,6 +507,14 @@ class Register:
             index.insert_many(keys[new], at)
             found[unknown] = index.find(keys[unknown])
         return found
+
+    def _rename(self, table: str, at: Rows64, keys: NDArray[np.uint64]) -> None:
+        """Let the rows ``at`` (k,) of a table have other ``keys`` (k,)."""
+        rows: Rows = getattr(self, table)
+        self.index[table].forget(rows["key"][at])
+        rows["key"][at] = keys
+        self.index[table].insert_many(keys, at)
+        rows.touch(at)
 
     def _add(self, table: str, key: int, **fields: float) -> int:
         rows: Rows = getattr(self, table)

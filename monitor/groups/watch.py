@@ -16,6 +16,7 @@ from monitor.events.columns import EventBatch
 from monitor.groups.anew import restart
 from monitor.groups.comparing import Compared, Comparer
 from monitor.groups.counting import Counter
+from monitor.groups.crowded import Crowded
 from monitor.groups.familiar import Familiar, Known
 from monitor.groups.hours import Hours
 from monitor.groups.people import People
@@ -56,6 +57,8 @@ class Groups:
         self.comparer.records = True
         self.known = Known.of_none()
         """Of the events that were counted last."""
+        self.crowded = Crowded(models, self.register, self.comparer, self.sums)
+        self.counter.turned_away = self.crowded.turned_away
 
     def count(
         self,
@@ -95,6 +98,7 @@ class Groups:
         ``planned`` says which models (k,) do as planned in the tick that ended then: they are not judged by it.
         """
         compared = Compared([], [], 0)
+        self.crowded.turn(end)
         if self.sums.is_open(end):
             sums = self.sums.take(end)
             breathe()
@@ -143,6 +147,7 @@ class Groups:
             "facts": self.counter.facts,
             "compared": self.comparer.state,
             "people": self.people.rows,
+            "crowded": self.crowded.rows,
         }
 
     def reloaded(self) -> list[int]:

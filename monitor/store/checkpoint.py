@@ -15,6 +15,7 @@ from monitor.dockets import Dockets
 from monitor.errors import StoreError
 from monitor.events.raw import Partition
 from monitor.fleet import Fleet
+from monitor.groups.crowded import Said
 from monitor.incidents.book import RESOLVED_KEPT
 from monitor.incidents.firing import OpenIncident
 from monitor.incidents.incident import Incident
@@ -35,7 +36,7 @@ FORMAT = 3
 """Raised when what is stored changes its meaning; docs/formats/store.md."""
 
 _HEAD, _ROWS, _MODEL, _BLOCK, OPEN, DONE, _GROUPS, _NAMES = b"head", b"R", b"M", b"B", b"I", b"J", b"G", b"N"
-_OWNER = b"owner"
+_OWNER, _TURNED_AWAY = b"owner", b"Z"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
 _BLOCK_END = struct.Struct(">d")
@@ -358,6 +359,9 @@ class Checkpoint:
                     names[row] = name
             for row, stratum in record.strata:
                 register.stratum_names[row] = stratum
+        for key, value in self._database.scan_prefix(_TURNED_AWAY):
+            said = decoded(value, Said, "outputs that were turned away")
+            fleet.groups.crowded.restore(_INDEX.unpack(key)[0], said)
         for key, value in self._database.scan_prefix(_GROUPS):
             fleet.groups.sums.restore(_TICK_END.unpack(key)[0], value)
 
@@ -399,6 +403,13 @@ def _save_groups(fleet: Fleet, writes: Writes) -> None:
         )
         writes.put(_NAMES + _INDEX.pack(model), msgspec.msgpack.encode(record))
     register.changed.clear()
+    crowded = fleet.groups.crowded
+    for model in sorted(crowded.changed):
+        if model in crowded.days:
+            writes.put(_TURNED_AWAY + _INDEX.pack(model), msgspec.msgpack.encode(crowded.said(model)))
+        else:
+            writes.delete(_TURNED_AWAY + _INDEX.pack(model))
+    crowded.changed.clear()
 
 
 def _tables(fleet: Fleet) -> dict[str, Rows]:
