@@ -28,7 +28,9 @@ from monitor.incidents.telling import span
 HORIZON_DAYS = HORIZON_SECONDS / DAY_SECONDS
 STANDARD = ("shift_0.5", "swapped_0.5", "missing_0.2", "group_0.75", "group_0.5", "group_shift_1")
 """The faults by which models are measured: no more series than these are there of a model."""
-SIGNATURE = ",".join(each.name for each in (*FAULTS, *GROUP_FAULTS, *APART_FAULTS, *DETECTORS))
+SIGNATURE = ",".join(
+    [each.name for table in (FAULTS, GROUP_FAULTS, APART_FAULTS) for each in table] + [each.name for each in DETECTORS]
+)
 """What the numbers of a record mean: one that was made under another is no longer told."""
 _COLUMNS = (("series", "i4"), ("fault", "i2"), ("detector", "i2"), ("days", "f4"))
 _GROUP_COLUMNS = (("cell", "i4"), ("fault", "i2"), ("days", "f4"))

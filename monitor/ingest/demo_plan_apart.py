@@ -120,4 +120,5 @@ def _strata(weights: Floats, values: Floats) -> Floats:
     """What lies in each stratum of a law whose ``values`` have ``weights``."""
     edges = choose_edges(values)
     bins = np.searchsorted(edges, values, side="left")
-    return np.bincount(bins * MISSING // (len(edges) + 1), weights, STRATA)
+    shares: Floats = np.bincount(bins * MISSING // (len(edges) + 1), weights, STRATA).astype(np.float64)
+    return shares

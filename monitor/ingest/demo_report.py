@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from monitor.apart.watch import DAY_SECONDS
+from monitor.apart.cells import DAY_SECONDS
 from monitor.clock import rfc3339
 from monitor.incidents.attention import ranked
 from monitor.incidents.incident import CellReport, Incident

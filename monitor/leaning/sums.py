@@ -196,7 +196,7 @@ class Leaning:
             self._slotted = len(rows)
 
 
-def in_short_tick(events: NDArray[np.number], tick: Floats | float) -> Floats:
+def in_short_tick(events: NDArray[np.int64] | Floats, tick: Floats | float) -> Floats:
     """As how many ``events`` (k,) count that came in a ``tick`` of so many seconds: in a longer one it may be more."""
     short: Floats = events / np.clip(np.asarray(tick) / SHORT_SECONDS, 1.0, LONG)
     return short

@@ -360,8 +360,8 @@ class Checkpoint:
             for row, stratum in record.strata:
                 register.stratum_names[row] = stratum
         for key, value in self._database.scan_prefix(_TURNED_AWAY):
-            said = decoded(value, Said, "outputs that were turned away")
-            fleet.groups.crowded.restore(_INDEX.unpack(key)[0], said)
+            away = decoded(value, Said, "outputs that were turned away")
+            fleet.groups.crowded.restore(_INDEX.unpack(key)[0], away)
         for key, value in self._database.scan_prefix(_GROUPS):
             fleet.groups.sums.restore(_TICK_END.unpack(key)[0], value)
 
