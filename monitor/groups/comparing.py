@@ -283,7 +283,7 @@ class Comparer:
         self._n[sums.row], self._s[sums.row] = sums.n, sums.s
         touched = np.zeros(len(register.blocks), bool)
         touched[tallies["block"][sums.row]] = True
-        own = register.layouts(np.flatnonzero(np.bincount(register.blocks["model"][: len(touched)][touched])))
+        own = register.layouts.together(np.flatnonzero(np.bincount(register.blocks["model"][: len(touched)][touched])))
         n_all = np.bincount(own.of_bases, weights=self._n[own.bases], minlength=len(touched))
         s_all = np.bincount(own.output, weights=self._s[own.rows], minlength=own.n_outputs)
         # An output is not judged by the tick that brought it, in which it was sure to be.

@@ -89,7 +89,7 @@ def crossings(register: Register, sums: TallySums, smallest: int) -> tuple[Rows6
     doublings = np.floor(np.log2(np.maximum(np.stack([after - n, after]), 0.5) / max(smallest, 1)))
     pairs: list[tuple[int, int]] = []
     for row in rows[(doublings[1] > doublings[0]) & (after >= smallest)].tolist():
-        layout = register.layout(int(register.blocks["model"][tallies["block"][row]]))
+        layout = register.layouts.of(int(register.blocks["model"][tallies["block"][row]]))
         waiting = layout.rows[(layout.base == row) & ~layout.judged]
         group = int(register.members["group"][tallies["member"][row]])
         pairs += [(group, output) for output in tallies["output"][waiting].tolist()]

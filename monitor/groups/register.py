@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Rows
-from monitor.groups.layouts import Layout, joined
+from monitor.groups.layouts import Layout, Layouts
 from monitor.groups.owners import OfModel, listed
 from monitor.groups.questions import ASKED, LISTS, QUESTIONS, Kind, edge
 from monitor.groups.tables import ALWAYS, ATTRIBUTES, BLOCKS, CELLS, GROUPS, MEMBERS, OUTPUTS, STRATA, TALLIES
@@ -42,8 +42,6 @@ class Limits:
 
 
 _OTHER, _NOTHING = (np.array(hash64(name), np.uint64) for name in (OTHER.encode(), b""))
-_JOINED_MAX = 1024
-"""Layouts of several models that are kept."""
 _FOUND_MAX = 10_000
 """Answers of :meth:`Register.tallies_of` that are kept."""
 
@@ -75,12 +73,7 @@ class Register:
         """What :meth:`tallies_of` found among ``_found_among`` tallies: a document asks for each many times."""
         self._found_among = 0
         self._tallies_of: dict[int, list[int]] = {}
-        self._layouts: dict[int, Layout] = {}
-        self._joined: dict[int, tuple[Rows64, Layout, int]] = {}
-        """By the first of models that were asked for together: all of them, what they came to, and when."""
-        self._made = 0
-        self._moved: Rows64 = np.zeros(0, np.int64)
-        """How often anything was made, and by model what that was when its layout changed last."""
+        self.layouts = Layouts(self._lay)
 
     def tables(self) -> dict[str, Rows]:
         """Everything that is stored, by name."""
@@ -225,8 +218,8 @@ class Register:
         self.tallies.reset(own, ("total", "pool", "last", "recent"))
         self.outputs["born"][output], self.output_names[output] = born, name
         self.changed.add(model)
-        self._layouts.pop(model, None)
-        self._joined, self._found = None, {}
+        self.layouts.drop(np.array([model]))
+        self._found = {}
         return cells
 
     def find_output(self, model: int, kind: Kind, name: str) -> int:
@@ -288,11 +281,7 @@ class Register:
         judged = self._judged(self.tallies["member"][rows], self.tallies["output"][rows])
         self.tallies["cell"][rows[judged]] = cell[of[judged]]
         self.tallies.touch(rows[judged])
-        models = np.unique(self.outputs["model"][output])
-        self._move(models)
-        for model in models.tolist():
-            if (layout := self._layouts.get(model)) is not None:
-                layout.judged = self.tallies["cell"][layout.rows] >= 0
+        self.layouts.judge(np.unique(self.outputs["model"][output]), self.tallies["cell"])
 
     def tallies_of(self, group: int, output: int) -> NDArray[np.int64]:
         """The rows of the tallies of a group's cases with ``output``, one a stratum, ordered by key."""
@@ -312,31 +301,6 @@ class Register:
         total = self.tallies["total"]
         return float(total[self.tallies["base"][rows], 0].sum()), float(total[rows, 1].sum())
 
-    def layout(self, model: int) -> Layout:
-        """The tallies of a model."""
-        layout = self._layouts.get(model)
-        if layout is None:
-            t = self.tallies
-            rows = np.array(self._tallies_of[model], np.int64)
-            rows = rows[np.lexsort((t["key"][rows], self.blocks["key"][t["block"][rows]]))]
-            bases, rows = rows[t["base"][rows] == rows], rows[t["output"][rows] >= 0]
-            of_bases, of_rows = (t["block"][each].astype(np.int64) for each in (bases, rows))
-            outputs, index = np.unique(of_rows << 32 | t["output"][rows], return_inverse=True)
-            base, judged = t["base"][rows].astype(np.int64), t["cell"][rows] >= 0
-            layout = Layout(bases, of_bases, rows, of_rows, base, index, judged, len(outputs))
-            self._layouts[model] = layout
-        return layout
-
-    def layouts(self, models: Rows64) -> Layout:
-        """The tallies of ``models`` together: mostly the same models are asked for at every tick."""
-        held = self._joined.get(int(models[0]))
-        if held is None or not np.array_equal(held[0], models) or self._moved[models].max() > held[2]:
-            if len(self._joined) >= _JOINED_MAX:
-                self._joined.clear()
-            held = models, joined([self.layout(model) for model in models.tolist()]), self._made
-            self._joined[int(models[0])] = held
-        return held[1]
-
     def models_of_tallies(self) -> NDArray[np.int32]:
         """The model of each tally, by row."""
         models: NDArray[np.int32] = self.blocks["model"][self.tallies["block"][: len(self.tallies)]]
@@ -355,17 +319,14 @@ class Register:
     def restored(self) -> None:
         """Put in order what follows from the tables, after they were loaded."""
         self._found = {}
-        self._move(np.arange(len(self.models)))
+        self.layouts.drop(np.arange(len(self.models)))
         for name, table in self.tables().items():
             self.index[name].insert_many(table["key"][: len(table)], np.arange(len(table)))
-        for row, model in enumerate(self.attributes["model"][: len(self.attributes)].tolist()):
-            self.of(model).attributes.append(row)
+        for name, table in (("attributes", self.attributes), ("strata", self.strata), ("outputs", self.outputs)):
+            for row, model in enumerate(table["model"][: len(table)].tolist()):
+                getattr(self.of(model), name).append(row)
         listed(self._of_attribute, self.groups["attribute"][: len(self.groups)], np.arange(len(self.groups)))
-        for row, model in enumerate(self.strata["model"][: len(self.strata)].tolist()):
-            self.of(model).strata.append(row)
         self._list_members(np.arange(len(self.members)))
-        for row, model in enumerate(self.outputs["model"][: len(self.outputs)].tolist()):
-            self.of(model).outputs.append(row)
         rows = np.arange(len(self.tallies))
         models, crossed = self.models_of_tallies(), self.crossed(self.members["group"][self.tallies["member"][rows]])
         listed(self._tallies_of, models, rows)
@@ -398,18 +359,20 @@ class Register:
         # An intersection is compared from when the data can see it.
         for own, cells in ((judged[crossed[judged]], self.cells_of), (judged[~crossed[judged]], self._cells)):
             self.tallies["cell"][made[own]] = cells(group[own], output[own])
-        for each in listed(self._tallies_of, model, made):
-            self._layouts.pop(each, None)
-        self._move(model)
+        self.layouts.drop(np.array(listed(self._tallies_of, model, made), np.int64))
         rows[new] = made
         return rows
 
-    def _move(self, models: NDArray[np.integer]) -> None:
-        """Note that the layouts of ``models`` (k,) are others from now on."""
-        if len(self._moved) < len(self.models):
-            self._moved = np.concatenate([self._moved, np.zeros(len(self.models), np.int64)])
-        self._made += 1
-        self._moved[models] = self._made
+    def _lay(self, model: int) -> Layout:
+        """The tallies of a model, as they lie now."""
+        t = self.tallies
+        rows = np.array(self._tallies_of[model], np.int64)
+        rows = rows[np.lexsort((t["key"][rows], self.blocks["key"][t["block"][rows]]))]
+        bases, rows = rows[t["base"][rows] == rows], rows[t["output"][rows] >= 0]
+        of_bases, of_rows = (t["block"][each].astype(np.int64) for each in (bases, rows))
+        outputs, index = np.unique(of_rows << 32 | t["output"][rows], return_inverse=True)
+        base, judged = t["base"][rows].astype(np.int64), t["cell"][rows] >= 0
+        return Layout(bases, of_bases, rows, of_rows, base, index, judged, len(outputs))
 
     def _room(self, model: Rows64, crossed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """For which of further tallies (k,) of models there is room, in their order; those are counted, others told."""

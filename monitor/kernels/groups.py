@@ -34,6 +34,12 @@ class _Sums(ctypes.Structure):
     _fields_ = (("slots", _P), ("mask", _U), ("room", _N), ("added", _N))
 
 
+@cache
+def _sums_of(n: int) -> type[ctypes.Array[_Sums]]:
+    """The type of ``n`` tables: made once, for a type is a cycle that only the collector takes away."""
+    return _Sums * n
+
+
 class _Call(ctypes.Structure):
     """``group_call`` of ``groups.c``."""
 
@@ -181,7 +187,7 @@ def count_groups(
     for name, table in tables.items():
         setattr(call, name, _Table(address(table.keys), address(table.values), table.mask))
     call.of_event, call.of_member, call.left = (address(array) for array in (event, member, left))
-    lent = (_Sums * len(sums))(*(each.lend() for each in sums))
+    lent = _sums_of(len(sums))(*(each.lend() for each in sums))
     call.sums = ctypes.addressof(lent)
     while (full := kernels.mw_count_groups(ctypes.byref(call))) >= 0:
         sums[full].take_back(lent[full])
