@@ -448,8 +448,10 @@ def _stretches(
     candidates = np.concatenate([ends, open_ends])
     # Nearly all lie ahead, and sorting them would cost more than everything else here.
     candidates = np.unique(candidates[(candidates > previous.min()) & (candidates <= marks.max())])
-    passed = np.searchsorted(candidates, marks, side="right") > np.searchsorted(candidates, previous, side="right")
-    stops = np.union1d(np.flatnonzero(passed) + 1, np.flatnonzero(turns))
+    stops = np.flatnonzero(turns)
+    if len(candidates):
+        passed = np.searchsorted(candidates, marks, side="right") > np.searchsorted(candidates, previous, side="right")
+        stops = np.union1d(np.flatnonzero(passed) + 1, stops)
     first = 0
     for last in [*stops.tolist(), len(marks)]:
         if last > first:

@@ -86,10 +86,10 @@ class Blocks:
         if len(models) == 0:
             return np.empty(0, np.int32)
         self._widen_ring(int(models.max()) + 1)
-        place = ticks % _RING
-        missed = np.flatnonzero(self._ring_tick[models, place] != ticks)
+        place = models * np.int64(_RING) + (ticks & (_RING - 1))  # as % does, and in a tenth of the time
+        missed = np.flatnonzero(self._ring_tick.reshape(-1)[place] != ticks)
         if not len(missed):
-            return self._ring_base[models, place]
+            return self._ring_base.reshape(-1)[place]
         # A dictionary keeps the first of each pair, in their order.
         pairs = list(dict.fromkeys(zip(models[missed].tolist(), ticks[missed].tolist(), strict=True)))
         new = np.array([pair for pair in pairs if pair not in self._slots][: self.room], np.int64).reshape(-1, 2)
@@ -97,8 +97,8 @@ class Blocks:
             model, tick = new[:, 0], new[:, 1]
             self._open(model, tick, (tick + 1) * seconds[model], sizes[model] + 1)
         self._remember(np.array([self._slots[pair] for pair in pairs if pair in self._slots], np.int64))
-        found = self._ring_base[models, place]
-        for i in np.flatnonzero(self._ring_tick[models, place] != ticks).tolist():
+        found = self._ring_base.reshape(-1)[place]
+        for i in np.flatnonzero(self._ring_tick.reshape(-1)[place] != ticks).tolist():
             slot = self._slots.get((int(models[i]), int(ticks[i])), -1)
             found[i] = -1 if slot < 0 else self._table["base"][slot]
         return found
