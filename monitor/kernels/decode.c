@@ -15,6 +15,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MODEL_CHARACTERS 200
 #define UNKNOWN_NAMES 32 /* of one object; more is not ordinary */
+#define GUESSED 16       /* members of an event, or of its prediction, whose keys are guessed */
 #define DEEPEST 64       /* containers in one another, whatever the caller allows: skip_value calls itself */
 #define TIME_MIN (-2208988800.0) /* 1900-01-01 */
 #define TIME_END 7258118400.0    /* 2200-01-01 */
@@ -59,6 +60,12 @@ enum field {
 enum { LABEL, SCORE, VALUE, ZERO, ONE, N_CONSTANTS };
 static const uint8_t constant_at[N_CONSTANTS + 1] = {0, 5, 10, 15, 16, 17};
 
+/* A key and what it says: fields of an event, members of a prediction, by the place at which they stood last time. */
+typedef struct {
+    spelling spelled;
+    int says;
+} guess;
+
 /* One event while it is read; nothing of it counts before commit(). */
 typedef struct {
     span model, version, id, entity;
@@ -74,6 +81,7 @@ typedef struct {
     text_reader text; /* first: a reader is a text_reader too */
     span constants[N_CONSTANTS];
     int32_t first_name[OUTCOME_TAG + 1]; /* by space, the place of the name with which its objects begin as a rule */
+    guess fields[GUESSED], predicted[GUESSED];
     int64_t entry;       /* where the next entry goes */
     int64_t entry_limit; /* where an event with too many values would end */
     int64_t members;     /* of the object being read */
@@ -200,6 +208,22 @@ static void note_spelling(spelling *s, const uint8_t *p, const uint8_t *value, i
     memcpy(s->words, p, (size_t)(value - p));
     s->length = (int16_t)(value - p);
     s->name_length = (int16_t)name_length;
+}
+
+/* Is the key at p the one that stood in this place last time? */
+static inline const uint8_t *guessed(const reader *r, const guess *g, const uint8_t *p)
+{
+    const uint8_t *value = spelled(&g->spelled, p, r->text.end);
+    return value && *value > ' ' ? value : NULL;
+}
+
+/* Note what a known key says, for the next event. */
+static inline void note_guess(const reader *r, guess *g, const uint8_t *p, const uint8_t *value, const span *key, int says)
+{
+    g->says = says;
+    note_spelling(&g->spelled, p, value, key->length);
+    if (key->start != p + 1 - r->text.call->bytes) /* it was escaped */
+        g->spelled.length = 0;
 }
 
 /* A name that was not guessed; *guess becomes its place. */
@@ -575,18 +599,8 @@ static const uint8_t *add_measure(reader *r, const uint8_t *p, int name)
 }
 
 /* One member of a prediction that is an object. */
-static const uint8_t *read_prediction_member(reader *r, const uint8_t *p, const span *key, uint32_t *seen, int *known)
+static const uint8_t *read_prediction_member(reader *r, const uint8_t *p, int part, uint32_t *seen)
 {
-    const uint8_t *bytes = span_bytes(&r->text, key);
-    int part = is_text(key, bytes, "label", 5)     ? 0
-               : is_text(key, bytes, "score", 5)   ? 1
-               : is_text(key, bytes, "scores", 6)  ? 2
-               : is_text(key, bytes, "tags", 4)    ? 3
-               : is_text(key, bytes, "ranking", 7) ? 4
-                                                   : -1;
-    *known = part >= 0;
-    if (part < 0)
-        return skip_inner(r, p, 2);
     if (*seen & (1u << part))
         return NULL;
     *seen |= 1u << part;
@@ -606,11 +620,21 @@ static const uint8_t *read_prediction_member(reader *r, const uint8_t *p, const 
     }
 }
 
+static int which_part(const span *key, const uint8_t *bytes)
+{
+    return is_text(key, bytes, "label", 5)     ? 0
+           : is_text(key, bytes, "score", 5)   ? 1
+           : is_text(key, bytes, "scores", 6)  ? 2
+           : is_text(key, bytes, "tags", 4)    ? 3
+           : is_text(key, bytes, "ranking", 7) ? 4
+                                               : -1;
+}
+
 static const uint8_t *read_prediction(reader *r, const uint8_t *p)
 {
     uint64_t names[UNKNOWN_NAMES];
     uint32_t seen = 0;
-    int unknown = 0, known;
+    int unknown = 0, place = 0;
     bool more;
     span key;
     if (*p == '"' || *p == 't' || *p == 'f')
@@ -618,10 +642,21 @@ static const uint8_t *read_prediction(reader *r, const uint8_t *p)
     if (*p != '{')
         return add_measure(r, p, VALUE);
     for (p = first_member(r, p, '}', &more); p && more; p = next_member(r, p, '}', &more)) {
-        p = read_key(r, p, &key);
-        if (p)
-            p = read_prediction_member(r, p, &key, &seen, &known);
-        if (!p || (!known && !new_unknown_name(names, &unknown, key.hash)))
+        guess *g = &r->predicted[place++ % GUESSED];
+        const uint8_t *value = guessed(r, g, p);
+        int part = g->says;
+        if (!value) {
+            value = read_key(r, p, &key);
+            if (!value)
+                return NULL;
+            part = which_part(&key, span_bytes(&r->text, &key));
+            if (part >= 0)
+                note_guess(r, g, p, value, &key, part);
+            else if (!new_unknown_name(names, &unknown, key.hash))
+                return NULL;
+        }
+        p = part >= 0 ? read_prediction_member(r, value, part, &seen) : skip_inner(r, value, 2);
+        if (!p)
             return NULL;
     }
     return p;
@@ -869,11 +904,20 @@ static const uint8_t *read_event(reader *r, const uint8_t *p)
     event_row *row = &r->row;
     span key;
     bool more;
+    int place = 0;
     for (p = first_member(r, p, '}', &more); p && more; p = next_member(r, p, '}', &more)) {
-        p = read_key(r, p, &key);
-        if (!p)
-            return NULL;
-        enum field field = which_field(&key, span_bytes(&r->text, &key));
+        guess *g = &r->fields[place++ % GUESSED];
+        const uint8_t *begin = p;
+        enum field field = (enum field)g->says;
+        p = guessed(r, g, begin);
+        if (!p) {
+            p = read_key(r, begin, &key);
+            if (!p)
+                return NULL;
+            field = which_field(&key, span_bytes(&r->text, &key));
+            if (field != F_UNKNOWN)
+                note_guess(r, g, begin, p, &key, field);
+        }
         if (field == F_UNKNOWN) {
             if (!new_unknown_name(row->unknown_names, &row->unknown, key.hash))
                 return NULL;
@@ -965,6 +1009,8 @@ static bool begin_call(reader *r, decode_call *c)
         return false;
     r->text.call = c;
     memset(r->first_name, 0, sizeof r->first_name);
+    memset(r->fields, 0, sizeof r->fields);
+    memset(r->predicted, 0, sizeof r->predicted);
     r->text.basis = hash_begin(c->seed);
     for (int i = 0; i < N_CONSTANTS; i++) {
         span *s = &r->constants[i];

@@ -80,3 +80,25 @@ def test_a_batch_that_is_kept_stays_what_it_is() -> None:
     decoder.decode(records[::-1], times)
     decoder.decode(records[::-1], times)
     assert first.number.tolist() == numbers.tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_fields_are_what_is_written(seed: int) -> None:
+    """Fields of events and members of predictions in any order, unknown ones among them, some twice or escaped."""
+    rng = random.Random(seed)
+    fields = ['"model":"m"', '"id":7', '"time":1.6e9', '"features":{"a":1}', '"entity":null', '"x":[1]', '"mod":"n"']
+    fields += ['"version": "2"', '"\\u0069d":"e"', '"segment":{"s":"t"}', '"models":{"a":1}']
+    members = ['"label":"yes"', '"score":0.5', '"scores":{"a":0.1}', '"tags":[1]', '"labels":3', '"sc\\u006fre":1']
+
+    def chosen(some: list[str]) -> str:
+        kept = [each for each in some if rng.random() < 0.7]
+        if rng.random() < 0.3:
+            rng.shuffle(kept)
+        if kept and rng.random() < 0.1:
+            kept.append(rng.choice(kept))
+        return ",".join(kept)
+
+    records = [
+        f'{{{chosen(fields)},"prediction":{{{chosen(members)}}}}}'.replace("{,", "{").encode() for _ in range(300)
+    ]
+    assert_alike(records)
