@@ -186,30 +186,6 @@ static inline name_slot *new_name(reader *r, uint64_t hash)
     }
 }
 
-/* What is behind a spelling if it stands at p, else NULL. */
-static inline const uint8_t *spelled(const spelling *s, const uint8_t *p, const uint8_t *end)
-{
-    if (s->length == 0 || s->length >= end - p)
-        return NULL;
-    int i = 0;
-    for (; s->length - i > 8; i += 8)
-        if (load_word(p + i) != s->words[i / 8])
-            return NULL;
-    return (load_word(p + i) ^ s->words[i / 8]) << (8 * (8 + i - s->length)) == 0 ? p + s->length : NULL;
-}
-
-/* Note that what stands from p to value spells a name of so many bytes, or that it is too long. */
-static void note_spelling(spelling *s, const uint8_t *p, const uint8_t *value, int32_t name_length)
-{
-    s->length = 0;
-    if (value - p > (ptrdiff_t)sizeof s->words)
-        return;
-    memset(s->words, 0, sizeof s->words);
-    memcpy(s->words, p, (size_t)(value - p));
-    s->length = (int16_t)(value - p);
-    s->name_length = (int16_t)name_length;
-}
-
 /* Is the key at p the one that stood in this place last time? */
 static inline const uint8_t *guessed(const reader *r, const guess *g, const uint8_t *p)
 {
@@ -218,7 +194,8 @@ static inline const uint8_t *guessed(const reader *r, const guess *g, const uint
 }
 
 /* Note what a known key says, for the next event. */
-static inline void note_guess(const reader *r, guess *g, const uint8_t *p, const uint8_t *value, const span *key, int says)
+static inline void note_guess(const reader *r, guess *g, const uint8_t *p, const uint8_t *value, const span *key,
+                              int says)
 {
     g->says = says;
     note_spelling(&g->spelled, p, value, key->length);
@@ -242,9 +219,9 @@ static __attribute__((noinline)) const uint8_t *read_name(reader *r, const uint8
     return p;
 }
 
-/* The name of a member that no member before it had, p on its opening quote; what is returned stands on the value. Models
- * spell their names in one order as a rule: so the one that came behind the last one before is compared first. `*guess`
- * is its place, and becomes the name's. */
+/* The name of a member that no member before it had, p on its opening quote; what is returned stands on the value.
+ * Models spell their names in one order as a rule: so the one that came behind the last one before is compared first.
+ * `*guess` is its place, and becomes the name's. */
 static inline const uint8_t *next_name(reader *r, const uint8_t *p, span *name, int32_t *guess)
 {
     decode_call *c = r->text.call;
@@ -598,7 +575,7 @@ static const uint8_t *add_measure(reader *r, const uint8_t *p, int name)
     return p && add_number(r, PREDICTION, &r->constants[name], value) ? p : NULL;
 }
 
-/* One member of a prediction that is an object. */
+/* The value of a known member of a prediction that is an object. */
 static const uint8_t *read_prediction_member(reader *r, const uint8_t *p, int part, uint32_t *seen)
 {
     if (*seen & (1u << part))
@@ -620,6 +597,7 @@ static const uint8_t *read_prediction_member(reader *r, const uint8_t *p, int pa
     }
 }
 
+/* Which member of a prediction a key names, -1 where none that is known. */
 static int which_part(const span *key, const uint8_t *bytes)
 {
     return is_text(key, bytes, "label", 5)     ? 0

@@ -31,9 +31,10 @@ typedef struct {
     int16_t name_length;
 } spelling;
 
-/* A place in the table of names met in the object being read; it is free unless its generation is the current one. What
- * it held before stays good for a guess: a name that is spelled like that has this hash. `next` is the place of the name
- * that came behind it last time. A spelling is known only of names that stand at their hash's own place. */
+/* A place in the table of names met in the object being read; it is free unless its generation is the current one.
+ * What it held before stays good for a guess: a name that is spelled like that has this hash. `next` is the place of
+ * the name that came behind it last time. A spelling is known only of names that stand at their hash's own place: so
+ * what is looked for from there on is found, however names came there. */
 typedef struct {
     uint64_t hash;
     uint32_t generation;

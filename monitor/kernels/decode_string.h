@@ -1,9 +1,9 @@
 /* How a JSON string becomes a span with its hash: checked UTF-8, escapes undone into the scratch.
  *
  * The pointer of every reading function stands on the first unread byte and `end` behind the last byte of the record.
- * They return the first byte behind what they read, or NULL where the input is not ordinary. Bytes are loaded eight at a
- * time, so that a load may reach 15 bytes behind `end`, where the next record or DECODE_CONSTANTS stand; none of those
- * counts.
+ * They return the first byte behind what they read, or NULL where the input is not ordinary. Bytes are loaded eight at
+ * a time, so that a load may reach 15 bytes behind `end`, where the next record or DECODE_CONSTANTS stand; none of
+ * those counts.
  */
 #ifndef MODELWATCH_DECODE_STRING_H
 #define MODELWATCH_DECODE_STRING_H
@@ -54,6 +54,30 @@ static inline const uint8_t *span_bytes(const text_reader *r, const span *s)
 {
     int64_t start = s->start;
     return start < r->call->size ? r->call->bytes + start : r->call->scratch + (start - r->call->size);
+}
+
+/* What is behind a spelling if it stands at p, else NULL. */
+static inline const uint8_t *spelled(const spelling *s, const uint8_t *p, const uint8_t *end)
+{
+    if (s->length == 0 || s->length >= end - p)
+        return NULL;
+    int i = 0;
+    for (; s->length - i > 8; i += 8)
+        if (load_word(p + i) != s->words[i / 8])
+            return NULL;
+    return (load_word(p + i) ^ s->words[i / 8]) << (8 * (8 + i - s->length)) == 0 ? p + s->length : NULL;
+}
+
+/* Note that what stands from p to value spells a name of so many bytes, or that it is too long. */
+static void note_spelling(spelling *s, const uint8_t *p, const uint8_t *value, int32_t name_length)
+{
+    s->length = 0;
+    if (value - p > (ptrdiff_t)sizeof s->words)
+        return;
+    memset(s->words, 0, sizeof s->words);
+    memcpy(s->words, p, (size_t)(value - p));
+    s->length = (int16_t)(value - p);
+    s->name_length = (int16_t)name_length;
 }
 
 /* How many bytes the UTF-8 sequence at p takes (1 to 4), 0 where it is none; the character goes to *rune. */

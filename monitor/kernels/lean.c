@@ -146,10 +146,11 @@ static inline __attribute__((always_inline)) void add_event(const lean_call *c, 
 /* Of `n` events those that their model lets in by `thin`: what each answered, where its features lie (a nibble each, by
  * place among the model's series), and both added up in `sums`, which has for each series two times STRATA sums. They
  * wait for one another in a ring: the memory of each is asked for while those before it are added up. */
-FOR_EACH_WIDTH void mw_lean(int64_t n, int64_t entries, const int32_t *event, const uint8_t *type, const uint8_t *space,
+FOR_EACH_WIDTH
+void mw_lean(int64_t n, int64_t entries, const int32_t *event, const uint8_t *type, const uint8_t *space,
              const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
-             const uint8_t *column, const int32_t *event_model, const uint64_t *event_key, const uint8_t *thin, const int16_t *local,
-             const uint8_t *kind, const uint8_t *n_edges, const double *edges, const uint64_t *keys,
+             const uint8_t *column, const int32_t *event_model, const uint64_t *event_key, const uint8_t *thin,
+             const int16_t *local, const uint8_t *kind, const uint8_t *n_edges, const double *edges, const uint64_t *keys,
              const int32_t *values, uint64_t mask, const uint64_t *class_keys, const int32_t *class_values,
              uint64_t class_mask, const uint8_t *answered, const uint64_t *names, float *sums, double *answers,
              uint64_t *places)

@@ -29,8 +29,8 @@ static inline int32_t find(uint64_t key, const uint64_t *keys, const int32_t *va
 
 enum { EDGES = 31 };
 
-/* Four numbers at once, in the compiler's own words for it. Where the processor has registers that wide, the loader takes
- * the version of a kernel that uses them; both find the same. */
+/* Four numbers at once, in the compiler's own words for it. Where the processor has registers that wide, the loader
+ * takes the version of a kernel that uses them; both find the same. */
 typedef double four __attribute__((vector_size(32)));
 typedef int64_t four_masks __attribute__((vector_size(32)));
 
@@ -47,10 +47,10 @@ static inline __attribute__((always_inline)) uint32_t bin_of_all(double x, const
     const four_masks not_twice = {0, -1, -1, -1};
     four part;
     memcpy(&part, edges + EDGES - 4, sizeof part);
-    four_masks below = (part < wanted) & not_twice;
+    four_masks below = (four_masks)(part < wanted) & not_twice;
     for (int i = 0; i < EDGES - 3; i += 4) {
         memcpy(&part, edges + i, sizeof part);
-        below += part < wanted;
+        below += (four_masks)(part < wanted);
     }
     return (uint32_t)-(below[0] + below[1] + below[2] + below[3]);
 }

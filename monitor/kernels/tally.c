@@ -119,8 +119,8 @@ typedef struct {
     uint8_t *column;
 } tally_call;
 
-/* Asks for the memory that counting entry `i` will need, whose block begins at row `base`: which code a category has, and
- * if the block is `fresh` the rows, too, that events of one block share. */
+/* Asks for the memory that counting entry `i` will need, whose block begins at row `base`: which code a category has,
+ * and if the block is `fresh` the rows, too, that events of one block share. */
 static inline void ask_for(const tally_call *c, int64_t i, int32_t base, int fresh)
 {
     int32_t r = c->series[i];
@@ -274,10 +274,11 @@ static void find_order(int64_t n, const int32_t *base, int32_t *order, int32_t *
 /* Counts the `m` entries of `n` events, ordered by `event`, into the rows of their ticks; the print of each event's
  * inputs goes into `print`. What needs Python is listed in `deferred`, its number returned. Events of one block are
  * counted behind one another, so that their rows and edges come from memory once: a fleet is larger than a cache. The
- * order within a block stays, so sums do too. `column`, ELSEWHERE before, becomes the one that an entry was counted into, where
- * its series is known for what it is. `room` is for `3 n + 1` numbers.
+ * order within a block stays, so sums do too. `column`, ELSEWHERE before, becomes the one that an entry was
+ * counted into, where its series is known for what it is. `room` is for `3 n + 1` numbers.
  */
-FOR_EACH_WIDTH int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *event_base, const uint8_t *type,
+FOR_EACH_WIDTH
+int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *event_base, const uint8_t *type,
                  const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
                  const int16_t *local, const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,

@@ -243,7 +243,10 @@ def count_numbers(
     counts: NDArray[np.uint32],
     moments: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Count finite numbers ``x`` of series ``rows`` with bins into the rows ``at``; shapes ``(n,)``, as the bins."""
+    """Count finite numbers ``x`` of series ``rows``, which have bins, into the rows ``at``; shapes ``(n,)``.
+
+    Returns their bins.
+    """
     edges = np.where(np.arange(EDGES) < series.n_edges[rows][:, None], series.edges[rows], np.inf)
     bins: NDArray[np.int64] = (edges < x[:, None]).sum(axis=1)
     add(counts, at, bins)
