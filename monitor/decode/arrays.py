@@ -92,7 +92,7 @@ class Memory:
         if size > _KEPT_MAX:
             return np.empty(size, np.uint8)
         if len(self._kept) < size or sys.getrefcount(self._kept) > self._unused:
-            self._kept = np.empty(size, np.uint8)
+            self._kept = np.empty(size + size // 8, np.uint8)  # the next one may be a little larger
         return self._kept
 
 
