@@ -142,9 +142,9 @@ class Register:
 
     def both_in(self, attribute: Rows64, of: Rows64) -> Rows64:
         """:meth:`both` of each ``attribute`` (k,) and two groups ``of`` (2, k)."""
-        names, key = self.group_names, self.groups["key"]
+        names, key, (first, second) = self.group_names, self.groups["key"], of.tolist()
         return self.groups_in(
-            attribute, mix(key[of[0]], key[of[1]]), lambda i: BOTH.join((names[of[0, i]], names[of[1, i]])), of
+            attribute, mix(key[of[0]], key[of[1]]), lambda i: BOTH.join((names[first[i]], names[second[i]])), of
         )
 
     def crossed(self, group: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -430,18 +430,18 @@ class Register:
         has_rest = self.index["groups"].find(rest) >= 0
         other = (of[0] >= 0) & (self.groups["other"][of] > 0).any(axis=0)
         model, made = self.attributes["model"][attribute].tolist(), set[int]()
-        for i, own in enumerate(attribute.tolist()):
+        for i, (own, key, key_of_rest) in enumerate(zip(attribute.tolist(), keys.tolist(), rest.tolist(), strict=True)):
             groups = self._of_attribute.setdefault(own, [])
-            if int(keys[i]) in made:
+            if key in made:
                 continue
             full = len(groups) >= self.limits.groups
             self.turned_away += full
             if full or other[i]:
-                keys[i], of[:, i], other[i] = rest[i], -1, True
-                if has_rest[i] or int(rest[i]) in made:
+                keys[i], of[:, i], other[i] = key_of_rest, -1, True
+                if has_rest[i] or key_of_rest in made:
                     continue
             groups.append(len(self.groups) + len(made))
-            made.add(int(keys[i]))
+            made.add(key_of_rest if other[i] else key)
             self.group_names.append(OTHER if other[i] else name(i))
             self.changed.add(model[i])
         return self._let_in("groups", keys, attribute=attribute, other=other, first=of[0], second=of[1])

@@ -320,7 +320,8 @@ int64_t mw_count_groups(group_call *c)
             find_classes(c, classed);
         if (found->event >= 0) {
             find_tallies(c, found);
-            if (found->known && found->made + found->classes > found->sums->room - INCREMENTS_MAX) {
+            int waiting = classed->event >= 0 ? classed->made : 0;
+            if (found->known && found->made + found->classes + waiting > found->sums->room) {
                 c->next_event = found->event;
                 c->next_entry = found->first;
                 if (classed->event >= 0)

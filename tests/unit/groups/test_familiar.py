@@ -90,6 +90,36 @@ def test_familiar_events_count_alike(
     assert (left[-1] < 100) == (not tags and not entities and not {"explain_by", "sensitive"} & policy.keys())
 
 
+@pytest.mark.skipif(library() is None, reason="the kernels are not built")
+def test_a_tick_grows_while_it_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many tallies come up in a tick that just opened, each event is counted once and among its own people."""
+    monkeypatch.setattr(intersections, "EVENTS_MIN", 0)
+    rng = np.random.default_rng(9)
+
+    def batch(time: float) -> list[bytes]:
+        people = ({"sex": "fmx"[i % 3], "age": ("old", "young")[i // 3 % 2]} for i in range(900))
+        return [event(time, sensitive=each, prediction=f"class {rng.integers(0, 40)}") for each in people]
+
+    batches = [batch(START), batch(START), batch(START + 10 * MINUTE)]
+    known: list[list[tuple[int, int]]] = []
+    count = familiar.count_groups
+
+    def watched(*arguments: Any) -> Any:
+        made = count(*arguments)
+        known.append(list(zip(made.event.tolist(), made.member.tolist(), strict=True)))
+        assert sorted({*made.event.tolist(), *made.left.tolist()}) == list(range(900))
+        return made
+
+    monkeypatch.setattr(familiar, "count_groups", watched)
+    ours = counted({}, batches)
+    monkeypatch.setattr(familiar, "count_groups", lambda *_: None)
+    assert ours == counted({}, batches)
+    assert len({end for end, _ in ours}) == 2
+    assert len(ours) > 2 * 256
+    assert [len(pairs) for pairs in known[1:]] == [3 * 900, 3 * 900]
+    assert len(set(known[2])) == 3 * 900
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 3), st.integers(0, 8)), max_size=400))
 def test_sums_are_sums(added: list[tuple[int, int, int]]) -> None:
