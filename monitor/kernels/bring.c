@@ -24,7 +24,7 @@ typedef struct {
     uint64_t joined_parts;
     const int32_t *event;
     const uint8_t *space, *type;
-    const uint64_t *name, *text;
+    const uint64_t *entry_name, *entry_text;
     const double *number;
     const uint8_t *joins, *all_sensitive;
     table classes, named;
@@ -36,7 +36,7 @@ typedef struct {
     uint64_t *outcome;
     double *outcome_number;
     int64_t *of;
-    uint64_t *attribute, *told;
+    uint64_t *name, *text;
     uint8_t *kind;
     int64_t n_chosen, n_attributes, n_items;
 } bring_call;
@@ -48,7 +48,7 @@ int64_t mw_bring_call_size(void) { return sizeof(bring_call); }
 
 static inline uint64_t of_model(const bring_call *c, int32_t model, int64_t entry)
 {
-    return mix((uint64_t)model + 1, c->name[entry]);
+    return mix((uint64_t)model + 1, c->entry_name[entry]);
 }
 
 /* Whether an entry is an attribute that its case carries. */
@@ -68,10 +68,10 @@ static void add_attribute(bring_call *c, int64_t entry)
 {
     int64_t at = c->n_attributes++;
     c->of[at] = c->n_chosen;
-    c->attribute[at] = c->name[entry];
-    c->told[at] = c->text[entry];
+    c->name[at] = c->entry_name[entry];
+    c->text[at] = c->entry_text[entry];
     if (c->type[entry] == T_NUMBER)
-        memcpy(&c->told[at], &c->number[entry], sizeof *c->told);
+        memcpy(&c->text[at], &c->number[entry], sizeof *c->text);
     c->kind[at] = c->type[entry];
 }
 
@@ -79,10 +79,10 @@ static void add_attribute(bring_call *c, int64_t entry)
 static void add_answer(bring_call *c, int64_t entry, int32_t model, int *own)
 {
     int64_t at = c->n_chosen;
-    uint64_t name = c->name[entry];
+    uint64_t name = c->entry_name[entry];
     if (c->space[entry] == PREDICTION) {
         if (name == c->label)
-            c->predicted[at] = c->text[entry];
+            c->predicted[at] = c->entry_text[entry];
         else if (name == c->value_name)
             c->value[at] = c->number[entry];
         else if (name == c->score_name) {
@@ -90,7 +90,7 @@ static void add_answer(bring_call *c, int64_t entry, int32_t model, int *own)
             c->score[at] = c->number[entry];
         }
     } else if (c->space[entry] == OUTCOME) {
-        c->outcome[at] = c->text[entry];
+        c->outcome[at] = c->entry_text[entry];
         c->outcome_number[at] = c->number[entry];
     } else if (c->space[entry] == CLASS_SCORE && c->type[entry] == T_NUMBER && !*own) {
         int32_t bits = find(of_model(c, model, entry), c->classes.keys, c->classes.values, c->classes.mask);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,16 @@ from monitor.kernels.table import Table
 _P, _N, _U = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
 LABEL, SCORE, VALUE = (hash64(name) for name in (b"label", b"score", b"value"))
 JOINED_PARTS = Part.PREDICTION | Part.OUTCOME | Part.SENSITIVE
+
+_OF_EVENT = {
+    "chosen": np.int64,
+    "predicted": np.uint64,
+    "score": np.float64,
+    "value": np.float64,
+    "outcome": np.uint64,
+    "outcome_number": np.float64,
+}
+_OF_ATTRIBUTE = {"of": np.int64, "name": np.uint64, "text": np.uint64, "kind": np.uint8}
 
 Floats = NDArray[np.float64]
 Hashes = NDArray[np.uint64]
@@ -35,13 +46,13 @@ class _Call(ctypes.Structure):
         ("entries", _N),
         *((name, _P) for name in ("model", "id_length", "parts")),
         ("joined_parts", _U),
-        *((name, _P) for name in ("event", "space", "type", "name", "text", "number", "joins", "all_sensitive")),
+        *((name, _P) for name in ("event", "space", "type", "entry_name", "entry_text", "number")),
+        *((name, _P) for name in ("joins", "all_sensitive")),
         ("classes", _Table),
         ("named", _Table),
         ("n_named", _N),
         *((name, _U) for name in ("label", "score_name", "value_name")),
-        *((name, _P) for name in ("chosen", "predicted", "score", "value", "outcome", "outcome_number")),
-        *((name, _P) for name in ("of", "attribute", "told", "kind")),
+        *((name, _P) for name in (*_OF_EVENT, *_OF_ATTRIBUTE)),
         ("n_chosen", _N),
         ("n_attributes", _N),
         ("n_items", _N),
@@ -104,40 +115,25 @@ def bring(
     call = _Call(events=n, entries=m, joined_parts=int(JOINED_PARTS), n_named=len(named))
     call.label, call.score_name, call.value_name = LABEL, SCORE, VALUE
     call.classes, call.named = (_Table(address(t.keys), address(t.values), t.mask) for t in (classes, named))
-    told = Told(
-        chosen=np.empty(n, np.int64),
-        predicted=np.empty(n, np.uint64),
-        score=np.empty(n),
-        value=np.empty(n),
-        outcome=np.empty(n, np.uint64),
-        outcome_number=np.empty(n),
-        of=np.empty(m, np.int64),
-        name=np.empty(m, np.uint64),
-        text=np.empty(m, np.uint64),
-        kind=np.empty(m, np.uint8),
-        items=False,
-    )
-    arrays = {
+    made: dict[str, NDArray[Any]] = {name: np.empty(n, dtype) for name, dtype in _OF_EVENT.items()}
+    made |= {name: np.empty(m, dtype) for name, dtype in _OF_ATTRIBUTE.items()}
+    arrays: dict[str, NDArray[Any]] = {
         "model": np.ascontiguousarray(model, np.int32),
         "id_length": batch.id.length,
         "parts": batch.parts,
         "event": batch.event,
         "space": batch.space,
         "type": batch.type,
-        "name": batch.name.hash,
-        "text": batch.text.hash,
+        "entry_name": batch.name.hash,
+        "entry_text": batch.text.hash,
         "number": batch.number,
         "joins": by_model[0],
         "all_sensitive": by_model[1],
-        "attribute": told.name,
-        "told": told.text,
+        **made,
     }
-    for name in ("chosen", "predicted", "score", "value", "outcome", "outcome_number", "of", "kind"):
-        arrays[name] = getattr(told, name)
     for name, array in arrays.items():
         setattr(call, name, address(array))
     kernels.mw_bring(ctypes.byref(call))
-    k, entries = call.n_chosen, call.n_attributes
-    of_event = (told.chosen, told.predicted, told.score, told.value, told.outcome, told.outcome_number)
-    of_attribute = (told.of, told.name, told.text, told.kind)
-    return Told(*(each[:k] for each in of_event), *(each[:entries] for each in of_attribute), items=call.n_items > 0)
+    whole = {name: made[name][: call.n_chosen] for name in _OF_EVENT}
+    whole |= {name: made[name][: call.n_attributes] for name in _OF_ATTRIBUTE}
+    return Told(**whole, items=call.n_items > 0)

@@ -144,9 +144,10 @@ static void predict(join_call *c, int64_t i, int64_t row, narrow_case *k)
     k->time = c->time[i], k->due = c->due[i];
     k->predicted = c->predicted[i], k->score = c->score[i], k->value = c->value[i];
     memcpy(k->places, c->places + 2 * i, sizeof k->places);
-    if (c->list) {
+    wide_case *w = wide_at(c, row);
+    if (c->list && w) {
         k->list = c->list[i], k->n_served = c->n_served[i];
-        memcpy(wide_at(c, row)->served, c->served + ITEMS * i, sizeof(uint32_t[ITEMS]));
+        memcpy(w->served, c->served + ITEMS * i, sizeof w->served);
     }
     k->has |= HAS_PREDICTION;
     if (!(k->has & HAS_OUTCOME))

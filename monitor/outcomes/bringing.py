@@ -121,8 +121,8 @@ def told_twin(batch: EventBatch, model: NDArray[np.int32], asked: Asked) -> Told
     place[chosen] = np.arange(len(chosen))
     number = batch.type[entries] == ValueType.NUMBER
     return Told(
-        chosen,
-        *_answers(batch, place, len(chosen), model, asked),
+        chosen=chosen,
+        **_answers(batch, place, len(chosen), model, asked),
         of=place[batch.event[entries]],
         name=batch.name.hash[entries],
         text=np.where(number, batch.number[entries].view(np.uint64), batch.text.hash[entries]),
@@ -133,7 +133,7 @@ def told_twin(batch: EventBatch, model: NDArray[np.int32], asked: Asked) -> Told
 
 def _answers(
     batch: EventBatch, place: Indices, n: int, model: NDArray[np.int32], asked: Asked
-) -> tuple[NDArray[Any], ...]:
+) -> dict[str, NDArray[Any]]:
     """Predicted class, score and value, outcome and its number, of the ``n`` events that have a ``place``."""
     predicted, outcome = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
     score, value, outcome_number = (np.full(n, np.nan) for _ in range(3))
@@ -154,4 +154,10 @@ def _answers(
     score[at[own]] = number[own]
     own = np.flatnonzero(prediction & (name == np.uint64(SCORE)))
     score[at[own]] = number[own]
-    return predicted, score, value, outcome, outcome_number
+    return {
+        "predicted": predicted,
+        "score": score,
+        "value": value,
+        "outcome": outcome,
+        "outcome_number": outcome_number,
+    }
