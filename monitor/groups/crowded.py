@@ -166,9 +166,9 @@ class Crowded:
     def _came(self, model: int) -> Array:
         """By row of an output, in how many events it was, as the attribute has it that most of them name."""
         register, t = self._register, self._register.tallies
-        rows = np.flatnonzero(register.models_of_tallies() == model)
+        rows = register.layout(model).rows
         group = register.members["group"][t["member"][rows]]
-        own = (t["output"][rows] >= 0) & ~register.crossed(group)
+        own = ~register.crossed(group)
         rows, attribute = rows[own], register.groups["attribute"][group[own]]
         came = np.zeros(len(register.outputs))
         for each in np.unique(attribute).tolist():
