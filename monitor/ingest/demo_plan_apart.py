@@ -67,7 +67,7 @@ class _Played:
     usual: Floats
     spoiled: Floats
     cells: Cells = field(default_factory=Cells)
-    today: Floats = field(default_factory=lambda: np.zeros((LIVES, 2, STRATA)))
+    came: Floats = field(default_factory=lambda: np.zeros((LIVES, 2, STRATA)))
     due: float = -np.inf
 
     @classmethod
@@ -87,7 +87,7 @@ class _Played:
         """Let come what is looked at of a tick's steps, which begin at ``starts``: ``mean`` (steps, LIVES) events."""
         held = (self.fault.began <= starts) & (starts < self.fault.ended)
         for under, shares in ((held, self.spoiled), (~held, self.usual)):
-            self.today += rng.poisson(mean[under].sum(axis=0)[:, None, None] * shares)
+            self.came += rng.poisson(mean[under].sum(axis=0)[:, None, None] * shares)
 
     def close(self, end: float) -> NDArray[np.bool_]:
         """At the end of a tick: judge the day if it is over; in which lives the fault is told, in its time."""
@@ -96,15 +96,15 @@ class _Played:
             return told
         if np.isfinite(self.due):
             told[self._judge(end)] = within(self.fault, end, DAY_SECONDS)
-            self.today[:] = 0.0
+            self.came[:] = 0.0
         self.due = day_over(hash64(self.fault.model.encode()), end)
         return told
 
     def _judge(self, end: float) -> NDArray[np.int64]:
         """Judge the day of all lives; those that fire."""
-        enough = np.flatnonzero(self.today.sum(axis=2).min(axis=1) >= BATCH_MIN)
+        enough = np.flatnonzero(self.came.sum(axis=2).min(axis=1) >= BATCH_MIN)
         none = np.zeros(len(enough), np.int64)
-        batch = Batch(self.cells.places(enough, none, none, none == 0), self.today[enough], end)
+        batch = Batch(self.cells.places(enough, none, none, none == 0), self.came[enough], end)
         self.cells.rows["tolerance"][batch.at] = self.tolerance
         judged = self.cells.rows["judged"][batch.at]
         fires = none[:0]

@@ -36,7 +36,7 @@ FORMAT = 3
 """Raised when what is stored changes its meaning; docs/formats/store.md."""
 
 _HEAD, _ROWS, _MODEL, _BLOCK, OPEN, DONE, _GROUPS, _NAMES = b"head", b"R", b"M", b"B", b"I", b"J", b"G", b"N"
-_OWNER, _TURNED_AWAY = b"owner", b"Z"
+_OWNER, _CROWDED = b"owner", b"Z"
 _INDEX = struct.Struct(">I")
 _BLOCK_KEY = struct.Struct(">IQ")
 _BLOCK_END = struct.Struct(">d")
@@ -359,7 +359,7 @@ class Checkpoint:
                     names[row] = name
             for row, stratum in record.strata:
                 register.stratum_names[row] = stratum
-        for key, value in self._database.scan_prefix(_TURNED_AWAY):
+        for key, value in self._database.scan_prefix(_CROWDED):
             away = decoded(value, Said, "outputs that were turned away")
             fleet.groups.crowded.restore(_INDEX.unpack(key)[0], away)
         for key, value in self._database.scan_prefix(_GROUPS):
@@ -406,9 +406,9 @@ def _save_groups(fleet: Fleet, writes: Writes) -> None:
     crowded = fleet.groups.crowded
     for model in sorted(crowded.changed):
         if model in crowded.days:
-            writes.put(_TURNED_AWAY + _INDEX.pack(model), msgspec.msgpack.encode(crowded.said(model)))
+            writes.put(_CROWDED + _INDEX.pack(model), msgspec.msgpack.encode(crowded.said(model)))
         else:
-            writes.delete(_TURNED_AWAY + _INDEX.pack(model))
+            writes.delete(_CROWDED + _INDEX.pack(model))
     crowded.changed.clear()
 
 
