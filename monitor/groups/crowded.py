@@ -166,7 +166,7 @@ class Crowded:
     def _came(self, model: int) -> Array:
         """By row of an output, in how many events it was, as the attribute has it that most of them name."""
         register, t = self._register, self._register.tallies
-        rows = register.layout(model).rows
+        rows = register.layouts.of(model).rows
         group = register.members["group"][t["member"][rows]]
         own = ~register.crossed(group)
         rows, attribute = rows[own], register.groups["attribute"][group[own]]

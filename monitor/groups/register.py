@@ -303,8 +303,7 @@ class Register:
 
     def models_of_tallies(self) -> NDArray[np.int32]:
         """The model of each tally, by row."""
-        models: NDArray[np.int32] = self.blocks["model"][self.tallies["block"][: len(self.tallies)]]
-        return models
+        return np.asarray(self.blocks["model"][self.tallies["block"][: len(self.tallies)]], np.int32)
 
     def reloaded(self) -> NDArray[np.int64]:
         """Take up the tolerances that policies say now; the outputs of which they changed."""
@@ -493,8 +492,7 @@ class Register:
 
     def _models_of(self, member: Rows64) -> Rows64:
         attribute = self.groups["attribute"][self.members["group"][member]]
-        models: Rows64 = self.attributes["model"][attribute].astype(np.int64)
-        return models
+        return np.asarray(self.attributes["model"][attribute], np.int64)
 
 
 def output_key(model: int, kind: int, name: int) -> int:
