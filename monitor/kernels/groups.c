@@ -268,7 +268,7 @@ static void find_tallies(const group_call *c, people *p)
 {
     for (int i = 0; i < p->predicted && p->known && p->members; i++)
         add_prediction(c, p, p->prediction[i]);
-    if (c->pairs + p->members > c->room)
+    if (c->pairs + p->members > c->room || p->made + p->classes > INCREMENTS_MAX)
         p->known = 0;
 }
 

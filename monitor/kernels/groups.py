@@ -168,6 +168,8 @@ def count_groups(
 ) -> Counted | None:
     """Count the events that name nothing new into ``sums``; ``None`` where no kernel is built, and all are left.
 
+    The twin is the longer way of :meth:`Groups.count`, through which any event can go.
+
     ``columns`` by the names in ``group_call``, whose element types they have: those of entries, ordered by event, of
     events, of models, members and outputs; ``tick`` says which of ``sums`` an event's are. ``tables``: ``said`` finds
     the member that a model, a name and a value stand for, ``both`` that of two members, the others are those of the
