@@ -41,6 +41,7 @@ def judge_again(
     own = own[np.isin(outputs["kind"][own], _OF_PREDICTIONS)]
     cells = np.flatnonzero(np.isin(register.cells["output"][: len(register.cells)], own))
     rows = np.flatnonzero(np.isin(tallies["output"][: len(tallies)], own))
+    rows = np.union1d(rows, tallies["base"][rows])
     before = {cell for cell in cells.tolist() if state["firing"][cell]}
     state.reset(cells)
     tallies.reset(rows, _JUDGED)
@@ -69,5 +70,6 @@ def restart(comparer: Comparer, outputs: NDArray[np.int64]) -> list[int]:
 
 def _some(end: float, sums: TallySums, rows: NDArray[np.int64], register: Register) -> TallySums:
     """Those of ``sums`` of an hour that are of tallies ``rows``, and were not of an output before theirs."""
-    own = np.isin(sums.row, rows) & (register.outputs["born"][register.tallies["output"][sums.row]] <= end)
+    output = register.tallies["output"][sums.row]
+    own = np.isin(sums.row, rows) & ((output < 0) | (register.outputs["born"][output] <= end))
     return TallySums(sums.row[own], sums.n[own], sums.s[own])

@@ -174,6 +174,31 @@ def test_groups_are_compared_again() -> None:
     assert not watched.fleet.book.open
 
 
+def test_tags_are_compared_again() -> None:
+    """A tag that goes with a group still does when hours of long ago are excluded; those are not shown."""
+    watched = Watched({"tick": "1h", "keep_firing": "12h", "sensitive": ("sex",)})
+    for hour in range(30):
+        sex = np.where(RNG.random(60) < 0.5, "F", "M").tolist()
+        cook = (RNG.random(60) < np.where(np.array(sex) == "F", 0.6, 0.2)).tolist()
+        events = [
+            event(
+                START + (hour + i / 60) * HOUR,
+                sensitive={"sex": sex[i]},
+                prediction={"tags": ["person", *(["cook"] if cook[i] else [])]},
+            )
+            for i in range(60)
+        ]
+        feed(watched.fleet, events, until=START + (hour + 1) * HOUR)
+    before = {held.incident.id for held in watched.fleet.book.open.values()}
+    assert {held.incident.alertname for held in watched.fleet.book.open.values()} == {"ModelUnwarrantedAssociation"}
+    register = watched.fleet.groups.register
+    bases = register.tallies["base"][: len(register.tallies)]
+    n = register.tallies["total"][bases, 0].max()
+    watched.exclude(range(2, 4))
+    assert {held.incident.id for held in watched.fleet.book.open.values()} == before
+    assert 20 < n - register.tallies["total"][bases, 0].max() < 100
+
+
 def test_traffic_is_expected_as_if_it_had_not_been() -> None:
     """Ten times the events for a day are no longer what that day of the week is expected to bring."""
     watched = Watched(LEARN)
