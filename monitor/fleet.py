@@ -333,6 +333,7 @@ class Fleet:
         before = len(closed.incidents)
         if blocks is not None:
             self._close_tick(end, blocks, closed)
+            self.breathe()
         self._compare_groups(end, closed)
         closed.incidents += self.book.settle(end)
         _changed_once(closed.incidents, before)
@@ -363,6 +364,7 @@ class Fleet:
         self.outcomes.estimate.close(models)
         self.leaning.close(models, came, self.lives.series_rows, {name for name, _, _ in self.book.open})
         self.features_by_group.close()
+        self.breathe()
         self._take_parted(self.apart.close(models, planned, end), end, closed)
         closed.incidents += self.learning.advance(models, np.where(planned, 0, came), end)
 
