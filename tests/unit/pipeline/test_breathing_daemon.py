@@ -1,0 +1,54 @@
+"""While a tick closes the daemon answers and says that it turns; the picture stays that of a whole tick."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.app import PUBLISH_SECONDS, Daemon
+from monitor.clock import ManualClock
+from monitor.config import load
+
+
+@dataclass
+class Part:
+    """A shard that knows one model."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def detail(self, model: str) -> dict[str, Any]:
+        self.asked.append(model)
+        return {"model": model}
+
+
+@dataclass
+class Working:
+    """What the daemon would be turning."""
+
+    shards: tuple[Part, ...]
+
+
+def test_it_answers_and_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question is answered between two pieces; of the picture nothing changes but when the loop turned."""
+    (tmp_path / "config.toml").write_text("")
+    clock = ManualClock(1_767_225_600.0)
+    daemon = Daemon(load(tmp_path / "config.toml", {}), clock, lambda: pytest.fail("nobody reloads"))
+    part = Part()
+    monkeypatch.setattr(daemon, "work", Working((part,)), raising=False)
+    before, found = daemon.desk.status(), []
+    thread = threading.Thread(target=lambda: found.append(daemon.desk.model_detail("m")))
+    thread.start()
+    while not found:
+        clock.advance(PUBLISH_SECONDS / 10.0)
+        daemon.breathe()
+        thread.join(0.01)
+    assert (found, part.asked) == ([{"model": "m"}], ["m"])
+    clock.advance(2.0 * PUBLISH_SECONDS)
+    daemon.breathe()
+    after = daemon.desk.status()
+    assert after.loop_turned_at == clock.now() > before.loop_turned_at
+    assert (after.published_at, after.watermark) == (before.published_at, before.watermark)
