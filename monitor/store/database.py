@@ -13,8 +13,10 @@ from rocksdict import AccessType, BlockBasedOptions, DBCompressionType, Options,
 
 from monitor.errors import StoreError, StoreFullError
 
-_BUFFER_BYTES = 32 << 20
-"""What RocksDB collects in memory before it writes a file."""
+_BUFFER_BYTES = 8 << 20
+"""What RocksDB collects in memory before it writes a file: of a small fleet, more would be a third of all memory."""
+_FIRST_FILES = 8
+"""Files of what was collected before they are merged: twice as many as RocksDB would take of larger ones."""
 _NO_ROOM = "No space left on device"
 """How RocksDB says that there is no room: the one failure of a disk that it recovers from by itself."""
 _MEMORY_BLOOM = 0.05
@@ -70,6 +72,7 @@ class Database:
         options.set_bottommost_compression_type(DBCompressionType.zstd())
         options.set_write_buffer_size(_BUFFER_BYTES)
         options.set_max_write_buffer_number(3)
+        options.set_level_zero_file_num_compaction_trigger(_FIRST_FILES)
         options.set_max_background_jobs(2)
         # A case that is new is asked for before it is written: of most it is known without a look that it is not there.
         options.set_memtable_prefix_bloom_ratio(_MEMORY_BLOOM)
@@ -132,7 +135,7 @@ class Database:
         Raises
         ------
         StoreFullError
-            The disk is full. RocksDB goes on by itself some seconds after there is room for a buffer (32 MiB).
+            The disk is full. RocksDB goes on by itself some seconds after there is room for a buffer (8 MiB).
         StoreError
             The disk is broken.
         """
