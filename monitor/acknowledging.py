@@ -64,11 +64,11 @@ class Acknowledgements:
     def drop(self, detector: Detector, rows: Indices) -> None:
         """Let the cells of ``rows``, all its own, spend again; those that were not acknowledged stay as they are."""
         state = self._states[detector.name]
-        rows = rows[state["acked_until"][rows] > -np.inf]
+        rows = rows[state["acked_until"][rows] > 0.0]
         if not len(rows):
             return
         self._count(detector, rows, np.ones(len(rows), np.int32))
-        state["acked_until"][rows] = -np.inf
+        state["acked_until"][rows] = 0.0
         state.touch(rows)
         left = np.setdiff1d(self._rows.pop(detector.name), rows)
         if len(left):
@@ -78,7 +78,7 @@ class Acknowledgements:
         """Find them again among ``n_rows`` series, after the states were loaded and all cells were counted."""
         for detector in DETECTORS:
             state = self._states[detector.name]
-            rows = np.flatnonzero((state["applies"][:n_rows] > 0) & (state["acked_until"][:n_rows] > -np.inf))
+            rows = np.flatnonzero((state["applies"][:n_rows] > 0) & (state["acked_until"][:n_rows] > 0.0))
             if len(rows):
                 self._rows[detector.name] = rows
                 self._count(detector, rows, np.full(len(rows), -1, np.int32))
@@ -87,7 +87,7 @@ class Acknowledgements:
         """The allowances of the cells of ``rows`` and their logarithms, next to nothing for those acknowledged."""
         if detector.name not in self._rows:
             return allowance, log_budget
-        quiet = self._states[detector.name]["acked_until"][rows] > -np.inf
+        quiet = self._states[detector.name]["acked_until"][rows] > 0.0
         allowance = np.where(quiet, np.minimum(allowance, _NEXT_TO_NOTHING), allowance)
         return allowance, np.log(np.maximum(allowance, 1e-300))
 

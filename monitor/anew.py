@@ -174,7 +174,7 @@ def _acknowledged(fleet: Fleet, rows: Indices) -> dict[Cell, float]:
     for each in DETECTORS:
         state = fleet.judge.states[each.name]
         own = rows[state["applies"][rows] > 0]
-        own = own[state["acked_until"][own] > -np.inf]
+        own = own[state["acked_until"][own] > 0.0]
         found |= {(row, each.name): float(state["acked_until"][row]) for row in own.tolist()}
     return found
 

@@ -24,34 +24,36 @@ def question(detector: Detector) -> Question:
 def cell_fields(asked: Question) -> dict[str, Field]:
     """The state of one cell that bets on ``asked``; ``acked_until`` and ``acked_effect`` are what was acknowledged.
 
+    ``alarmed`` and ``last_bad`` say something of cells that fire or are about to, ``acked_until`` where it is above 0.
     ``worth`` is what an event of the reference counted for when its null was made: less than 1 where events clump.
     """
     k, c = asked.components, asked.cuts
+    one = c == 1  # a share that is nothing in most rows: nobody's values are missing, invalid or new
     return {
         _APPLIES: Field(np.uint8, still=True),
         "firing": Field(np.uint8, (), IDLE),
         "log_r": Field(np.float32, (k,), -np.inf),
         "cost": Field(np.float32, (k,), float(OFF), still=True),
-        "reference_share": Field(np.float32, (c,), still=True),
-        "null_low": Field(np.float32, (c,), still=True),
+        "reference_share": Field(np.float32, (c,), still=True, rare=one),
+        "null_low": Field(np.float32, (c,), still=True, rare=one),
         "null_high": Field(np.float32, (c,), 1.0, still=True),
         "null_n": Field(np.float64, (), -1.0, still=True),
         "tolerance": Field(np.float64, still=True),
         "worth": Field(np.float32, (), 1.0, still=True),
-        "wander": Field(np.float32, still=True),
-        "s_prev": Field(np.float32, (c,)),
+        "wander": Field(np.float32, still=True, rare=True),
+        "s_prev": Field(np.float32, (c,), rare=one),
         "n_prev": Field(np.float32),
-        "scatter": Field(np.float32),
-        "scatter_weight": Field(np.float32),
-        "scatter_ticks": Field(np.int32),
+        "scatter": Field(np.float32, rare=one),
+        "scatter_weight": Field(np.float32, rare=one),
+        "scatter_ticks": Field(np.int32, rare=one),
         "onset": Field(np.float64, (), np.nan),
-        "alarmed": Field(np.float64, (), np.nan),
-        "last_bad": Field(np.float64, (), np.nan),
-        "effect": Field(np.float32),
+        "alarmed": Field(np.float64, rare=True),
+        "last_bad": Field(np.float64, rare=True),
+        "effect": Field(np.float32, rare=one),
         "evidence": Field(np.float32, (), -np.inf),
         "suspicion": Field(np.float32),
-        "acked_until": Field(np.float64, (), -np.inf, still=True),
-        "acked_effect": Field(np.float32, still=True),
+        "acked_until": Field(np.float64, still=True, rare=True),
+        "acked_effect": Field(np.float32, still=True, rare=True),
     }
 
 

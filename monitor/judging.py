@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from monitor.acknowledging import Acknowledgements
 from monitor.budget import Budget, Crowd
 from monitor.catalog.models import SHARES, Models
+from monitor.catalog.rows import put
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.cells import make_cells, question
 from monitor.detectors import DETECTORS
@@ -438,11 +439,11 @@ class Judge:
         if detector.name == SEASONAL:
             known, s, n = self.seasons.last_week(rows)
             shares.s[known], shares.n[known] = s, n
-        state["reference_share"][rows] = np.nan_to_num(rates(shares))
+        put(state["reference_share"], rows, np.nan_to_num(rates(shares)))
         tolerance = self._tolerance(detector, rows)
-        state["tolerance"][rows], state["null_n"][rows] = tolerance, shares.n
         low, high = self._edges(detector, rows, shares, tolerance)
-        state["null_low"][rows], state["null_high"][rows] = low, high
+        put(state["null_low"], rows, low)
+        state["null_high"][rows], state["tolerance"][rows], state["null_n"][rows] = high, tolerance, shares.n
         cost = costs(question(detector), low, high)
         if detector.cuts > 1:
             unused = np.arange(detector.cuts) >= view.n_cuts[:, None]
@@ -459,7 +460,7 @@ class Judge:
         # Events that clump say less than their number, of a learned reference too; the rows of a file do not clump.
         phi = dispersion(state["scatter"][rows], state["scatter_weight"][rows], state["scatter_ticks"][rows])
         if detector.name == SEASONAL:
-            state["wander"][rows] = self.seasons.wander(rows)
+            put(state["wander"], rows, self.seasons.wander(rows))
             phi = np.maximum(phi, state["wander"][rows])
         from_file = self.models.rows["from_file"][self.series.rows["model"][rows]] > 0
         worth = np.where(from_file, 1.0, 1.0 / np.maximum(phi, 1.0))

@@ -110,7 +110,7 @@ class Resting:
         """So many ``days`` have ended; cells that fire, or that are acknowledged, go on being heard."""
         state = self._states[detector.name]
         n = len(state)  # what lies behind them is whatever the memory held
-        heard = (state["firing"][:n] == IDLE) & (state["acked_until"][:n] == -np.inf)
+        heard = (state["firing"][:n] == IDLE) & (state["acked_until"][:n] <= 0.0)
         rows = np.flatnonzero((state["applies"][:n] > 0) & heard & (state["idle_days"][:n] < DAYS))
         rows = rows[self._tick(rows) <= _DAY_SECONDS]
         state["idle_days"][rows] += days

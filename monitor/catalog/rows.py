@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import compress
@@ -16,6 +17,10 @@ CHUNK = 256
 """Rows that are stored under one key: whole slices, so that a commit costs no Python per row."""
 STILL = 1 << 31
 """Added to a chunk's index where it holds the still arrays."""
+_PAGE = 512
+"""Words of 8 bytes in a page of memory, the least that the system gives."""
+_MAPPED = 1 << 16
+"""Bytes from which an array of zeros is left to the system, page by page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +28,18 @@ class Field:
     """One array: its type, the shape of a row, and what a new row holds.
 
     A ``still`` one changes seldom: it is stored apart, so that what changes with every tick does not drag it along.
+    A ``rare`` one holds zeros, its fill, in most rows of most fleets: a page of it takes memory from the first time on
+    that it is written, so whoever often writes what is there already passes it over (:func:`put`).
     """
 
     dtype: DTypeLike
     shape: tuple[int, ...] = ()
     fill: float = 0
     still: bool = False
+    rare: bool = False
+
+    def __post_init__(self) -> None:
+        assert not (self.rare and self.fill), "what is rare is filled with zeros"
 
 
 class Rows:
@@ -40,10 +51,8 @@ class Rows:
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
         self._fields = dict(fields)
-        self._arrays: dict[str, NDArray[Any]] = {
-            name: np.full((CHUNK, *field.shape), field.fill, field.dtype) for name, field in fields.items()
-        }
-        self._capacity = self._filled = CHUNK
+        self._arrays = {name: _made(field, CHUNK) for name, field in fields.items()}
+        self._capacity, self._filled = CHUNK, 0
         self._length = 0
         self._dirty = np.zeros((2, 1), bool)
         self._parts: tuple[list[str], list[str]] = (
@@ -78,7 +87,8 @@ class Rows:
     def reset(self, rows: NDArray[np.integer[Any]] | int, names: Iterable[str] | None = None) -> None:
         """Give ``rows`` their fill values again, in the arrays of ``names`` or in all."""
         for name in self._fields if names is None else names:
-            self._arrays[name][rows] = self._fields[name].fill
+            if not self._fields[name].rare or self._arrays[name][rows].any():
+                self._arrays[name][rows] = self._fields[name].fill
         self.touch(rows)
 
     def nbytes(self) -> int:
@@ -144,8 +154,8 @@ class Rows:
         while self._capacity < self._length:
             self._capacity += max(CHUNK, self._capacity // 2 // CHUNK * CHUNK)
         for name, field in self._fields.items():
-            grown = np.empty((self._capacity, *field.shape), field.dtype)
-            grown[: self._filled] = self._arrays[name][: self._filled]
+            grown = _made(field, self._capacity)
+            _copy(self._arrays[name][: self._filled], grown, rare=field.rare)
             self._arrays[name] = grown
         dirty = np.zeros((2, self._capacity // CHUNK), bool)
         dirty[:, : self._dirty.shape[1]] = self._dirty
@@ -155,8 +165,45 @@ class Rows:
         filled = self._chunks() * CHUNK
         if filled > self._filled:
             for name, field in self._fields.items():
-                self._arrays[name][self._filled : filled] = field.fill
+                if not field.rare:
+                    self._arrays[name][self._filled : filled] = field.fill
             self._filled = filled
+
+
+def put(array: NDArray[Any], rows: NDArray[np.integer[Any]], values: NDArray[Any]) -> None:
+    """Let ``array``, a rare one, hold ``values`` (k, ...) in ``rows`` (k,), and touch no page that holds them already.
+
+    None of ``rows`` comes twice.
+    """
+    other = array[rows] != values.astype(array.dtype)
+    changed = np.flatnonzero(other.reshape(len(rows), -1).any(axis=1))
+    array[rows[changed]] = values[changed]
+
+
+def _made(field: Field, n: int) -> NDArray[Any]:
+    """An array of ``n`` rows: zeros if it is rare, else whatever the memory holds."""
+    dtype = np.dtype(field.dtype)
+    if not field.rare:
+        return np.empty((n, *field.shape), dtype)
+    size = n * int(np.prod(field.shape, dtype=np.int64)) * dtype.itemsize
+    if size < _MAPPED:
+        return np.zeros((n, *field.shape), dtype)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        pages.madvise(mmap.MADV_NOHUGEPAGE)  # where large pages are always given, one value would take 2 MB
+    return np.frombuffer(pages, dtype).reshape(n, *field.shape)
+
+
+def _copy(old: NDArray[Any], new: NDArray[Any], *, rare: bool) -> None:
+    """Let ``new`` begin as ``old``; of a ``rare`` one no page that holds zeros alone is touched."""
+    if not rare:
+        new[: len(old)] = old
+        return
+    words, begun = old.reshape(-1).view(np.uint64), new.reshape(-1).view(np.uint64)
+    for start in range(0, len(words), _PAGE):
+        part = words[start : start + _PAGE]
+        if part.any():
+            begun[start : start + len(part)] = part
 
 
 def _holds_only(fill: float, array: NDArray[Any]) -> bool:

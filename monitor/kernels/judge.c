@@ -214,6 +214,13 @@ INLINE void step_narrow(const bet_call *c, const plan *p, int64_t some, const ce
     }
 }
 
+/* Columns whose rows mostly hold nothing but zeros: what is there already is not written, so that no memory is taken. */
+INLINE void change(float *at, float x)
+{
+    if (*at != x)
+        *at = x;
+}
+
 /* The exponent that earlier ticks call for; then this tick's own scatter is added for those to come. */
 INLINE float tempering(const bet_call *c, int64_t r, const double *s, double n)
 {
@@ -238,11 +245,12 @@ INLINE float tempering(const bet_call *c, int64_t r, const double *s, double n)
         weight *= total / ((total - 1.0) * (double)c->cuts);
     }
     double most = c->dispersion_max * weight;
-    c->scatter[r] = (float)(sum + (numerator < most ? numerator : most));
-    c->scatter_weight[r] = (float)(weight_sum + weight);
-    c->scatter_ticks[r] += weight > 0.0;
+    change(c->scatter + r, (float)(sum + (numerator < most ? numerator : most)));
+    change(c->scatter_weight + r, (float)(weight_sum + weight));
+    if (weight > 0.0)
+        c->scatter_ticks[r]++;
     for (int64_t cut = 0; cut < c->cuts; cut++)
-        s_prev[cut] = (float)s[cut];
+        change(s_prev + cut, (float)s[cut]);
     c->n_prev[r] = (float)n;
     return (float)eta;
 }
@@ -270,7 +278,7 @@ INLINE void effect_of(const bet_call *c, int64_t r, const double *s, double n, c
         double gap = fabs(rate - before) - 2.0 * sqrt((scatter > now ? scatter : now) * of_weight);
         strength = gap > strength && active[cut] ? gap : strength;
     }
-    c->effect[r] = (float)strength;
+    change(c->effect + r, (float)strength);
 }
 
 /* Evidence and effect make an alarm; a firing cell clears when it has had neither for long enough. */

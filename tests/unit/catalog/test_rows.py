@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.catalog.rows import CHUNK, Field, Rows
+from monitor.catalog.rows import CHUNK, Field, Rows, put
 from monitor.errors import StoreError
 
 FIELDS = {"a": Field(np.int32, (), -1), "b": Field(np.float64, (3,), np.nan), "c": Field(np.uint8)}
+RARE = {"r": Field(np.float64, (5,), rare=True), "s": Field(np.uint8, rare=True)}
 
 
 def test_growing_keeps() -> None:
@@ -82,3 +85,49 @@ def test_signature_knows_columns() -> None:
     """Other names, types or shapes are another signature."""
     others = [{"a": Field(np.int64, (), -1)}, {"a": Field(np.int32, (2,))}, {"z": Field(np.int32)}]
     assert len({Rows(FIELDS).signature(), *(Rows({**FIELDS, **other}).signature() for other in others)}) == 4
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 40 * CHUNK), st.integers(0, 2**31)), min_size=1, max_size=5))
+def test_rare_arrays_are_as_others(steps: list[tuple[int, int]]) -> None:
+    """An array whose zeros take no memory keeps, resets, stores and loads as any other, in pages and below."""
+    plain = {name: Field(field.dtype, field.shape) for name, field in RARE.items()}
+    rare, others, stored = Rows(RARE), Rows(plain), {}
+    for n, seed in steps:
+        rng = np.random.default_rng(seed)
+        rare.add(n), others.add(n)
+        at = np.unique(rng.integers(0, len(rare), 9))
+        many, few = rng.integers(0, 2, (len(at), 5)), rng.integers(0, 2, len(at))
+        put(rare["r"], at, many), put(rare["s"], at, few)
+        others["r"][at], others["s"][at] = many, few
+        gone = np.unique(rng.integers(0, len(rare), 3))
+        rare.touch(at), others.touch(at), rare.reset(gone), others.reset(gone)
+        for name in RARE:
+            assert np.array_equal(rare[name][: len(rare)], others[name][: len(rare)])
+        stored.update(rare.take_dirty())
+    assert stored == dict(_whole(others))
+    again = Rows(RARE)
+    again.load(len(rare), stored)
+    for name in RARE:
+        assert np.array_equal(again[name][: len(rare)], rare[name][: len(rare)])
+
+
+def _whole(rows: Rows) -> dict[int, bytes]:
+    rows.touch(np.arange(len(rows)))
+    return dict(rows.take_dirty())
+
+
+def test_zeros_of_rare_arrays_take_no_memory() -> None:
+    """Of 40 MB of zeros that grew, were read, reset and written where they were, next to nothing is resident."""
+    rows, began = Rows(RARE), _resident_mb()
+    for _ in range(4):
+        rows.add(1_000 * CHUNK)
+        put(rows["r"], np.arange(0, len(rows), 100 * CHUNK), np.zeros((len(rows) // CHUNK // 100, 5)))
+        rows.reset(np.arange(len(rows)), ["s"])
+        assert not rows["r"].any()
+    assert rows["r"].nbytes > 40e6
+    assert _resident_mb() - began < 10.0
+
+
+def _resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6

@@ -90,7 +90,7 @@ def counted(fleet: Fleet) -> dict[str, int]:
     n = dict.fromkeys(("drift", "quality"), 0)
     for detector in DETECTORS:
         state, rows = fleet.judge.states[detector.name], len(fleet.series.rows)
-        pays = (state["applies"][:rows] > 0) & (state["acked_until"][:rows] == -np.inf)
+        pays = (state["applies"][:rows] > 0) & (state["acked_until"][:rows] <= 0.0)
         n[detector.share] += int((pays & (state["idle_days"][:rows] < DAYS)).sum())
     return n
 
@@ -201,6 +201,6 @@ def test_rows_that_nobody_has_yet_go_to_no_rest() -> None:
     for detector in DETECTORS:
         state = fleet.judge.states[detector.name]
         state["applies"][len(state) :], state["firing"][len(state) :] = 1, 0
-        state["acked_until"][len(state) :], state["idle_days"][len(state) :] = -np.inf, DAYS - 1
+        state["acked_until"][len(state) :], state["idle_days"][len(state) :] = 0.0, DAYS - 1
     fleet.judge.resting.turn((fleet.judge.resting.day + 1) * DAY)
     assert dict(fleet.judge.n_cells) == before
