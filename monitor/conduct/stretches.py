@@ -62,8 +62,8 @@ FIELDS = {
     "log_r": Field(np.float32, (1,), -np.inf),
     "evidence": Field(np.float32, (), -np.inf),
     "onset": Field(np.float64, (), np.nan),
-    "alarmed": Field(np.float64, (), np.nan),
-    "last_bad": Field(np.float64, (), np.nan),
+    "alarmed": Field(np.float64, rare=True),
+    "last_bad": Field(np.float64, rare=True),
 }
 """One cell of a series, 92 bytes: ``value`` is the one that all of its last tick had, NaN where they differed.
 

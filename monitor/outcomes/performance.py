@@ -60,13 +60,13 @@ _M = len(MEASURES)
 FIELDS = {
     "first_end": Field(np.float64, (), np.nan),
     "judged": Field(bool, (_M,)),
-    "reference": Field(np.float64, (_M, 2)),
-    "pending": Field(np.float64, (_M, 2)),
-    "waiting": Field(np.float64, (_M, 2)),
-    "rising": Field(np.float64, (_M,)),
-    "recent": Field(np.float64, (_M, 2)),
+    "reference": Field(np.float64, (_M, 2), rare=True),
+    "pending": Field(np.float64, (_M, 2), rare=True),
+    "waiting": Field(np.float64, (_M, 2), rare=True),
+    "rising": Field(np.float64, (_M,), rare=True),
+    "recent": Field(np.float64, (_M, 2), rare=True),
     "large": Field(np.float64, (), np.nan, still=True),
-    "errors": Field(np.uint32, (ERROR_BINS,), still=True),
+    "errors": Field(np.uint32, (ERROR_BINS,), still=True, rare=True),
 }
 
 

@@ -29,14 +29,14 @@ FIELDS = {
     "waiting": Field(np.int64),
     "cases": Field(np.int64),
     "labelled": Field(np.int64),
-    "fates": Field(np.int64, (len(FATES),)),
+    "fates": Field(np.int64, (len(FATES),), rare=True),
     "early": Field(np.int64, (2,)),
-    "observed": Field(np.int64, (2, 2)),
-    "confusion": Field(np.int64, (2, 2)),
-    "sums": Field(np.float64, (len(SUMS), 3)),
-    "scores": Field(np.uint32, (2, SCORE_BINS)),
-    "measured": Field(np.float64, (len(MEASURES), 2)),
-    "curve": Field(np.float64, (CURVE_BINS, 3)),
+    "observed": Field(np.int64, (2, 2), rare=True),
+    "confusion": Field(np.int64, (2, 2), rare=True),
+    "sums": Field(np.float64, (len(SUMS), 3), rare=True),
+    "scores": Field(np.uint32, (2, SCORE_BINS), rare=True),
+    "measured": Field(np.float64, (len(MEASURES), 2), rare=True),
+    "curve": Field(np.float64, (CURVE_BINS, 3), rare=True),
 }
 """``waiting``: cases that have not matured. ``early``: those of them with an outcome, and how many of these are wrong.
 ``observed``: by favourable decision (no, yes), cases and those of them with an outcome. ``confusion``: by predicted and
