@@ -104,7 +104,7 @@ class Cursors:
     def _slots_of(self, messages: Sequence[Message]) -> NDArray[np.int32]:
         n = len(messages)
         rows: NDArray[np.intp] | int = 0
-        if len(self._topics) > 1:
+        if len(self._topics) != 1:
             rows = np.fromiter(map(self._topics.__getitem__, map(Message.topic, messages)), np.intp, n)
         numbers = np.fromiter(map(Message.partition, messages), np.intp, n)
         slots: NDArray[np.int32] = self._table[rows, numbers]
