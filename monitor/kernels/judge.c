@@ -237,12 +237,12 @@ INLINE float tempering(const bet_call *c, int64_t r, const double *s, double n)
     if (n_prev > 0.0 && n > 0.0) {
         double total = n_prev + n, of_total = 1.0 / total, of_n = 1.0 / n, of_prev = 1.0 / n_prev;
         for (int64_t cut = 0; cut < c->cuts; cut++) {
-            double before = s_prev[cut], pooled = (before + s[cut]) * of_total, gap = s[cut] * of_n - before * of_prev;
+            double before = s_prev[cut], both = before + s[cut], gap = s[cut] * of_n - before * of_prev;
             numerator += gap * gap;
-            weight += pooled * (1.0 - pooled);
+            weight += both * (total - both); /* of counts, not of shares: exactly 0 where all or none were */
         }
         numerator *= n_prev * n * of_total / (double)c->cuts;
-        weight *= total / ((total - 1.0) * (double)c->cuts);
+        weight *= of_total / ((total - 1.0) * (double)c->cuts);
     }
     double most = c->dispersion_max * weight;
     change(c->scatter + r, (float)(sum + (numerator < most ? numerator : most)));
@@ -259,13 +259,13 @@ INLINE float tempering(const bet_call *c, int64_t r, const double *s, double n)
 INLINE void effect_of(const bet_call *c, int64_t r, const double *s, double n, const uint8_t *active,
                              int *beyond, int *sustained)
 {
-    double weight = 2.0 * (n > 1.0 ? n : 1.0), of_weight = 1.0 / weight, of_n = n > 0.0 ? 1.0 / n : 0.0, strength = 0.0;
+    double weight = 2.0 * (n > 1.0 ? n : 1.0), of_weight = 1.0 / weight, strength = 0.0;
     double chance = c->clear_margin * c->clear_margin * of_weight;
     const float *lows = c->null_low + r * c->cuts, *highs = c->null_high + r * c->cuts;
     const float *reference = c->reference_share + r * c->cuts;
     *beyond = *sustained = 0;
     for (int64_t cut = 0; cut < c->cuts; cut++) {
-        double rate = s[cut] * of_n, before = reference[cut];
+        double rate = n > 0.0 ? s[cut] / n : 0.0, before = reference[cut]; /* all of n are 1, not an ulp less */
         rate = rate < 1.0 ? rate : 1.0;
         float low = lows[cut], high = highs[cut], edge = rate > high ? high : low;
         double above = rate - high, below = c->sides > 1 ? low - rate : -1.0, excess = above > below ? above : below;

@@ -75,6 +75,26 @@ def test_bets(detector: Detector, seed: int) -> None:
             assert np.allclose(ours[name], twin[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("detector", DETECTORS, ids=lambda d: d.name)
+def test_all_or_none(detector: Detector) -> None:
+    """Ticks in which every event was a success, or none, do not scatter: exactly, whatever their numbers of events."""
+    first, second = (each.ravel().astype(np.float64) for each in np.meshgrid(np.arange(1, 101), np.arange(1, 101)))
+    n = len(first)
+    states = [cells(detector, n, np.random.default_rng(1)) for _ in range(2)]
+    each = {name: np.full(n, value) for name, value in (("seconds", 60.0), ("hold", 120.0), ("keep_firing", 180.0))}
+    whose, log_budget = np.arange(n), np.full(n, -10.0)
+    for state, step in zip(states, (bet, bet_twin), strict=True):
+        state["null_low"][:n], state["null_high"][:n] = np.float32(1.0 - 2.0**-24), 1.0
+        for end, events in ((60.0, first), (120.0, second)):
+            s = np.repeat(events[:, None], detector.cuts, axis=1)
+            s[::2] = 0.0
+            found = step(question(detector), state, Bets(end, whose, whose, s, events, s, events, log_budget, **each))
+            assert not found.flags.any()
+        assert not state["scatter_ticks"][:n].any()
+        assert not state["scatter_weight"][:n].any()
+    assert np.array_equal(states[0]["last_bad"], states[1]["last_bad"], equal_nan=True)
+
+
 @settings(max_examples=30, deadline=None)
 @given(SEEDS)
 def test_packing(seed: int) -> None:
