@@ -1009,11 +1009,12 @@ EXPORT uint64_t modelwatch_hash64(const uint8_t *bytes, int64_t length, uint64_t
 int64_t modelwatch_decode(decode_call *c)
 {
     reader r;
+    int64_t records = c->size - constant_at[N_CONSTANTS]; /* bytes: what is read beyond a record must be there */
     if (!begin_call(&r, c))
         return DECODE_MISUSE;
     for (; c->next < c->records; c->next++) {
         int64_t length = c->lengths[c->next];
-        if (length < 0 || length > c->size - c->offset)
+        if (length < 0 || length > records - c->offset)
             return DECODE_MISUSE;
         if (!read_record(&r, c->bytes + c->offset, length, c->timestamps[c->next]))
             return r.text.full ? DECODE_FULL : DECODE_ODD;

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from monitor.decode.arrays import EventArrays, Memory
 from monitor.decode.decoder import make_decoder
 from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
 from monitor.decode.topics import TopicFormat
 from monitor.events.columns import Reason
 from monitor.kernels import hash64
+from monitor.kernels.decoding import CONSTANTS, decode_kernel
 
 if TYPE_CHECKING:
     from conftest import Decoding
@@ -137,3 +139,15 @@ def test_table_of_formats(decoding: Decoding, entries: Any) -> None:
     """The native decoder is found by its name."""
     batch = make_decoder(TopicFormat(), DecodeLimits()).decode([GOOD % (1, 1), b"{"], np.zeros(2))
     assert (len(batch), batch.reasons.tolist()) == (1, [Reason.JSON])
+
+
+@pytest.mark.skipif(decode_kernel() is None, reason="the kernels are not built")
+@pytest.mark.parametrize("beyond", [1, len(CONSTANTS), len(CONSTANTS) + 1])
+def test_no_record_reaches_into_what_stands_behind_them(beyond: int) -> None:
+    """Words are read up to 15 bytes beyond a record: one that reached into the constants would be read past the end."""
+    record = b'{"model":"m","metrics":{"a":1'
+    lengths, times = np.array([len(record) + beyond], np.int64), np.zeros(1)
+    arrays, run = EventArrays(record + CONSTANTS, lengths, times, DecodeLimits(), Memory()), decode_kernel()
+    assert run is not None
+    with pytest.raises(ValueError, match="lengths"):
+        run(arrays.call)
