@@ -151,11 +151,13 @@ class Outcomes:
         return int(waited.sum()), int((~waited).sum()), list(np.unique(told))
 
     def mature(self, until: float, *, inclusive: bool) -> Judged:
-        """Judge the cohorts that were due before ``until``, or at it as well, in order."""
+        """Judge the cohorts that were due before ``until``, or at it as well, in order.
+
+        What matures then is remembered for a while, which may be over by ``until`` too where event time leaps.
+        """
         out = Judged()
-        for due in self.pending.dues(until).tolist():
-            if due < until or inclusive:
-                self._mature(due, out)
+        while (due := self.pending.next_due) < until or (inclusive and due == until < np.inf):
+            self._mature(due, out)
         return out
 
     def _mature(self, due: float, out: Judged) -> None:

@@ -112,6 +112,11 @@ class Pending:
         """When cases are due, up to ``until``, in order."""
         return np.array(self._dues[: bisect_right(self._dues, until)])
 
+    @property
+    def next_due(self) -> float:
+        """When the next cases are due; infinite where there are none."""
+        return self._dues[0] if self._dues else np.inf
+
     def find(self, keys: Keys) -> Indices:
         """Rows in :attr:`cases` of ``keys``, read from the store where they are not at hand; -1: unknown."""
         rows = self._at_hand(keys)

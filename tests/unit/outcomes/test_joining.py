@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from monitor.fleet import Fleet
 from monitor.kernels.hashing import hash64
 from monitor.outcomes.joining import FATES
 from monitor.outcomes.matured import Matured
+from monitor.store.database import Database, Writes
 
 POLICY: dict[str, Any] = {"tick": "1h", "outcome_horizon": "1d", "favourable": ("yes",)}
 
@@ -137,6 +139,34 @@ def test_a_prediction_comes_twice_or_too_late() -> None:
     story.tell(predicted("no"), event(START, id="late", prediction="yes")).until(START + 10 * DAY)
     assert story.cases.predicted[0] == hash64(b"yes")
     assert story.fates() == {"repeated_predictions": 2, "late_predictions": 1}
+
+
+def test_what_event_time_leaps_over_is_forgotten(tmp_path: Path) -> None:
+    """One leap lets a case mature and be forgotten again, before others that mature later; its id begins a new one.
+
+    Nothing of it stays in the store, wherever the cases lie.
+    """
+    story = Story()
+    pending = story.fleet.outcomes.pending
+    with Database(tmp_path) as database:
+        pending.attach(database)
+        pending.buffered_max = 0
+
+        def saved() -> int:
+            writes = Writes()
+            pending.save(writes)
+            database.commit(writes)
+            return len([*database.scan_prefix(b"C"), *database.scan_prefix(b"W")])
+
+        story.tell(predicted(), event(START + 4 * DAY, id="b", prediction="yes"))
+        assert saved() == 4
+        story.until(START + 10 * DAY)
+        assert saved() == 0
+        story.tell(predicted(at=START + 10 * DAY))
+        assert story.fates() == {}
+        story.until(START + 20 * DAY)
+        assert saved() == 0
+        assert [seen.due for seen in story.seen] == [START + HOUR + DAY * day for day in (1, 5, 11)]
 
 
 def test_a_model_without_outcomes_keeps_no_cases() -> None:
