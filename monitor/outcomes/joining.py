@@ -88,7 +88,7 @@ def _admitted(pending: Pending, b: Brought) -> NDArray[np.bool_]:
     fresh = np.flatnonzero((pending.find(b.key) < 0) & (b.due > b.passed))
     first = np.sort(fresh[np.unique(b.key[fresh], return_index=True)[1]])
     admitted = np.zeros(len(b.key), np.bool_)
-    admitted[first[: pending.room]] = True
+    admitted[first[: max(pending.room, 0)]] = True
     return admitted
 
 

@@ -96,7 +96,7 @@ class Outcomes:
     def allow(self, pending_max: int) -> None:
         """Let so many cases wait, over all models."""
         self._pending_max = pending_max
-        self.pending.room = max(pending_max - self.n_waiting(), 0)
+        self.pending.room = pending_max - self.n_waiting()
 
     def n_waiting(self) -> int:
         """Cases of the whole fleet that have not matured."""

@@ -79,7 +79,7 @@ class Pending:
         """The newest ``due`` that was taken."""
         self.buffered_max = BUFFERED_MAX
         self.room = 0
-        """How many more cases may wait; who lets cases in and out keeps it."""
+        """How many more cases may wait, less than 0 where fewer should; who lets cases in and out keeps it."""
         self._store: CaseStore | None = None
         self._sieve = Sieve()
         """Holds all keys in the store, and others that were; one that it does not hold is not asked for."""
@@ -127,7 +127,7 @@ class Pending:
         """Bring events to their cases by the compiled loop; ``columns`` as in ``kernels/join.py``, but for ``row``."""
         keys = columns["key"]
         rows = self._at_hand(keys)
-        spare = self._spare(min(int(np.count_nonzero(rows < 0)), self.room))
+        spare = self._spare(min(int(np.count_nonzero(rows < 0)), max(self.room, 0)))
         joined = join({**columns, "row": rows}, self.cases, self._dirty, self._index, spare, self.room)
         self._take_spare(spare[: joined.n_new])
         self.room = joined.room

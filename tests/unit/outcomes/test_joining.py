@@ -169,6 +169,17 @@ def test_what_event_time_leaps_over_is_forgotten(tmp_path: Path) -> None:
         assert [seen.due for seen in story.seen] == [START + HOUR + DAY * day for day in (1, 5, 11)]
 
 
+def test_fewer_cases_may_wait_than_do() -> None:
+    """A limit that was lowered lets no case in until fewer wait than it says."""
+    story = Story().tell(*(event(START + i * HOUR, id=f"{i}", prediction="yes") for i in range(3)))
+    story.fleet.outcomes.allow(2)
+    waits = []
+    for hour in range(3, 6):
+        story.until(START + DAY + (hour - 2) * HOUR).tell(event(START + DAY + hour * HOUR, id=f"{hour}", outcome="yes"))
+        waits.append((story.fleet.outcomes.n_waiting(), story.fate("no_room")))
+    assert waits == [(2, 1), (2, 1), (2, 1)]
+
+
 def test_a_model_without_outcomes_keeps_no_cases() -> None:
     """Where a policy's horizon is nothing, no prediction waits, and an outcome that comes is nobody's."""
     story = Story(outcome_horizon="0s").tell(predicted(), outcome()).until(START + 3 * DAY)
