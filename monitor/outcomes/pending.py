@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.errors import StoreError
 from monitor.kernels.join import Joined, join
 from monitor.kernels.sieve import Sieve
 from monitor.kernels.table import Table
@@ -279,7 +280,7 @@ class Pending:
         if self._store is not None:
             for key, blob in self._store.scan_prefix(DUE_PREFIX):
                 milliseconds, number = _DUE_KEY.unpack(key)
-                yield (milliseconds - _EPOCH) / 1000.0, number, np.frombuffer(blob, np.uint64)
+                yield (milliseconds - _EPOCH) / 1000.0, number, _listed_in(blob)
 
     def _read(self, keys: Keys) -> tuple[Indices, Cases]:
         """Stored cases as they are now: what was due since they were written has matured or is gone."""
@@ -297,7 +298,7 @@ class Pending:
         """All lists of what is due at ``due``; those that are not stored yet are taken away."""
         lists = self._listed.pop(due, [])
         if self._store is not None and due not in self._finished:
-            lists += [np.frombuffer(blob, np.uint64) for _, blob in self._store.scan_prefix(_due_prefix(due))]
+            lists += [_listed_in(blob) for _, blob in self._store.scan_prefix(_due_prefix(due))]
         return lists
 
     def _expect(self, due: float) -> None:
@@ -368,6 +369,13 @@ def _case_keys(keys: Keys) -> list[bytes]:
     whole["prefix"], whole["key"] = CASE_PREFIX, keys
     made: list[bytes] = whole.view("V9").tolist()
     return made
+
+
+def _listed_in(blob: bytes) -> Keys:
+    """The keys of a stored list."""
+    if len(blob) % 8:
+        raise StoreError(f"a list of cases that are due has {len(blob)} bytes, 8 a case were expected")
+    return np.frombuffer(blob, np.uint64)
 
 
 def _due_prefix(due: float) -> bytes:

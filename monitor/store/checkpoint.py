@@ -167,16 +167,17 @@ class Checkpoint:
         StoreError
             The store was written in another format, or is damaged; the message says what is wrong.
         """
+        begun = self._database.get(_HEAD) is not None
+        if not begun and any(key != _OWNER for key, _ in self._database.scan(b"", b"\xff")):
+            raise StoreError("the store holds data but no head: it was not copied to its end, or is damaged")
+        head = head_of(self._database) if begun else None  # before anything is read that it says the format of
         fleet.judge.seasons.attach(self._database)
         fleet.apart.attach(self._database)
         fleet.outcomes.pending.attach(self._database)
         fleet.groups.hours.wanted = True
         fleet.outcomes.totals.keep_days(np.zeros(0))
-        if self._database.get(_HEAD) is None:
-            if any(key != _OWNER for key, _ in self._database.scan(b"", b"\xff")):
-                raise StoreError("the store holds data but no head: it was not copied to its end, or is damaged")
+        if head is None:
             return {}
-        head = head_of(self._database)
         for name, table in _tables(fleet).items():
             if name in head.lengths:
                 self._load_table(name, table, head)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from fleets.build import DAY, HOUR, START, event, feed, hourly, new_fleet, series_named
+from fleets.build import DAY, HOUR, START, decoded, event, feed, hourly, new_fleet, series_named
 
 from monitor.catalog.profile import Profile, number_series, save
 from monitor.catalog.series import RETIRED
@@ -168,6 +168,8 @@ def test_any_damage_is_an_error_of_the_store(database: Database) -> None:
     fleet = new_fleet({"tick": "1h"})
     hourly(fleet, lambda i: {"x": float(NORMAL[i])}, range(3))
     feed(fleet, [event(START + 3 * HOUR, {"x": 1.0})], until=-np.inf)
+    waits = decoded([event(START + 3 * HOUR, id="a", prediction="yes")])
+    fleet.join(waits, fleet.case_dues(waits, fleet.tick_ends(waits)), np.array([-np.inf]))
     written(database, fleet)
     refused = 0
     for key, value in list(database.scan(b"", b"\xff")):
@@ -180,9 +182,10 @@ def test_any_damage_is_an_error_of_the_store(database: Database) -> None:
 
 
 def test_other_format(database: Database) -> None:
-    """A store of another format is refused, and both formats are named, whatever else its head says or does not."""
+    """A store of another format is refused, and both formats are named, whatever else it says or does not."""
     written(database, new_fleet())
     head = msgspec.msgpack.decode(database.get(b"head"), type=Head)
+    damaged(database, b"W", b"cases that are due, otherwise")
     damaged(database, b"head", msgspec.msgpack.encode(msgspec.structs.replace(head, format=FORMAT + 1)))
     with pytest.raises(StoreError, match=f"format {FORMAT + 1}, this program reads {FORMAT}"):
         read(database, new_fleet())
