@@ -106,7 +106,10 @@ class Database:
     def get_many(self, keys: list[bytes]) -> list[bytes | None]:
         """The values of ``keys``, in their order."""
         wanted: list[str | int | float | bytes | bool] = [*keys]
-        values: Any = self._db.get(wanted) if keys else []
+        try:
+            values: Any = self._db.get(wanted) if keys else []
+        except Exception as error:  # as above
+            raise StoreError(f"{self.path}: the store cannot be read: {error}") from error
         return list(values)
 
     def scan(self, first: bytes, last: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -52,3 +52,22 @@ def test_unusable_place(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("not a directory")
     with pytest.raises(StoreError, match="store: the store cannot be opened"):
         Database(tmp_path / "store")
+
+
+def test_a_damaged_block_is_no_missing_key(tmp_path: Path) -> None:
+    """Keys of a block that does not fit its checksum are an error of the store, by whatever way they are read."""
+    keys = [b"C%08d" % i for i in range(20_000)]
+    for part in range(2):  # a file is written when the store is opened with what only its log holds
+        with Database(tmp_path / "store") as database:
+            writes = Writes()
+            writes.put_many(keys, [b"%d of %d" % (part, i) for i in range(len(keys))])
+            database.commit(writes)
+    for file in (tmp_path / "store").glob("*.sst"):
+        raw = bytearray(file.read_bytes())
+        raw[2_000:3_000] = bytes(1_000)
+        file.write_bytes(raw)
+    with Database(tmp_path / "store", to_look=True) as database:
+        with pytest.raises(StoreError, match="store cannot be read"):
+            database.get_many(keys)
+        with pytest.raises(StoreError, match="store cannot be read"):
+            list(database.scan_prefix(b"C"))
