@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field
+from monitor.groups.group_rows import GroupRows
 from monitor.groups.margins import SURELY_MORE, accounted_for
 from monitor.groups.sorting import Memberships
 from monitor.groups.visible import group_name
@@ -45,9 +46,8 @@ class CalibrationOfGroups(Calibration):
     ) -> None:
         """``n_cells`` counts the fleet's cells by share, those of groups too."""
         super().__init__(models, budget, outcomes.recorder)
-        self.rows = Rows(_FIELDS)
+        self.rows: GroupRows = GroupRows(_FIELDS)
         self._groups, self._outcomes, self._n_cells = groups, outcomes, n_cells
-        self._of_group: dict[int, int] = {}
         self._of_model: dict[int, int] = {}
         """Cells of each model's groups."""
         self._cases: list[tuple[Indices, Floats, Floats, Floats]] = []
@@ -90,9 +90,8 @@ class CalibrationOfGroups(Calibration):
         own = np.flatnonzero(scored[of.event] & apart)
         if not len(own):
             return
-        found, place = np.unique(group[own], return_inverse=True)
-        row = np.array([self._row(each) for each in found.tolist()], np.int64)[place]
-        event = of.event[own]
+        row, event = self.rows.enter(group[own]), of.event[own]
+        self.rows["model"][row] = register.attributes["model"][register.groups["attribute"][group[own]]]
         self._cases.append((row, cases.end[event], cases.score[event], cases.y[event]))
 
     def judge_moment(self, moment: Moment) -> None:
@@ -116,7 +115,7 @@ class CalibrationOfGroups(Calibration):
 
     def state(self, group: int) -> tuple[str, float | None]:
         """How a group's cell stands, and by how many logits its present lies above its curve."""
-        row = self._of_group.get(group, -1)
+        row = int(self.rows.of(np.array([group]))[0])
         if row < 0 or not self.rows["judged"][row]:
             return "learning", None
         shift = self.shift(row)
@@ -131,18 +130,9 @@ class CalibrationOfGroups(Calibration):
     def restored(self) -> None:
         """Put in order what follows from the table, after it was loaded; counts the cells again."""
         n = len(self.rows)
-        self._of_group = {group: row for row, group in enumerate(self.rows["group"][:n].tolist())}
+        self.rows.restored()
         self._of_model = {}
         self._count(np.flatnonzero(self.rows["judged"][:n]))
-
-    def _row(self, group: int) -> int:
-        row = self._of_group.get(group)
-        if row is None:
-            row = self._of_group[group] = self.rows.add()
-            register = self._groups.register
-            self.rows["group"][row] = group
-            self.rows["model"][row] = register.attributes["model"][register.groups["attribute"][group]]
-        return row
 
     def _learn(self, sums: Scored) -> None:
         """Nothing is learned of a group while it is doubted, or its model is."""
