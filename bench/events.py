@@ -31,6 +31,8 @@ START = 1_772_357_400.0
 OUTCOME_AFTER, HORIZON = 300.0, "10m"
 """Seconds of event time until an outcome comes, and how long predictions wait for theirs. By then a fleet of 1,000
 models with 60 events a tick has more cases than lie in memory, so that outcomes are joined in the store."""
+NUMBERED = slice(32, 43)
+"""Where an event says its prediction's number."""
 _RIGHT = 0.9
 """Part of the predictions that come true."""
 

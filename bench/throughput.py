@@ -174,11 +174,12 @@ def fill(server: KafkaServer, shape: bench_events.Shape, compression: str) -> fl
         }
     )
     size = 0
-    for i, value in enumerate(bench_events.events(shape)):
+    for value in bench_events.events(shape):
         size += len(value)
         while True:
             try:
-                producer.produce(TOPIC, value, partition=i % PARTITIONS)
+                # An outcome goes where its prediction went, as it does where both have one key.
+                producer.produce(TOPIC, value, partition=int(value[bench_events.NUMBERED]) % PARTITIONS)
                 break
             except BufferError:
                 producer.poll(0.05)
