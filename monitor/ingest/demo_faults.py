@@ -198,8 +198,7 @@ _ANSWERS = ("score", "label")
 _BEGINS, _BEGINS_LATE = (0.1, 0.5), (0.3, 0.55)
 _LASTS = (0.25, 0.5)
 """Parts of the stream between which a fault's beginning and length are drawn. Late begins what the stream alone teaches
-to know, traffic, what comes of cases and how groups differ: the
-references of the weeks before tell nothing of it."""
+to know, traffic, what comes of cases and how groups differ: the references of the weeks before tell nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
