@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.events.columns import EventBatch, Part
 from monitor.kernels.hashing import hash64
-from monitor.kernels.library import address, library
+from monitor.kernels.library import address, needed, taking
 from monitor.kernels.table import Table
 
 _P, _N, _U = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
@@ -62,12 +62,7 @@ class _Call(ctypes.Structure):
 @cache
 def compiled() -> ctypes.CDLL | None:
     """The compiled kernel of ``bring.c``; ``None`` where the twin must do."""
-    loaded = library()
-    if loaded is None:
-        return None
-    loaded.mw_bring_call_size.argtypes, loaded.mw_bring_call_size.restype = (), _N
-    loaded.mw_bring.argtypes, loaded.mw_bring.restype = (ctypes.POINTER(_Call),), None
-    return loaded if loaded.mw_bring_call_size() == ctypes.sizeof(_Call) else None
+    return taking("mw_bring", _Call)
 
 
 @dataclass(slots=True)
@@ -108,9 +103,7 @@ def bring(
     RuntimeError
         The kernels are not built.
     """
-    kernels = compiled()
-    if kernels is None:
-        raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+    kernels = needed(compiled())
     n, m = len(batch), len(batch.event)
     call = _Call(events=n, entries=m, joined_parts=int(JOINED_PARTS), n_named=len(named))
     call.label, call.score_name, call.value_name = LABEL, SCORE, VALUE

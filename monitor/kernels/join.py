@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.library import address, library
+from monitor.kernels.library import address, needed, taking
 from monitor.kernels.table import Table
 
 _P, _N, _U = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
@@ -66,12 +66,7 @@ class _Call(ctypes.Structure):
 @cache
 def compiled() -> ctypes.CDLL | None:
     """The compiled kernel of ``join.c``; ``None`` where the twin must do."""
-    loaded = library()
-    if loaded is None:
-        return None
-    loaded.mw_join_call_size.argtypes, loaded.mw_join_call_size.restype = (), _N
-    loaded.mw_join.argtypes, loaded.mw_join.restype = (ctypes.POINTER(_Call),), None
-    return loaded if loaded.mw_join_call_size() == ctypes.sizeof(_Call) else None
+    return taking("mw_join", _Call)
 
 
 @dataclass(slots=True)
@@ -109,9 +104,7 @@ def join(
     RuntimeError
         The kernels are not built.
     """
-    kernels = compiled()
-    if kernels is None:
-        raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+    kernels = needed(compiled())
     n, m = len(columns["key"]), len(columns["of"])
     index.reserve(len(spare))
     call = _Call(events=n, attributes=m, size=cases.itemsize, mask=index.mask, room=room)

@@ -36,6 +36,30 @@ def library() -> ctypes.CDLL | None:
     return load(LIBRARY)
 
 
+def needed(kernels: ctypes.CDLL | None) -> ctypes.CDLL:
+    """``kernels``, which nothing here stands in for.
+
+    Raises
+    ------
+    RuntimeError
+        The kernels are not built.
+    """
+    if kernels is None:
+        raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+    return kernels
+
+
+def taking(name: str, call: type[ctypes.Structure]) -> ctypes.CDLL | None:
+    """The library, its kernel ``name`` ready to take a ``call``; ``None`` if the kernel's has another size."""
+    loaded = library()
+    if loaded is None:
+        return None
+    size, kernel = getattr(loaded, f"{name}_call_size"), getattr(loaded, name)
+    size.argtypes, size.restype = (), ctypes.c_int64
+    kernel.argtypes, kernel.restype = (ctypes.POINTER(call),), None
+    return loaded if size() == ctypes.sizeof(call) else None
+
+
 def address(array: NDArray[Any]) -> int:
     """Where a C-contiguous array lies, for a call that is made at once; 0 where it has no elements.
 

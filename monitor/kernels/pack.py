@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.library import address, library
+from monitor.kernels.library import address, library, needed
 from monitor.kernels.tally import COLUMNS, MOMENTS
 
 _HEAD_BYTES = 13
@@ -41,9 +41,7 @@ def unpacked(blob: bytes, counts: NDArray[np.uint32], moments: NDArray[np.float6
     RuntimeError
         The kernels are not built.
     """
-    kernels = compiled()
-    if kernels is None:
-        raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+    kernels = needed(compiled())
     return bool(kernels.mw_unpack(blob, len(blob), address(counts), address(moments)))
 
 
@@ -57,9 +55,7 @@ def packed(
     RuntimeError
         The kernels are not built.
     """
-    kernels = compiled()
-    if kernels is None:
-        raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+    kernels = needed(compiled())
     starts, sizes = np.ascontiguousarray(starts, np.int64), np.ascontiguousarray(sizes, np.int64)
     room = np.cumsum(_HEAD_BYTES + sizes * _ROW_BYTES)
     first = 0

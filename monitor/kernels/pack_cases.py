@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.library import address, library
+from monitor.kernels.library import address, library, needed
 
 _AT_ONCE = 8192
 """Cases that are packed in one go, into less than 3 MB."""
@@ -36,9 +36,7 @@ def packed(cases: NDArray[np.void], rows: NDArray[np.int64]) -> list[bytes]:
     RuntimeError
         The kernels are not built.
     """
-    kernels = compiled()
-    if kernels is None:
-        raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+    kernels = needed(compiled())
     assert cases.itemsize in (kernels.mw_case_size(0), kernels.mw_case_size(1))
     made: list[bytes] = []
     out, stops = np.empty(_AT_ONCE * _MOST_BYTES, np.uint8), np.empty(_AT_ONCE, np.int64)
