@@ -13,6 +13,7 @@ from monitor.decode.arrays import EventArrays, Memory
 from monitor.events.columns import Reason
 from monitor.kernels.decoding import CONSTANTS, DONE, FULL, decode_kernel
 from monitor.kernels.hashing import hash64
+from monitor.kernels.library import needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,8 +40,8 @@ class NativeDecoder:
         self._limits = limits
         self._seed = seed
         self._kernel = None if compiled is False else decode_kernel()
-        if compiled and self._kernel is None:
-            raise RuntimeError("the kernels are not built: python -m monitor.kernels.build")
+        if compiled:
+            needed(self._kernel)
         self._memory = Memory()
         self._key = lru_cache(_CACHED_KEYS)(partial(hash64, seed=seed))
 

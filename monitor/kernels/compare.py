@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.kernels.judge import DISPERSION_MAX
-from monitor.kernels.library import address, library
+from monitor.kernels.library import address, taking
 from monitor.stats.accumulate import accumulate
 from monitor.stats.dispersion import MARGIN, PRIOR, TICKS_MIN, successive_difference, tempering
 from monitor.stats.evidence import TINY, log_e_two_sample, project_difference, project_ratio
@@ -173,15 +173,7 @@ class _MovedCall(ctypes.Structure):
 @cache
 def compiled() -> ctypes.CDLL | None:
     """The compiled kernel of ``compare.c``; ``None`` where the twin must do."""
-    loaded = library()
-    if loaded is None:
-        return None
-    loaded.mw_compare_call_size.argtypes, loaded.mw_compare_call_size.restype = (), _N
-    loaded.mw_compare.argtypes, loaded.mw_compare.restype = (ctypes.POINTER(_CompareCall),), None
-    loaded.mw_moved_call_size.argtypes, loaded.mw_moved_call_size.restype = (), _N
-    loaded.mw_moved.argtypes, loaded.mw_moved.restype = (ctypes.POINTER(_MovedCall),), None
-    sizes = loaded.mw_compare_call_size(), loaded.mw_moved_call_size()
-    return loaded if sizes == (ctypes.sizeof(_CompareCall), ctypes.sizeof(_MovedCall)) else None
+    return taking("mw_moved", _MovedCall) if taking("mw_compare", _CompareCall) else None
 
 
 def step(asked: Asked, tallies: Columns, state: Columns, batch: Batch) -> Stepped:

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.kernels.library import address, library
+from monitor.kernels.library import address, taking
 from monitor.kernels.tally import EVENTS
 
 EMPTY_MOMENTS = (0.0, 0.0, np.inf, -np.inf)
@@ -68,12 +68,7 @@ class _GatherCall(ctypes.Structure):
 @cache
 def compiled() -> ctypes.CDLL | None:
     """The compiled kernel of ``gather.c``; ``None`` where the twin must do."""
-    loaded = library()
-    if loaded is None:
-        return None
-    loaded.mw_gather_call_size.argtypes, loaded.mw_gather_call_size.restype = (), _N
-    loaded.mw_gather.argtypes, loaded.mw_gather.restype = (ctypes.POINTER(_GatherCall),), None
-    return loaded if loaded.mw_gather_call_size() == ctypes.sizeof(_GatherCall) else None
+    return taking("mw_gather", _GatherCall)
 
 
 def gather(blocks: Due, taken: Taken) -> None:
