@@ -6,12 +6,14 @@ import ctypes
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
 LIBRARY = Path(__file__).with_name("_kernels.so")
 SOURCES = LIBRARY.parent
+
+_Kernels = TypeVar("_Kernels")
 
 
 def sources() -> list[Path]:
@@ -36,8 +38,8 @@ def library() -> ctypes.CDLL | None:
     return load(LIBRARY)
 
 
-def needed(kernels: ctypes.CDLL | None) -> ctypes.CDLL:
-    """``kernels``, which nothing here stands in for.
+def needed(kernels: _Kernels | None) -> _Kernels:
+    """``kernels``, or one of them, which nothing here stands in for.
 
     Raises
     ------
