@@ -147,6 +147,7 @@ class Judge:
 
     def restart(self, rows: IndexArray, tolerances: Collection[str]) -> None:
         """Let the cells of ``rows`` begin anew whose detectors are tolerant by one of ``tolerances``: it changed."""
+        self.extend()
         reference = self.reference(rows, self.view(rows))
         for detector in (each for each in DETECTORS if each.tolerance in tolerances):
             state = self.states[detector.name]

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from servers.fixtures import kafka, module_kafka, own_kafka, references, start_alertmanager, start_prometheus, webhook
 from servers.need import skipped
+
+from monitor.catalog import rows
+from monitor.catalog.rows import Field
 
 __all__ = ["kafka", "module_kafka", "own_kafka", "references", "start_alertmanager", "start_prometheus", "webhook"]
 
 TESTS = Path(__file__).parent
 SERVED = ("conformance", "faults", "integration")
 """The rooms of the tests that need servers."""
+_RUBBISH = 0x47
+"""Each byte of a row that was not added: far outside any table as an index, and neither zero nor true nor a hole."""
 SKIPPED = "SKIP_SERVERS=1: tests that need real servers are skipped"
 
 
@@ -43,3 +52,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("servers") is not None:
             item.add_marker(pytest.mark.skip(reason=SKIPPED))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def spare_rows_hold_rubbish() -> Iterator[None]:
+    """Rows of a table that nobody added hold what no row may: to read them is an error each time, not by chance."""
+    made, patch = rows._made, pytest.MonkeyPatch()
+
+    def spoilt(field: Field, n: int) -> NDArray[Any]:
+        array = made(field, n)
+        if not field.rare:
+            array.reshape(-1).view(np.uint8)[:] = _RUBBISH
+        return array
+
+    patch.setattr(rows, "_made", spoilt)
+    yield
+    patch.undo()
