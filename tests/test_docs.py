@@ -30,7 +30,7 @@ from monitor.events.columns import Reason, Space
 from monitor.groups.questions import QUESTIONS
 from monitor.ingest.demo_faults import KINDS, REMEDIES, FaultKind
 from monitor.kernels import tally
-from monitor.outcomes import pending
+from monitor.outcomes import sheaves
 from monitor.outcomes.joining import FATES
 from monitor.outcomes.measures import MEASURES
 from monitor.stats.bounds import null_edge
@@ -354,7 +354,7 @@ def test_the_keys_of_the_store_are_those_that_are_written() -> None:
     written |= {ticklog._PREFIX, drills._PREFIX, audit._PREFIX, exhibits._PREFIX, figures.PREFIX}
     written |= {checkpoint.DONE, checkpoint.OPEN, dockets._PREFIX}
     written |= {grouplog.HOURS, grouplog.DAYS, grouplog.RUNNING}
-    written |= {pending.CASE_PREFIX, pending.DUE_PREFIX, diaries.PREFIX, shapes.PREFIX, weeks.PREFIX, shelf.PREFIX}
+    written |= {sheaves.CASES, sheaves.KEYS, diaries.PREFIX, shapes.PREFIX, weeks.PREFIX, shelf.PREFIX}
     assert told == {key.decode() for key in written}
 
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 enum { SLOTS = 6, ITEMS = 16 };
-enum { STAGE_OPEN = 0, STAGE_CLOSED = 1, STAGE_GONE = 2 };
+enum { STAGE_OPEN = 0, STAGE_CLOSED = 1 };
 enum { HAS_PREDICTION = 1, HAS_OUTCOME = 2, TOLD_WITH = 4 /* shifted by the slot */ };
 
 typedef struct {

@@ -96,19 +96,17 @@ static void turn_away(join_call *c, int64_t i)
     meets(c, predicts ? LATE_PREDICTIONS : tells ? WITHOUT_PREDICTION : PARTS_WITHOUT_PREDICTION, c->model[i]);
 }
 
-/* A new case, in the row of a forgotten one of the same key, if that is not written off yet. */
-static int64_t let_in(join_call *c, int64_t i, int64_t row)
+/* A new case. */
+static int64_t let_in(join_call *c, int64_t i)
 {
+    int64_t row = c->spare[c->n_new++];
     c->room--;
-    if (row < 0) {
-        row = c->spare[c->n_new++];
-        uint64_t slot = c->key[i] & c->mask;
-        while (c->keys[slot] != 0 && c->keys[slot] != c->key[i])
-            slot = (slot + 1) & c->mask;
-        c->n_slots += c->keys[slot] == 0;
-        c->keys[slot] = c->key[i];
-        c->values[slot] = (int32_t)row;
-    }
+    uint64_t slot = c->key[i] & c->mask;
+    while (c->keys[slot] != 0 && c->keys[slot] != c->key[i])
+        slot = (slot + 1) & c->mask;
+    c->n_slots += c->keys[slot] == 0;
+    c->keys[slot] = c->key[i];
+    c->values[slot] = (int32_t)row;
     memset(c->cases + row * c->size, 0, (size_t)c->size);
     narrow_case *k = case_at(c, row);
     k->key = c->key[i], k->model = c->model[i], k->stage = STAGE_OPEN;
@@ -222,7 +220,7 @@ static void attribute(join_call *c, int64_t i, int64_t entry, narrow_case *k)
 static void bring(join_call *c, int64_t i, int64_t entry, int64_t last)
 {
     int64_t row = c->row[i] >= 0 ? c->row[i] : find(c->key[i], c->keys, c->values, c->mask);
-    if (row < 0 || case_at(c, row)->stage == STAGE_GONE) {
+    if (row < 0) {
         if (!(c->due[i] > c->passed[i])) {
             turn_away(c, i);
             return;
@@ -231,7 +229,7 @@ static void bring(join_call *c, int64_t i, int64_t entry, int64_t last)
             meets(c, NO_ROOM, c->model[i]);
             return;
         }
-        row = let_in(c, i, row);
+        row = let_in(c, i);
     }
     narrow_case *k = case_at(c, row);
     if (k->stage == STAGE_CLOSED) {

@@ -1,13 +1,18 @@
 /* Cases as bytes: the parts that each has, and no more. outcomes/packing.py has the same in numpy, and says what it is. */
+#include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "case.h"
 
 enum { PREDICTED = 1, SCORE = 2, VALUE = 4, OUTCOME = 8, MONEY = 16, ENTITY = 32, PLACES = 64, LISTS = 128 };
-enum { SLOTS_AT = 8, OVER = 1 << 15 };
+enum { SLOTS_AT = 8, SLOTS_MASK = 7, OVER = 1 << 15 };
+enum { UNPACKED = -1, NO_ROOM = -2 };
 
 int64_t mw_case_size(int wide);
-void mw_pack_cases(int64_t n, const int64_t *rows, const uint8_t *cases, int64_t size, uint8_t *out, int64_t *stops);
+int64_t mw_pack_cases(int64_t n, const int64_t *rows, const uint8_t *cases, int64_t size, uint8_t *out, int64_t *lengths);
+int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, const int64_t *stop, const int64_t *held,
+                        const int64_t *place, uint8_t *cases, int64_t size, const int64_t *rows);
 
 int64_t mw_case_size(int wide)
 {
@@ -95,13 +100,126 @@ static uint8_t *put_case(uint8_t *to, const narrow_case *c, int wide)
 }
 
 /* Writes the cases at `rows` of an array of records of `size` behind one another into `out`, which has room for the worst
- * case; `stops` tells where each ends. */
-void mw_pack_cases(int64_t n, const int64_t *rows, const uint8_t *cases, int64_t size, uint8_t *out, int64_t *stops)
+ * case; `lengths` tells how many bytes each takes. Returns how many all take. */
+int64_t mw_pack_cases(int64_t n, const int64_t *rows, const uint8_t *cases, int64_t size, uint8_t *out, int64_t *lengths)
 {
     int wide = size == (int64_t)sizeof(wide_case);
     uint8_t *to = out;
     for (int64_t i = 0; i < n; i++) {
+        uint8_t *from = to;
         to = put_case(to, (const narrow_case *)(const void *)(cases + rows[i] * size), wide);
-        stops[i] = to - out;
+        lengths[i] = to - from;
     }
+    return to - out;
+}
+
+static inline const uint8_t *take(const uint8_t *from, void *to, size_t size)
+{
+    memcpy(to, from, size);
+    return from + size;
+}
+
+/* What a record of these parts has in bytes. */
+static size_t size_of(int code)
+{
+    const narrow_case *c = NULL;
+    size_t slots = (size_t)(code >> SLOTS_AT & SLOTS_MASK);
+    size_t n = sizeof(uint16_t) + sizeof c->due + sizeof c->model;
+    if (code == OVER)
+        return n;
+    n += sizeof c->time + sizeof c->has + slots * (sizeof *c->names + sizeof *c->texts + sizeof *c->kinds);
+    n += code & PREDICTED ? sizeof c->predicted : 0;
+    n += code & SCORE ? sizeof c->score : 0;
+    n += code & VALUE ? sizeof c->value : 0;
+    n += code & OUTCOME ? sizeof c->outcome_time + sizeof c->outcome + sizeof c->outcome_number : 0;
+    n += code & MONEY ? sizeof c->money : 0;
+    n += code & ENTITY ? sizeof c->entity : 0;
+    n += code & PLACES ? sizeof c->places : 0;
+    n += code & LISTS ? 3 + 2 * ITEMS * sizeof(uint32_t) : 0;
+    return n;
+}
+
+static const uint8_t *take_lists(const uint8_t *from, wide_case *w)
+{
+    from = take(from, &w->c.list, sizeof w->c.list);
+    from = take(from, &w->c.n_served, sizeof w->c.n_served);
+    from = take(from, &w->c.n_shown, sizeof w->c.n_shown);
+    from = take(from, w->served, sizeof w->served);
+    return take(from, w->shown, sizeof w->shown);
+}
+
+/* Fills a case, zero before, from its record behind the word. */
+static void take_case(const uint8_t *from, int code, narrow_case *c)
+{
+    size_t slots = (size_t)(code >> SLOTS_AT & SLOTS_MASK);
+    c->outcome_time = c->score = c->value = c->outcome_number = c->money = NAN;
+    c->places[0] = c->places[1] = UINT64_MAX;
+    from = take(from, &c->due, sizeof c->due);
+    if (code == OVER) {
+        c->time = NAN;
+        c->stage = STAGE_CLOSED;
+        take(from, &c->model, sizeof c->model);
+        return;
+    }
+    from = take(from, &c->time, sizeof c->time);
+    from = take(from, &c->model, sizeof c->model);
+    from = take(from, &c->has, sizeof c->has);
+    if (code & PREDICTED)
+        from = take(from, &c->predicted, sizeof c->predicted);
+    if (code & SCORE)
+        from = take(from, &c->score, sizeof c->score);
+    if (code & VALUE)
+        from = take(from, &c->value, sizeof c->value);
+    if (code & OUTCOME) {
+        from = take(from, &c->outcome_time, sizeof c->outcome_time);
+        from = take(from, &c->outcome, sizeof c->outcome);
+        from = take(from, &c->outcome_number, sizeof c->outcome_number);
+    }
+    if (code & MONEY)
+        from = take(from, &c->money, sizeof c->money);
+    if (code & ENTITY)
+        from = take(from, &c->entity, sizeof c->entity);
+    if (code & PLACES)
+        from = take(from, c->places, sizeof c->places);
+    if (code & LISTS)
+        from = take_lists(from, (wide_case *)c);
+    from = take(from, c->names, slots * sizeof *c->names);
+    from = take(from, c->texts, slots * sizeof *c->texts);
+    take(from, c->kinds, slots * sizeof *c->kinds);
+}
+
+/* Where record `place` of a value of `held` records lies, whose lengths stand before them; NULL where it has no room. */
+static const uint8_t *record_at(const uint8_t *value, const uint8_t *end, int64_t held, int64_t place, uint16_t *length)
+{
+    const uint8_t *from = value + held * (int64_t)sizeof *length;
+    if (from > end || place >= held)
+        return NULL;
+    for (int64_t k = 0; k <= place; k++) {
+        from += k ? *length : 0;
+        memcpy(length, value + k * (int64_t)sizeof *length, sizeof *length);
+    }
+    return end - from < *length ? NULL : from;
+}
+
+/* Reads `n` cases into `rows` of an array of records of `size`: each is record `place` of the `held` ones in a value, which
+ * lies in `bytes` from `start` up to `stop`. Returns UNPACKED; or NO_ROOM where one has lists, for which these records
+ * have no room; or which one is no case as it was packed. */
+int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, const int64_t *stop, const int64_t *held,
+                        const int64_t *place, uint8_t *cases, int64_t size, const int64_t *rows)
+{
+    int wide = size == (int64_t)sizeof(wide_case);
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t length = 0, code;
+        const uint8_t *from = record_at(bytes + start[i], bytes + stop[i], held[i], place[i], &length);
+        if (!from || length < sizeof code)
+            return i;
+        memcpy(&code, from, sizeof code);
+        if (length != size_of(code) || (code >> SLOTS_AT & SLOTS_MASK) > SLOTS)
+            return i;
+        if (code != OVER && code & LISTS && !wide)
+            return NO_ROOM;
+        memset(cases + rows[i] * size, 0, (size_t)size);
+        take_case(from + sizeof code, code, (narrow_case *)(void *)(cases + rows[i] * size));
+    }
+    return UNPACKED;
 }

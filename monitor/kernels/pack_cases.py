@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -14,6 +15,10 @@ _AT_ONCE = 8192
 """Cases that are packed in one go, into less than 3 MB."""
 _MOST_BYTES = 352
 """What a case may need."""
+UNPACKED, NO_ROOM = -1, -2
+"""All were read; one has lists, and the records no room for such."""
+
+Indices = NDArray[np.int64]
 
 
 @cache
@@ -21,15 +26,16 @@ def compiled() -> ctypes.CDLL | None:
     """The compiled kernel of ``pack_cases.c``; ``None`` where the twin must do."""
     loaded = library()
     if loaded is not None:
-        loaded.mw_case_size.argtypes, loaded.mw_case_size.restype = (ctypes.c_int,), ctypes.c_int64
         long, at = ctypes.c_int64, ctypes.c_void_p
-        loaded.mw_pack_cases.argtypes = (long, at, at, long, at, at)
-        loaded.mw_pack_cases.restype = None
+        loaded.mw_case_size.argtypes, loaded.mw_case_size.restype = (ctypes.c_int,), long
+        loaded.mw_pack_cases.argtypes, loaded.mw_pack_cases.restype = (long, at, at, long, at, at), long
+        loaded.mw_unpack_cases.argtypes = (long, at, at, at, at, at, at, long, at)
+        loaded.mw_unpack_cases.restype = long
     return loaded
 
 
-def packed(cases: NDArray[np.void], rows: NDArray[np.int64]) -> list[bytes]:
-    """Bytes of each of the cases at ``rows`` (n,) of ``cases``, whose records are those of ``case.h``.
+def packed(cases: NDArray[np.void], rows: Indices) -> tuple[bytes, Indices]:
+    """The bytes of the cases at ``rows`` (n,) of ``cases``, whose records are those of ``case.h``; of each how many.
 
     Raises
     ------
@@ -38,13 +44,29 @@ def packed(cases: NDArray[np.void], rows: NDArray[np.int64]) -> list[bytes]:
     """
     kernels = needed(compiled())
     assert cases.itemsize in (kernels.mw_case_size(0), kernels.mw_case_size(1))
-    made: list[bytes] = []
-    out, stops = np.empty(_AT_ONCE * _MOST_BYTES, np.uint8), np.empty(_AT_ONCE, np.int64)
+    out, lengths, made = np.empty(min(_AT_ONCE, len(rows)) * _MOST_BYTES, np.uint8), np.empty(len(rows), np.int64), []
     for first in range(0, len(rows), _AT_ONCE):
         some = np.ascontiguousarray(rows[first : first + _AT_ONCE])
-        n = len(some)
-        kernels.mw_pack_cases(n, address(some), address(cases), cases.itemsize, address(out), address(stops))
-        ends = stops[:n].tolist()
-        whole = out[: ends[-1]].tobytes()
-        made += [whole[start:stop] for start, stop in zip([0, *ends], ends, strict=False)]
-    return made
+        own = address(lengths[first:])
+        n = kernels.mw_pack_cases(len(some), address(some), address(cases), cases.itemsize, address(out), own)
+        made.append(out[:n].tobytes())
+    return b"".join(made), lengths
+
+
+def unpacked(values: bytes, where: Sequence[Indices], cases: NDArray[np.void], rows: Indices) -> int:
+    """Read cases into ``rows`` (n,) of ``cases``; :data:`UNPACKED`, :data:`NO_ROOM`, or which one is damaged.
+
+    ``where`` are of each, (n,), where its value begins in ``values`` and where it ends, how many cases that has, and
+    which of them it is.
+
+    Raises
+    ------
+    RuntimeError
+        The kernels are not built.
+    """
+    kernels = needed(compiled())
+    assert cases.itemsize in (kernels.mw_case_size(0), kernels.mw_case_size(1))
+    columns = [np.ascontiguousarray(each, np.int64) for each in (*where, rows)]
+    at = [address(each) for each in columns]
+    held = np.frombuffer(values, np.uint8)
+    return int(kernels.mw_unpack_cases(len(rows), address(held), *at[:-1], address(cases), cases.itemsize, at[-1]))

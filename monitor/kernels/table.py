@@ -79,11 +79,11 @@ def mix_one(a: int, b: int) -> int:
 class Table:
     """Maps 64-bit keys (not 0) to row numbers (not negative)."""
 
-    def __init__(self, slots: int = _SMALLEST) -> None:
-        """``slots`` (a power of two) is how large it begins."""
+    def __init__(self, slots: int = _SMALLEST, full: float = _FULL) -> None:
+        """``slots`` (a power of two) is how large it begins, ``full`` the part of them from which on it grows."""
         self.keys: Keys = np.zeros(slots, np.uint64)
         self.values: NDArray[np.int32] = np.full(slots, -1, np.int32)
-        self._used = 0
+        self._full, self._used = full, 0
         """Slots that hold a key; those of forgotten ones are had back when the table is made anew."""
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Table:
         """Map ``key`` to ``value``, replacing what it was mapped to."""
         assert key != 0
         assert value >= 0
-        if self._used >= _FULL * len(self.keys):
+        if self._used >= self._full * len(self.keys):
             self._make_room()
         self._used += self._put(key, value)
 
@@ -109,7 +109,7 @@ class Table:
 
     def reserve(self, n: int) -> None:
         """See to it that there are free slots for ``n`` more keys, which a kernel puts in and tells :meth:`took` of."""
-        if self._used + n > _FULL * len(self.keys):
+        if self._used + n > self._full * len(self.keys):
             self._make_room(n)
 
     def took(self, slots: int) -> None:
@@ -118,8 +118,8 @@ class Table:
 
     def forget(self, keys: Keys) -> None:
         """Let ``keys`` be found no more; those that are not there are passed over."""
-        for key in keys[self.find(keys) >= 0].tolist():
-            self._put(key, -1)
+        held = keys[self.find(keys) >= 0]
+        self._put_many(held, np.full(len(held), -1))
 
     def find(self, wanted: Keys) -> NDArray[np.int32]:
         """The value of each key, shape as ``wanted``; -1 where there is none."""
@@ -183,7 +183,7 @@ class Table:
         keys, values, slots = self.keys[used], self.values[used], len(self.keys)
         if 2 * len(used) > self._used:
             slots *= 2
-        while len(used) + n > _FULL * slots:
+        while len(used) + n > self._full * slots:
             slots *= 2
         self.keys = np.zeros(slots, np.uint64)
         self.values = np.full(slots, -1, np.int32)

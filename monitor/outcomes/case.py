@@ -18,8 +18,8 @@ ITEMS_MAX = 16
 TAGS, RANKING = 1, 2
 """What list was predicted; 0 for none."""
 
-OPEN, CLOSED, GONE = range(3)
-"""A case waits for its parts; it has matured, and only this is remembered of it; it is forgotten."""
+OPEN, CLOSED = range(2)
+"""A case waits for its parts; it has matured, and only this is remembered of it."""
 
 
 HAS_PREDICTION, HAS_OUTCOME = np.uint8(1), np.uint8(2)

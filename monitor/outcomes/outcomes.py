@@ -145,8 +145,7 @@ class Outcomes:
         self.totals.unmeet(cases[waited])
         self.totals.wait(cases["model"][waited], -1)
         self.pending.room += int(waited.sum())
-        self.pending.unlist(cases["key"], cases["due"])
-        self.pending.forget(cases["key"])
+        self.pending.erase(cases["key"])
         told = cases["outcome"][waited & ((cases["has"] & HAS_OUTCOME) > 0)]
         return int(waited.sum()), int((~waited).sum()), list(np.unique(told))
 

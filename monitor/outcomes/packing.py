@@ -5,14 +5,16 @@ A value begins with a word that says which parts follow, so that what a case can
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.errors import StoreError
 from monitor.kernels import pack_cases
 from monitor.kernels.lean import NO_PLACES
-from monitor.outcomes.case import CASE, CLOSED, OPEN, WIDE, Cases, blank
+from monitor.outcomes.case import CLOSED, OPEN, SLOTS, WIDE, Cases, blank
 
 _PARTS = (
     ("predicted",),
@@ -31,60 +33,84 @@ _SLOTS_AT, _SLOTS_MASK = 8, 7
 """Where the word has the number of slots for attributes that are used."""
 _OVER = 1 << 15
 """Of a closed case, which is remembered so that a late outcome is known as one: when it is forgotten, and its model."""
-_WORD = ("parts", "<u2")
+_WORD, _CODE_BYTES = ("parts", "<u2"), 2
 
 Codes = NDArray[np.uint16]
+Indices = NDArray[np.int64]
 
 
-def packed(cases: Cases, rows: NDArray[np.int64] | None = None) -> list[bytes]:
-    """The stored value of each case, or of those at ``rows``."""
-    if pack_cases.compiled() is None:
-        return packed_twin(cases if rows is None else cases[rows])
-    return pack_cases.packed(cases, np.arange(len(cases)) if rows is None else rows)
+def packed(cases: Cases, rows: Indices) -> tuple[bytes, Indices]:
+    """The records of the cases at ``rows`` (n,), behind one another, and of each how many bytes it has."""
+    return packed_twin(cases, rows) if pack_cases.compiled() is None else pack_cases.packed(cases, rows)
 
 
-def packed_twin(cases: Cases) -> list[bytes]:
+def packed_twin(cases: Cases, rows: Indices) -> tuple[bytes, Indices]:
     """What :func:`packed` does, in numpy."""
+    cases = cases[rows]
     codes, values = _codes(cases), [b""] * len(cases)
     for code in np.unique(codes).tolist():
         own = np.flatnonzero(codes == code)
-        chosen, rows = cases[own], np.empty(len(own), _layout(code))
-        rows["parts"] = code
+        chosen, made = cases[own], np.empty(len(own), _layout(code))
+        made["parts"] = code
         for name in _names(code):
-            rows[name] = chosen[name][:, : rows.dtype[name].shape[0]] if name in _ATTRIBUTES else chosen[name]
-        blobs: list[bytes] = rows.view(f"V{rows.itemsize}").tolist()
-        if len(own) == len(cases):
-            return blobs
-        for i, blob in zip(own.tolist(), blobs, strict=True):
+            made[name] = chosen[name][:, : made.dtype[name].shape[0]] if name in _ATTRIBUTES else chosen[name]
+        for i, blob in zip(own.tolist(), made.view(f"V{made.itemsize}").tolist(), strict=True):
             values[i] = blob
-    return values
+    return b"".join(values), np.array([len(value) for value in values], np.int64)
 
 
-def unpacked(keys: NDArray[np.uint64], values: list[bytes | None]) -> tuple[NDArray[np.int64], Cases]:
-    """Which of ``keys`` have a value, and their cases."""
-    found = [i for i, value in enumerate(values) if value is not None]
-    kept = [value for value in values if value is not None]
-    codes = np.frombuffer(b"".join([value[:2] for value in kept]), "<u2")
-    wide = bool((codes & _LISTS).any())
-    cases = blank(len(found), WIDE if wide else CASE)
-    for code in np.unique(codes).tolist():
-        own = np.flatnonzero(codes == code)
-        rows = np.frombuffer(b"".join([kept[i] for i in own.tolist()]), _layout(code))
+def unpacked(values: bytes, where: tuple[Indices, Indices, Indices, Indices], cases: Cases, rows: Indices) -> bool:
+    """Read stored cases into ``rows`` (n,) of ``cases``, but for their keys.
+
+    ``where`` says of each, (n,), where its value begins in ``values`` and where it ends, how many cases that has, and
+    which of them it is; before the records of a value stand their lengths. False where one has lists and ``cases`` no
+    room for such: then some may have been read.
+
+    Raises
+    ------
+    StoreError
+        One is not what was packed.
+    """
+    unpack = unpacked_twin if pack_cases.compiled() is None else pack_cases.unpacked
+    told = unpack(values, where, cases, rows)
+    if told >= 0:
+        raise StoreError(f"a waiting case is damaged: number {int(where[3][told])} of its sheaf")
+    return told == pack_cases.UNPACKED
+
+
+def unpacked_twin(values: bytes, where: Sequence[Indices], cases: Cases, rows: Indices) -> int:
+    """What the compiled loop does, case by case."""
+    for i, (start, stop, held, place) in enumerate(zip(*(each.tolist() for each in where), strict=True)):
+        own = records(values[start:stop], held)
+        record = own[place] if place < len(own) else b""
+        code = int.from_bytes(record[:2], "little")
+        slots = code >> _SLOTS_AT & _SLOTS_MASK
+        if len(record) < _CODE_BYTES or slots > SLOTS or len(record) != _layout(code).itemsize:
+            return i
+        if code != _OVER and code & _LISTS and cases.dtype != WIDE:
+            return pack_cases.NO_ROOM
+        said, case = np.frombuffer(record, _layout(code))[0], blank(1, cases.dtype)
         for name in _names(code):
             if name in _ATTRIBUTES:
-                cases[name][own, : rows.dtype[name].shape[0]] = rows[name]
+                case[name][0, : len(said[name])] = said[name]
             else:
-                cases[name][own] = rows[name]
-        cases["stage"][own] = CLOSED if code == _OVER else OPEN
-    places = np.array(found, np.int64)
-    cases["key"] = keys[places]
-    return places, cases
+                case[name] = said[name]
+        case["stage"] = CLOSED if code == _OVER else OPEN
+        cases[rows[i]] = case[0]
+    return pack_cases.UNPACKED
 
 
-def entity_of(value: bytes) -> bytes:
-    """The entity of a stored case, as its 8 bytes; empty where it has none or is closed."""
-    at = _entity_at(int.from_bytes(value[:2], "little"))
-    return value[at : at + 8] if at else b""
+def records(value: bytes, n: int) -> list[bytes]:
+    """The records in a stored value of ``n`` cases; short ones, or none, where it is damaged."""
+    lengths = np.frombuffer(value[: 2 * n], "<u2") if len(value) >= 2 * n else np.zeros(0, "<u2")
+    stops = (2 * n + np.cumsum(lengths, dtype=np.int64)).tolist()
+    return [value[start:stop] for start, stop in zip([2 * n, *stops], stops, strict=False)]
+
+
+def entity_of(record: bytes) -> bytes:
+    """The entity of a stored case, as its 8 bytes; empty where it has none, is closed, or was removed."""
+    at = _entity_at(int.from_bytes(record[:2], "little")) if record else 0
+    return record[at : at + 8] if at else b""
 
 
 def _codes(cases: Cases) -> Codes:

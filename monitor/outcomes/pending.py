@@ -2,69 +2,31 @@
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right, insort
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.errors import StoreError
 from monitor.kernels.join import Joined, join
-from monitor.kernels.sieve import Sieve
 from monitor.kernels.table import Table
-from monitor.outcomes.case import CASE, CLOSED, GONE, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank
-from monitor.outcomes.packing import entity_of, packed, unpacked
+from monitor.outcomes.case import CASE, CLOSED, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank
+from monitor.outcomes.sheaves import CaseStore, CaseWrites, Sheaves
 
 BUFFERED_MAX = 262_144
 """Cases in memory at which a commit is asked for: about 60 MB."""
 CHUNK = 65_536
 """Cases that mature at once."""
-_SIEVED_MIN, _SIEVED_MORE = 8192, 1.5
-"""Keys that a sieve has room for at least, and for each key that is stored when it is made."""
-
-CASE_PREFIX, DUE_PREFIX = b"C", b"W"
-_CASE_KEY = np.dtype([("prefix", "S1"), ("key", ">u8")])
-_DUE_KEY = struct.Struct(">QQ")
-_EPOCH = 1 << 62
-"""Added to times in milliseconds, so that those before 1970 are in order too."""
+_MANY = 16
+"""So many times as many, where there are too many for their sheaves to be held: these are read again for each piece."""
+_AWAY = 1 << 26
+"""What is added to a case's place in the store where the index says that; what is less is a row of the buffer."""
+_FULL = 0.7
+"""Part of the index that is filled: it is 12 bytes a slot, and the largest thing that a case takes of memory."""
 
 Keys = NDArray[np.uint64]
 Indices = NDArray[np.int64]
-Lists = list[Keys]
-
-
-class CaseStore(Protocol):
-    """What was written, read back."""
-
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """The values of ``keys``, in their order."""
-        ...
-
-    def scan_prefix(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys that begin with ``prefix``, without it, and their values."""
-        ...
-
-
-class CaseWrites(Protocol):
-    """Takes what must be written together."""
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Set ``key``."""
-        ...
-
-    def put_many(self, keys: list[bytes], values: list[bytes]) -> None:
-        """Set each of ``keys``."""
-        ...
-
-    def delete(self, key: bytes) -> None:
-        """Remove ``key``."""
-        ...
-
-    def delete_range(self, first: bytes, last: bytes) -> None:
-        """Remove the keys from ``first`` on, short of ``last``."""
-        ...
 
 
 class Pending:
@@ -76,25 +38,26 @@ class Pending:
 
     def __init__(self) -> None:
         self.cases = blank(1024)
-        self.passed = -np.inf
-        """The newest ``due`` that was taken."""
         self.buffered_max = BUFFERED_MAX
         self.room = 0
         """How many more cases may wait, less than 0 where fewer should; who lets cases in and out keeps it."""
-        self._store: CaseStore | None = None
-        self._sieve = Sieve()
-        """Holds all keys in the store, and others that were; one that it does not hold is not asked for."""
-        self._index = Table()
+        self._sheaves = Sheaves()
+        self._index = Table(full=_FULL)
+        """The row in the buffer of each case, or :data:`_AWAY` and its place in the store."""
         self._end = 0
         self._free: Indices = np.zeros(0, np.int64)
         self._dirty = np.zeros(1024, bool)
-        self._stored = np.zeros(1024, bool)
+        self._place = np.full(1024, -1)
+        """By row: where the case was written last; -1: nowhere."""
         self._dues: list[float] = []
         self._listed: dict[float, list[Keys]] = {}
-        self._lists = 0
-        self._finished: list[float] = []
-        self._gone: list[Keys] = []
-        """Stored cases that were forgotten without being read, until that is written."""
+        """When cases of the buffer are due that were not written since."""
+        self._taken = -np.inf
+        """The newest moment of which cases were handed over."""
+        self._left: list[Indices] = []
+        """Places in which cases lie no more as they are, until that is written."""
+        self._moved: list[tuple[Keys, NDArray[np.float64]]] = []
+        """Cases, and for which moments they were written before they were due at another one."""
 
     @property
     def crowded(self) -> bool:
@@ -103,11 +66,12 @@ class Pending:
 
     def attach(self, store: CaseStore) -> None:
         """Read on from ``store``, which holds what :meth:`save` wrote; the buffer has nothing that it lacks."""
-        self._store = store
-        for due, number, _ in self._stored_lists():
+        keys, places = self._sheaves.attach(store)
+        self._index.insert_many(keys, np.where(places < 0, -1, places + _AWAY))
+        still = (places >= 0) & (self._index.find(keys) == places + _AWAY)
+        self._sheaves.count(places[still], 1)
+        for due in self._sheaves.dues():
             self._expect(due)
-            self._lists = max(self._lists, number + 1)
-        self._sift()
 
     def dues(self, until: float) -> NDArray[np.float64]:
         """When cases are due, up to ``until``, in order."""
@@ -120,14 +84,18 @@ class Pending:
 
     def find(self, keys: Keys) -> Indices:
         """Rows in :attr:`cases` of ``keys``, read from the store where they are not at hand; -1: unknown."""
-        rows = self._at_hand(keys)
-        rows[(rows >= 0) & (self.cases["stage"][rows] == GONE)] = -1
+        rows = self._index.find(keys).astype(np.int64)
+        away = np.flatnonzero(rows >= _AWAY)
+        if len(away):
+            places, first = np.unique(rows[away] - _AWAY, return_index=True)
+            self._fetch(keys[away[first]], places)
+            rows[away] = self._index.find(keys[away])
         return rows
 
     def meet(self, columns: dict[str, NDArray[Any]]) -> Joined:
         """Bring events to their cases by the compiled loop; ``columns`` as in ``kernels/join.py``, but for ``row``."""
         keys = columns["key"]
-        rows = self._at_hand(keys)
+        rows = self.find(keys)
         spare = self._spare(min(int(np.count_nonzero(rows < 0)), max(self.room, 0)))
         joined = join({**columns, "row": rows}, self.cases, self._dirty, self._index, spare, self.room)
         self._take_spare(spare[: joined.n_new])
@@ -137,11 +105,7 @@ class Pending:
 
     def add(self, cases: Cases) -> Indices:
         """Let in new cases, keys distinct and unknown; returns their rows."""
-        rows = self._index.find(cases["key"]).astype(np.int64)
-        known = rows >= 0
-        self.cases[rows[known]] = self._own(cases[known])
-        rows[~known] = self._put(cases[~known], stored=False)
-        self._dirty[rows] = True
+        rows = self._put(cases)
         self.list(rows)
         return rows
 
@@ -162,157 +126,118 @@ class Pending:
 
         Of every piece, :meth:`close` and :meth:`forget` must be told before the next one is asked for.
         """
-        keys = self._due_keys(due)
+        keys = np.unique(np.concatenate([*self._listed.pop(due, []), self._sheaves.hold(due)]))
+        keys = keys[np.searchsorted(keys, 1) :]  # 0 is what was removed
         self._dues.remove(due)
-        for start in range(0, len(keys), CHUNK):
-            piece = keys[start : start + CHUNK]
+        self._taken = due
+        step = CHUNK if self._sheaves.holds else _MANY * CHUNK
+        for start in range(0, len(keys), step):
+            piece = keys[start : start + step]
             rows = self._index.find(piece).astype(np.int64)
-            here = rows >= 0
-            cases = self.cases[rows[here]]
-            away = piece[~here]
-            if len(away) and self._store is not None:
-                read = self._read(away)[1]
+            cases = self.cases[rows[(rows >= 0) & (rows < _AWAY)]]
+            away = np.flatnonzero(rows >= _AWAY)
+            away = away[self._sheaves.due(rows[away] - _AWAY) == due]
+            if len(away):
+                read = self._sheaves.copies(piece[away], rows[away] - _AWAY)
                 dtype = WIDE if WIDE in (read.dtype, cases.dtype) else cases.dtype
                 cases = np.concatenate([as_dtype(cases, dtype), as_dtype(read, dtype)])
-            cases = cases[(cases["due"] == due) & (cases["stage"] != GONE)]
+            cases = cases[cases["due"] == due]
             yield cases[np.argsort(cases["key"], kind="stable")]
-        self.passed = due
+        self._sheaves.finish(due)
 
     def close(self, cases: Cases, until: NDArray[np.float64]) -> None:
         """Remember of ``cases``, which have matured, no more than that they have, until ``until``."""
         short = blank(len(cases))
         short["key"], short["model"], short["due"], short["stage"] = cases["key"], cases["model"], until, CLOSED
         rows = self._index.find(cases["key"]).astype(np.int64)
-        here = rows >= 0
-        self.cases[rows[here]] = self._own(short[here])
+        here = (rows >= 0) & (rows < _AWAY)
+        self.cases[rows[here]] = as_dtype(short[here], self.cases.dtype)
         self._dirty[rows[here]] = True
-        away = self._put(short[~here], stored=True)
-        self._dirty[away] = True
+        self._put(short[~here])
         self._list(short["key"], until)
 
     def forget(self, keys: Keys) -> None:
-        """Let go of cases for good."""
+        """Let go of cases that were handed over, for good; what still lies in the store of them goes with them."""
         rows = self._index.find(keys).astype(np.int64)
-        here = rows >= 0
-        self._gone.append(keys[~here])
-        rows = rows[here]
-        self.cases["stage"][rows] = GONE
-        self._dirty[rows] = True
-        self._release(rows[~self._stored[rows]])
+        here = rows[(rows >= 0) & (rows < _AWAY)]
+        self._leave(here)
+        self._release(here)
+        self._index.forget(keys)
 
-    def unlist(self, keys: Keys, due: NDArray[np.float64]) -> None:
-        """Take ``keys`` off the lists of when they are due; the rest of a list stays."""
-        for moment in np.unique(due).tolist():
-            lists = self._lists_of(moment)
-            self._finished.append(moment)
-            self._listed[moment] = [np.setdiff1d(np.concatenate(lists), keys)] if lists else []
+    def erase(self, keys: Keys) -> None:
+        """Remove cases from everywhere: no copy of them stays in a sheaf either."""
+        rows = self.find(keys)
+        rows = rows[rows >= 0]
+        self._left.append(self._place[rows[self._place[rows] >= 0]])
+        self._moved = [(some[out], due[out]) for some, due in self._moved for out in [~np.isin(some, keys)]]
+        self._release(rows)
+        self._sheaves.blot(keys)
 
     def keys_of_entity(self, entity: np.uint64) -> Keys:
         """The keys of all waiting cases of an ``entity`` (hash): every case is looked at, in memory and on disk."""
-        held = self.cases[: self._end]
-        found = held["key"][(held["entity"] == entity) & (held["stage"] == OPEN)].tolist()
-        if self._store is not None:
-            wanted = entity.tobytes()
-            for key, value in self._store.scan_prefix(CASE_PREFIX):
-                if entity_of(value) == wanted:
-                    found.append(int.from_bytes(key, "big"))
-        return np.unique(np.array(found, np.uint64))
+        held = self.cases[self._used()]
+        found = held["key"][(held["entity"] == entity) & (held["stage"] == OPEN)]
+        return np.unique(np.concatenate([found, self._sheaves.keys_of_entity(entity)]))
 
     def save(self, writes: CaseWrites) -> None:
         """Give all that changed to ``writes``."""
         rows = np.flatnonzero(self._dirty[: self._end])
-        # What comes in the order of its keys is put behind what came before it, without a search.
-        rows = rows[np.argsort(self.cases["key"][rows])]
-        changed, alive = self.cases["key"][rows], self.cases["stage"][rows] != GONE
-        # What came anew behind what was forgotten must be written behind its removal.
-        for keys in (changed[~alive], *self._gone):
-            for key in _case_keys(keys):
-                writes.delete(key)
-        self._enter(changed[alive & ~self._stored[rows]])
-        writes.put_many(_case_keys(changed[alive]), packed(self.cases, rows[alive]))
-        for due in self._finished:
-            writes.delete_range(_due_key(due, 0), _due_key(due, (1 << 64) - 1))
-        for due, lists in self._listed.items():
-            writes.put(_due_key(due, self._lists), np.concatenate(lists).tobytes())
-            self._lists += 1
-        self._gone, self._finished, self._listed = [], [], {}
+        self._leave(rows)
+        left = np.concatenate([np.zeros(0, np.int64), *self._left])
+        left = left[~self._sheaves.finished(left)]
+        moved = np.concatenate([np.zeros(0, np.uint64), *(keys for keys, _ in self._moved)])
+        due = np.concatenate([np.zeros(0), *(due for _, due in self._moved)])
+        places = self._sheaves.save(self.cases, rows, (moved[due > self._taken], due[due > self._taken]), writes)
+        self._sheaves.count(places, 1)
+        self._sheaves.count(left, -1)
+        self._sheaves.tidy(left, writes)
+        self._place[rows] = places
         self._dirty[: self._end] = False
-        self._stored[rows] = True
-        self._release(rows[~alive])
-        if self._store is not None and self._end - len(self._free) > self.buffered_max // 2:
+        self._left, self._moved, self._listed = [], [], {}
+        if self._sheaves.stored and self._end - len(self._free) > self.buffered_max // 2:
             self._empty()
+
+    def _leave(self, rows: Indices) -> None:
+        """Note that how ``rows`` were written last is not how they are."""
+        rows = rows[self._place[rows] >= 0]
+        rows = rows[~self._sheaves.finished(self._place[rows])]
+        due = self._sheaves.due(self._place[rows])
+        self._left.append(self._place[rows])
+        moved = due != self.cases["due"][rows]
+        self._moved.append((self.cases["key"][rows[moved]], due[moved]))
 
     def _list(self, keys: Keys, due: NDArray[np.float64]) -> None:
         for moment in np.unique(due).tolist():
             self._expect(moment)
             self._listed.setdefault(moment, []).append(keys[due == moment])
 
-    def _at_hand(self, keys: Keys) -> Indices:
-        """Rows of ``keys``, those of forgotten cases too; read from the store where they are not at hand."""
-        rows = self._index.find(keys).astype(np.int64)
-        missing = np.flatnonzero(rows < 0)
-        if len(missing) and self._store is not None:
-            missing = missing[self._sieve.may_hold(keys[missing])]
-            self._put(self._read(np.unique(keys[missing]))[1], stored=True)
-            rows[missing] = self._index.find(keys[missing])
-        return rows
-
-    def _enter(self, keys: Keys) -> None:
-        """Note that ``keys`` come into the store; they are listed. Now and then what has gone is forgotten by this."""
-        if len(keys) > self._sieve.room:
-            self._sift()
-        else:
-            self._sieve.enter(keys)
-
-    def _sift(self) -> None:
-        """Make the sieve anew: of all keys that are listed, in the store or not yet, for no case is on no list."""
-        fresh = [keys for lists in self._listed.values() for keys in lists]
-        n = sum(map(len, fresh)) + sum(len(keys) for _, _, keys in self._stored_lists())
-        self._sieve = Sieve(max(_SIEVED_MIN, round(_SIEVED_MORE * n)))
-        for keys in fresh:
-            self._sieve.enter(keys)
-        for due, _, keys in self._stored_lists():
-            if due not in self._finished:
-                self._sieve.enter(keys)
-
-    def _stored_lists(self) -> Iterator[tuple[float, int, Keys]]:
-        """When each list of the store is due, its number, and its keys."""
-        if self._store is not None:
-            for key, blob in self._store.scan_prefix(DUE_PREFIX):
-                milliseconds, number = _DUE_KEY.unpack(key)
-                yield (milliseconds - _EPOCH) / 1000.0, number, _listed_in(blob)
-
-    def _read(self, keys: Keys) -> tuple[Indices, Cases]:
-        """Stored cases as they are now: what was due since they were written has matured or is gone."""
-        assert self._store is not None
-        places, cases = unpacked(keys, self._store.get_many(_case_keys(keys)))
-        kept = cases["due"] > self.passed
-        return places[kept], cases[kept]
-
-    def _due_keys(self, due: float) -> Keys:
-        lists = self._lists_of(due)
-        self._finished.append(due)
-        return np.unique(np.concatenate(lists)) if lists else np.zeros(0, np.uint64)
-
-    def _lists_of(self, due: float) -> Lists:
-        """All lists of what is due at ``due``; those that are not stored yet are taken away."""
-        lists = self._listed.pop(due, [])
-        if self._store is not None and due not in self._finished:
-            lists += [_listed_in(blob) for _, blob in self._store.scan_prefix(_due_prefix(due))]
-        return lists
+    def _fetch(self, keys: Keys, places: Indices) -> None:
+        """Read cases from the store into the buffer."""
+        rows = self._rows_for(keys)
+        if not self._sheaves.read(keys, places, self.cases, rows):
+            self.widen()
+            self._sheaves.read(keys, places, self.cases, rows)
+        self._place[rows], self._dirty[rows] = places, False
 
     def _expect(self, due: float) -> None:
         at = bisect_right(self._dues, due)
         if not at or self._dues[at - 1] != due:
             insort(self._dues, due)
 
-    def _put(self, cases: Cases, *, stored: bool) -> Indices:
-        """Rows for ``cases`` in the buffer."""
-        rows = self._spare(len(cases))
+    def _put(self, cases: Cases) -> Indices:
+        """Rows for ``cases`` in the buffer, which are to be written."""
+        if cases.dtype == WIDE:
+            self.widen()
+        rows = self._rows_for(cases["key"])
+        self.cases[rows] = as_dtype(cases, self.cases.dtype)
+        self._dirty[rows] = True
+        return rows
+
+    def _rows_for(self, keys: Keys) -> Indices:
+        """Free rows, which the index says of ``keys`` from here on."""
+        rows = self._spare(len(keys))
         self._take_spare(rows)
-        self.cases[rows] = self._own(cases)
-        self._stored[rows], self._dirty[rows] = stored, False
-        self._index.insert_many(cases["key"], rows.astype(np.int32))
+        self._index.insert_many(keys, rows)
         return rows
 
     def _spare(self, n: int) -> Indices:
@@ -328,18 +253,12 @@ class Pending:
         reused = min(len(rows), len(self._free))
         self._free = self._free[reused:]
         self._end += len(rows) - reused
-        self._stored[rows] = False
-
-    def _own(self, cases: Cases) -> Cases:
-        """``cases`` as those at hand are; these get room for lists with the first that has one."""
-        if cases.dtype == WIDE:
-            self.widen()
-        return as_dtype(cases, self.cases.dtype)
+        self._place[rows] = -1
 
     def _grow(self, end: int) -> None:
         """Make room for rows up to ``end``, and as much again; it takes no memory until it is used."""
         room = max(end, 2 * len(self.cases))
-        for name in ("cases", "_dirty", "_stored"):
+        for name in ("cases", "_dirty", "_place"):
             held = getattr(self, name)
             wider = np.zeros(room, held.dtype)
             wider[: len(held)] = held
@@ -350,37 +269,22 @@ class Pending:
         self._dirty[rows] = False
         self._free = np.concatenate([self._free, rows])
 
+    def _used(self) -> Indices:
+        """The rows of the buffer that hold a case."""
+        used = np.ones(self._end, bool)
+        used[self._free] = False
+        return np.flatnonzero(used)
+
     def _empty(self) -> None:
         """Let go of the buffer; all of it is stored. The room for the next one takes no memory until it is used."""
-        room = len(self.cases)
+        rows, room = self._used(), len(self.cases)
+        self._index.insert_many(self.cases["key"][rows], self._place[rows] + _AWAY)
         self.cases = np.zeros(room, CASE)
-        self._dirty, self._stored = np.zeros(room, bool), np.zeros(room, bool)
-        self._index, self._end, self._free = Table(len(self._index.keys)), 0, self._free[:0]
+        self._dirty, self._place = np.zeros(room, bool), np.zeros(room, np.int64)
+        self._end, self._free = 0, self._free[:0]
 
 
 def matured(cases: Cases) -> NDArray[np.bool_]:
     """Which of the cases that are due have a prediction, so that they count."""
     complete: NDArray[np.bool_] = (cases["stage"] == OPEN) & ((cases["has"] & HAS_PREDICTION) > 0)
     return complete
-
-
-def _case_keys(keys: Keys) -> list[bytes]:
-    whole = np.empty(len(keys), _CASE_KEY)
-    whole["prefix"], whole["key"] = CASE_PREFIX, keys
-    made: list[bytes] = whole.view("V9").tolist()
-    return made
-
-
-def _listed_in(blob: bytes) -> Keys:
-    """The keys of a stored list."""
-    if len(blob) % 8:
-        raise StoreError(f"a list of cases that are due has {len(blob)} bytes, 8 a case were expected")
-    return np.frombuffer(blob, np.uint64)
-
-
-def _due_prefix(due: float) -> bytes:
-    return DUE_PREFIX + struct.pack(">Q", round(due * 1000.0) + _EPOCH)
-
-
-def _due_key(due: float, number: int) -> bytes:
-    return DUE_PREFIX + _DUE_KEY.pack(round(due * 1000.0) + _EPOCH, number)

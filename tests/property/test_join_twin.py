@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from monitor.events.columns import Part
 from monitor.kernels import join as kernel
+from monitor.outcomes import sheaves
 from monitor.outcomes.bringing import Brought
 from monitor.outcomes.case import ITEMS_MAX, SLOTS, WIDE, as_dtype
 from monitor.outcomes.joining import FATES, Fates, join, join_twin
 from monitor.outcomes.lists import Lists
+from monitor.outcomes.packing import records
 from monitor.outcomes.pending import Pending, matured
 
 KEYS, MODELS = 30, 3
@@ -51,12 +53,14 @@ class Memory:
         for key in [key for key in self.held if first <= key < last]:
             del self.held[key]
 
-    def said(self) -> tuple[dict[bytes, bytes], dict[bytes, set[int]]]:
-        """Stored cases, and by moment the keys of what is due."""
-        due: dict[bytes, set[int]] = {}
-        for key, keys in self.scan_prefix(b"W"):
-            due.setdefault(key[:8], set()).update(np.frombuffer(keys, np.uint64).tolist())
-        return dict(self.scan_prefix(b"C")), due
+    def said(self) -> dict[int, tuple[bytes, bytes]]:
+        """By key the moment at which a stored case is due, and the case, as it was written last."""
+        found: dict[int, tuple[bytes, bytes]] = {}
+        for under, value in sorted(self.scan_prefix(sheaves.KEYS), key=lambda each: each[0][8:]):
+            own = np.frombuffer(value, np.uint64, offset=1).tolist()
+            held = records(self.held.get(sheaves.CASES + under, b""), len(own)) or [b""] * len(own)
+            found |= {key: (under[:8], record) for key, record in zip(own, held, strict=True)}
+        return {key: case for key, case in found.items() if case[1]}
 
 
 def some(rng: np.random.Generator, n: int, values: list[float], dtype: type) -> np.ndarray:

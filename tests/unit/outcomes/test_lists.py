@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.outcomes.case import (
-    CASE,
     HAS_OUTCOME,
     HAS_PREDICTION,
     ITEMS_MAX,
@@ -83,13 +82,13 @@ def test_stored_and_read_back() -> None:
     """Cases with lists and without take what they need, and come back as they were."""
     cases = np.concatenate([case(TAGS, [1, 2], [3]), blank(1, WIDE)])
     cases["key"] = [5, 6]
-    values = packed(cases)
-    assert len(values[1]) < len(values[0]) < WIDE.itemsize
-    places, back = unpacked(cases["key"], [*values])
-    assert places.tolist() == [0, 1]
-    assert back["served"][0, :3].tolist() == [1, 2, 0]
-    assert back.dtype == WIDE
-    assert unpacked(cases["key"][1:], values[1:])[1].dtype == CASE
+    blob, lengths = packed(cases, np.arange(2))
+    assert lengths[1] < lengths[0] < WIDE.itemsize
+    value, back = lengths.astype("<u2").tobytes() + blob, blank(2, WIDE)
+    place = np.arange(2)
+    assert unpacked(value, (0 * place, 0 * place + len(value), 0 * place + 2, place), back, place)
+    assert np.array_equal(back["served"], cases["served"])
+    assert back["n_shown"].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("first", ["prediction", "outcome"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from monitor.outcomes import pending as room
+from monitor.outcomes import sheaves
 from monitor.outcomes.case import HAS_PREDICTION, OPEN, blank
 from monitor.outcomes.pending import Pending, matured
 from monitor.store.cases import TemporaryCases
@@ -100,37 +101,119 @@ class Asked:
         return self._get_many(wanted)
 
 
-def test_the_store_is_not_asked_for_what_it_never_had(tmp_path: Path) -> None:
-    """Of new keys hardly one costs a look into the store, after a restart too; of those in it all are found."""
+def test_the_store_is_asked_for_what_it_has_by_the_sheaf(tmp_path: Path) -> None:
+    """Of new keys none costs a look into the store; cases that came together are read together, after a restart too."""
     with Database(tmp_path) as database:
-        first = Pending()
-        first.attach(database)
-        for start in range(1, 30_001, 3000):
-            first.add(cases(range(start, start + 3000), 10.0))
-            saved(first, database)
-        second = Pending()
-        for pending in (first, second):
-            store = Asked(database)
-            pending.attach(store)
+        store, pending = Asked(database), Pending()
+        pending.attach(store)
+        for start in range(1, 6401, 640):
+            pending.add(cases(range(start, start + 640), 10.0))
+            saved(pending, database)
+        for restarted in (False, True):
+            if restarted:
+                store, pending = Asked(database), Pending()
+                pending.attach(store)
+            else:
+                pending._empty()
             assert (pending.find(np.arange(50_001, 80_001, dtype=np.uint64)) < 0).all()
-            assert store.n < 1000
-        assert (second.find(np.arange(1, 30_001, dtype=np.uint64)) >= 0).all()
-        assert [len(first._sieve.words), len(second._sieve.words)] == [704, 704]
+            assert store.n == 0
+            assert (pending.find(np.arange(65, 129, dtype=np.uint64)) >= 0).all()
+            assert store.n == 1
+            assert (pending.find(np.arange(1, 6401, dtype=np.uint64)) >= 0).all()
+            assert store.n == 1 + 99
 
 
-def test_what_has_gone_is_forgotten_by_the_sieve(tmp_path: Path) -> None:
-    """Cases come and go for as long as one likes: what says which keys are stored does not grow with their number."""
+def test_sheaves_go_when_their_cases_are_in_later_ones(tmp_path: Path) -> None:
+    """Cases are written again and again, for as long as one likes: a store does not grow by that."""
     with Database(tmp_path) as database:
-        pending, sizes = Pending(), []
+        pending = Pending()
         pending.attach(database)
-        for turn in range(40):
-            pending.add(cases(range(1 + 2000 * turn, 2001 + 2000 * turn), float(turn)))
+        rows = pending.add(cases(range(1, 201), 10.0))
+        for _ in range(5):
+            pending.touch(rows)
             saved(pending, database)
-            for piece in pending.take(float(turn)):
-                pending.forget(piece["key"])
+        assert len(list(database.scan_prefix(b"C"))) == len(list(database.scan_prefix(b"W"))) == 4
+        pending.touch(rows[:70])
+        saved(pending, database)
+        assert len(list(database.scan_prefix(b"C"))) == 5
+        assert due_keys(pending, 10.0) == list(range(1, 201))
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_case_that_is_due_earlier_than_it_was_does_not_come_back(tmp_path: Path, restarts: bool) -> None:
+    """What lies in the store of a case under a later moment says nothing any more, after a restart either."""
+    with Database(tmp_path) as database:
+        pending = Pending()
+        pending.attach(database)
+        pending.add(cases(range(1, 4), 50.0))
+        saved(pending, database)
+        rows = pending.find(keys(2))
+        pending.cases["due"][rows] = 20.0
+        pending.list(rows)
+        pending.touch(rows)
+        if restarts:
             saved(pending, database)
-            sizes.append(pending._sieve.words.nbytes)
-        assert max(sizes) <= 8192
+            pending = Pending()
+            pending.attach(database)
+        for piece in pending.take(20.0):
+            assert piece["key"].tolist() == [2]
+            pending.forget(piece["key"])
+        saved(pending, database)
+        again = Pending()
+        again.attach(database)
+        for each in (pending, again):
+            assert (each.find(keys(1, 2, 3)) >= 0).tolist() == [True, False, True]
+            assert due_keys(each, 50.0) == [1, 3]
+
+
+def test_what_is_removed_is_in_no_sheaf(tmp_path: Path) -> None:
+    """An order removes a case from every sheaf that ever held it; those beside it stay."""
+    with Database(tmp_path) as database:
+        pending = Pending()
+        pending.attach(database)
+        made = cases(range(1, 5), 10.0)
+        made["entity"] = [7, 8, 8, 9]
+        rows = pending.add(made)
+        saved(pending, database)
+        pending.cases["due"][rows[1:3]] = 20.0
+        pending.list(rows[1:3])
+        pending.touch(rows[1:3])
+        saved(pending, database)
+        eight = np.uint64(8)
+        assert pending.keys_of_entity(eight).tolist() == [2, 3]
+        pending.erase(pending.keys_of_entity(eight))
+        saved(pending, database)
+        held = b"".join(value for prefix in (b"C", b"W") for _, value in database.scan_prefix(prefix))
+        said = [np.float64(0.001), np.float64(0.004), np.uint64(1), np.uint64(7)]
+        assert [each.tobytes() in held for each in said] == [True] * 4
+        for gone in (np.float64(0.002), np.float64(0.003), np.uint64(2), np.uint64(3), eight):
+            assert gone.tobytes() not in held
+        again = Pending()
+        again.attach(database)
+        for each in (pending, again):
+            assert (each.find(keys(1, 2, 3, 4)) >= 0).tolist() == [True, False, False, True]
+            assert due_keys(each, 10.0) == [1, 4]
+
+
+@pytest.mark.parametrize("held", [0, 100])
+def test_more_may_be_due_than_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    """All that is due at one moment comes in the order of its keys, in pieces, wherever it lies."""
+    monkeypatch.setattr(sheaves, "_HELD_MAX", held)
+    monkeypatch.setattr(room, "CHUNK", 32)
+    monkeypatch.setattr(room, "_MANY", 2)
+    with Database(tmp_path) as database:
+        pending = Pending()
+        pending.attach(database)
+        some = np.random.default_rng(1).permutation(500) + 1
+        for start in range(0, 500, 100):
+            made = cases(range(100), 10.0)
+            made["key"] = some[start : start + 100]
+            pending.add(made)
+            if start < 400:
+                saved(pending, database)
+                pending._empty()
+        assert due_keys(pending, 10.0) == list(range(1, 501))
+        assert due_keys(pending, 110.0) == list(range(1, 501))
 
 
 class Life:
@@ -138,13 +221,12 @@ class Life:
 
     def __init__(self, database: Database, seed: int) -> None:
         self.rng, self.now, self.known = np.random.default_rng(seed), 0.0, dict[int, float]()
-        self.database = database
+        self.database, self.written = database, (0.0, dict[int, float]())
         self.start()
 
     def start(self) -> None:
         self.pending = Pending()
         self.pending.attach(self.database)
-        self.pending.passed = self.now
 
     def find(self) -> tuple[np.ndarray, np.ndarray]:
         """Some keys and their rows, which are those that the dictionary says."""
@@ -164,16 +246,16 @@ class Life:
     def move(self) -> None:
         rows = self.find()[1]
         rows = rows[rows >= 0]
-        self.pending.cases["due"][rows] += 1.0
+        due = self.pending.cases["due"]
+        due[rows] = np.maximum(due[rows] + self.rng.integers(-2, 3), self.now + 1.0)
         self.pending.list(rows)
         self.pending.touch(rows)
-        self.known |= {key: self.known[key] + 1.0 for key in self.pending.cases["key"][rows].tolist()}
+        self.known |= dict(zip(self.pending.cases["key"][rows].tolist(), due[rows].tolist(), strict=True))
 
     def remove(self) -> None:
         rows = self.find()[1]
         held = self.pending.cases[rows[rows >= 0]]
-        self.pending.unlist(held["key"], held["due"])
-        self.pending.forget(held["key"])
+        self.pending.erase(held["key"])
         for key in held["key"].tolist():
             del self.known[key]
 
@@ -192,19 +274,24 @@ class Life:
     def save(self) -> None:
         self.pending.buffered_max = int(self.rng.choice([0, 10_000]))
         saved(self.pending, self.database)
+        self.written = (self.now, dict(self.known))
 
     def restart(self) -> None:
         self.save()
         self.start()
 
+    def kill(self) -> None:
+        """What happened since it was saved never did."""
+        self.now, self.known = self.written[0], dict(self.written[1])
+        self.start()
+
 
 @pytest.mark.parametrize("seed", range(8))
-def test_no_case_is_lost_in_a_life_of_chances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Cases come, are written, let go of, moved, removed, mature and are remembered, and the process starts again.
+def test_no_case_is_lost_in_a_life_of_chances(tmp_path: Path, seed: int) -> None:
+    """Cases come, are written, let go of, moved, removed, mature and are remembered, and the process starts again, or is killed.
 
     At every step exactly those are found that are there.
     """
-    monkeypatch.setattr(room, "_SIEVED_MIN", 4)
     with Database(tmp_path) as database:
         life = Life(database, seed)
         steps = [
@@ -217,6 +304,7 @@ def test_no_case_is_lost_in_a_life_of_chances(tmp_path: Path, monkeypatch: pytes
             life.save,
             life.save,
             life.restart,
+            life.kill,
         ]
         for step in life.rng.integers(0, len(steps), 120).tolist():
             steps[step]()

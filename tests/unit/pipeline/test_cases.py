@@ -57,7 +57,6 @@ def test_any_batch_and_any_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     whole.close()
     assert min(expected[0][name] for name in ("joined", "before_prediction", "after_horizon", "without_prediction")) > 0
     monkeypatch.setattr(room, "BUFFERED_MAX", buffered)
-    monkeypatch.setattr(room, "_SIEVED_MIN", 4)
     while not (stage := Stage(config, [file], tmp_path / "cut", batch_records=batch)).run(9, commit_every=4):
         stage.close()
     assert known(stage) == expected

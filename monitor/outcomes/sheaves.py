@@ -1,0 +1,311 @@
+"""Where stored cases lie: some that are due at one moment in one value, so that a case costs no key of its own.
+
+A sheaf is two records of the store under the moment and a number: the keys of its cases, and the cases. It is never
+changed: what becomes of a case is written into a later sheaf, and the newest says how the case is. A sheaf goes with
+its moment, or once each of its cases is in a later one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import StoreError
+from monitor.outcomes.case import CASE, WIDE, Cases
+from monitor.outcomes.packing import entity_of, packed, records, unpacked
+
+SIZE_BITS = 6
+SIZE = 1 << SIZE_BITS
+"""Cases in a sheaf at most: about 6 kB, what a store reads at once."""
+CASES, KEYS = b"C", b"W"
+"""With what the records of a sheaf begin: those with its cases, and those with the keys of them."""
+
+_UNDER = struct.Struct(">QQ")
+_EPOCH = 1 << 62
+"""Added to times in milliseconds, so that those before 1970 are in order too."""
+_HERE, _MOVED = b"\0", b"\1"
+"""How a record of keys begins: their cases lie in the sheaf; or they are due at another moment now."""
+_HELD_MAX = 32_768
+"""Sheaves that are held while what is due matures: about 200 MB."""
+
+Keys = NDArray[np.uint64]
+Indices = NDArray[np.int64]
+
+
+class CaseStore(Protocol):
+    """What was written, read back."""
+
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
+        """The values of ``keys``, in their order."""
+        ...
+
+    def scan_prefix(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys that begin with ``prefix``, without it, and their values."""
+        ...
+
+
+class CaseWrites(Protocol):
+    """Takes what must be written together."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set ``key``."""
+        ...
+
+    def put_many(self, keys: list[bytes], values: list[bytes]) -> None:
+        """Set each of ``keys``."""
+        ...
+
+    def delete(self, key: bytes) -> None:
+        """Remove ``key``."""
+        ...
+
+    def delete_range(self, first: bytes, last: bytes) -> None:
+        """Remove the keys from ``first`` on, short of ``last``."""
+        ...
+
+
+class Sheaves:
+    """Writes cases and reads them again by their places: 64 to a sheaf, a place is the sheaf's slot and its own.
+
+    Slots are had back when their sheaf goes.
+    """
+
+    def __init__(self) -> None:
+        self._store: CaseStore | None = None
+        self._due = np.zeros(0)
+        self._number = np.zeros(0, np.int64)
+        self._held, self._current = np.zeros(0, np.int16), np.zeros(0, np.int16)
+        """By slot: how many cases were written, and of how many that is how they still are."""
+        self._free: list[int] = []
+        self._of: dict[float, dict[int, None]] = {}
+        """By moment: the slots of what is due then, in the order of their numbers."""
+        self._next = 0
+        self._finished: list[float] = []
+        self._blotted: dict[bytes, bytes] = {}
+        """What is written over records of which cases are to be removed."""
+        self._at_hand: dict[int, bytes] = {}
+        self.holds = True
+        """Whether all that :meth:`hold` was asked for last is in memory: reading it again costs nothing."""
+
+    @property
+    def stored(self) -> bool:
+        """Whether there is a store to read from."""
+        return self._store is not None
+
+    def attach(self, store: CaseStore) -> tuple[Keys, Indices]:
+        """Go on from ``store``; returns the keys in it in the order of their writing, and their places.
+
+        Of a key that comes again the last place counts; -1: it is no longer there.
+        """
+        self._store = store
+        found = [(*_UNDER.unpack(under), value) for under, value in store.scan_prefix(KEYS)]
+        found.sort(key=lambda each: each[1])
+        keys, places = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        for milliseconds, number, value in found:
+            own = _keys_in(value)
+            at = np.full(len(own), -1)
+            if value.startswith(_HERE):
+                slot = self._begin((milliseconds - _EPOCH) / 1000.0, number, len(own))
+                at = (slot << SIZE_BITS) + np.arange(len(own))
+            keys.append(own[own > 0])
+            places.append(at[own > 0])
+            self._next = max(self._next, number + 1)
+        return np.concatenate(keys), np.concatenate(places)
+
+    def dues(self) -> list[float]:
+        """The moments at which anything is due."""
+        return list(self._of)
+
+    def due(self, places: Indices) -> NDArray[np.float64]:
+        """When what lies at ``places`` is due by its sheaf."""
+        due: NDArray[np.float64] = self._due[places >> SIZE_BITS]
+        return due
+
+    def count(self, places: Indices, by: int) -> None:
+        """Note that the cases at ``places`` are (``by`` 1), or are no longer (-1), as they lie there."""
+        np.add.at(self._current, places >> SIZE_BITS, by)
+
+    def read(self, keys: Keys, places: Indices, cases: Cases, rows: Indices) -> bool:
+        """Read what lies at ``places``, (n,), of ``keys``, into ``rows`` of ``cases``.
+
+        False where one of them has lists, and ``cases`` no room for such: then they are to be read again.
+        """
+        slots, own = np.unique(places >> SIZE_BITS, return_inverse=True)
+        values = self._values(slots.tolist())
+        stops = np.cumsum([0, *map(len, values)])
+        where = (stops[own], stops[own + 1], self._held[slots].astype(np.int64)[own], places & (SIZE - 1))
+        read = unpacked(b"".join(values), where, cases, rows)
+        cases["key"][rows] = keys
+        return read
+
+    def copies(self, keys: Keys, places: Indices) -> Cases:
+        """What lies at ``places`` of ``keys``, with room for lists if any has one."""
+        rows, cases = np.arange(len(keys)), np.zeros(len(keys), CASE)
+        if not self.read(keys, places, cases, rows):
+            cases = np.zeros(len(keys), WIDE)
+            self.read(keys, places, cases, rows)
+        return cases
+
+    def hold(self, due: float) -> Keys:
+        """Read what is due then; returns its keys, in no order: some twice, some of cases that are no longer."""
+        slots = list(self._of.get(due, ()))
+        if self._store is None or not slots:
+            return np.zeros(0, np.uint64)
+        if len(slots) <= _HELD_MAX:
+            self._at_hand = dict(zip(slots, self._values(slots), strict=True))
+        self.holds = len(slots) <= _HELD_MAX
+        found = self._store.get_many([self._key(KEYS, slot) for slot in slots])
+        return np.concatenate([_keys_in(value or b"") for value in found])
+
+    def finish(self, due: float) -> None:
+        """All that was due then has matured, and is removed with the next :meth:`save`."""
+        self._finished.append(due)
+        self._at_hand, self.holds = {}, True
+        for slot in self._of.pop(due, {}):
+            self._end(slot)
+
+    def finished(self, places: Indices) -> NDArray[np.bool_]:
+        """Which of ``places`` are of a sheaf that is gone."""
+        gone: NDArray[np.bool_] = self._held[places >> SIZE_BITS] == 0
+        return gone
+
+    def blot(self, keys: Keys) -> None:
+        """Remove each of ``keys`` from every sheaf, those too that only hold how its case once was."""
+        if self._store is None:
+            return
+        named = [(under, self._blotted.get(KEYS + under, value)) for under, value in self._store.scan_prefix(KEYS)]
+        held = [_keys_in(value) for _, value in named]
+        hit = np.isin(np.concatenate([np.zeros(0, np.uint64), *held]), keys)
+        of = np.repeat(np.arange(len(held)), [len(own) for own in held])
+        for i in np.unique(of[hit]).tolist():
+            self._blot(*named[i], held[i], np.isin(held[i], keys))
+
+    def _blot(self, under: bytes, value: bytes, keys: Keys, out: NDArray[np.bool_]) -> None:
+        """Write over the cases of one sheaf that are ``out``; ``value`` is the record of its ``keys``."""
+        assert self._store is not None
+        self._blotted[KEYS + under] = value[:1] + np.where(out, 0, keys).astype(np.uint64).tobytes()
+        if value.startswith(_HERE):
+            whole = self._blotted.get(CASES + under) or self._store.get_many([CASES + under])[0] or b""
+            kept = [b"" if away else each for away, each in zip(out.tolist(), records(whole, len(keys)), strict=True)]
+            lengths = np.array([len(each) for each in kept], "<u2")
+            self._blotted[CASES + under] = lengths.tobytes() + b"".join(kept)
+
+    def keys_of_entity(self, entity: np.uint64) -> Keys:
+        """The keys of all cases of an ``entity`` (hash): every sheaf is looked at."""
+        found: list[Keys] = [np.zeros(0, np.uint64)]
+        if self._store is None:
+            return found[0]
+        wanted = entity.tobytes()
+        for under, value in self._store.scan_prefix(KEYS):
+            if not value.startswith(_HERE):
+                continue
+            own = _keys_in(value)
+            whole = self._store.get_many([CASES + under])[0] or b""
+            found.append(own[[entity_of(each) == wanted for each in records(whole, len(own))]])
+        return np.concatenate(found)
+
+    def save(self, cases: Cases, rows: Indices, moved: tuple[Keys, NDArray[np.float64]], writes: CaseWrites) -> Indices:
+        """Give ``rows`` of ``cases`` to ``writes``, and what is to be removed; returns the places of ``rows``.
+
+        ``moved`` are the keys of cases that lie in sheaves of moments at which they are no longer due, and these.
+        """
+        for key, value in self._blotted.items():
+            writes.put(key, value)
+        for due in self._finished:
+            for prefix in (KEYS, CASES):
+                writes.delete_range(prefix + _under(due, 0), prefix + _under(due, (1 << 64) - 1))
+        self._finished, self._blotted = [], {}
+        for due in np.unique(moved[1]).tolist():
+            writes.put(KEYS + _under(due, self._next), _MOVED + moved[0][moved[1] == due].tobytes())
+            self._next += 1
+        return self._put(cases, rows, writes)
+
+    def tidy(self, places: Indices, writes: CaseWrites) -> None:
+        """Remove those sheaves of ``places`` of whose cases none is any more as it lies there."""
+        slots = np.unique(places >> SIZE_BITS)
+        for slot in slots[(self._current[slots] == 0) & (self._held[slots] > 0)].tolist():
+            writes.delete(self._key(KEYS, slot))
+            writes.delete(self._key(CASES, slot))
+            self._of[float(self._due[slot])].pop(slot)
+            self._end(slot)
+
+    def _put(self, cases: Cases, rows: Indices, writes: CaseWrites) -> Indices:
+        """Write ``rows``, those of one moment behind one another, as many to a sheaf as may be."""
+        due = cases["due"][rows]
+        order = np.argsort(due, kind="stable")
+        rows, due = rows[order], due[order]
+        blob, lengths = packed(cases, rows)
+        stops = np.concatenate([[0], np.cumsum(lengths)]).tolist()
+        sizes, names = lengths.astype("<u2").tobytes(), cases["key"][rows].tobytes()
+        places = np.empty(len(rows), np.int64)
+        keys: list[bytes] = []
+        values: list[bytes] = []
+        for first, last in _cuts(due):
+            slot = self._begin(float(due[first]), self._next, last - first)
+            self._next += 1
+            places[first:last] = np.arange(slot << SIZE_BITS, (slot << SIZE_BITS) + last - first)
+            keys += (self._key(KEYS, slot), self._key(CASES, slot))
+            values.append(_HERE + names[8 * first : 8 * last])
+            values.append(sizes[2 * first : 2 * last] + blob[stops[first] : stops[last]])
+        writes.put_many(keys, values)
+        given = np.empty(len(rows), np.int64)
+        given[order] = places
+        return given
+
+    def _values(self, slots: list[int]) -> list[bytes]:
+        """The cases of the sheaves in ``slots``."""
+        if self._at_hand and self._at_hand.keys() >= set(slots):
+            return [self._at_hand[slot] for slot in slots]
+        assert self._store is not None
+        found = self._store.get_many([self._key(CASES, slot) for slot in slots])
+        values = [value for value in found if value is not None]
+        if len(values) < len(slots):
+            raise StoreError("a sheaf of waiting cases is not where it was written")
+        return values
+
+    def _begin(self, due: float, number: int, n: int) -> int:
+        """A slot for a sheaf of ``n`` cases."""
+        if not self._free:
+            self._grow()
+        slot = self._free.pop()
+        self._due[slot], self._number[slot], self._held[slot], self._current[slot] = due, number, n, 0
+        self._of.setdefault(due, {})[slot] = None
+        return slot
+
+    def _end(self, slot: int) -> None:
+        self._held[slot] = self._current[slot] = 0
+        self._free.append(slot)
+
+    def _grow(self) -> None:
+        n = len(self._due)
+        more = max(n // 2, 256)
+        for name in ("_due", "_number", "_held", "_current"):
+            held = getattr(self, name)
+            setattr(self, name, np.concatenate([held, np.zeros(more, held.dtype)]))
+        self._free += range(n + more - 1, n - 1, -1)
+
+    def _key(self, prefix: bytes, slot: int) -> bytes:
+        return prefix + _under(float(self._due[slot]), int(self._number[slot]))
+
+
+def _cuts(due: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
+    """Where to cut what is ordered by ``due``: at each new moment, and where there are enough for a sheaf."""
+    edges = np.flatnonzero(np.diff(due)) + 1
+    for first, last in zip([0, *edges.tolist()], [*edges.tolist(), len(due)], strict=True):
+        for start in range(first, last, SIZE):
+            yield start, min(start + SIZE, last)
+
+
+def _keys_in(value: bytes) -> Keys:
+    """The keys of a stored record; 0 for one that was removed."""
+    if len(value) % 8 != 1:
+        raise StoreError(f"the keys of waiting cases have {len(value)} bytes, 8 a case and one were expected")
+    return np.frombuffer(value, np.uint64, offset=1)
+
+
+def _under(due: float, number: int) -> bytes:
+    return _UNDER.pack(round(due * 1000.0) + _EPOCH, number)
