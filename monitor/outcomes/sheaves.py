@@ -182,15 +182,15 @@ class Sheaves:
         hit = np.isin(np.concatenate([np.zeros(0, np.uint64), *held]), keys)
         of = np.repeat(np.arange(len(held)), [len(own) for own in held])
         for i in np.unique(of[hit]).tolist():
-            self._blot(*named[i], held[i], np.isin(held[i], keys))
+            under, value = named[i]
+            self._blot(under, value[:1], held[i], np.isin(held[i], keys))
 
-    def _blot(self, under: bytes, value: bytes, keys: Keys, out: NDArray[np.bool_]) -> None:
-        """Write over the cases of one sheaf that are ``out``; ``value`` is the record of its ``keys``."""
-        assert self._store is not None
-        self._blotted[KEYS + under] = value[:1] + np.where(out, 0, keys).astype(np.uint64).tobytes()
-        if value.startswith(_HERE):
-            whole = self._blotted.get(CASES + under) or self._store.get_many([CASES + under])[0] or b""
-            kept = [b"" if away else each for away, each in zip(out.tolist(), records(whole, len(keys)), strict=True)]
+    def _blot(self, under: bytes, head: bytes, keys: Keys, out: NDArray[np.bool_]) -> None:
+        """Write over the cases of one sheaf that are ``out``; ``head`` is how the record of its ``keys`` begins."""
+        self._blotted[KEYS + under] = head + np.where(out, 0, keys).astype(np.uint64).tobytes()
+        if head == _HERE:
+            held = self._records(under, len(keys))
+            kept = [b"" if away else each for away, each in zip(out.tolist(), held, strict=True)]
             lengths = np.array([len(each) for each in kept], "<u2")
             self._blotted[CASES + under] = lengths.tobytes() + b"".join(kept)
 
@@ -204,9 +204,17 @@ class Sheaves:
             if not value.startswith(_HERE):
                 continue
             own = _keys_in(value)
-            whole = self._store.get_many([CASES + under])[0] or b""
-            found.append(own[[entity_of(each) == wanted for each in records(whole, len(own))]])
+            found.append(own[[entity_of(each) == wanted for each in self._records(under, len(own))]])
         return np.concatenate(found)
+
+    def _records(self, under: bytes, n: int) -> list[bytes]:
+        """The ``n`` cases of a sheaf as they are stored, or are to be."""
+        assert self._store is not None
+        whole = self._blotted.get(CASES + under) or self._store.get_many([CASES + under])[0] or b""
+        found = records(whole, n)
+        if len(found) != n:
+            raise StoreError(f"a sheaf of {n} waiting cases has {len(found)}")
+        return found
 
     def save(self, cases: Cases, rows: Indices, moved: tuple[Keys, NDArray[np.float64]], writes: CaseWrites) -> Indices:
         """Give ``rows`` of ``cases`` to ``writes``, and what is to be removed; returns the places of ``rows``.

@@ -288,7 +288,7 @@ class Life:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_no_case_is_lost_in_a_life_of_chances(tmp_path: Path, seed: int) -> None:
-    """Cases come, are written, let go of, moved, removed, mature and are remembered, and the process starts again, or is killed.
+    """Cases come, are written, let go of, moved, removed, mature and are remembered; the process ends, or is killed.
 
     At every step exactly those are found that are there.
     """
