@@ -15,7 +15,9 @@ from monitor.outcomes.case import CASE, CLOSED, HAS_PREDICTION, OPEN, WIDE, Case
 from monitor.outcomes.sheaves import CaseStore, CaseWrites, Sheaves
 
 BUFFERED_MAX = 262_144
-"""Cases in memory at which a commit is asked for: about 60 MB."""
+"""Cases in the buffer at which they are folded into sheaves: about 60 MB."""
+UNWRITTEN_MAX = 64 << 20
+"""Bytes of these at which a commit is asked for."""
 CHUNK = 65_536
 """Cases that mature at once."""
 _MANY = 16
@@ -32,8 +34,8 @@ Indices = NDArray[np.int64]
 class Pending:
     """Finds cases by key, and hands over those that are due.
 
-    A key is 64 bits of model and id. All that changes is first in the buffer; :meth:`save` writes it, and lets go of
-    the buffer when that has grown. What is read is the same wherever a case lies.
+    A key is 64 bits of model and id. All that changes is first in the buffer; when that has grown, and before
+    :meth:`save` writes it, it is folded into sheaves. What is read is the same wherever a case lies.
     """
 
     def __init__(self) -> None:
@@ -52,8 +54,6 @@ class Pending:
         self._dues: list[float] = []
         self._listed: dict[float, list[Keys]] = {}
         """When cases of the buffer are due that were not written since."""
-        self._taken = -np.inf
-        """The newest moment of which cases were handed over."""
         self._left: list[Indices] = []
         """Places in which cases lie no more as they are, until that is written."""
         self._moved: list[tuple[Keys, NDArray[np.float64]]] = []
@@ -61,8 +61,8 @@ class Pending:
 
     @property
     def crowded(self) -> bool:
-        """Whether the buffer should be written soon."""
-        return self._end - len(self._free) >= self.buffered_max
+        """Whether what changed should be written soon."""
+        return self._full or self._sheaves.unwritten_bytes >= UNWRITTEN_MAX
 
     def attach(self, store: CaseStore) -> None:
         """Read on from ``store``, which holds what :meth:`save` wrote; the buffer has nothing that it lacks."""
@@ -101,6 +101,7 @@ class Pending:
         self._take_spare(spare[: joined.n_new])
         self.room = joined.room
         self._list(keys[joined.listed], columns["due"][joined.listed])
+        self._relieve()
         return joined
 
     def add(self, cases: Cases) -> Indices:
@@ -129,7 +130,6 @@ class Pending:
         keys = np.unique(np.concatenate([*self._listed.pop(due, []), self._sheaves.hold(due)]))
         keys = keys[np.searchsorted(keys, 1) :]  # 0 is what was removed
         self._dues.remove(due)
-        self._taken = due
         step = CHUNK if self._sheaves.holds else _MANY * CHUNK
         for start in range(0, len(keys), step):
             piece = keys[start : start + step]
@@ -155,6 +155,7 @@ class Pending:
         self._dirty[rows[here]] = True
         self._put(short[~here])
         self._list(short["key"], until)
+        self._relieve()
 
     def forget(self, keys: Keys) -> None:
         """Let go of cases that were handed over, for good; what still lies in the store of them goes with them."""
@@ -181,16 +182,30 @@ class Pending:
 
     def save(self, writes: CaseWrites) -> None:
         """Give all that changed to ``writes``."""
+        self._fold()
+        self._sheaves.save(writes)
+
+    @property
+    def _full(self) -> bool:
+        return self._end - len(self._free) >= self.buffered_max
+
+    def _relieve(self) -> None:
+        """Let go of a buffer that is full, where there is a store for it by and by."""
+        if self._full and self._sheaves.stored:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Lay all that changed into sheaves, and let go of the buffer when that has grown."""
         rows = np.flatnonzero(self._dirty[: self._end])
         self._leave(rows)
         left = np.concatenate([np.zeros(0, np.int64), *self._left])
         left = left[~self._sheaves.finished(left)]
         moved = np.concatenate([np.zeros(0, np.uint64), *(keys for keys, _ in self._moved)])
         due = np.concatenate([np.zeros(0), *(due for _, due in self._moved)])
-        places = self._sheaves.save(self.cases, rows, (moved[due > self._taken], due[due > self._taken]), writes)
+        places = self._sheaves.add(self.cases, rows, (moved, due))
         self._sheaves.count(places, 1)
         self._sheaves.count(left, -1)
-        self._sheaves.tidy(left, writes)
+        self._sheaves.tidy(left)
         self._place[rows] = places
         self._dirty[: self._end] = False
         self._left, self._moved, self._listed = [], [], {}
@@ -276,7 +291,7 @@ class Pending:
         return np.flatnonzero(used)
 
     def _empty(self) -> None:
-        """Let go of the buffer; all of it is stored. The room for the next one takes no memory until it is used."""
+        """Let go of the buffer, all of which lies in sheaves. The next one takes no memory until it is used."""
         rows, room = self._used(), len(self.cases)
         self._index.insert_many(self.cases["key"][rows], self._place[rows] + _AWAY)
         self.cases = np.zeros(room, CASE)

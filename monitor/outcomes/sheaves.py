@@ -69,9 +69,10 @@ class CaseWrites(Protocol):
 
 
 class Sheaves:
-    """Writes cases and reads them again by their places: 64 to a sheaf, a place is the sheaf's slot and its own.
+    """Takes cases, and reads them again by their places: 64 to a sheaf, a place is the sheaf's slot and its own.
 
-    Slots are had back when their sheaf goes.
+    A sheaf waits in memory until :meth:`save`, and is never written if it goes before that. Slots are had back when
+    their sheaf goes.
     """
 
     def __init__(self) -> None:
@@ -84,7 +85,15 @@ class Sheaves:
         self._of: dict[float, dict[int, None]] = {}
         """By moment: the slots of what is due then, in the order of their numbers."""
         self._next = 0
+        self._passed = -np.inf
+        """The newest moment of which all is gone."""
+        self._unwritten: dict[int, tuple[bytes, bytes]] = {}
+        """By slot: the keys of a sheaf that is not in the store yet, and its cases."""
+        self.unwritten_bytes = 0
+        """What these take of memory."""
+        self._moved: list[tuple[float, int, Keys]] = []
         self._finished: list[float] = []
+        self._dropped: list[bytes] = []
         self._blotted: dict[bytes, bytes] = {}
         """What is written over records of which cases are to be removed."""
         self._at_hand: dict[int, bytes] = {}
@@ -153,17 +162,17 @@ class Sheaves:
     def hold(self, due: float) -> Keys:
         """Read what is due then; returns its keys, in no order: some twice, some of cases that are no longer."""
         slots = list(self._of.get(due, ()))
-        if self._store is None or not slots:
+        if not slots:
             return np.zeros(0, np.uint64)
-        if len(slots) <= _HELD_MAX:
-            self._at_hand = dict(zip(slots, self._values(slots), strict=True))
         self.holds = len(slots) <= _HELD_MAX
-        found = self._store.get_many([self._key(KEYS, slot) for slot in slots])
-        return np.concatenate([_keys_in(value or b"") for value in found])
+        if self.holds:
+            self._at_hand = dict(zip(slots, self._values(slots), strict=True))
+        return np.concatenate([_keys_in(value) for value in self._read(slots, KEYS)])
 
     def finish(self, due: float) -> None:
         """All that was due then has matured, and is removed with the next :meth:`save`."""
         self._finished.append(due)
+        self._passed = due
         self._at_hand, self.holds = {}, True
         for slot in self._of.pop(due, {}):
             self._end(slot)
@@ -175,74 +184,71 @@ class Sheaves:
 
     def blot(self, keys: Keys) -> None:
         """Remove each of ``keys`` from every sheaf, those too that only hold how its case once was."""
+        for slot, (named, whole) in list(self._unwritten.items()):
+            if np.isin(_keys_in(named), keys).any():
+                self._unwritten[slot] = blotted = _blotted(named, whole, keys)
+                self.unwritten_bytes += len(blotted[1]) - len(whole)
+        self._moved = [(due, number, some[~np.isin(some, keys)]) for due, number, some in self._moved]
         if self._store is None:
             return
-        named = [(under, self._blotted.get(KEYS + under, value)) for under, value in self._store.scan_prefix(KEYS)]
-        held = [_keys_in(value) for _, value in named]
+        stored = [(under, self._blotted.get(KEYS + under, value)) for under, value in self._store.scan_prefix(KEYS)]
+        held = [_keys_in(value) for _, value in stored]
         hit = np.isin(np.concatenate([np.zeros(0, np.uint64), *held]), keys)
         of = np.repeat(np.arange(len(held)), [len(own) for own in held])
         for i in np.unique(of[hit]).tolist():
-            under, value = named[i]
-            self._blot(under, value[:1], held[i], np.isin(held[i], keys))
-
-    def _blot(self, under: bytes, head: bytes, keys: Keys, out: NDArray[np.bool_]) -> None:
-        """Write over the cases of one sheaf that are ``out``; ``head`` is how the record of its ``keys`` begins."""
-        self._blotted[KEYS + under] = head + np.where(out, 0, keys).astype(np.uint64).tobytes()
-        if head == _HERE:
-            held = self._records(under, len(keys))
-            kept = [b"" if away else each for away, each in zip(out.tolist(), held, strict=True)]
-            lengths = np.array([len(each) for each in kept], "<u2")
-            self._blotted[CASES + under] = lengths.tobytes() + b"".join(kept)
+            under, named = stored[i]
+            whole = self._whole(under) if named.startswith(_HERE) else b""
+            self._blotted[KEYS + under], whole = _blotted(named, whole, keys)
+            if whole:
+                self._blotted[CASES + under] = whole
 
     def keys_of_entity(self, entity: np.uint64) -> Keys:
         """The keys of all cases of an ``entity`` (hash): every sheaf is looked at."""
-        found: list[Keys] = [np.zeros(0, np.uint64)]
-        if self._store is None:
-            return found[0]
-        wanted = entity.tobytes()
-        for under, value in self._store.scan_prefix(KEYS):
-            if not value.startswith(_HERE):
-                continue
-            own = _keys_in(value)
-            found.append(own[[entity_of(each) == wanted for each in self._records(under, len(own))]])
+        wanted, found = entity.tobytes(), [np.zeros(0, np.uint64)]
+        for named, whole in self._all():
+            own = _keys_in(named)
+            found.append(own[[entity_of(each) == wanted for each in _cases_in(whole, len(own))]])
         return np.concatenate(found)
 
-    def _records(self, under: bytes, n: int) -> list[bytes]:
-        """The ``n`` cases of a sheaf as they are stored, or are to be."""
-        assert self._store is not None
-        whole = self._blotted.get(CASES + under) or self._store.get_many([CASES + under])[0] or b""
-        found = records(whole, n)
-        if len(found) != n:
-            raise StoreError(f"a sheaf of {n} waiting cases has {len(found)}")
-        return found
-
-    def save(self, cases: Cases, rows: Indices, moved: tuple[Keys, NDArray[np.float64]], writes: CaseWrites) -> Indices:
-        """Give ``rows`` of ``cases`` to ``writes``, and what is to be removed; returns the places of ``rows``.
+    def add(self, cases: Cases, rows: Indices, moved: tuple[Keys, NDArray[np.float64]]) -> Indices:
+        """Take ``rows`` of ``cases``; returns their places.
 
         ``moved`` are the keys of cases that lie in sheaves of moments at which they are no longer due, and these.
         """
-        for key, value in self._blotted.items():
-            writes.put(key, value)
-        for due in self._finished:
-            for prefix in (KEYS, CASES):
-                writes.delete_range(prefix + _under(due, 0), prefix + _under(due, (1 << 64) - 1))
-        self._finished, self._blotted = [], {}
         for due in np.unique(moved[1]).tolist():
-            writes.put(KEYS + _under(due, self._next), _MOVED + moved[0][moved[1] == due].tobytes())
+            self._moved.append((due, self._next, moved[0][moved[1] == due]))
             self._next += 1
-        return self._put(cases, rows, writes)
+        return self._gather(cases, rows)
 
-    def tidy(self, places: Indices, writes: CaseWrites) -> None:
+    def tidy(self, places: Indices) -> None:
         """Remove those sheaves of ``places`` of whose cases none is any more as it lies there."""
         slots = np.unique(places >> SIZE_BITS)
         for slot in slots[(self._current[slots] == 0) & (self._held[slots] > 0)].tolist():
-            writes.delete(self._key(KEYS, slot))
-            writes.delete(self._key(CASES, slot))
+            if slot not in self._unwritten:
+                self._dropped += (self._key(KEYS, slot), self._key(CASES, slot))
             self._of[float(self._due[slot])].pop(slot)
             self._end(slot)
 
-    def _put(self, cases: Cases, rows: Indices, writes: CaseWrites) -> Indices:
-        """Write ``rows``, those of one moment behind one another, as many to a sheaf as may be."""
+    def save(self, writes: CaseWrites) -> None:
+        """Give all that was taken to ``writes``, and what is to be removed."""
+        for key, value in self._blotted.items():
+            writes.put(key, value)
+        for key in self._dropped:
+            writes.delete(key)
+        for due in self._finished:
+            for prefix in (KEYS, CASES):
+                writes.delete_range(prefix + _under(due, 0), prefix + _under(due, (1 << 64) - 1))
+        for due, number, keys in self._moved:
+            if due > self._passed:
+                writes.put(KEYS + _under(due, number), _MOVED + keys.tobytes())
+        for place, prefix in enumerate((KEYS, CASES)):
+            names = [self._key(prefix, slot) for slot in self._unwritten]
+            writes.put_many(names, [value[place] for value in self._unwritten.values()])
+        self._blotted, self._dropped, self._finished, self._moved = {}, [], [], []
+        self._unwritten, self.unwritten_bytes = {}, 0
+
+    def _gather(self, cases: Cases, rows: Indices) -> Indices:
+        """Lay ``rows``, those of one moment behind one another, into sheaves, as many to each as may be."""
         due = cases["due"][rows]
         order = np.argsort(due, kind="stable")
         rows, due = rows[order], due[order]
@@ -250,16 +256,13 @@ class Sheaves:
         stops = np.concatenate([[0], np.cumsum(lengths)]).tolist()
         sizes, names = lengths.astype("<u2").tobytes(), cases["key"][rows].tobytes()
         places = np.empty(len(rows), np.int64)
-        keys: list[bytes] = []
-        values: list[bytes] = []
         for first, last in _cuts(due):
             slot = self._begin(float(due[first]), self._next, last - first)
             self._next += 1
             places[first:last] = np.arange(slot << SIZE_BITS, (slot << SIZE_BITS) + last - first)
-            keys += (self._key(KEYS, slot), self._key(CASES, slot))
-            values.append(_HERE + names[8 * first : 8 * last])
-            values.append(sizes[2 * first : 2 * last] + blob[stops[first] : stops[last]])
-        writes.put_many(keys, values)
+            whole = sizes[2 * first : 2 * last] + blob[stops[first] : stops[last]]
+            self._unwritten[slot] = (_HERE + names[8 * first : 8 * last], whole)
+            self.unwritten_bytes += len(whole) + 8 * (last - first)
         given = np.empty(len(rows), np.int64)
         given[order] = places
         return given
@@ -268,12 +271,32 @@ class Sheaves:
         """The cases of the sheaves in ``slots``."""
         if self._at_hand and self._at_hand.keys() >= set(slots):
             return [self._at_hand[slot] for slot in slots]
-        assert self._store is not None
-        found = self._store.get_many([self._key(CASES, slot) for slot in slots])
-        values = [value for value in found if value is not None]
-        if len(values) < len(slots):
+        return self._read(slots, CASES)
+
+    def _read(self, slots: list[int], prefix: bytes) -> list[bytes]:
+        """The records of ``slots`` that begin with ``prefix``, from memory or the store."""
+        stored = [slot for slot in slots if slot not in self._unwritten]
+        found: list[bytes | None] = []
+        if self._store is not None:
+            found = self._store.get_many([self._key(prefix, slot) for slot in stored])
+        values = {slot: value for slot, value in zip(stored, found, strict=False) if value is not None}
+        if len(values) < len(stored):
             raise StoreError("a sheaf of waiting cases is not where it was written")
-        return values
+        place = (KEYS, CASES).index(prefix)
+        return [self._unwritten[slot][place] if slot in self._unwritten else values[slot] for slot in slots]
+
+    def _all(self) -> Iterator[tuple[bytes, bytes]]:
+        """The keys and the cases of all sheaves."""
+        yield from self._unwritten.values()
+        if self._store is not None:
+            for under, named in self._store.scan_prefix(KEYS):
+                if named.startswith(_HERE):
+                    yield self._blotted.get(KEYS + under, named), self._whole(under)
+
+    def _whole(self, under: bytes) -> bytes:
+        """The cases of a stored sheaf, as they are or are to be."""
+        assert self._store is not None
+        return self._blotted.get(CASES + under) or self._store.get_many([CASES + under])[0] or b""
 
     def _begin(self, due: float, number: int, n: int) -> int:
         """A slot for a sheaf of ``n`` cases."""
@@ -285,6 +308,9 @@ class Sheaves:
         return slot
 
     def _end(self, slot: int) -> None:
+        """Have a slot back, whose sheaf is gone."""
+        named, whole = self._unwritten.pop(slot, (b"", b""))
+        self.unwritten_bytes -= len(whole) + max(len(named) - 1, 0)
         self._held[slot] = self._current[slot] = 0
         self._free.append(slot)
 
@@ -313,6 +339,25 @@ def _keys_in(value: bytes) -> Keys:
     if len(value) % 8 != 1:
         raise StoreError(f"the keys of waiting cases have {len(value)} bytes, 8 a case and one were expected")
     return np.frombuffer(value, np.uint64, offset=1)
+
+
+def _cases_in(whole: bytes, n: int) -> list[bytes]:
+    """The ``n`` cases of a sheaf."""
+    found = records(whole, n)
+    if len(found) != n:
+        raise StoreError(f"a sheaf of {n} waiting cases has {len(found)}")
+    return found
+
+
+def _blotted(named: bytes, whole: bytes, keys: Keys) -> tuple[bytes, bytes]:
+    """The records of a sheaf without the cases of ``keys``; of one of cases that moved there are the keys alone."""
+    own = _keys_in(named)
+    out = np.isin(own, keys)
+    named = named[:1] + np.where(out, 0, own).astype(np.uint64).tobytes()
+    if not named.startswith(_HERE):
+        return named, b""
+    kept = [b"" if away else each for away, each in zip(out.tolist(), _cases_in(whole, len(own)), strict=True)]
+    return named, np.array([len(each) for each in kept], "<u2").tobytes() + b"".join(kept)
 
 
 def _under(due: float, number: int) -> bytes:

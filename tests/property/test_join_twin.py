@@ -70,6 +70,7 @@ def some(rng: np.random.Generator, n: int, values: list[float], dtype: type) -> 
 def lists(rng: np.random.Generator, n: int) -> Lists:
     served, shown = (rng.integers(0, 4, (n, ITEMS_MAX)).astype(np.uint32) for _ in range(2))
     n_served, n_shown = (rng.integers(0, 3, n).astype(np.uint8) for _ in range(2))
+    served[n_served == 0], shown[n_shown == 0] = 0, 0
     return Lists(some(rng, n, [0, 1, 2], np.uint8), served, n_served, shown, n_shown, some(rng, n, [7, 8], np.uint64))
 
 
@@ -128,7 +129,8 @@ def mature(pending: Pending, until: float) -> list[list[int]]:
     found = []
     for due in pending.dues(until).tolist():
         for piece in pending.take(due):
-            found.append(piece["key"].tolist())
+            if len(piece):  # what was due then may all have moved
+                found.append(piece["key"].tolist())
             stays = matured(piece) & (piece["key"] % np.uint64(2) > 0)
             pending.close(piece[stays], np.full(int(stays.sum()), due + 2.0))
             pending.forget(piece["key"][~stays])

@@ -166,19 +166,25 @@ def test_a_case_that_is_due_earlier_than_it_was_does_not_come_back(tmp_path: Pat
             assert due_keys(each, 50.0) == [1, 3]
 
 
-def test_what_is_removed_is_in_no_sheaf(tmp_path: Path) -> None:
-    """An order removes a case from every sheaf that ever held it; those beside it stay."""
+@pytest.mark.parametrize("written", [2, 1, 0])
+def test_what_is_removed_is_in_no_sheaf(tmp_path: Path, written: int) -> None:
+    """An order removes a case from every sheaf that ever held it, written or not; those beside it stay."""
     with Database(tmp_path) as database:
         pending = Pending()
         pending.attach(database)
         made = cases(range(1, 5), 10.0)
         made["entity"] = [7, 8, 8, 9]
-        rows = pending.add(made)
-        saved(pending, database)
+        pending.add(made)
+        if written > 0:
+            saved(pending, database)
+        pending._fold()
+        rows = pending.find(keys(1, 2, 3, 4))
         pending.cases["due"][rows[1:3]] = 20.0
         pending.list(rows[1:3])
         pending.touch(rows[1:3])
-        saved(pending, database)
+        if written > 1:
+            saved(pending, database)
+        pending._fold()
         eight = np.uint64(8)
         assert pending.keys_of_entity(eight).tolist() == [2, 3]
         pending.erase(pending.keys_of_entity(eight))
@@ -276,6 +282,10 @@ class Life:
         saved(self.pending, self.database)
         self.written = (self.now, dict(self.known))
 
+    def fold(self) -> None:
+        """The buffer was full."""
+        self.pending._fold()
+
     def restart(self) -> None:
         self.save()
         self.start()
@@ -303,12 +313,51 @@ def test_no_case_is_lost_in_a_life_of_chances(tmp_path: Path, seed: int) -> None
             life.mature,
             life.save,
             life.save,
+            life.fold,
             life.restart,
             life.kill,
         ]
         for step in life.rng.integers(0, len(steps), 120).tolist():
             steps[step]()
             life.find()
+
+
+def test_a_sheaf_that_goes_before_it_is_written_never_is(tmp_path: Path) -> None:
+    """What came, was written over and matured between two commits leaves nothing in the store, and no bytes waiting."""
+    with Database(tmp_path) as database:
+        pending = Pending()
+        pending.attach(database)
+        pending.buffered_max = 100
+        for turn in range(5):
+            pending.add(cases(range(1 + 1000 * turn, 1001 + 1000 * turn), float(turn)))
+            pending._relieve()
+            assert pending._sheaves.unwritten_bytes > 0
+            rows = pending.find(np.arange(1 + 1000 * turn, 1001 + 1000 * turn, dtype=np.uint64))
+            pending.touch(rows)
+            pending._relieve()
+            for piece in pending.take(float(turn)):
+                pending.forget(piece["key"])
+        assert pending._sheaves.unwritten_bytes == 0
+        saved(pending, database)
+        assert not list(database.scan_prefix(b"C")) + list(database.scan_prefix(b"W"))
+
+
+def test_bytes_that_wait_ask_for_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is folded and not written is bounded by its bytes."""
+    monkeypatch.setattr(room, "UNWRITTEN_MAX", 50_000)
+    with Database(tmp_path) as database:
+        pending = Pending()
+        pending.attach(database)
+        pending.buffered_max = 100
+        pending.add(cases(range(1, 501), 10.0))
+        assert pending.crowded
+        pending._relieve()
+        assert not pending.crowded
+        pending.add(cases(range(501, 2001), 10.0))
+        pending._relieve()
+        assert pending.crowded
+        saved(pending, database)
+        assert not pending.crowded
 
 
 def test_memory_is_let_go(tmp_path: Path) -> None:
