@@ -115,10 +115,11 @@ class Sheaves:
         found.sort(key=lambda each: each[1])
         keys, places = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
         for milliseconds, number, value in found:
-            own = _keys_in(value)
+            own, due = _keys_in(value), (milliseconds - _EPOCH) / 1000.0
             at = np.full(len(own), -1)
+            self._of.setdefault(due, {})
             if value.startswith(_HERE):
-                slot = self._begin((milliseconds - _EPOCH) / 1000.0, number, len(own))
+                slot = self._begin(due, number, len(own))
                 at = (slot << SIZE_BITS) + np.arange(len(own))
             keys.append(own[own > 0])
             places.append(at[own > 0])
@@ -309,6 +310,7 @@ class Sheaves:
 
     def _end(self, slot: int) -> None:
         """Have a slot back, whose sheaf is gone."""
+        self._at_hand.pop(slot, None)
         named, whole = self._unwritten.pop(slot, (b"", b""))
         self.unwritten_bytes -= len(whole) + max(len(named) - 1, 0)
         self._held[slot] = self._current[slot] = 0
