@@ -65,7 +65,7 @@ class Familiar:
         self._counter = counter
         self._people = people
         self._sums = sums
-        self._said = Table()
+        self.said = Table()
         """The member that (model, name, value) stand for."""
         self._apart = np.zeros(0, bool)
         """By model: whether its policy asks for more than events say."""
@@ -80,7 +80,7 @@ class Familiar:
         columns["tick"] = np.zeros(len(model), np.int32)
         columns["tick"][counted] = ticks.of
         index = self._register.index
-        tables = {"said": self._said, "both": self._sorter.intersections.known, "favourable": self._counter.favourable}
+        tables = {"said": self.said, "both": self._sorter.intersections.known, "favourable": self._counter.favourable}
         tables |= {name: index[name] for name in ("outputs", "tallies")}
         made = count_groups(columns, tables, _WORDS, ticks.tables)
         if made is None:
@@ -97,9 +97,9 @@ class Familiar:
         own, name, text = hashes[batch.event[said]], batch.name.hash[said], batch.text.hash[said]
         keys = mix(series_key(own, batch.space[said], name), text)
         member = self._members(own, name, text)
-        new = np.flatnonzero((member >= 0) & (self._said.find(keys) < 0))
+        new = np.flatnonzero((member >= 0) & (self.said.find(keys) < 0))
         new = new[np.unique(keys[new], return_index=True)[1]]
-        self._said.insert_many(keys[new], member[new])
+        self.said.insert_many(keys[new], member[new])
 
     def reloaded(self) -> None:
         """Policies are others, or were just loaded: what they ask for is looked up anew."""

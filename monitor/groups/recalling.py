@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,8 @@ from monitor.groups.bands import values_of
 from monitor.groups.register import OTHER, WAITING, Register
 from monitor.groups.sorting import Memberships, Sorter
 from monitor.kernels.hashing import hash64
-from monitor.kernels.table import mix
+from monitor.kernels.recall import Recalled, recall_groups
+from monitor.kernels.table import Table, mix
 
 _SPACES = (Space.SENSITIVE, Space.FEATURE, Space.SEGMENT)
 _OTHER = np.uint64(hash64(OTHER.encode()))
@@ -23,10 +26,13 @@ Rows64 = NDArray[np.int64]
 class Recaller:
     """Finds groups and strata that were met in events by the hashes of names and values alone."""
 
-    def __init__(self, models: Models, register: Register, sorter: Sorter) -> None:
+    def __init__(self, models: Models, register: Register, sorter: Sorter, said: Table) -> None:
+        """``said`` finds the member that (model, name, value) stand for, where nothing but that says who it is."""
         self._models = models
         self._register = register
         self._sorter = sorter
+        self._said = said
+        self._keys: Hashes = np.zeros(0, np.uint64)
 
     def recall(
         self,
@@ -44,12 +50,58 @@ class Recaller:
         the attributes that are ``asked`` for, shape ``(n, slots)``, are given, of all if none is said; an intersection
         is asked for with either of its attributes.
         """
+        asked = np.ones(names.shape, bool) if asked is None else asked
+        made = self._recalled(model, names, texts, kinds, asked)
+        if made is None:
+            return self._looked_up(model, names, texts, kinds, asked)
+        left = made.left
+        if not len(left):
+            return Memberships(made.event, made.member, made.first)
+        rest = self._looked_up(model[left], names[left], texts[left], kinds[left], asked[left])
+        event, member = np.concatenate([made.event, left[rest.event]]), np.concatenate([made.member, rest.member])
+        return Memberships.of(event, member, len(model))
+
+    def keys(self, rows: NDArray[np.int32] | NDArray[np.int64]) -> Hashes:
+        """The hashes of the names of models ``rows`` (n,)."""
+        return self._model_keys()[rows]
+
+    def _recalled(
+        self,
+        model: NDArray[np.int32],
+        names: Hashes,
+        texts: Hashes,
+        kinds: NDArray[np.uint8],
+        asked: NDArray[np.bool_],
+    ) -> Recalled | None:
+        """The groups of cases all of whose people were met in events that went the longer way."""
+        columns: dict[str, NDArray[Any]] = {
+            "model": model,
+            "name": names,
+            "text": texts,
+            "kind": kinds,
+            "asked": asked,
+            "model_key": self._model_keys(),
+            "peculiar": self._sorter.peculiar(),
+            "crossing": self._sorter.intersections.ready(),
+        }
+        columns = {name: np.ascontiguousarray(column) for name, column in columns.items()}
+        return recall_groups(columns, self._said, self._sorter.intersections.known, self._register.members["key"])
+
+    def _looked_up(
+        self,
+        model: NDArray[np.int32],
+        names: Hashes,
+        texts: Hashes,
+        kinds: NDArray[np.uint8],
+        asked: NDArray[np.bool_],
+    ) -> Memberships:
+        """The longer way, which any case can go."""
         n, slots = names.shape
         case = np.repeat(np.arange(n, dtype=np.int64), slots)
         name, text, kind = names.ravel(), texts.ravel(), kinds.ravel()
         told = np.flatnonzero(name > 0) if len(self._sorter.roles) else np.zeros(0, np.int64)
         case, name, text, kind = case[told], name[told], text[told], kind[told]
-        wanted = np.ones(len(told), bool) if asked is None else asked.ravel()[told]
+        wanted = asked.ravel()[told]
         attribute, explains, value, known = self._roles(model[case], name, text, kind)
         strata = self._strata(model, case, explains, value, known)
         own = np.flatnonzero((attribute >= 0) & known & (strata[case] >= 0))
@@ -68,7 +120,7 @@ class Recaller:
         self, model: NDArray[np.int32], name: Hashes, text: Hashes, kind: NDArray[np.uint8]
     ) -> tuple[Rows64, Hashes, Hashes, NDArray[np.bool_]]:
         """Of each value: its attribute (-1: none), the reason it is (0: none), its hash, and whether that is known."""
-        hashes = self._model_keys(model)
+        hashes = self.keys(model)
         roles = self._sorter.roles
         attribute, explains = np.full(len(name), -1, np.int64), np.zeros(len(name), np.uint64)
         value, known = text.copy(), kind != ValueType.NUMBER
@@ -108,6 +160,10 @@ class Recaller:
         found[unknown] = groups.find(mix(keys[unknown], np.full(len(unknown), _OTHER))).astype(np.int64)
         return found
 
-    def _model_keys(self, rows: NDArray[np.int32]) -> Hashes:
-        unique, inverse = np.unique(rows, return_inverse=True)
-        return np.array([self._models.items[row].name_hash for row in unique.tolist()], np.uint64)[inverse]
+    def _model_keys(self) -> Hashes:
+        """By model."""
+        known, items = len(self._keys), self._models.items
+        if known < len(items):
+            new = np.array([each.name_hash for each in items[known:]], np.uint64)
+            self._keys = np.concatenate([self._keys, new])
+        return self._keys

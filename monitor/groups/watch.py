@@ -48,11 +48,11 @@ class Groups:
         self.register = Register(models, rules.limits)
         self.sorter = Sorter(models, series, self.register)
         self.sums = OpenTicks()
-        self.recaller = Recaller(models, self.register, self.sorter)
         self.hours = Hours()
         self.counter = Counter(models, series, self.register, self.sums)
         self.people = People(self.register, rules.people_max)
         self.familiar = Familiar(models, self.register, self.sorter, self.counter, self.people, self.sums)
+        self.recaller = Recaller(models, self.register, self.sorter, self.familiar.said)
         self.comparer = Comparer(models, self.register, budget, rules.privacy.smallest_group, self.people.few)
         self.comparer.records = True
         self.known = Known.of_none()

@@ -74,7 +74,8 @@ class ByGroup:
             return
         self._met.append(np.unique(cases.model))
         cases = cases.chosen(self._telling(cases))
-        cases = cases.chosen(self._groups.people.first(self._keys(cases.model), cases.entity, cases.time, cases.due))
+        keys = self._groups.recaller.keys(cases.model)
+        cases = cases.chosen(self._groups.people.first(keys, cases.entity, cases.time, cases.due))
         if not len(cases):
             return
         of = self._groups.recaller.recall(cases.model, cases.names, cases.texts, cases.kinds)
@@ -144,10 +145,6 @@ class ByGroup:
             return Price(costs.false_negative if expected else costs.false_positive, costs.currency)
         wrong, paid = totals.sum("wrong", row)[1], totals.sum("cost", row)[1]
         return Price(paid / wrong, costs.currency) if kind == Kind.LOSS and wrong else Price()
-
-    def _keys(self, rows: NDArray[np.int32]) -> NDArray[np.uint64]:
-        unique, inverse = np.unique(rows, return_inverse=True)
-        return np.array([self._models.items[row].name_hash for row in unique.tolist()], np.uint64)[inverse]
 
     def _telling(self, cases: Matured) -> NDArray[np.bool_]:
         """Which cases can say anything of groups (n,), whatever group they are of: most have no outcome as a rule."""
