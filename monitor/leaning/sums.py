@@ -17,6 +17,7 @@ from monitor.catalog.rows import Field, Rows
 from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch
 from monitor.judging import Judge
+from monitor.kernels.add import add_rows
 from monitor.kernels.lean import NO_PLACES, NOWHERE, SLOTS, STRATA, Asking, lean, unfold
 from monitor.kernels.table import mix
 from monitor.kernels.tally import Entries
@@ -95,24 +96,21 @@ class Leaning:
 
     def take(self, cases: Matured) -> None:
         """Add up how far matured cases erred, those of them that know where their features lay."""
-        loss = cases.loss
-        known = np.flatnonzero((cases.places != NO_PLACES).any(axis=1) & ~np.isnan(loss))
-        if not len(known):
+        first, second = cases.places.T
+        cases = cases.chosen((first != NO_PLACES) | (second != NO_PLACES))
+        cases = cases.chosen(~np.isnan(cases.loss))
+        if not len(cases):
             return
         self._extend()
-        strata = unfold(cases.places[known])
+        strata = unfold(cases.places)
         case, slot = np.nonzero(strata != NOWHERE)
-        rows = self._slots[cases.model[known[case]], slot].astype(np.int64)
-        there = rows >= 0
-        which, rows = known[case[there]], rows[there]
-        stratum = strata[case[there], slot[there]].astype(np.int64)
-        for measure, x in (("loss", loss[which]), ("cost", cases.cost[which])):
-            some = np.flatnonzero(~np.isnan(x))
-            if len(some):
-                table = self._room(measure)
-                parts = np.stack([np.ones(len(some)), x[some], x[some] ** 2], axis=1).astype(np.float32)
-                np.add.at(table["sums"][:, SINCE], (rows[some], stratum[some]), parts)
-        self._noted[cases.model[known]] = True
+        rows = self._slots[cases.model[case], slot].astype(np.int64)
+        case, slot, rows = (each[rows >= 0] for each in (case, slot, rows))
+        at = (2 * rows + SINCE) * STRATA + strata[case, slot]
+        for measure, x in (("loss", cases.loss[case]), ("cost", cases.cost[case])):
+            if not np.isnan(x).all():
+                add_rows(self._room(measure)["sums"], at, (1.0, x, x * x))
+        self._noted[cases.model] = True
 
     def close(
         self,

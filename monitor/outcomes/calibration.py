@@ -13,6 +13,7 @@ from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
 from monitor.incidents.firing import CellKey
 from monitor.incidents.incident import Effect
+from monitor.kernels.add import add_rows
 from monitor.kernels.judge import CLEAR_MARGIN, DISPERSION_MAX, FIRING, IDLE, PENDING, SUSPICIOUS
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.recording import Cell, Cohort, Recorder
@@ -142,15 +143,15 @@ class Calibration:
     def add(self, row: Indices | NDArray[np.int32], score: Floats, y: Floats, place: Indices, into: Scored) -> None:
         """Add cases of the cells ``row`` to the sums of a cohort, at its places ``place``; all shapes ``(n,)``.
 
-        Cases without a score or without an ``y`` (NaN) are passed over.
+        Cases without a score, without an ``y`` (NaN) or without a place (-1) are passed over.
         """
-        chosen = np.flatnonzero(~np.isnan(y) & ~np.isnan(score))
+        chosen = np.flatnonzero(~np.isnan(y) & ~np.isnan(score) & (place >= 0))
         if not len(chosen):
             return
         row, score, y, place = row[chosen], np.clip(score[chosen], _EDGE, 1.0 - _EDGE), y[chosen], place[chosen]
         bin_ = np.minimum((score * BINS).astype(np.int64), BINS - 1)
-        np.add.at(into.bins, (place, bin_), np.stack([np.ones(len(y)), y, score], axis=1))
-        np.add.at(into.squares, (place, bin_), score * score)
+        add_rows(into.bins, place * BINS + bin_, (1.0, y, score))
+        add_rows(into.squares[:, :, None], place * BINS + bin_, (score * score,))
         rows = self.rows
         bet = rows["judged"][row] & rows["known"][row, bin_]
         if not bet.any():
@@ -177,12 +178,12 @@ class Calibration:
         logit = _logit(score)
         low, middle, high = (_sigmoid(logit + self.rows["offset"][row, bin_, i]) for i in range(3))
         edges = np.where(BETS > 0.0, high[:, None], low[:, None])
-        shift = self.tolerance(row)[:, None]
-        yes, no = (log_e_calibration(np.full((len(y), 1), told), edges, BETS, shift) for told in (1.0, 0.0))
-        np.add.at(into.log_e, place, y[:, None] * yes + (n - y)[:, None] * no)
-        np.add.at(into.now, place, np.stack([y - n * middle, n * middle * (1.0 - middle), n], axis=1))
-        np.add.at(into.s, place, y)
-        np.add.at(into.n, place, n)
+        no = log_e_calibration(0.0, edges, BETS, self.tolerance(row)[:, None])
+        yes = BETS + no  # a positive outcome adds what is bet on it, and nothing else
+        add_rows(into.log_e, place, tuple((y[:, None] * yes + (n - y)[:, None] * no).T))
+        add_rows(into.now, place, (y - n * middle, n * middle * (1.0 - middle), n))
+        add_rows(into.s[:, None], place, (y,))
+        add_rows(into.n[:, None], place, (n,))
 
     def chances(self, model: Indices | NDArray[np.int32], score: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """What scores mean: lower bound, estimate and upper bound of the chance that ``y`` is 1, (n, 3).

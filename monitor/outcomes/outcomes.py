@@ -13,6 +13,7 @@ from monitor.catalog.models import SHARES, Models
 from monitor.catalog.rows import Rows
 from monitor.events.columns import EventBatch
 from monitor.incidents.firing import CellKey
+from monitor.kernels.add import add_rows, distinct
 from monitor.kernels.judge import FIRING
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.asked import Asked
@@ -210,21 +211,19 @@ class Outcomes:
     def _sum_up(self, cases: Matured, sums: dict[float, tuple[Sums, Scored]]) -> None:
         """Add ``cases`` to the sums of their cohorts, by the end of the tick in which they were predicted."""
         measured = self.performance.measured(cases)
+        known = [i for i, x in enumerate(measured) if not np.isnan(x).all()]
         for end in np.unique(cases.end).tolist():
             chosen = cases.end == end
-            models = np.unique(cases.model[chosen]).astype(np.int64)
+            models = distinct(cases.model[chosen])
             if end in sums:
                 models = np.union1d(sums[end][0].model, models)
             held = sums[end] = _widened(sums.get(end), models, end, self._models.rows["tick"][models])
-            place = np.full(len(cases), -1, np.int64)
-            place[chosen] = np.searchsorted(held[0].model, cases.model[chosen])
-            for i, x in enumerate(measured):
-                some = np.flatnonzero(chosen & ~np.isnan(x))
-                if not len(some):
-                    continue
-                np.add.at(held[0].measures[:, i], place[some], np.stack([x[some], np.ones(len(some))], axis=1))
-            score, y = (np.where(chosen, column, np.nan) for column in (cases.score, cases.y))
-            self.calibration.add(cases.model, score, y, place, held[1])
+            places = np.full(len(self._models), -1, np.int64)
+            places[models] = np.arange(len(models))
+            place = np.where(chosen, places[cases.model], -1)
+            for i in known:
+                add_rows(held[0].measures.reshape(-1, 2), place * len(MEASURES) + i, (measured[i], 1.0))
+            self.calibration.add(cases.model, cases.score, cases.y, place, held[1])
 
     def _judge(self, measures: Sums, scored: Scored, moment: Moment) -> int:
         """One cohort, of models that did not do as planned: it is judged, and noted; how many cells bet."""

@@ -14,6 +14,7 @@ from monitor.catalog.rows import Field, Rows
 from monitor.cells import cell_fields
 from monitor.dockets import floats
 from monitor.incidents.incident import Effect
+from monitor.kernels.add import count
 from monitor.kernels.judge import (
     DISPERSION_MAX,
     FIRING,
@@ -131,7 +132,7 @@ class Performance:
         learns = ~np.isnan(cases.error) & np.isnan(self.rows["large"][cases.model])
         if learns.any():
             model = cases.model[learns]
-            np.add.at(self.rows["errors"], (model, _error_bin(cases.error[learns])), 1)
+            count(self.rows["errors"], model.astype(np.int64) * ERROR_BINS + _error_bin(cases.error[learns]))
             self.rows.touch(model)
             self.rescale()
         return values(cases, self._scale, self.rows["large"])

@@ -11,6 +11,7 @@ from monitor.catalog.rows import Field
 from monitor.groups.group_rows import GroupRows
 from monitor.groups.sorting import Memberships
 from monitor.groups.watch import Groups
+from monitor.kernels.add import count
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.totals import SCORE_BINS
 
@@ -35,7 +36,7 @@ class ScoresByGroup:
             return
         rows, event = self.rows.enter(group[own]), of.event[own]
         bins = np.minimum((cases.score[event] * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
-        np.add.at(self.rows["counts"], (rows, cases.y[event].astype(np.int64), bins), 1)
+        count(self.rows["counts"], (2 * rows + cases.y[event].astype(np.int64)) * SCORE_BINS + bins)
         self.rows.stir(rows)
 
     def counts(self, groups: Sequence[int]) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
+from monitor.kernels.add import add_rows, count, distinct
 from monitor.outcomes.case import HAS_OUTCOME, HAS_PREDICTION
 from monitor.outcomes.joining import FATES, Fates
 from monitor.outcomes.matured import Matured
@@ -89,25 +90,24 @@ class Totals:
         for models in fates.let_in:
             self.wait(models, 1)
         for models, wrong, sign in fates.early:
-            self._add("early", (models, np.zeros(len(models), np.int64)), sign)
-            self._add("early", (models[wrong], np.ones(int(wrong.sum()), np.int64)), sign)
+            self._add("early", models, 0, by=sign)
+            self._add("early", models[wrong], 1, by=sign)
         return met
 
     def met(self, fate: str, models: NDArray[np.int32]) -> None:
         """Note that one case of each of ``models`` met ``fate``."""
-        self._add("fates", (models, np.full(len(models), FATES.index(fate))), 1)
+        self._add("fates", models, FATES.index(fate))
 
     def wait(self, models: NDArray[np.int32], change: int) -> None:
         """Note that cases of ``models`` began (1) or ceased (-1) to wait."""
-        self._add("waiting", (models,), change)
+        self._add("waiting", models, by=change)
 
     def unmeet(self, cases: NDArray[np.void]) -> None:
         """Take waiting ``cases`` with both parts out of the early view: they were removed."""
         met = cases[(cases["has"] & (HAS_PREDICTION | HAS_OUTCOME)) == HAS_PREDICTION | HAS_OUTCOME]
         met = met[(met["predicted"] > 0) & (met["outcome"] > 0)]
-        wrong = (met["predicted"] != met["outcome"]).astype(np.int64)
-        self._add("early", (met["model"], np.zeros(len(met), np.int64)), -1)
-        self._add("early", (met["model"][wrong > 0], wrong[wrong > 0]), -1)
+        self._add("early", met["model"], 0, by=-1)
+        self._add("early", met["model"][met["predicted"] != met["outcome"]], 1, by=-1)
 
     def sum(self, name: str, model: int) -> tuple[float, float, float]:
         """Number, sum and sum of squares of one of :data:`SUMS`."""
@@ -119,22 +119,22 @@ class Totals:
         model = cases.model
         if self.days is not None:
             self._end_days(self.days, model, np.ceil(cases.end / _DAY) * _DAY)
-        self._add("cases", (model,), 1)
-        self._add("labelled", (model[cases.labelled],), 1)
+        self._count("cases", model)
+        self._count("labelled", model[cases.labelled])
         decided = cases.favourable >= 0
-        self._add("observed", (model[decided], cases.favourable[decided], np.zeros(int(decided.sum()), np.int64)), 1)
+        self._count("observed", model[decided], cases.favourable[decided], 0)
         seen = decided & cases.labelled
-        self._add("observed", (model[seen], cases.favourable[seen], np.ones(int(seen.sum()), np.int64)), 1)
+        self._count("observed", model[seen], cases.favourable[seen], 1)
         both = (cases.predicted_positive >= 0) & (cases.actual_positive >= 0)
-        self._add("confusion", (model[both], cases.predicted_positive[both], cases.actual_positive[both]), 1)
+        self._count("confusion", model[both], cases.predicted_positive[both], cases.actual_positive[both])
         came = ~np.isnan(cases.delay) & (cases.predicted > 0) & (cases.outcome > 0)
-        self._add("early", (model[came], np.zeros(int(came.sum()), np.int64)), -1)
-        wrong = came & (cases.predicted != cases.outcome)
-        self._add("early", (model[wrong], np.ones(int(wrong.sum()), np.int64)), -1)
+        self._count("early", model[came], 0, by=-1)
+        self._count("early", model[came & (cases.predicted != cases.outcome)], 1, by=-1)
         scored = ~np.isnan(cases.y) & ~np.isnan(cases.score)
         bin_ = np.minimum((cases.score[scored] * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
-        self._add("scores", (model[scored], cases.y[scored].astype(np.int64), bin_), 1)
+        self._count("scores", model[scored], cases.y[scored].astype(np.int64), bin_)
         self._add_sums(cases)
+        self.rows.touch(distinct(model))
 
     def judged(self, models: NDArray[np.int64], measured: NDArray[np.float64], curve: NDArray[np.float64]) -> None:
         """Add what cohorts of ``models`` (k,), none twice, were judged by: ``measured`` (k, measures, 2), ``curve``."""
@@ -171,13 +171,17 @@ class Totals:
             "tag_recall": cases.lists.recall,
         }
         for name, x in columns.items():
-            some = ~np.isnan(x)
-            if some.any():  # of a model that no outcome is told of there are none, tick after tick
-                parts = np.stack([np.ones(int(some.sum())), x[some], x[some] ** 2], axis=1)
-                np.add.at(self.rows["sums"], (cases.model[some], _SUM[name]), parts)
-        self.rows.touch(cases.model)
+            if not np.isnan(x).all():  # of a model that no outcome is told of there are none, tick after tick
+                add_rows(self.rows["sums"], cases.model.astype(np.int64) * len(SUMS) + _SUM[name], (1.0, x, x * x))
 
-    def _add(self, name: str, at: tuple[NDArray[np.integer], ...], amount: int) -> None:
-        if len(at[0]):
-            np.add.at(self.rows[name], at, amount)
-            self.rows.touch(at[0])
+    def _add(self, name: str, at: NDArray[np.int32], *places: NDArray[np.integer] | int, by: int = 1) -> None:
+        """As :meth:`_count`, and note what changed."""
+        self._count(name, at, *places, by=by)
+        self.rows.touch(at)
+
+    def _count(self, name: str, at: NDArray[np.int32], *places: NDArray[np.integer] | int, by: int = 1) -> None:
+        """Add ``by`` to one element of the rows ``at`` (n,) of an array each: one of ``places`` on every axis."""
+        table, place = self.rows[name], at.astype(np.int64)
+        for size, on_axis in zip(table.shape[1:], places, strict=True):
+            place = place * size + on_axis
+        count(table, place, by)
