@@ -21,6 +21,7 @@ from monitor.groups.sorting import Memberships
 from monitor.groups.sums import OpenTicks
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix
+from monitor.kernels.tallied import Tallied, pairs, tallied
 from monitor.kernels.tally import BINS, KIND_NUMBER
 
 QUARTERS_MIN = 200
@@ -89,11 +90,12 @@ class Counter:
         self, kind: Kind, cases: Cases, ends: NDArray[np.float64], of: Memberships, sums: OpenTicks | None = None
     ) -> None:
         """Count ``cases`` of a kind with one output among all groups of their events, in open ticks or in ``sums``."""
-        pair, event = _pairs(of, cases.event)
-        tally = self._bases(of.member[pair], kind)
-        known = tally >= 0
-        s = cases.s[event][known]
-        (self._sums if sums is None else sums).add(ends[of.event[pair]][known], tally[known], np.ones(len(s)), s)
+        made = self._tallied(kind, cases, of)
+        if len(made.lacking):
+            self._make_bases(made.lacking, kind)
+            made = self._tallied(kind, cases, of)
+        own = self._sums if sums is None else sums
+        own.add(ends[made.event], made.tally, np.ones(len(made.s)), made.s)
 
     def choose_quarters(self) -> None:
         """Fix the quarters of scores that are known well enough by now; asked when ticks close."""
@@ -263,15 +265,12 @@ class Counter:
 
     def _count_bases(self, kind: Kind, event: Rows64, ends: NDArray[np.float64], of: Memberships) -> None:
         """Count that each ``event`` answers questions of ``kind``, among all its groups."""
-        pair, _ = _pairs(of, event)
-        base = self._bases(of.member[pair], kind)
-        pair, base = pair[base >= 0], base[base >= 0]
-        self._sums.add(ends[of.event[pair]], base, np.ones(len(base)), np.zeros(len(base)))
+        self.add(kind, Cases(event, np.zeros(len(event))), ends, of)
 
     def _count_pairs(self, event: Rows64, output: Rows64, ends: NDArray[np.float64], of: Memberships) -> None:
         """Count ``output`` of each ``event`` among its groups."""
         register = self._register
-        pair, case = _pairs(of, event)
+        pair, case = pairs(of.first, event)
         keys = mix(register.members["key"][of.member[pair]], register.outputs["key"][output[case]])
         tally = register.index["tallies"].find(keys).astype(np.int64)
         known = tally >= 0
@@ -311,14 +310,12 @@ class Counter:
             self.turned_away(int(owner[j]), kind, int(names[j]), end, name)
         return output
 
-    def _bases(self, member: Rows64, kind: Kind) -> Rows64:
-        """The tally of all cases of ``kind`` of each member."""
-        register = self._register
-        unknown = np.flatnonzero(register.members["base"][member, kind] < 0)
-        if len(unknown):
-            register.bases(member[unknown[np.sort(np.unique(member[unknown], return_index=True)[1])]], kind)
-        bases: Rows64 = register.members["base"][member, kind].astype(np.int64)
-        return bases
+    def _tallied(self, kind: Kind, cases: Cases, of: Memberships) -> Tallied:
+        return tallied(cases.event, cases.s, of.first, of.member, self._register.members["base"], kind)
+
+    def _make_bases(self, member: Rows64, kind: Kind) -> None:
+        """See to it that each ``member`` (k,) has a tally of all its cases of ``kind``, as far as limits allow."""
+        self._register.bases(member[np.sort(np.unique(member, return_index=True)[1])], kind)
 
     def _model_keys(self, rows: NDArray[np.int32]) -> NDArray[np.uint64]:
         unique, inverse = np.unique(rows, return_inverse=True)
@@ -331,15 +328,6 @@ def _favours(policy: Policy) -> int:
     if policy.decision_threshold is None:
         return NOT_SAID
     return ABOVE if policy.favourable_when == "above" else BELOW
-
-
-def _pairs(of: Memberships, event: Rows64) -> tuple[Rows64, Rows64]:
-    """The pairs of each of ``event``, and which of ``event`` each belongs to."""
-    sizes = of.first[event + 1] - of.first[event]
-    case = np.repeat(np.arange(len(event)), sizes)
-    stops = np.cumsum(sizes)
-    pair = np.arange(int(sizes.sum())) + np.repeat(of.first[event] - stops + sizes, sizes)
-    return pair, case
 
 
 def _two(a: int, b: int) -> int:

@@ -152,9 +152,9 @@ class Calibration:
         bin_ = np.minimum((score * BINS).astype(np.int64), BINS - 1)
         add_rows(into.bins, place * BINS + bin_, (1.0, y, score))
         add_rows(into.squares[:, :, None], place * BINS + bin_, (score * score,))
-        rows = self.rows
-        bet = rows["judged"][row] & rows["known"][row, bin_]
-        if not bet.any():
+        bet = np.flatnonzero(self.rows["judged"][row])
+        bet = bet[self.rows["known"].reshape(-1)[row[bet] * np.int64(BINS) + bin_[bet]]]
+        if not len(bet):
             return
         row, score, y, place, bin_ = row[bet], score[bet], y[bet], place[bet], bin_[bet]
         self._add(row, bin_, place, score, np.stack([np.ones(len(y)), y]), into)
@@ -176,11 +176,12 @@ class Calibration:
         """Let cases into their cohorts' bets: ``sums`` (2, m) are how many have each ``score``, and positive ones."""
         n, y = sums
         logit = _logit(score)
-        low, middle, high = (_sigmoid(logit + self.rows["offset"][row, bin_, i]) for i in range(3))
-        edges = np.where(BETS > 0.0, high[:, None], low[:, None])
-        no = log_e_calibration(0.0, edges, BETS, self.tolerance(row)[:, None])
-        yes = BETS + no  # a positive outcome adds what is bet on it, and nothing else
-        add_rows(into.log_e, place, tuple((y[:, None] * yes + (n - y)[:, None] * no).T))
+        offset = self.rows["offset"].reshape(-1, 3)[row * np.int64(BINS) + bin_]
+        low, middle, high = (_sigmoid(logit + each) for each in offset.T)
+        bets = BETS[:, None]
+        no = log_e_calibration(0.0, np.where(bets > 0.0, high, low), bets, self.tolerance(row))
+        # A positive outcome adds what is bet on it, and nothing else.
+        add_rows(into.log_e, place, tuple(y * bets + n * no))
         add_rows(into.now, place, (y - n * middle, n * middle * (1.0 - middle), n))
         add_rows(into.s[:, None], place, (y,))
         add_rows(into.n[:, None], place, (n,))

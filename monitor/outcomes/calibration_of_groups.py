@@ -20,10 +20,11 @@ from monitor.groups.sorting import Memberships
 from monitor.groups.visible import group_name
 from monitor.groups.watch import Groups
 from monitor.incidents.firing import CellKey
+from monitor.kernels.add import distinct
 from monitor.kernels.judge import FIRING
 from monitor.outcomes.alarm import CaseAlarm
 from monitor.outcomes.calibration import CELL, FIELDS, RECENT_CASES, SHARE, Calibration, Scored, Stepped
-from monitor.outcomes.matured import Matured
+from monitor.outcomes.matured import Matured, cohorts
 from monitor.outcomes.outcomes import Moment, Outcomes
 
 Floats = NDArray[np.float64]
@@ -100,11 +101,13 @@ class CalibrationOfGroups(Calibration):
             return
         row, ends, score, y = (np.concatenate(columns) for columns in zip(*self._cases, strict=True))
         self._cases = []
-        for end in np.unique(ends).tolist():
-            some = np.flatnonzero(ends == end)
-            rows, place = np.unique(row[some], return_inverse=True)
+        places = np.full(len(self.rows), -1, np.int64)
+        for end in cohorts(ends):
+            chosen = ends == end
+            rows = distinct(row[chosen])
+            places[rows] = np.arange(len(rows))
             sums = Scored.of(rows, end, self._models.rows["tick"][self.model_of(rows)])
-            self.add(row[some], score[some], y[some], place, sums)
+            self.add(row, score, y, np.where(chosen, places[row], -1), sums)
             sums = sums.some(~self._models.planned(self.model_of(rows).astype(np.int64), end))
             if not len(sums.row):
                 continue

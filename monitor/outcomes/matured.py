@@ -85,6 +85,12 @@ class Matured:
         return replace(self, lists=lists, **{name: getattr(self, name)[which] for name in names})
 
 
+def cohorts(end: Floats) -> list[float]:
+    """The cohorts to which cases belong whose ticks ended at ``end`` (n,), in order: mostly there is one."""
+    ends: list[float] = end[:1].tolist() if (end == end[:1]).all() else np.unique(end).tolist()
+    return ends
+
+
 def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     """What ``cases`` are to their models; ``tick`` (seconds) is by model row."""
     model, rows = cases["model"], asked.rows

@@ -23,7 +23,7 @@ from monitor.outcomes.case import HAS_OUTCOME, OPEN
 from monitor.outcomes.days import Day
 from monitor.outcomes.estimate import Estimate
 from monitor.outcomes.joining import FATES, join
-from monitor.outcomes.matured import Matured, read
+from monitor.outcomes.matured import Matured, cohorts, read
 from monitor.outcomes.measures import MEASURES
 from monitor.outcomes.pending import Pending, matured
 from monitor.outcomes.performance import SHARE, Performance, Sums, cell_name, firing
@@ -212,7 +212,7 @@ class Outcomes:
         """Add ``cases`` to the sums of their cohorts, by the end of the tick in which they were predicted."""
         measured = self.performance.measured(cases)
         known = [i for i, x in enumerate(measured) if not np.isnan(x).all()]
-        for end in np.unique(cases.end).tolist():
+        for end in cohorts(cases.end):
             chosen = cases.end == end
             models = distinct(cases.model[chosen])
             if end in sums:

@@ -16,13 +16,13 @@ NOT_IDENTIFIED = "not identified: only favourable decisions have outcomes"
 """What is said of figures that need the outcomes of those who were refused."""
 
 
-def declared(asked: Asked, models: NDArray[np.int32]) -> NDArray[np.bool_]:
+def declared(asked: Asked, models: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Of which of ``models`` (k,) the policy says so."""
     said: NDArray[np.bool_] = asked.rows["favourable_only"][models] > 0
     return said
 
 
-def detected(totals: Totals, models: NDArray[np.int32]) -> NDArray[np.bool_]:
+def detected(totals: Totals, models: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Of which of ``models`` (k,) the matured cases say so.
 
     Next to none of those who were refused have an outcome, and a tenth of the others at least.
@@ -35,6 +35,6 @@ def detected(totals: Totals, models: NDArray[np.int32]) -> NDArray[np.bool_]:
     return seen
 
 
-def selective(asked: Asked, totals: Totals, models: NDArray[np.int32]) -> NDArray[np.bool_]:
+def selective(asked: Asked, totals: Totals, models: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Of which of ``models`` (k,) the one or the other does."""
     return declared(asked, models) | detected(totals, models)
