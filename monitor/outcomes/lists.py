@@ -77,14 +77,14 @@ def graded(cases: Cases) -> Graded:
     came = ((cases["has"] & HAS_OUTCOME) > 0) & ((cases["n_shown"] > 0) | (cases["outcome"] == 0))
     ranked = np.flatnonzero(came & (cases["list"] == RANKING) & (cases["n_shown"] > 0))
     if len(ranked):
-        made.ndcg[ranked], made.wrong[ranked] = _ranked(cases[ranked])
+        made.ndcg[ranked], made.wrong[ranked] = _ranked(cases.take(ranked))
     nothing = (cases["list"] == 0) & (cases["predicted"] == 0) & np.isnan(cases["score"]) & np.isnan(cases["value"])
     tagged = came & ((cases["list"] == TAGS) | (nothing & (cases["n_shown"] > 0)))
     tagged &= np.maximum(cases["n_served"], cases["n_shown"]) <= ITEMS_MAX
     at = np.flatnonzero(tagged)
     if len(at):
         n_served, n_shown = (cases[name][at].astype(np.float64) for name in ("n_served", "n_shown"))
-        both = _same(cases[at]).sum(axis=(1, 2)).astype(np.float64)
+        both = _same(cases.take(at)).sum(axis=(1, 2)).astype(np.float64)
         made.overlap[at] = _over(both, n_served + n_shown - both, 1.0)
         made.precision[at], made.recall[at] = _over(both, n_served, np.nan), _over(both, n_shown, np.nan)
         made.wrong[at] = made.overlap[at] < 1.0
