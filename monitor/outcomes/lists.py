@@ -70,9 +70,9 @@ class Graded:
 
 def graded(cases: Cases) -> Graded:
     """How right the lists of matured ``cases`` (n,) were."""
-    made = Graded(*(np.full(len(cases), np.nan) for _ in range(5)))
     if cases.dtype != WIDE:
-        return made
+        return Graded(*(np.broadcast_to(np.nan, len(cases)) for _ in range(5)))
+    made = Graded(*(np.full(len(cases), np.nan) for _ in range(5)))
     # A class where a list was expected says nothing of the list.
     came = ((cases["has"] & HAS_OUTCOME) > 0) & ((cases["n_shown"] > 0) | (cases["outcome"] == 0))
     ranked = np.flatnonzero(came & (cases["list"] == RANKING) & (cases["n_shown"] > 0))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.kernels import mature
 from monitor.outcomes.asked import FALSE, FAVOURABLE, MERITS, POSITIVE, SCORED, Asked
 from monitor.outcomes.case import HAS_OUTCOME, TOLD_WITH, Cases
 from monitor.outcomes.lists import Graded, graded
@@ -93,9 +95,24 @@ def cohorts(end: Floats) -> list[float]:
 
 def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     """What ``cases`` are to their models; ``tick`` (seconds) is by model row."""
+    lists, made = graded(cases), _told(cases, tick, asked)
+    made["wrong"] = np.where(np.isnan(lists.wrong), made["wrong"], lists.wrong)
+    kept = {name: cases[name] for name in ("names", "texts", "kinds", "places")}
+    return Matured(due=due, lists=lists, **kept, **made)
+
+
+def _told(cases: Cases, tick: Floats, asked: Asked) -> dict[str, NDArray[Any]]:
+    """What each case is but for its list, by the names of :class:`Matured`. Compiled in ``mature.c``."""
+    if mature.compiled() is None:
+        return told_twin(cases, tick, asked)
+    by_model = {name: asked.rows[name] for name in mature.OF_ASKED}
+    return mature.told(cases, {"tick": tick, **by_model}, asked.table)
+
+
+def told_twin(cases: Cases, tick: Floats, asked: Asked) -> dict[str, NDArray[Any]]:
+    """What the compiled pass does, in numpy."""
     model, rows = cases["model"], asked.rows
     came = (cases["has"] & HAS_OUTCOME) > 0
-    lists = graded(cases)
     # A list is no class, and is compared by its items.
     came_as_class = np.where(cases["n_shown"] > 0, np.uint64(0), cases["outcome"])
     outcome = np.where(came, came_as_class, rows["missing"][model])
@@ -115,40 +132,25 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     expects = chosen & rows["own_words"][model] & (favourable >= 0)
     bad = np.where(expects, (favourable == 1) == rows["positive_merits"][model], named).astype(np.int8)
     worse = _positive(turned_out, outcome > 0, chosen)
-    return Matured(
-        key=cases["key"],
-        model=model,
-        end=(np.floor(cases["time"] / tick[model]) + 1) * tick[model],
-        due=due,
-        time=cases["time"],
-        delay=np.where(came, cases["outcome_time"] - cases["time"], np.nan),
-        predicted=cases["predicted"],
-        outcome=outcome,
-        value=value,
-        outcome_number=number,
-        entity=cases["entity"],
-        money=cases["money"],
-        labelled=known,
-        wrong=np.where(
-            np.isnan(lists.wrong),
-            _wrong(cases["predicted"], outcome, favourable, merits, rows["own_words"][model]),
-            lists.wrong,
-        ),
-        lists=lists,
-        score=score,
-        y=y,
-        error=np.abs(value - number),
-        cost=_cost(favourable, merits, bad, worse, asked, model),
-        favourable=favourable,
-        merits=merits,
-        predicted_positive=bad,
-        actual_positive=worse,
-        names=cases["names"],
-        texts=cases["texts"],
-        kinds=cases["kinds"],
-        apart=(cases["names"] > 0) & ((cases["has"][:, None] & TOLD_WITH) == 0),
-        places=cases["places"],
-    )
+    return {
+        **{name: cases[name] for name in ("key", "model", "time", "predicted", "entity", "money")},
+        "end": (np.floor(cases["time"] / tick[model]) + 1) * tick[model],
+        "delay": np.where(came, cases["outcome_time"] - cases["time"], np.nan),
+        "outcome": outcome,
+        "value": value,
+        "outcome_number": number,
+        "labelled": known,
+        "wrong": _wrong(cases["predicted"], outcome, favourable, merits, rows["own_words"][model]),
+        "score": score,
+        "y": y,
+        "error": np.abs(value - number),
+        "cost": _cost(favourable, merits, bad, worse, asked, model),
+        "favourable": favourable,
+        "merits": merits,
+        "predicted_positive": bad,
+        "actual_positive": worse,
+        "apart": (cases["names"] > 0) & ((cases["has"][:, None] & TOLD_WITH) == 0),
+    }
 
 
 def _scores(cases: Cases, named: NDArray[np.bool_], asked: Asked) -> tuple[Floats, Floats, Floats]:
