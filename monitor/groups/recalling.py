@@ -50,13 +50,13 @@ class Recaller:
         the attributes that are ``asked`` for, shape ``(n, slots)``, are given, of all if none is said; an intersection
         is asked for with either of its attributes.
         """
-        asked = np.ones(names.shape, bool) if asked is None else asked
         made = self._recalled(model, names, texts, kinds, asked)
+        if made is not None and not len(made.left):
+            return Memberships(made.event, made.member, made.first)
+        asked = np.ones(names.shape, bool) if asked is None else asked
         if made is None:
             return self._looked_up(model, names, texts, kinds, asked)
         left = made.left
-        if not len(left):
-            return Memberships(made.event, made.member, made.first)
         rest = self._looked_up(model[left], names[left], texts[left], kinds[left], asked[left])
         event, member = np.concatenate([made.event, left[rest.event]]), np.concatenate([made.member, rest.member])
         return Memberships.of(event, member, len(model))
@@ -71,21 +71,20 @@ class Recaller:
         names: Hashes,
         texts: Hashes,
         kinds: NDArray[np.uint8],
-        asked: NDArray[np.bool_],
+        asked: NDArray[np.bool_] | None,
     ) -> Recalled | None:
         """The groups of cases all of whose people were met in events that went the longer way."""
         columns: dict[str, NDArray[Any]] = {
-            "model": model,
-            "name": names,
-            "text": texts,
-            "kind": kinds,
-            "asked": asked,
+            "model": np.ascontiguousarray(model),
             "model_key": self._model_keys(),
             "peculiar": self._sorter.peculiar(),
             "crossing": self._sorter.intersections.ready(),
         }
-        columns = {name: np.ascontiguousarray(column) for name, column in columns.items()}
-        return recall_groups(columns, self._said, self._sorter.intersections.known, self._register.members["key"])
+        of_slots: dict[str, NDArray[Any]] = {"name": names, "text": texts, "kind": kinds}
+        if asked is not None:
+            of_slots["asked"] = asked
+        both, member_key = self._sorter.intersections.known, self._register.members["key"]
+        return recall_groups(columns, of_slots, self._said, both, member_key)
 
     def _looked_up(
         self,

@@ -38,6 +38,7 @@ typedef struct {
     double *wrong, *score, *y, *error, *cost;
     int8_t *favourable, *merits, *predicted_positive, *actual_positive;
     uint8_t *apart;
+    uint64_t *places;
 } mature_call;
 
 int64_t mw_mature_call_size(void);
@@ -82,6 +83,7 @@ static void read_parts(const mature_call *c, int64_t i, const narrow_case *each)
     c->predicted[i] = each->predicted;
     c->entity[i] = each->entity;
     c->money[i] = each->money;
+    memcpy(c->places + 2 * i, each->places, sizeof each->places);
     for (int slot = 0; slot < SLOTS; slot++)
         c->apart[i * SLOTS + slot] = each->names[slot] > 0 && !(each->has & TOLD_WITH << slot);
 }

@@ -14,7 +14,8 @@ from monitor.kernels.library import address, needed, taking
 from monitor.kernels.table import Table
 
 _P, _N, _U = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
-_SLOTS = 6
+_WIDTHS = {"apart": (6,), "places": (2,)}
+"""Of columns that have more than one value a case."""
 
 _OF_MODEL = {
     **dict.fromkeys(("tick", "threshold", "false_positive", "false_negative"), np.float64),
@@ -36,6 +37,7 @@ COLUMNS = {
     **dict.fromkeys(("wrong", "score", "y", "error", "cost"), np.float64),
     **dict.fromkeys(("favourable", "merits", "predicted_positive", "actual_positive"), np.int8),
     "apart": np.bool_,
+    "places": np.uint64,
 }
 """What is told of each case, as in ``Matured``: all but what a list is."""
 
@@ -76,7 +78,7 @@ def told(cases: NDArray[np.void], by_model: Mapping[str, NDArray[Any]], classes:
     kernels = needed(compiled())
     cases, n = np.ascontiguousarray(cases), len(cases)
     made: dict[str, NDArray[Any]] = {
-        name: np.empty((n, _SLOTS) if name == "apart" else n, dtype) for name, dtype in COLUMNS.items()
+        name: np.empty((n, *_WIDTHS.get(name, ())), dtype) for name, dtype in COLUMNS.items()
     }
     call = _Call(n=n, cases=address(cases), size=cases.itemsize)
     call.classes = _Table(address(classes.keys), address(classes.values), classes.mask)

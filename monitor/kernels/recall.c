@@ -18,8 +18,8 @@ typedef struct {
 typedef struct {
     int64_t cases, slots;
     const int32_t *model;
-    const uint64_t *name, *text;
-    const uint8_t *kind, *asked;
+    const char *name, *text, *kind, *asked; /* of each case `slots` side by side; `asked` may be missing: all are */
+    int64_t name_step, text_step, kind_step, asked_step; /* bytes from a case to the next: they may lie in records */
     const uint64_t *model_key;
     const uint8_t *peculiar, *crossing;
     table said, both;
@@ -48,13 +48,16 @@ static int recall(recall_call *c, int64_t i)
     uint8_t wanted[SLOTS_MAX];
     int n = 0;
     uint64_t key = c->model_key[model] + SENSITIVE;
-    for (int64_t at = i * c->slots; at < (i + 1) * c->slots; at++) {
-        if (!c->name[at])
+    const uint64_t *name = (const uint64_t *)(const void *)(c->name + i * c->name_step);
+    const uint64_t *text = (const uint64_t *)(const void *)(c->text + i * c->text_step);
+    const uint8_t *kind = (const uint8_t *)c->kind + i * c->kind_step;
+    for (int64_t slot = 0; slot < c->slots; slot++) {
+        if (!name[slot])
             continue;
-        if (c->peculiar[model] || c->kind[at] == T_NUMBER)
+        if (c->peculiar[model] || kind[slot] == T_NUMBER)
             return 0;
-        wanted[n] = c->asked[at];
-        met[n] = look_up(&c->said, mix(mix(key, c->name[at]), c->text[at]));
+        wanted[n] = !c->asked || c->asked[i * c->asked_step + slot];
+        met[n] = look_up(&c->said, mix(mix(key, name[slot]), text[slot]));
         if (met[n] < 0)
             return 0;
         if (wanted[n])

@@ -16,16 +16,8 @@ from monitor.kernels.table import Table
 _P, _N, _U = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
 _SLOTS_MAX = 16
 
-_COLUMNS = {
-    "model": np.int32,
-    "name": np.uint64,
-    "text": np.uint64,
-    "kind": np.uint8,
-    "asked": np.bool_,
-    "model_key": np.uint64,
-    "peculiar": np.bool_,
-    "crossing": np.bool_,
-}
+_OF_SLOTS = {"name": np.uint64, "text": np.uint64, "kind": np.uint8, "asked": np.bool_}
+_COLUMNS = {"model": np.int32, "model_key": np.uint64, "peculiar": np.bool_, "crossing": np.bool_}
 
 Rows64 = NDArray[np.int64]
 
@@ -40,7 +32,10 @@ class _Call(ctypes.Structure):
     _fields_ = (
         ("cases", _N),
         ("slots", _N),
-        *((name, _P) for name in _COLUMNS),
+        ("model", _P),
+        *((name, _P) for name in _OF_SLOTS),
+        *((f"{name}_step", _N) for name in _OF_SLOTS),
+        *((name, _P) for name in ("model_key", "peculiar", "crossing")),
         ("said", _Table),
         ("both", _Table),
         *((name, _P) for name in ("member_key", "event", "member", "first", "left")),
@@ -68,20 +63,25 @@ class Recalled:
 
 
 def recall_groups(
-    columns: dict[str, NDArray[Any]], said: Table, both: Table, member_key: NDArray[np.uint64]
+    columns: dict[str, NDArray[Any]],
+    of_slots: dict[str, NDArray[Any]],
+    said: Table,
+    both: Table,
+    member_key: NDArray[np.uint64],
 ) -> Recalled | None:
     """The groups of ``n`` cases, as far as they were all met before; ``None`` where no kernel is built.
 
     The twin is the longer way of :meth:`Recaller.recall`, through which any case can go.
 
-    ``columns`` by the names in ``recall_call``, whose element types they have: of cases their ``model``, (n,), and
-    ``name``, ``text``, ``kind`` and ``asked``, (n, slots); of models the others. ``said`` finds the member that a
-    model, a name and a value stand for, ``both`` that of two members; ``member_key`` is by member.
+    ``columns`` by the names in ``recall_call``, whose element types they have: of cases their ``model``, (n,), of
+    models the others. ``of_slots``, (n, slots): ``name``, ``text``, ``kind``, and ``asked`` if not all are. ``said``
+    finds the member that a model, a name and a value stand for, ``both`` that of two members; ``member_key`` is by
+    member.
     """
     kernels = _compiled()
     if kernels is None:
         return None
-    n, slots = columns["name"].shape
+    n, slots = of_slots["name"].shape
     assert slots <= _SLOTS_MAX
     most = n * slots * (slots + 1) // 2
     event, member = np.empty((2, most), np.int64)
@@ -90,6 +90,11 @@ def recall_groups(
     for name, column in columns.items():
         assert column.dtype == _COLUMNS[name]
         setattr(call, name, address(column))
+    for name, column in of_slots.items():
+        assert column.dtype == _OF_SLOTS[name]
+        assert column.strides[1] == column.itemsize
+        setattr(call, name, column.ctypes.data)
+        setattr(call, f"{name}_step", column.strides[0])
     call.said, call.both = (_Table(address(t.keys), address(t.values), t.mask) for t in (said, both))
     for name, array in (("member_key", member_key), ("event", event), ("member", member)):
         setattr(call, name, address(array))

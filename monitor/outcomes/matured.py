@@ -82,9 +82,10 @@ class Matured:
         """Some of the cases: those with True in ``which``, shape ``(n,)``."""
         if which.all():
             return self
+        at = np.flatnonzero(which)
         names = (name for name in Matured.__dataclass_fields__ if name not in {"due", "lists"})
-        lists = Graded(*(getattr(self.lists, name)[which] for name in Graded.__dataclass_fields__))
-        return replace(self, lists=lists, **{name: getattr(self, name)[which] for name in names})
+        lists = Graded(*(getattr(self.lists, name)[at] for name in Graded.__dataclass_fields__))
+        return replace(self, lists=lists, **{name: getattr(self, name)[at] for name in names})
 
 
 def cohorts(end: Floats) -> list[float]:
@@ -97,7 +98,7 @@ def read(cases: Cases, due: float, tick: Floats, asked: Asked) -> Matured:
     """What ``cases`` are to their models; ``tick`` (seconds) is by model row."""
     lists, made = graded(cases), _told(cases, tick, asked)
     made["wrong"] = np.where(np.isnan(lists.wrong), made["wrong"], lists.wrong)
-    kept = {name: cases[name] for name in ("names", "texts", "kinds", "places")}
+    kept = {name: cases[name] for name in ("names", "texts", "kinds")}
     return Matured(due=due, lists=lists, **kept, **made)
 
 
@@ -133,7 +134,7 @@ def told_twin(cases: Cases, tick: Floats, asked: Asked) -> dict[str, NDArray[Any
     bad = np.where(expects, (favourable == 1) == rows["positive_merits"][model], named).astype(np.int8)
     worse = _positive(turned_out, outcome > 0, chosen)
     return {
-        **{name: cases[name] for name in ("key", "model", "time", "predicted", "entity", "money")},
+        **{name: cases[name] for name in ("key", "model", "time", "predicted", "entity", "money", "places")},
         "end": (np.floor(cases["time"] / tick[model]) + 1) * tick[model],
         "delay": np.where(came, cases["outcome_time"] - cases["time"], np.nan),
         "outcome": outcome,

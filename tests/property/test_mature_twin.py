@@ -51,6 +51,7 @@ def cases(rng: np.random.Generator, n: int, *, wide: bool) -> Cases:
         made[name] = rng.choice(CLASSES, n)
     for name in ("score", "value", "outcome_number", "money"):
         made[name] = rng.choice(NUMBERS, n)
+    made["places"] = rng.integers(0, 2**63, (n, 2))
     made["names"] = rng.choice(CLASSES, (n, SLOTS))
     made["n_shown"] = rng.choice([0, 0, 3], n)
     return made
