@@ -104,7 +104,9 @@ class Recaller:
         attribute, explains, value, known = self._roles(model[case], name, text, kind)
         strata = self._strata(model, case, explains, value, known)
         own = np.flatnonzero((attribute >= 0) & known & (strata[case] >= 0))
-        own = own[np.isin(case[own], case[wanted])]
+        asking = np.zeros(n, bool)
+        asking[case[wanted]] = True
+        own = own[asking[case[own]]]
         group = self._groups(attribute[own], value[own])
         own, group = own[group >= 0], group[group >= 0]
         member = self._register.members_in(group, strata[case[own]])
@@ -141,14 +143,17 @@ class Recaller:
         np.add.at(values, case[own], mix(explains[own], value[own]))
         values[case[(explains > 0) & ~known]] = WAITING
         strata = np.full(len(model), -1, np.int64)
-        cases = np.unique(case)
-        pairs = mix(model[cases].astype(np.uint64) + np.uint64(1), values[cases])
-        first, inverse = np.unique(pairs, return_index=True, return_inverse=True)[1:]
-        rows = np.empty(len(first), np.int64)
+        cases = case[np.flatnonzero(np.diff(case, prepend=-1))]
+        keys = mix(self.keys(model[cases]), values[cases])
+        rows = self._register.index["strata"].find(keys).astype(np.int64)
+        unknown = np.flatnonzero(rows < 0)
+        first, inverse = np.unique(keys[unknown], return_index=True, return_inverse=True)[1:]
+        new = np.empty(len(first), np.int64)
         for j in np.argsort(first).tolist():
-            at = int(cases[first[j]])
-            rows[j] = self._register.stratum(int(model[at]), int(values[at]))
-        strata[cases] = rows[inverse]
+            at = int(cases[unknown[first[j]]])
+            new[j] = self._register.stratum(int(model[at]), int(values[at]))
+        rows[unknown] = new[inverse]
+        strata[cases] = rows
         return strata
 
     def _groups(self, attribute: Rows64, value: Hashes) -> Rows64:
