@@ -54,7 +54,7 @@ class Recaller:
         if made is not None and not len(made.left):
             return Memberships(made.event, made.member, made.first)
         asked = np.ones(names.shape, bool) if asked is None else asked
-        if made is None:
+        if made is None or len(made.left) == len(model):
             return self._looked_up(model, names, texts, kinds, asked)
         left = made.left
         rest = self._looked_up(model[left], names[left], texts[left], kinds[left], asked[left])

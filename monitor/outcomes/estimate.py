@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Field, Rows
+from monitor.kernels.add import add_rows, distinct
 from monitor.outcomes.asked import FALSE, FAVOURABLE, SCORED, Asked
 from monitor.outcomes.calibration import Calibration
 
@@ -23,7 +24,6 @@ RECENT = 1000.0
 """Predictions fade from the estimate by a factor e with every so many that follow."""
 HIDDEN = "hidden: the score may no longer mean what it did"
 _Z = 1.959964
-_LOW, _MIDDLE, _HIGH = range(3)
 
 Floats = NDArray[np.float64]
 Answer = NDArray[np.int8]
@@ -59,16 +59,20 @@ class Estimate:
         model, score, yes, c = model[known], score[known], yes[known], chances[known]
         if not len(model):
             return
-        wrong = np.where(yes[:, None], 1.0 - c, c)
-        middle = c[:, _MIDDLE]
-        sums = np.zeros((len(model), FIELDS["recent"].shape[0]))
-        sums[:, N], sums[:, YES] = 1.0, yes
-        sums[:, HITS], sums[:, MISSES] = np.where(yes, middle, 0.0), np.where(yes, 0.0, middle)
-        sums[:, BRIER] = middle * (1.0 - middle) + (middle - score) ** 2
-        sums[:, SCATTER] = wrong[:, _MIDDLE] * (1.0 - wrong[:, _MIDDLE])
-        sums[:, LOW], sums[:, HIGH] = wrong.min(axis=1), wrong.max(axis=1)
-        np.add.at(self.rows["fresh"], model, sums)
-        self.rows.touch(model)
+        low, middle, high = c.T
+        of_low, wrong, of_high = (np.where(yes, 1.0 - chance, chance) for chance in (low, middle, high))
+        sums: dict[int, Floats | float] = {
+            N: 1.0,
+            YES: yes.astype(np.float64),
+            HITS: np.where(yes, middle, 0.0),
+            MISSES: np.where(yes, 0.0, middle),
+            BRIER: middle * (1.0 - middle) + (middle - score) ** 2,
+            SCATTER: wrong * (1.0 - wrong),
+            LOW: np.minimum(np.minimum(of_low, wrong), of_high),
+            HIGH: np.maximum(np.maximum(of_low, wrong), of_high),
+        }
+        add_rows(self.rows["fresh"], model, [sums[i] for i in range(len(sums))])
+        self.rows.touch(distinct(model))
 
     def close(self, models: NDArray[np.int64]) -> None:
         """At the end of a tick of ``models``: what came in it is the present now."""
