@@ -1,14 +1,18 @@
 /* How groups are compared with the rest: each comparison bets on what was pooled, within strata. compare.py of this room
  * has the same in numpy, and says what it means.
  *
- * Nothing is contracted or reordered by the compiler, so that every machine finds the same.
+ * Nothing is contracted or reordered by the compiler, so that every machine finds the same. The alternatives of a
+ * direction are bet on at once.
  */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "lanes.h"
+
 enum { DIRECTIONS = 2, STEPS = 4, COMPONENTS = DIRECTIONS * STEPS };
 enum { LESS = 0, MORE = 1, EITHER = 3 };
+enum { AHEAD = 3 };
 static const double PI = 3.14159265358979323846;
 
 typedef struct {
@@ -61,26 +65,25 @@ static double larger(double a, double b) { return a > b ? a : b; }
 static double smaller(double a, double b) { return a < b ? a : b; }
 static double within(double x, double low, double high) { return smaller(larger(x, low), high); }
 
-static double log_ratio(side x, double p1, double p0, double tiny)
+INLINE quad log_ratio(side x, quad p1, quad p0, double tiny)
 {
-    if (p1 == p0)
-        return 0.0;
-    double success = log(larger(p1, tiny) / larger(p0, tiny));
-    double failure = log(larger(1.0 - p1, tiny) / larger(1.0 - p0, tiny));
-    return x.s * (success - failure) + x.n * failure;
+    quad least = all_four(tiny);
+    quad success = log_of_four(larger_four(p1, least) / larger_four(p0, least));
+    quad failure = log_of_four(larger_four(1.0 - p1, least) / larger_four(1.0 - p0, least));
+    return four_where(p1 == p0, all_four(0.0), x.s * (success - failure) + x.n * failure);
 }
 
-/* Against "b's rate is at least tau times a's". */
-static double bet_on_ratio(const compare_call *c, side a, side b, double level, double tau, double step)
+/* Against "b's rate is at least tau times a's", with each alternative. */
+INLINE quad bet_on_ratio(const compare_call *c, side a, side b, double level, double tau, const double *steps)
 {
-    double share = b.n / larger(a.n + b.n, 1.0), ratio = tau * step;
-    double a1 = smaller(level / (1.0 - share + share * ratio), c->rate_max), b1 = ratio * a1;
-    double linear = a.n * (1.0 + tau * a1) + b.n * (tau + b1), constant = a.n * a1 + b.n * b1;
-    if (!(b1 < tau * a1) || linear <= 0.0)
-        return 0.0;
-    double root = sqrt(larger(linear * linear - 4.0 * tau * (a.n + b.n) * constant, 0.0));
-    double a0 = 2.0 * constant / (linear + root);
-    return log_ratio(a, a1, a0, c->tiny) + log_ratio(b, b1, tau * a0, c->tiny);
+    double share = b.n / larger(a.n + b.n, 1.0), n = a.n + b.n;
+    quad ratio = tau * load_four(steps);
+    quad a1 = smaller_four(level / (1.0 - share + share * ratio), all_four(c->rate_max)), b1 = ratio * a1;
+    quad linear = a.n * (1.0 + tau * a1) + b.n * (tau + b1), constant = a.n * a1 + b.n * b1;
+    quad root = root_of_four(larger_four(linear * linear - 4.0 * tau * n * constant, all_four(0.0)));
+    quad a0 = 2.0 * constant / (linear + root);
+    quad log_e = log_ratio(a, a1, a0, c->tiny) + log_ratio(b, b1, tau * a0, c->tiny);
+    return four_where((b1 < tau * a1) & (linear > 0.0), log_e, all_four(0.0));
 }
 
 static double newton(double x, double a1, double b1, double wa, double wb, double eps)
@@ -91,15 +94,9 @@ static double newton(double x, double a1, double b1, double wa, double wb, doubl
     return within(x - (slope > 0.0 ? value / slope : 0.0), eps, 1.0);
 }
 
-/* Against "a's rate is at most eps above b's". */
-static double bet_on_gap(const compare_call *c, side a, side b, double level, double eps, double step, double beyond)
+/* The rate of a, and of b less eps, that lie nearest to a1 and b1; parts wa and wb of all are theirs. */
+static double nearest_gap(double a1, double b1, double wa, double wb, double eps)
 {
-    double share = b.n / larger(a.n + b.n, 1.0), gap = larger(eps + beyond, step);
-    double least = (1.0 - c->rate_max) / 2.0;
-    double a1 = within(level + share * gap, gap, 1.0 - least), b1 = larger(a1 - gap, least);
-    if (!(a1 - b1 > eps) || a.n + b.n <= 0.0)
-        return 0.0;
-    double wa = a.n / (a.n + b.n), wb = b.n / (a.n + b.n);
     double quadratic = -(wa * (1.0 + 2.0 * eps + a1) + wb * (1.0 + eps + b1));
     double linear = wa * (eps * (1.0 + eps) + a1 * (1.0 + 2.0 * eps)) + wb * (eps + b1);
     double third = quadratic / 3.0, constant = -wa * a1 * eps * (1.0 + eps);
@@ -109,7 +106,23 @@ static double bet_on_gap(const compare_call *c, side a, side b, double level, do
     double a0 = within(2.0 * p * cos((PI + angle) / 3.0) - third, eps, 1.0);
     for (int turn = 0; turn < 2; turn++)
         a0 = newton(a0, a1, b1, wa, wb, eps);
-    return log_ratio(a, a1, a0, c->tiny) + log_ratio(b, b1, a0 - eps, c->tiny);
+    return a0;
+}
+
+/* Against "a's rate is at most eps above b's", with each alternative. */
+INLINE quad bet_on_gap(const compare_call *c, side a, side b, double level, double eps, const double *steps)
+{
+    double share = b.n / larger(a.n + b.n, 1.0), least = (1.0 - c->rate_max) / 2.0, n = a.n + b.n;
+    quad a1, b1, a0;
+    for (int step = 0; step < STEPS; step++) {
+        double gap = larger(eps + c->beyond[step], steps[step]);
+        a1[step] = within(level + share * gap, gap, 1.0 - least);
+        b1[step] = larger(a1[step] - gap, least);
+        int bets = a1[step] - b1[step] > eps && n > 0.0;
+        a0[step] = bets ? nearest_gap(a1[step], b1[step], a.n / n, b.n / n, eps) : a1[step];
+    }
+    quad log_e = log_ratio(a, a1, a0, c->tiny) + log_ratio(b, b1, a0 - eps, c->tiny);
+    return four_where(a1 - b1 > eps, log_e, all_four(0.0));
 }
 
 /* Whether a cell bets in a direction: of two groups "less" of one is "more" of the other, and is asked once. */
@@ -120,7 +133,7 @@ static int asks(const compare_call *c, int64_t j, int direction)
 }
 
 /* Add the log e-values of what a tally pooled to those of its cell. */
-static void bet(const compare_call *c, int64_t j, const double *pool, const double *recent, double *log_e)
+INLINE void bet(const compare_call *c, int64_t j, const double *pool, const double *recent, quad *log_e)
 {
     int64_t kind = c->kind[j];
     const double *steps = c->steps + kind * STEPS;
@@ -128,13 +141,10 @@ static void bet(const compare_call *c, int64_t j, const double *pool, const doub
     level = within(level, c->lowest, c->highest);
     side rest = {pool[0], pool[1]}, group = {pool[2], pool[3]};
     for (int direction = 0; direction < DIRECTIONS; direction++) {
-        double *own = log_e + direction * STEPS;
         side a = direction == LESS ? rest : group, b = direction == LESS ? group : rest;
-        int asked = asks(c, j, direction);
-        for (int step = 0; step < STEPS; step++)
-            own[step] += !asked          ? c->off
-                         : c->gap[kind] ? bet_on_gap(c, a, b, level, c->tolerance[j], steps[step], c->beyond[step])
-                                        : bet_on_ratio(c, a, b, level, c->tolerance[j], steps[step]);
+        log_e[direction] += !asks(c, j, direction) ? all_four(c->off)
+                            : c->gap[kind]         ? bet_on_gap(c, a, b, level, c->tolerance[j], steps)
+                                                   : bet_on_ratio(c, a, b, level, c->tolerance[j], steps);
     }
 }
 
@@ -179,38 +189,69 @@ static int remember(const compare_call *c, int64_t j, int64_t row, double *whole
     return known;
 }
 
-/* One step of every component of a cell, as accumulate.py has it; returns log R before any reset. */
-static double accumulate(const compare_call *c, int64_t j, const double *log_e, double eta)
+/* What does not change from cell to cell: by how many components bet, what more of the budget each of them has. */
+typedef struct {
+    double apart[COMPONENTS + 1];
+    float each;
+} plan;
+
+static plan planned(void)
 {
-    float *log_r = c->log_r + c->cell[j] * COMPONENTS, moved[COMPONENTS], tempered[COMPONENTS];
+    plan p = {.each = (float)log((double)COMPONENTS)};
+    for (int active = 0; active <= COMPONENTS; active++)
+        p.apart[active] = log((double)COMPONENTS / (active ? active : 1));
+    return p;
+}
+
+/* One step of every component of a cell, as accumulate.py has it; returns log R before any reset. */
+INLINE float accumulate(const compare_call *c, const plan *p, int64_t j, const double *log_e, double eta)
+{
+    float *log_r = c->log_r + c->cell[j] * COMPONENTS, price[LANES];
     int active = 0;
     for (int k = 0; k < COMPONENTS; k++) {
         double power = log_e[k] <= c->off / 2.0 ? c->off : larger(log_e[k] * eta, c->off);
-        tempered[k] = (float)power;
+        price[k] = (float)power;
         active += power > c->off / 2.0;
     }
-    float fresh = (float)(c->log_budget[j] + log((double)COMPONENTS / (active ? active : 1)));
-    fresh -= (float)log((double)COMPONENTS);
-    float peak = -INFINITY, sum = 0.0f;
-    for (int k = 0; k < COMPONENTS; k++) {
-        float more = log_r[k] > fresh ? log_r[k] : fresh, less = log_r[k] > fresh ? fresh : log_r[k];
-        moved[k] = more + log1pf(expf(less - more)) + tempered[k];
+    lanes before = load(log_r), fresh = all((float)(c->log_budget[j] + p->apart[active]) - p->each);
+    lanes more = larger_of(before, fresh), less = where(before > fresh, fresh, before);
+    lanes moved = more + log1p_of(exp_of(less - more)) + load(price);
+    float peak = -INFINITY;
+    for (int k = 0; k < COMPONENTS; k++)
         peak = moved[k] > peak ? moved[k] : peak;
-    }
-    for (int k = 0; k < COMPONENTS; k++)
-        sum += expf(moved[k] - peak);
+    lanes parts = exp_of(moved - peak);
+    float sum = ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
     float total = peak + logf(sum);
-    for (int k = 0; k < COMPONENTS; k++)
-        log_r[k] = total >= 0.0f ? -INFINITY : moved[k];
+    put(log_r, total >= 0.0f ? all(-INFINITY) : moved);
     return total;
 }
 
-/* Every comparison bets on what its tallies pooled, and remembers it. */
-void mw_compare(const compare_call *c)
+/* Ask for what the cell at `j` and its first tally hold, which lies all over memory, while others are at work. */
+INLINE void fetch(const compare_call *c, int64_t j)
 {
+    if (j >= c->cells)
+        return;
+    int64_t cell = c->cell[j], row = c->row[c->first[j]];
+    const void *held[] = {
+        c->pool + 4 * row, c->recent + 4 * row, c->last + 4 * row, c->log_r + COMPONENTS * cell,
+        c->scatter + cell, c->scatter_weight + cell, c->scatter_ticks + cell,
+        c->of_recent + 4 * cell, c->of_recent_within + 3 * cell,
+        c->of_since + 4 * cell, c->of_since_within + 3 * cell,
+    };
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        __builtin_prefetch(held[i], 1);
+}
+
+/* Every comparison bets on what its tallies pooled, and remembers it. */
+FOR_EACH_WIDTH void mw_compare(const compare_call *c)
+{
+    _Static_assert((int)STEPS == (int)QUAD && (int)COMPONENTS == (int)LANES, "a direction is four doubles, a cell eight floats");
+    const plan p = planned();
     for (int64_t j = 0; j < c->cells; j++) {
         int64_t cell = c->cell[j], known = 0;
-        double log_e[COMPONENTS] = {0}, whole[4] = {0}, strata[3] = {0};
+        fetch(c, j + AHEAD);
+        double log_e[COMPONENTS], whole[4] = {0}, strata[3] = {0};
+        quad bets[DIRECTIONS] = {{0}};
         c->eta[j] = tempering(c, cell);
         memcpy(c->before + j * COMPONENTS, c->log_r + cell * COMPONENTS, COMPONENTS * sizeof(float));
         for (int64_t i = c->first[j]; i < c->first[j + 1]; i++) {
@@ -218,10 +259,11 @@ void mw_compare(const compare_call *c)
             memcpy(c->pooled + 4 * i, c->pool + 4 * row, 4 * sizeof(double));
             memcpy(c->present + 4 * i, c->recent + 4 * row, 4 * sizeof(double));
             memcpy(c->previous + 4 * i, c->last + 4 * row, 4 * sizeof(double));
-            bet(c, j, c->pooled + 4 * i, c->present + 4 * i, log_e);
+            bet(c, j, c->pooled + 4 * i, c->present + 4 * i, bets);
             known |= remember(c, j, row, whole, strata);
         }
-        c->log_total[j] = accumulate(c, j, log_e, c->eta[j]);
+        memcpy(log_e, bets, sizeof log_e);
+        c->log_total[j] = accumulate(c, &p, j, log_e, c->eta[j]);
         c->scatter_ticks[cell] += known != 0;
         for (int i = 0; i < 4; i++) {
             c->of_recent[4 * cell + i] = c->decay[j] * c->of_recent[4 * cell + i] + whole[i];

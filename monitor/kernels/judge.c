@@ -8,7 +8,9 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { COLUMNS = 40, BINS = 32, TILE = 8, LANES = 8 };
+#include "lanes.h"
+
+enum { COLUMNS = 40, BINS = 32, TILE = 8 };
 enum { IDLE = 0, PENDING = 1, FIRING = 2 };
 enum { HELD = 1, OVER = 2 };
 enum { COMPONENTS_MAX = 128, CUTS_MAX = 32 };
@@ -53,68 +55,6 @@ void mw_cut_shares(int64_t n, const double *counts, const uint8_t *is_number, co
                    double *s, double *total);
 
 int64_t mw_bet_call_size(void) { return sizeof(bet_call); }
-
-/* Eight floats at once, in the compiler's own words for it: left to itself it goes one by one. Where the processor has
- * registers that wide, the loader takes the version that uses them; both find the same, bit for bit. */
-#pragma GCC diagnostic ignored "-Wpsabi"
-typedef float lanes __attribute__((vector_size(32)));
-typedef int32_t masks __attribute__((vector_size(32)));
-
-#define INLINE static inline __attribute__((always_inline))
-
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
-#define FOR_EACH_WIDTH __attribute__((target_clones("avx2", "default")))
-#else
-#define FOR_EACH_WIDTH
-#endif
-
-INLINE lanes all(float x) { return (lanes){x, x, x, x, x, x, x, x}; }
-
-INLINE lanes where(masks mask, lanes yes, lanes no) { return (lanes)((mask & (masks)yes) | (~mask & (masks)no)); }
-
-INLINE lanes larger_of(lanes a, lanes b) { return where(a > b, a, b); }
-
-INLINE lanes load(const float *from)
-{
-    lanes x;
-    memcpy(&x, from, sizeof x);
-    return x;
-}
-
-INLINE void put(float *to, lanes x) { memcpy(to, &x, sizeof x); }
-
-/* e to the x for x <= 0, to 2 ulp; below -87 what it is there. Cephes' polynomial. */
-INLINE lanes exp_of(lanes x)
-{
-    lanes clamped = larger_of(x, all(-87.0f));
-    lanes n = clamped * 1.44269504f + 12582912.0f - 12582912.0f;
-    lanes r = clamped - n * 0.693359375f + n * 2.12194440e-4f;
-    lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    return p * (lanes)((__builtin_convertvector(n, masks) + 127) << 23);
-}
-
-/* The logarithm of 1 + x for 0 <= x <= 1, to 1e-7. Cephes' polynomial. */
-INLINE lanes log1p_of(lanes x)
-{
-    lanes y = x + 1.0f;
-    masks upper = y > 1.41421356f;
-    lanes z = where(upper, y * 0.5f, y) - 1.0f;
-    lanes p = z * 7.0376836292e-2f - 1.1514610310e-1f;
-    p = p * z + 1.1676998740e-1f;
-    p = p * z - 1.2420140846e-1f;
-    p = p * z + 1.4249322787e-1f;
-    p = p * z - 1.6668057665e-1f;
-    p = p * z + 2.0000714765e-1f;
-    p = p * z - 2.4999993993e-1f;
-    p = p * z + 3.3333331174e-1f;
-    lanes zz = z * z;
-    return z + (p * z * zz - zz * 0.5f) + (lanes)(upper & (masks)all(0.693147181f));
-}
 
 /* What does not change from cell to cell: the sign and size of each shift of a cut, and logarithms of small numbers. */
 typedef struct {
