@@ -14,7 +14,7 @@ from monitor.catalog.models import FIELDS as MODEL_FIELDS
 from monitor.catalog.models import Models
 from monitor.drill.past import DAY_SECONDS, Look, looks, whole_days
 from monitor.fleet import Fleet
-from monitor.groups.comparing import POOL_EVENTS, SHARE, Comparer
+from monitor.groups.comparing import SHARE, Comparer
 from monitor.groups.effects import DECAY
 from monitor.groups.hours import HOUR_SECONDS
 from monitor.groups.questions import QUESTIONS, Kind
@@ -22,6 +22,7 @@ from monitor.groups.register import Limits, Register
 from monitor.groups.sums import TallySums
 from monitor.kernels.compare import LESS, MORE
 from monitor.kernels.hashing import hash64
+from monitor.kernels.pool import POOL_EVENTS
 
 CELLS_MAX = 64
 """Comparisons of one model that are drilled, those with the most people first."""

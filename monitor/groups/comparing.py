@@ -15,28 +15,30 @@ from monitor.catalog.models import Models
 from monitor.catalog.policies import WatchList
 from monitor.catalog.rows import Field, Rows
 from monitor.dockets import Dockets
-from monitor.groups import margins, planning
+from monitor.groups import planning
 from monitor.groups.effects import DECAY, WEIGHT, affected, effect, gap_split, told, tolerated
+from monitor.groups.laying import Laying
 from monitor.groups.questions import ASKED, BEYOND, LISTS, QUESTIONS, Kind
 from monitor.groups.recording import Recorder, Step
 from monitor.groups.register import Register
 from monitor.groups.sums import TallySums
 from monitor.kernels.compare import COMPONENTS, Batch, Least, Sides, Stepped, moved, step
-from monitor.kernels.judge import CLEAR_MARGIN, HELD, IDLE, OVER, SUSPICIOUS, decide, onset_of
+from monitor.kernels.judge import CLEAR_MARGIN, HELD, IDLE, OVER, onset_of
+from monitor.kernels.pool import Laid, Pooled, Room, Tables, Terms, pool
+from monitor.kernels.settle import KEPT, Bets, see_anew, settle
 from monitor.severity import SEVERITIES, severity
-from monitor.stats.accumulate import restarted
 from monitor.stats.decompose import Split
 from monitor.stats.dispersion import tempering
 
 SHARE = "fairness"
-POOL_EVENTS = 10
-"""Events that a comparison, and each stratum, waits for; one of them on each side at least."""
 CROSSED_WEIGHT = 0.25
 """What the cell of an intersection weighs in the budget: what it is made of is to be seen as soon as without it."""
 _GRAVE = np.array([SEVERITIES.index(severity(QUESTIONS[kind].alertname, ())) for kind in Kind])
 """How grave the alert of each kind is alone: places in ``SEVERITIES``."""
 _PIECE_TALLIES = 4096
 """Tallies with cases from which the models of a piece are enough."""
+_LISTED = np.isin(list(Kind), LISTS)
+"""By kind."""
 _LN10 = math.log(10.0)
 
 Array = NDArray[np.float64]
@@ -95,11 +97,11 @@ class Compared:
 
 @dataclass(slots=True)
 class _Given:
-    """What the pieces of a tick gave: besides what is told, cells and what they spent, and intersections to look at."""
+    """What the pieces of a tick gave: what is told, what was spent by kind and model, and intersections to look at."""
 
     alarms: list[GroupAlarm] = field(default_factory=list)
     cleared: list[int] = field(default_factory=list)
-    spent: list[tuple[Rows64, Array]] = field(default_factory=list)
+    spent: list[tuple[Array, NDArray[np.uint8], Rows64]] = field(default_factory=list)
     crossings: list[tuple[Rows64, Rows64]] = field(default_factory=list)
 
 
@@ -134,8 +136,7 @@ class Comparer:
         self.n_of_model: Array = np.zeros(0)
         self._watched: dict[WatchList, float] = {}
         self._n_seen = 0
-        self._n: Array = np.zeros(0)
-        self._s: Array = np.zeros(0)
+        self._laying, self._room = Laying(register), Room()
 
     def judge(self, end: float, sums: TallySums, breathe: Callable[[], None] = lambda: None) -> Compared:
         """Let every comparison that has waited long enough bet on what it pooled, the tick that ended with it.
@@ -144,44 +145,21 @@ class Comparer:
         """
         self.extend()
         out = _Given()
-        for piece in self._pieces(sums):
-            tallies = self.register.tallies
-            tallies["total"][piece.row] += np.stack([piece.n, piece.s], axis=1)
-            tallies.stir(piece.row)
-            self._compare(end, piece, out)
-            out.crossings.append(planning.crossings(self.register, piece, self.smallest_group))
+        model = self.register.blocks["model"][self.register.tallies["block"][sums.row]]
+        sizes = np.bincount(model)
+        terms = self._terms(end, np.flatnonzero(sizes))
+        for models, piece in _pieces(sums, model, sizes):
+            laid = self._laying.of(models)
+            pooled = self._pool(piece, laid, terms)
+            if len(pooled.cell):
+                self._bet(end, laid, pooled, out)
+            out.crossings.append(planning.crossings(self.register, laid, pooled.came, self.smallest_group))
             breathe()
         if out.spent:
             self._spend(*map(np.concatenate, zip(*out.spent, strict=True)))
         if out.crossings:
             self._look(end, *map(np.concatenate, zip(*out.crossings, strict=True)))
-        return Compared(out.alarms, out.cleared, sum(len(cells) for cells, _ in out.spent))
-
-    def _pieces(self, sums: TallySums) -> Iterator[TallySums]:
-        """The sums of whole models, in the order of their rows."""
-        model = self.register.blocks["model"][self.register.tallies["block"][sums.row]]
-        sizes = np.bincount(model)
-        number = ((np.cumsum(sizes) - sizes) // _PIECE_TALLIES)[model]
-        order = np.argsort(number, kind="stable")
-        edges = np.flatnonzero(np.diff(number[order], prepend=-1, append=-1))
-        for first, last in pairwise(edges.tolist()):
-            own = order[first:last]
-            yield TallySums(sums.row[own], sums.n[own], sums.s[own])
-
-    def _compare(self, end: float, sums: TallySums, out: _Given) -> None:
-        tallies = self.register.tallies
-        rows = self._pool(end, sums)
-        if not len(rows):
-            return
-        met = np.zeros(len(self.register.cells), bool)
-        met[tallies["cell"][rows]] = True
-        cells = np.flatnonzero(met)
-        self.state["carried"][cells] += self._allowance(cells)
-        self.state.stir(cells)
-        pool = tallies["pool"][rows]
-        ready = (pool[:, 0] + pool[:, 2] >= POOL_EVENTS) & (pool[:, 0] >= 1.0) & (pool[:, 2] >= 1.0)
-        if ready.any():
-            self._bet(end, rows[ready], out)
+        return Compared(out.alarms, out.cleared, sum(len(carried) for carried, _, _ in out.spent))
 
     def extend(self) -> None:
         """Make room for cells that were added since, and count them."""
@@ -197,7 +175,7 @@ class Comparer:
         self._n_seen += new
         cells = np.arange(known, known + new)
         output = register.cells["output"][cells]
-        watched = np.isin(register.outputs["kind"][output], LISTS)
+        watched = _LISTED[register.outputs["kind"][output]]
         weight = self._weight(cells)
         np.add.at(self.n_of_model, register.outputs["model"][output[~watched]], weight[~watched])
         self.n_cells += float(weight[~watched].sum())
@@ -275,105 +253,98 @@ class Comparer:
         """The part of the weekly budget that watch lists take."""
         return math.fsum(watch_list.budget_share for watch_list in self._watched)
 
-    def _pool(self, end: float, sums: TallySums) -> Rows64:
-        """Let the tick into the pools of all comparisons of the blocks that it touched; their rows."""
-        register, tallies = self.register, self.register.tallies
-        if len(self._n) < len(tallies):
-            self._n, self._s = np.zeros(2 * len(tallies)), np.zeros(2 * len(tallies))
-        self._n[sums.row], self._s[sums.row] = sums.n, sums.s
-        touched = np.zeros(len(register.blocks), bool)
-        touched[tallies["block"][sums.row]] = True
-        own = register.layouts.together(np.flatnonzero(np.bincount(register.blocks["model"][: len(touched)][touched])))
-        n_all = np.bincount(own.of_bases, weights=self._n[own.bases], minlength=len(touched))
-        s_all = np.bincount(own.output, weights=self._s[own.rows], minlength=own.n_outputs)
-        # An output is not judged by the tick that brought it, in which it was sure to be.
-        born = register.outputs["born"][tallies["output"][own.rows]]
-        judged = np.flatnonzero(own.judged & touched[own.of_rows] & (born < end))
-        rows = own.rows[judged]
-        nb, sb = self._n[own.base[judged]], self._s[rows]
-        tick = np.stack([n_all[own.of_rows[judged]] - nb, s_all[own.output[judged]] - sb, nb, sb], axis=1)
-        self._n[sums.row] = self._s[sums.row] = 0.0
-        tallies["pool"][rows] += tick
-        tallies.stir(rows)
-        return rows
+    def _terms(self, end: float, models: Rows64) -> Terms:
+        """What cells of ``models`` (k,) may spend in the tick that ended at ``end``."""
+        groups = self.register.groups
+        handed = np.zeros(len(self.models))
+        handed[models] = self._handed_to(models)
+        groups_of = np.bincount(groups["attribute"][: len(groups)], minlength=1).astype(np.int32)
+        return Terms(end, handed, self._by_severity, CROSSED_WEIGHT, _LISTED, groups_of)
+
+    def _pool(self, sums: TallySums, laid: Laid, terms: Terms) -> Pooled:
+        """Let the tick into the pools of all comparisons of the blocks that it touched."""
+        register, tallies, carried = self.register, self.register.tallies, self.state["carried"]
+        self._room.make(len(tallies), len(register.blocks))
+        tables = Tables(tallies, register.cells, register.groups, register.outputs)
+        pooled = pool((sums.row, sums.n, sums.s), laid, tables, terms, carried, self._room)
+        if len(pooled.apart):
+            carried[pooled.apart] += self._allowance(pooled.apart)
+        for rows in (sums.row, pooled.rows):
+            tallies.stir(rows)
+        self.state.stir(pooled.cells)
+        return pooled
 
     def _allowance(self, cells: Rows64) -> Array:
         return self._handed(self.register.cells["output"][cells], self._weight(cells))
+
+    def _handed_to(self, model: NDArray[np.integer]) -> Array:
+        """What a cell of weight 1 of each ``model`` (k,) gets in a tick."""
+        seconds = self.models.rows["tick"][model]
+        return self.budget.allowance(SHARE, self.crowd(), model, seconds, self.aside())
 
     def _handed(self, output: NDArray[np.integer], weight: Array) -> Array:
         """What cells of ``output`` (k,) rows get in a tick, by their ``weight`` (k,)."""
         outputs = self.register.outputs
         model = outputs["model"][output]
-        seconds = self.models.rows["tick"][model]
-        allowance = self.budget.allowance(SHARE, self.crowd(), model, seconds, self.aside())
-        for i in np.flatnonzero(np.isin(outputs["kind"][output], LISTS)).tolist():
+        allowance = self._handed_to(model)
+        for i in np.flatnonzero(_LISTED[outputs["kind"][output]]).tolist():
             watch_list = self.watch_list(int(output[i]))
             least = CROSSED_WEIGHT * float(self._by_severity[outputs["kind"][output[i]]])
             part = watch_list.budget_share / max(self._watched.get(watch_list, 0.0), least)
-            allowance[i] = self.budget.part(part, float(seconds[i]))
+            allowance[i] = self.budget.part(part, float(self.models.rows["tick"][model[i]]))
         return weight * allowance
 
-    def _bet(self, end: float, rows: Rows64, out: _Given) -> None:
-        """Let the comparisons bet whose tallies ``rows`` (m,) have pooled enough."""
-        state, batch = self.state, self._batch(rows)
-        cells, log_budget = batch.cell, batch.log_budget
-        out.spent.append((cells, state["carried"][cells]))
+    def _bet(self, end: float, laid: Laid, pooled: Pooled, out: _Given) -> None:
+        """Let the comparisons bet that have ``pooled`` enough; evidence and effect make an alarm.
+
+        That is said of groups of people that are not too few to be spoken of.
+        """
+        state, models, cells, kind = self.state, self.models.rows, pooled.cell, pooled.kind
+        carried = state["carried"][cells]
+        out.spent.append((carried, kind, pooled.model))
+        batch = self._batch(pooled, carried)
         stepped = step(ASKED, self.register.tallies, state, batch)
-        alarm, evidence = stepped.log_total >= 0.0, stepped.log_total - log_budget
-        state["carried"][cells] = 0.0
-        needed = np.maximum(-log_budget, 1.0)
-        fresh = restarted(stepped.log_total, log_budget, SUSPICIOUS * needed) & ~alarm
-        state["evidence"][cells] = np.where(alarm, 0.0, evidence)
-        state["suspicion"][cells] = evidence / needed
-        unknown = np.isnan(state["onset"][cells])
-        seconds = self.models.rows["tick"][self.model(cells)]
-        state["onset"][cells[unknown]] = (end - seconds)[unknown]
-        alarms, cleared, beside = self._decide(end, cells, alarm, evidence)
-        self._begin_anew(cells[beside.explained])
+        people = [self._people_of(pooled.group, state[name][cells, 2]) for name in ("recent", "since")]
+        # The present fades slowly, so that a change is seen late in it; since suspicion began it is seen whole.
+        least = Least(self.smallest_group, WEIGHT, CLEAR_MARGIN)
+        gone = moved(ASKED, state, cells, kind, pooled.tolerance, people, least)
+        times = (models[name][pooled.model] for name in ("tick", "hold", "keep_firing"))
+        by = (kind, pooled.tolerance, stepped.log_total, batch.log_budget)
+        flags = settle(ASKED, state, Bets(end, cells, laid.margins[pooled.at], *by, *times), gone, WEIGHT)
+        evidence = stepped.log_total - batch.log_budget
+        alarms = [
+            self._alarm(end, int(cells[i]), int(gone.direction[i]), float(evidence[i]))
+            for i in np.flatnonzero(flags & HELD).tolist()
+        ]
+        kept = (flags & KEPT) > 0
         if self.records:
-            self._follow(end, batch, stepped, {alarm.cell for alarm in alarms})
+            self._follow(end, batch, stepped, pooled.group, kept)
             alarms = [replace(alarm, docket=self._docket(alarm)) for alarm in alarms]
-        fresh |= beside.explained
-        state["onset"][cells[fresh]] = end
-        # Beside a group that is told of an intersection is seen for as long as that group is.
-        unseen = cells[fresh & ~beside.of_told]
-        state["since"][unseen], state["since_within"][unseen] = 0.0, 0.0
+        see_anew(state, cells[kept], flags[kept], end)
         out.alarms += alarms
-        out.cleared += cleared
+        out.cleared += cells[(flags & OVER) > 0].tolist()
 
-    def _batch(self, rows: Rows64) -> Batch:
-        """What the cells of tallies ``rows`` (m,) bet by."""
-        cell = self.register.tallies["cell"][rows].astype(np.int64)
-        order = np.argsort(cell, kind="stable")
-        cells, sizes = np.unique(cell, return_counts=True)
-        lonely = self._lonely(self.register.groups["attribute"][self.register.cells["group"][cells]])
-        decay = np.full(len(cells), DECAY) if self.decay is None else self.decay[cells]
-        log_budget = np.log(np.maximum(self.state["carried"][cells], 1e-300))
-        first = np.concatenate([[0], np.cumsum(sizes)])
-        kind, tolerance = self.kind(cells), self.tolerance(cells)
-        return Batch(rows[order], first, cells, kind, tolerance, lonely, decay, log_budget)
+    def _batch(self, pooled: Pooled, carried: Array) -> Batch:
+        """What the cells bet by that have ``pooled`` enough, and ``carried`` (k,) so much."""
+        decay = np.full(len(carried), DECAY) if self.decay is None else self.decay[pooled.cell]
+        log_budget = np.log(np.maximum(carried, 1e-300))
+        by_cell = (pooled.cell, pooled.kind, pooled.tolerance, pooled.lonely)
+        return Batch(pooled.row, pooled.first, *by_cell, decay, log_budget)
 
-    def _follow(self, end: float, batch: Batch, stepped: Stepped, held: set[int]) -> None:
-        """Write down what cells under suspicion bet on; ``held`` begin to fire now."""
+    def _follow(self, end: float, batch: Batch, stepped: Stepped, group: Rows64, kept: NDArray[np.bool_]) -> None:
+        """Write down what cells under suspicion bet on."""
         evidence = stepped.log_total - batch.log_budget
         seen = (stepped.pooled, stepped.present, stepped.previous)
         what = Step(end, batch.row, batch.at, *seen, stepped.before, stepped.eta, batch.log_budget, evidence)
-        group = self.register.cells["group"][batch.cell].astype(np.int64)
-        self._recorder.follow(batch.cell, batch.kind, group, what, held)
+        self._recorder.follow(batch.cell, batch.kind, group, what, kept)
 
-    def _spend(self, cells: Rows64, carried: Array) -> None:
+    def _spend(self, carried: Array, kind: NDArray[np.uint8], model: Rows64) -> None:
         # Sorted, so that the sums depend neither on which row a cell happens to have, nor on the pieces.
         order = np.argsort(carried)
-        cells, carried = cells[order], carried[order]
-        grave = _GRAVE[self.kind(cells)]
+        carried, model, grave = carried[order], model[order], _GRAVE[kind[order]]
         for i in np.flatnonzero(np.bincount(grave)).tolist():
             own = grave == i
-            self.budget.spend(SHARE, SEVERITIES[i], carried[own], self.crowd(), self.model(cells[own]))
-
-    def _begin_anew(self, cells: Rows64) -> None:
-        """Forget the evidence of ``cells``: what they bet on is accounted for. To forget makes no alarm likelier."""
-        for name, nothing in (("log_r", -np.inf), ("evidence", 0.0), ("suspicion", 0.0)):
-            self.state[name][cells] = nothing
+            self.budget.spend(SHARE, SEVERITIES[i], carried[own], self.crowd(), model[own])
 
     def _stratum(self, tally: int) -> int:
         """The key of the stratum of a tally, the same whatever was met first."""
@@ -407,30 +378,6 @@ class Comparer:
         lonely: NDArray[np.bool_] = np.bincount(groups["attribute"][: len(groups)])[attribute] <= 2
         return lonely
 
-    def _decide(
-        self, end: float, cells: Rows64, enough: NDArray[np.bool_], evidence: Array
-    ) -> tuple[list[GroupAlarm], list[int], margins.Beside]:
-        """Evidence and effect make an alarm, for groups of people that are not too few to be spoken of.
-
-        Also what is said of the cells beside their groups.
-        """
-        state, models = self.state, self.models.rows
-        model = self.model(cells)
-        kind, tolerance, group = self.kind(cells), self.tolerance(cells), self.register.cells["group"][cells]
-        people = [self._people_of(group, state[name][cells, 2]) for name in ("recent", "since")]
-        # The present fades slowly, so that a change is seen late in it; since suspicion began it is seen whole.
-        least = Least(self.smallest_group, WEIGHT, CLEAR_MARGIN)
-        direction, furthest, clear = moved(ASKED, state, cells, kind, tolerance, people, least)
-        beside = margins.by_margins(self.register, state, cells, direction)
-        alarm = enough & (furthest > 0.0) & ~beside.held
-        sustained = (alarm | clear | (state["suspicion"][cells] > SUSPICIOUS)) & ~beside.explained
-        flags = decide(state, cells, end, models["hold"][model], models["keep_firing"][model], alarm, sustained)
-        alarms = [
-            self._alarm(end, int(cells[i]), int(direction[i]), float(evidence[i]))
-            for i in np.flatnonzero(flags & HELD).tolist()
-        ]
-        return alarms, cells[(flags & OVER) > 0].tolist(), beside
-
     def _alarm(self, end: float, cell: int, direction: int, evidence: float) -> GroupAlarm:
         state, at = self.state, np.array([cell])
         since, within = Sides.of(state["since"][at]), state["since_within"][at]
@@ -461,6 +408,22 @@ class Comparer:
         split = gap_split(kind, sides) if whole is None else whole
         assert split is not None  # a comparison has bet, so both sides have a present
         return split
+
+
+def _pieces(sums: TallySums, model: NDArray[np.int32], sizes: Rows64) -> Iterator[tuple[Rows64, TallySums]]:
+    """Some whole models and their sums, in the order of their rows.
+
+    ``model`` is that of each tally, ``sizes`` how many tallies each model has.
+    """
+    number = (np.cumsum(sizes) - sizes) // _PIECE_TALLIES
+    order = np.argsort(number[model], kind="stable")
+    models = np.flatnonzero(sizes)
+    of_models, of_sums = number[models], number[model[order]]
+    edges = np.flatnonzero(np.diff(of_models, prepend=-1, append=-1))
+    ends = np.searchsorted(of_sums, of_models[edges[:-1]], side="right").tolist()
+    for (first, last), (begin, end) in zip(pairwise(edges.tolist()), pairwise([0, *ends]), strict=True):
+        own = order[begin:end]
+        yield models[first:last], TallySums(sums.row[own], sums.n[own], sums.s[own])
 
 
 _GONE = WatchList(name="gone", tags=("gone",), budget_share=1e-9)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from monitor.groups.questions import BEYOND, NEXT, QUESTIONS, Kind
 from monitor.groups.register import Register
-from monitor.groups.sums import TallySums
 from monitor.kernels.compare import MORE
+from monitor.kernels.pool import Laid
 from monitor.stats.evidence import project_difference, project_ratio
 from monitor.stats.power import ticks_to_alarm_two_sample
 
@@ -75,26 +75,25 @@ def change(kind: Kind, tolerance: float) -> str:
     return f"a ratio of {tolerance * question.steps[NEXT]:.2g}"
 
 
-def crossings(register: Register, sums: TallySums, smallest: int) -> tuple[Rows64, Rows64]:
+def crossings(register: Register, laid: Laid, came: Array, smallest: int) -> tuple[Rows64, Rows64]:
     """Intersections not compared so far of which it is time to ask whether the data can see them: group and output.
 
-    It is asked when their cases (``total``, the tick of ``sums`` in it) pass ``smallest``, and whenever they doubled.
+    It is asked when their cases (``total``, the tick in which so many ``came`` (w,) to those ``waiting`` in it) pass
+    ``smallest``, and whenever they doubled.
     """
     tallies = register.tallies
-    own = np.flatnonzero(tallies["base"][sums.row] == sums.row)
-    rows = sums.row[own]
-    own = own[(tallies["cell"][rows] < 0) & register.crossed(register.members["group"][tallies["member"][rows]])]
-    rows, n = sums.row[own], sums.n[own]
-    after = tallies["total"][rows, 0]
-    doublings = np.floor(np.log2(np.maximum(np.stack([after - n, after]), 0.5) / max(smallest, 1)))
-    pairs: list[tuple[int, int]] = []
-    for row in rows[(doublings[1] > doublings[0]) & (after >= smallest)].tolist():
-        layout = register.layouts.of(int(register.blocks["model"][tallies["block"][row]]))
-        waiting = layout.rows[(layout.base == row) & ~layout.judged]
-        group = int(register.members["group"][tallies["member"][row]])
-        pairs += [(group, output) for output in tallies["output"][waiting].tolist()]
-    waits = np.array(sorted(set(pairs)), np.int64).reshape(-1, 2)
-    return waits[:, 0], waits[:, 1]
+    after = tallies["total"][laid.waiting, 0]
+    some = np.flatnonzero((came > 0.0) & (after >= smallest))
+    before_after = np.stack([after[some] - came[some], after[some]])
+    doublings = np.floor(np.log2(np.maximum(before_after, 0.5) / max(smallest, 1)))
+    grown = laid.waiting[some[doublings[1] > doublings[0]]]
+    if not len(grown):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    rows = laid.outputs[tallies["cell"][laid.outputs] < 0]
+    rows = rows[np.isin(tallies["base"][rows], grown)]
+    group = register.members["group"][tallies["member"][rows]].astype(np.int64)
+    pairs = np.unique(group << 32 | tallies["output"][rows])
+    return pairs >> 32, pairs & 0xFFFFFFFF
 
 
 def _nearest(kind: Kind, tolerance: Array, level: Array, na: Array, nb: Array) -> tuple[Array, Array, Array, Array]:

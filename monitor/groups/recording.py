@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from monitor.catalog.rows import Rows
 from monitor.dockets import Dockets, Line, closed, floats
 from monitor.groups.questions import QUESTIONS, Kind
-from monitor.kernels.judge import FIRING, PENDING, SUSPICIOUS
 
 _DIGITS = 8
 """By which a stratum is known in a docket."""
 
 _DETECTORS = np.array([QUESTIONS[kind].detector for kind in Kind])
 """By kind."""
+_KINDS_OF = {
+    name: np.equal(_DETECTORS, name) for name in sorted({question.detector for question in QUESTIONS.values()})
+}
+"""By detector, which kinds are its own, ``(kinds,)``."""
 
 Array = NDArray[np.float64]
 Rows64 = NDArray[np.int64]
@@ -62,15 +65,13 @@ class Recorder:
         self.dockets = dockets
         self._state, self._people, self._stratum = state, people, stratum
 
-    def follow(self, cells: Rows64, kind: NDArray[np.uint8], group: Rows64, step: Step, held: set[int]) -> None:
-        """Write down what ``cells`` bet on that are under suspicion and do not fire; ``held`` begin to fire now."""
+    def follow(
+        self, cells: Rows64, kind: NDArray[np.uint8], group: Rows64, step: Step, kept: NDArray[np.bool_]
+    ) -> None:
+        """Write down what those of ``cells`` (k,) bet on that are to be ``kept`` (k,): they are under suspicion."""
         state = self._state
-        firing = state["firing"][cells]
-        kept = (firing != FIRING) & (state["suspicion"][cells] > SUSPICIOUS)
-        kept |= (firing == PENDING) | np.isin(cells, list(held))
-        names = _DETECTORS[kind]
-        for name in sorted({QUESTIONS[asked].detector for asked in map(Kind, np.unique(kind).tolist())}):
-            own = names == name
+        for name, of_name in _KINDS_OF.items() if len(self.dockets) else ():
+            own = of_name[kind]
             self.dockets.let_go(name, cells[own], kept[own])
         for j in np.flatnonzero(kept).tolist():
             cell = int(cells[j])
@@ -81,7 +82,7 @@ class Recorder:
                 begun = {"is": "begun", "log_r": floats(step.log_r[j]), "scatter": scatter}
                 return begun, {"is": "null"}, self._step(j, cell, group[j : j + 1], step)
 
-            self.dockets.add(str(names[j]), cell, log_r, lines)
+            self.dockets.add(str(_DETECTORS[kind[j]]), cell, log_r, lines)
 
     def alarm(self, cell: int, header: dict[str, Any], fired: dict[str, Any]) -> bytes:
         """The whole docket of a comparison that fires, which is open no more; empty where there was no room for one."""

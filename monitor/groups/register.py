@@ -281,7 +281,7 @@ class Register:
         judged = self._judged(self.tallies["member"][rows], self.tallies["output"][rows])
         self.tallies["cell"][rows[judged]] = cell[of[judged]]
         self.tallies.touch(rows[judged])
-        self.layouts.judge(np.unique(self.outputs["model"][output]), self.tallies["cell"])
+        self.layouts.note(np.unique(self.outputs["model"][output]))
 
     def tallies_of(self, group: int, output: int) -> NDArray[np.int64]:
         """The rows of the tallies of a group's cases with ``output``, one a stratum, ordered by key."""
@@ -370,8 +370,7 @@ class Register:
         bases, rows = rows[t["base"][rows] == rows], rows[t["output"][rows] >= 0]
         of_bases, of_rows = (t["block"][each].astype(np.int64) for each in (bases, rows))
         outputs, index = np.unique(of_rows << 32 | t["output"][rows], return_inverse=True)
-        base, judged = t["base"][rows].astype(np.int64), t["cell"][rows] >= 0
-        return Layout(bases, of_bases, rows, of_rows, base, index, judged, len(outputs))
+        return Layout(bases, of_bases, rows, of_rows, t["base"][rows].astype(np.int64), index, len(outputs))
 
     def _room(self, model: Rows64, crossed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """For which of further tallies (k,) of models there is room, in their order; those are counted, others told."""

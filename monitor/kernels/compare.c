@@ -8,11 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "effects.h"
 #include "lanes.h"
 
-enum { DIRECTIONS = 2, STEPS = 4, COMPONENTS = DIRECTIONS * STEPS };
-enum { LESS = 0, MORE = 1, EITHER = 3 };
-enum { AHEAD = 3 };
+enum { STEPS = 4, COMPONENTS = DIRECTIONS * STEPS, AHEAD = 3 };
 static const double PI = 3.14159265358979323846;
 
 typedef struct {
@@ -60,10 +59,6 @@ int64_t mw_moved_call_size(void) { return sizeof(moved_call); }
 typedef struct {
     double n, s;
 } side;
-
-static double larger(double a, double b) { return a > b ? a : b; }
-static double smaller(double a, double b) { return a < b ? a : b; }
-static double within(double x, double low, double high) { return smaller(larger(x, low), high); }
 
 INLINE quad log_ratio(side x, quad p1, quad p0, double tiny)
 {
@@ -276,47 +271,19 @@ FOR_EACH_WIDTH void mw_compare(const compare_call *c)
     }
 }
 
-/* By how much each direction lies beyond what is tolerated, by the sums of Mantel and Haenszel. */
-static void outside(const moved_call *c, int64_t j, const double *within_strata, double beyond[DIRECTIONS])
-{
-    double got = within_strata[0], due = within_strata[1], tolerance = c->tolerance[j];
-    if (c->gap[c->kind[j]]) {
-        double gap = (due - got) / larger(within_strata[2], 1e-9);
-        beyond[LESS] = gap - tolerance;
-        beyond[MORE] = -gap - tolerance;
-    } else {
-        double ratio = due > 0.0 ? got / due : got > 0.0 ? INFINITY : 1.0, edge = log(larger(tolerance, 1e-9));
-        double log_ratio = within(log(ratio), -50.0, 50.0);
-        beyond[LESS] = edge - log_ratio;
-        beyond[MORE] = edge + log_ratio;
-    }
-    for (int direction = 0; direction < DIRECTIONS; direction++)
-        if (!(c->asks[c->kind[j]] >> direction & 1))
-            beyond[direction] = -INFINITY;
-}
-
-/* The standard error of that, from the present. */
-static double noise(const moved_call *c, int64_t j, const double *seen)
-{
-    double na = larger(c->weight * seen[0], 1.0), nb = larger(c->weight * seen[2], 1.0);
-    double sa = smaller(c->weight * seen[1] + 0.5, na), sb = smaller(c->weight * seen[3] + 0.5, nb);
-    if (c->gap[c->kind[j]])
-        return sqrt(sa / na * (1.0 - sa / na) / na + sb / nb * (1.0 - sb / nb) / nb);
-    return sqrt(larger(1.0 / sa - 1.0 / na + 1.0 / sb - 1.0 / nb, 1e-9));
-}
-
 /* How far each cell lies beyond what is tolerated, by the present or by what was seen since suspicion began. */
 void mw_moved(const moved_call *c)
 {
     for (int64_t j = 0; j < c->cells; j++) {
         int64_t cell = c->cell[j];
+        int gap = c->gap[c->kind[j]];
         const double *seen[2] = {c->of_recent + 4 * cell, c->of_since + 4 * cell};
         const double *strata[2] = {c->of_recent_within + 3 * cell, c->of_since_within + 3 * cell};
         const double people[2] = {c->recent_people[j], c->since_people[j]};
         c->clear[j] = 0;
         for (int i = 0; i < 2; i++) {
             double beyond[DIRECTIONS], furthest = -INFINITY;
-            outside(c, j, strata[i], beyond);
+            outside(gap, c->asks[c->kind[j]], c->tolerance[j], strata[i], beyond);
             int64_t direction = beyond[MORE] > beyond[LESS] ? MORE : LESS;
             if (smaller(seen[i][0], people[i]) >= c->smallest)
                 furthest = beyond[direction];
@@ -324,7 +291,7 @@ void mw_moved(const moved_call *c)
                 c->direction[j] = direction;
                 c->furthest[j] = furthest;
             }
-            c->clear[j] |= furthest > 0.0 && furthest > c->margin * noise(c, j, seen[i]);
+            c->clear[j] |= furthest > 0.0 && furthest > c->margin * noise(gap, seen[i], c->weight);
         }
     }
 }
