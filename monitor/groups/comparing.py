@@ -144,6 +144,8 @@ class Comparer:
         That is done for some whole models at a time; between them the loop may ``breathe``.
         """
         self.extend()
+        if not len(sums.row):
+            return Compared([], [], 0)
         out = _Given()
         model = self.register.blocks["model"][self.register.tallies["block"][sums.row]]
         sizes = np.bincount(model)
@@ -416,10 +418,11 @@ def _pieces(sums: TallySums, model: NDArray[np.int32], sizes: Rows64) -> Iterato
     ``model`` is that of each tally, ``sizes`` how many tallies each model has.
     """
     number = (np.cumsum(sizes) - sizes) // _PIECE_TALLIES
+    number = number.astype(np.min_scalar_type(int(number[-1])))  # small numbers are sorted in one go
     order = np.argsort(number[model], kind="stable")
     models = np.flatnonzero(sizes)
     of_models, of_sums = number[models], number[model[order]]
-    edges = np.flatnonzero(np.diff(of_models, prepend=-1, append=-1))
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(of_models)) + 1, [len(models)]])
     ends = np.searchsorted(of_sums, of_models[edges[:-1]], side="right").tolist()
     for (first, last), (begin, end) in zip(pairwise(edges.tolist()), pairwise([0, *ends]), strict=True):
         own = order[begin:end]

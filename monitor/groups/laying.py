@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from operator import is_
+
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.groups.layouts import Layout
 from monitor.groups.margins import margins_of
 from monitor.groups.register import Register
 from monitor.kernels.pool import Laid
@@ -15,52 +20,83 @@ _KEPT_MAX = 1024
 Rows64 = NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was laid out for ``models``, whose layouts were these, after so many ``changes``."""
+
+    models: Rows64
+    layouts: list[Layout]
+    laid: Laid
+    changes: int
+
+
 class Laying:
     """What was laid out for models that are judged together, kept until one of them changes."""
 
     def __init__(self, register: Register) -> None:
         self._register = register
-        self._kept: dict[int, tuple[Rows64, Laid, int]] = {}
-        """By the first of models that were asked for together: all of them, what they came to, and when."""
+        self._kept: dict[int, _Kept] = {}
+        """By the first of models that were asked for together."""
 
     def of(self, models: Rows64) -> Laid:
         """The tallies of ``models`` together: mostly the same models are asked for at every tick."""
-        held, layouts = self._kept.get(int(models[0])), self._register.layouts
-        if held is None or not np.array_equal(held[0], models) or layouts.changed(models) > held[2]:
+        held, all_layouts = self._kept.get(int(models[0])), self._register.layouts
+        if held is not None and not np.array_equal(held.models, models):
+            held = None
+        if held is None or all_layouts.changed(models) > held.changes:
             if len(self._kept) >= _KEPT_MAX:
                 self._kept.clear()
-            held = models, laid(self._register, models), layouts.changes
-            self._kept[int(models[0])] = held
-        return held[1]
+            layouts = [all_layouts.of(model) for model in models.tolist()]
+            # Mostly there are further comparisons of what lies where it lay.
+            same = held is not None and all(map(is_, layouts, held.layouts))
+            laid = compared(self._register, held.laid if held is not None and same else joined(layouts))
+            held = self._kept[int(models[0])] = _Kept(models, layouts, laid, all_layouts.changes)
+        return held.laid
 
 
-def laid(register: Register, models: Rows64) -> Laid:
-    """The tallies of ``models`` as they lie now; each keeps outputs of its own."""
-    tallies, layouts = register.tallies, [register.layouts.of(model) for model in models.tolist()]
+def joined(layouts: Sequence[Layout]) -> Laid:
+    """The tallies of several models, one behind the other, and nothing of them compared; each keeps its outputs."""
     starts = np.cumsum([0, *(layout.n_outputs for layout in layouts)])
-    bases, of_bases, rows, of_rows, base, output = (
-        np.concatenate([getattr(layout, name) for layout in layouts])
-        for name in ("bases", "of_bases", "rows", "of_rows", "base", "output")
+    bases, rows, output = (
+        np.concatenate([getattr(layout, name) for layout in layouts]) for name in ("bases", "rows", "output")
     )
-    output = output + np.repeat(starts[:-1], [len(layout.rows) for layout in layouts])
-    cell = tallies["cell"][rows]
-    compared = np.flatnonzero(cell >= 0)
-    compared = compared[np.argsort(cell[compared], kind="stable")]
-    cells, first = np.unique(cell[compared], return_index=True)
-    cells = cells.astype(np.int64)
-    of_two = register.crossed(register.members["group"][tallies["member"][bases]])
+    output += np.repeat(starts[:-1], [len(layout.rows) for layout in layouts])
+    nothing = np.zeros(0, np.int32)
     return Laid(
         bases=bases.astype(np.int32),
-        of_bases=of_bases.astype(np.int32),
         outputs=rows.astype(np.int32),
         of_outputs=output.astype(np.int32),
         n_outputs=int(starts[-1]),
-        waiting=bases[of_two & (tallies["cell"][bases] < 0)].astype(np.int32),
-        row=rows[compared].astype(np.int32),
-        base=base[compared].astype(np.int32),
-        block=of_rows[compared].astype(np.int32),
-        of_row=output[compared].astype(np.int32),
-        first=np.append(first, len(compared)).astype(np.int32),
+        of_bases=nothing,
+        waiting=nothing,
+        row=nothing,
+        base=nothing,
+        block=nothing,
+        of_row=nothing,
+        first=nothing,
+        cell=np.zeros(0, np.int64),
+        margins=nothing.reshape(-1, 2),
+    )
+
+
+def compared(register: Register, laid: Laid) -> Laid:
+    """``laid`` with what of it is compared now."""
+    tallies = register.tallies
+    cell = tallies["cell"][laid.outputs]
+    own = np.flatnonzero(cell >= 0)
+    own = own[np.argsort(cell[own], kind="stable")]
+    first = np.flatnonzero(np.diff(cell[own], prepend=-1))
+    cells, row = cell[own[first]].astype(np.int64), laid.outputs[own]
+    of_two = register.crossed(register.members["group"][tallies["member"][laid.bases]])
+    return replace(
+        laid,
+        of_bases=tallies["block"][laid.bases],
+        waiting=laid.bases[of_two & (tallies["cell"][laid.bases] < 0)],
+        row=row,
+        base=tallies["base"][row],
+        block=tallies["block"][row],
+        of_row=laid.of_outputs[own],
+        first=np.append(first, len(own)).astype(np.int32),
         cell=cells,
         margins=margins_of(register, cells),
     )

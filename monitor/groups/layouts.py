@@ -15,15 +15,12 @@ Rows64 = NDArray[np.int64]
 class Layout:
     """The tallies of a model, ordered by the key of their block and their own.
 
-    ``bases`` are those that count cases, ``rows`` those that count outputs, each with its ``base`` and the index of its
-    ``output`` among the ``n_outputs`` of all blocks. ``of_bases`` and ``of_rows`` are the blocks.
+    ``bases`` are those that count cases, ``rows`` those that count outputs, each with the index of its ``output`` among
+    the ``n_outputs`` of all blocks.
     """
 
     bases: NDArray[np.int64]
-    of_bases: NDArray[np.int64]
     rows: NDArray[np.int64]
-    of_rows: NDArray[np.int64]
-    base: NDArray[np.int64]
     output: NDArray[np.int64]
     n_outputs: int
 

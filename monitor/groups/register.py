@@ -368,9 +368,8 @@ class Register:
         rows = np.array(self._tallies_of[model], np.int64)
         rows = rows[np.lexsort((t["key"][rows], self.blocks["key"][t["block"][rows]]))]
         bases, rows = rows[t["base"][rows] == rows], rows[t["output"][rows] >= 0]
-        of_bases, of_rows = (t["block"][each].astype(np.int64) for each in (bases, rows))
-        outputs, index = np.unique(of_rows << 32 | t["output"][rows], return_inverse=True)
-        return Layout(bases, of_bases, rows, of_rows, t["base"][rows].astype(np.int64), index, len(outputs))
+        outputs, index = np.unique(t["block"][rows].astype(np.int64) << 32 | t["output"][rows], return_inverse=True)
+        return Layout(bases, rows, index, len(outputs))
 
     def _room(self, model: Rows64, crossed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """For which of further tallies (k,) of models there is room, in their order; those are counted, others told."""

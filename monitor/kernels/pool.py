@@ -47,10 +47,10 @@ class Laid:
     """
 
     bases: Places
-    of_bases: Places
     outputs: Places
     of_outputs: Places
     n_outputs: int
+    of_bases: Places
     waiting: Places
     row: Places
     base: Places
