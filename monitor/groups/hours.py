@@ -20,6 +20,8 @@ class Hours:
         self.wanted = False
         """Whether anybody takes hours away; else nothing is kept."""
         self._open: dict[float, OpenTicks] = {}
+        self._fitting: int | None = None
+        """Of the hour that was taken last: the next one will be much like it."""
         self._fresh: list[tuple[float, float, TallySums]] = []
 
     def add(self, end: float, sums: TallySums, known: float | None = None) -> None:
@@ -34,13 +36,17 @@ class Hours:
 
     def restore(self, over: float, hour: float, sums: TallySums) -> None:
         """Let in again what :meth:`take_fresh` gave."""
-        self._open.setdefault(over, OpenTicks()).add(np.full(len(sums.row), hour), sums.row, sums.n, sums.s)
+        if over not in self._open:
+            self._open[over] = OpenTicks(self._fitting)
+        self._open[over].add(np.full(len(sums.row), hour), sums.row, sums.n, sums.s)
 
     def take(self, now: float) -> list[tuple[float, TallySums]]:
         """Hours that are over at ``now``, oldest first, each with its end and none twice; they are forgotten here."""
         whole = OpenTicks()
         for over in [over for over in self._open if over <= now]:
-            for hour, sums in _taken(self._open.pop(over)):
+            ticks = self._open.pop(over)
+            self._fitting = ticks.fitting
+            for hour, sums in _taken(ticks):
                 whole.add(np.full(len(sums.row), hour), sums.row, sums.n, sums.s)
         return _taken(whole)
 

@@ -39,12 +39,18 @@ class Ticks:
 class OpenTicks:
     """The sums of all ticks that are open, by the end of the tick."""
 
-    def __init__(self) -> None:
+    def __init__(self, fitting: int | None = None) -> None:
+        """``fitting`` is with how many slots ticks begin, as :attr:`fitting` of others said; few if nobody said it."""
         self._open: dict[float, SumTable] = {}
-        self._fitting = SumTable().fitting
+        self._fitting = SumTable().fitting if fitting is None else fitting
         """Of the tick that was closed last: the next one will be much like it."""
         self.changed: set[float] = set()
         """Ends of the ticks whose sums are others than when they were last stored."""
+
+    @property
+    def fitting(self) -> int:
+        """The slots with which a tick as large as those that are open need not grow."""
+        return max((table.fitting for table in self._open.values()), default=self._fitting)
 
     def add(self, ends: Values, rows: Rows, n: Values, s: Values) -> None:
         """Count cases: ``n`` and ``s`` of tally ``rows`` in the ticks that end at ``ends``; shapes ``(k,)``."""

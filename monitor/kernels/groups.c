@@ -60,6 +60,8 @@ typedef struct {
 int64_t mw_count_groups(group_call *c);
 int64_t mw_group_call_size(void);
 int64_t mw_add_sums(int64_t k, const int64_t *row, const double *n, const double *s, sum_table *sums);
+int64_t mw_rows_of_sums(const sum_table *sums);
+void mw_read_sums(const sum_table *sums, int64_t rows, int32_t *place, int64_t *row, double *n, double *s);
 
 static inline int32_t look_up(const table *t, uint64_t key) { return find(key, t->keys, t->values, t->mask); }
 
@@ -350,4 +352,33 @@ int64_t mw_add_sums(int64_t k, const int64_t *row, const double *n, const double
     while (i < k && add_sum(sums, row[i], n[i], s[i]))
         i++;
     return i;
+}
+
+/* How many rows there are up to the last one that has a sum. */
+int64_t mw_rows_of_sums(const sum_table *sums)
+{
+    uint64_t last = 0;
+    for (uint64_t at = 0; at <= sums->mask; at++)
+        last = sums->slots[at].key > last ? sums->slots[at].key : last;
+    return (int64_t)last;
+}
+
+/* Gives all sums by rising row. `place` has a 0 for each of `rows`: they are dense, so that this costs less than to
+ * sort. */
+void mw_read_sums(const sum_table *sums, int64_t rows, int32_t *place, int64_t *row, double *n, double *s)
+{
+    enum { AHEAD = 32 };
+    for (uint64_t at = 0; at <= sums->mask; at++)
+        if (sums->slots[at].key)
+            place[sums->slots[at].key - 1] = (int32_t)at + 1;
+    for (int64_t i = 0, k = 0; i < rows; i++) {
+        if (i + AHEAD < rows && place[i + AHEAD])
+            __builtin_prefetch(sums->slots + place[i + AHEAD] - 1, 0);
+        if (!place[i])
+            continue;
+        const sum *own = sums->slots + place[i] - 1;
+        row[k] = i;
+        n[k] = own->n;
+        s[k++] = own->s;
+    }
 }

@@ -65,6 +65,8 @@ def _compiled() -> ctypes.CDLL | None:
         loaded.mw_count_groups.argtypes, loaded.mw_count_groups.restype = (ctypes.POINTER(_Call),), _N
         loaded.mw_add_sums.argtypes = (_N, *[_P] * 3, ctypes.POINTER(_Sums))
         loaded.mw_add_sums.restype = _N
+        loaded.mw_rows_of_sums.argtypes, loaded.mw_rows_of_sums.restype = (ctypes.POINTER(_Sums),), _N
+        loaded.mw_read_sums.argtypes, loaded.mw_read_sums.restype = (ctypes.POINTER(_Sums), _N, *[_P] * 4), None
         if loaded.mw_group_call_size() != ctypes.sizeof(_Call):
             return None
     return loaded
@@ -108,14 +110,14 @@ class SumTable:
 
     def sums(self) -> tuple[Rows64, Values, Values]:
         """All rows that were met, rising, and their sums."""
-        used = np.flatnonzero(self._slots["key"])
-        rows = (self._slots["key"][used] - np.uint64(1)).astype(np.int64)
-        # Rows are dense, so that a place for each of them costs less than to sort.
-        slot = np.full(int(rows.max(initial=-1)) + 1, -1)
-        slot[rows] = used
-        rows = np.flatnonzero(slot >= 0)
-        held = self._slots[slot[rows]]
-        return rows, held["n"].copy(), held["s"].copy()
+        kernels = _compiled()
+        if kernels is None:
+            return self._sums_twin()
+        lent = self.lend()
+        place = np.zeros(int(kernels.mw_rows_of_sums(ctypes.byref(lent))), np.int32)
+        found = np.empty(self._used, np.int64), np.empty(self._used), np.empty(self._used)
+        kernels.mw_read_sums(ctypes.byref(lent), len(place), *(address(each) for each in (place, *found)))
+        return found
 
     def grow(self) -> None:
         """Have twice as many slots."""
@@ -130,6 +132,14 @@ class SumTable:
     def take_back(self, lent: _Sums) -> None:
         """Take note of the rows that came in while it was ``lent``."""
         self._used += self._room() - int(lent.room)
+
+    def _sums_twin(self) -> tuple[Rows64, Values, Values]:
+        """What the kernel does."""
+        used = np.flatnonzero(self._slots["key"])
+        rows = (self._slots["key"][used] - np.uint64(1)).astype(np.int64)
+        order = np.argsort(rows)
+        held = self._slots[used[order]]
+        return rows[order], held["n"].copy(), held["s"].copy()
 
     def _room(self) -> int:
         """Rows that may come in before it is full."""
