@@ -10,7 +10,7 @@
 
 #include "lanes.h"
 
-enum { COLUMNS = 40, BINS = 32, TILE = 8 };
+enum { COLUMNS = 40, BINS = 32, TILE = 8, LINE = 16 }; /* floats of a line of the cache */
 enum { IDLE = 0, PENDING = 1, FIRING = 2 };
 enum { HELD = 1, OVER = 2 };
 enum { COMPONENTS_MAX = 128, CUTS_MAX = 32 };
@@ -279,6 +279,21 @@ INLINE void settle_cell(const bet_call *c, int64_t j, const cell *own, float tot
     c->flags[j] = decide(c, r, place, alarm, sustained);
 }
 
+/* Ask for what the cell at `j` holds, while others are at work. */
+INLINE void fetch(const bet_call *c, const plan *p, int64_t j)
+{
+    if (j >= c->bets)
+        return;
+    int64_t row = c->row[j], own = row * p->components, cuts = row * c->cuts;
+    for (int64_t k = 0; k < p->components; k += LINE) {
+        __builtin_prefetch(c->cost + own + k, 0);
+        __builtin_prefetch(c->log_r + own + k, 1);
+    }
+    const float *of_cuts[] = {c->s_prev + cuts, c->null_low + cuts, c->null_high + cuts, c->reference_share + cuts};
+    for (size_t i = 0; i < sizeof of_cuts / sizeof *of_cuts; i++)
+        __builtin_prefetch(of_cuts[i], 0);
+}
+
 /* Lets each cell bet on its tick; -1 for a detector with too many components. What a cell came with is told of those
  * that are suspicious now: `before` is written for no other. */
 FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
@@ -292,6 +307,7 @@ FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
         float total[LANES], held[LANES][COMPONENTS_MAX];
         size_t own = (size_t)p.components * sizeof(float);
         for (int64_t i = 0; i < some; i++) {
+            fetch(c, &p, first + i + LANES);
             cells[i] = open_cell(c, &p, first + i);
             memcpy(held[i], c->log_r + cells[i].row * p.components, own);
         }

@@ -32,6 +32,9 @@ typedef struct {
     int64_t n_pooled, n_met, n_apart, n_ready, n_bet;
 } pool_call;
 
+/* So many further on, memory is asked for while others are at work. */
+enum { AHEAD = 12 };
+
 int64_t mw_pool_call_size(void);
 void mw_pool(pool_call *c);
 
@@ -41,7 +44,9 @@ int64_t mw_pool_call_size(void) { return sizeof(pool_call); }
 static void spread(const pool_call *c)
 {
     for (int64_t i = 0; i < c->sums; i++) {
-        int64_t row = c->sum_row[i];
+        int64_t row = c->sum_row[i], later = c->sum_row[i + AHEAD < c->sums ? i + AHEAD : i];
+        __builtin_prefetch(c->total + 2 * later, 1);
+        __builtin_prefetch(c->block_of + later, 0);
         c->n_of[row] = c->sum_n[i];
         c->s_of[row] = c->sum_s[i];
         c->total[2 * row] += c->sum_n[i];
@@ -88,6 +93,18 @@ static int let_in(pool_call *c, int64_t j)
     return c->n_pooled > before;
 }
 
+/* Ask for what the cell at `j` and its first tally hold. */
+static void fetch(const pool_call *c, int64_t j)
+{
+    if (j >= c->n_cells)
+        return;
+    int64_t cell = c->cell[j], row = c->row[c->first[j]];
+    __builtin_prefetch(c->cell_output + cell, 0);
+    __builtin_prefetch(c->cell_group + cell, 0);
+    __builtin_prefetch(c->carried + cell, 1);
+    __builtin_prefetch(c->pool + 4 * row, 1);
+}
+
 void mw_pool(pool_call *c)
 {
     spread(c);
@@ -95,6 +112,7 @@ void mw_pool(pool_call *c)
     for (int64_t j = 0; j < c->n_cells; j++) {
         int64_t cell = c->cell[j], output = c->cell_output[cell], group = c->cell_group[cell], bet = c->n_bet;
         uint8_t kind = c->output_kind[output];
+        fetch(c, j + AHEAD);
         c->ready_first[bet] = c->n_ready;
         if (!(c->output_born[output] < c->end) || !let_in(c, j))
             continue;
