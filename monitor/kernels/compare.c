@@ -20,7 +20,7 @@ typedef struct {
     const uint8_t *kind, *lonely;
     const double *tolerance, *decay, *log_budget;
     const uint8_t *gap, *asks;
-    const double *steps, *beyond;
+    const double *steps, *log_steps, *beyond;
     double off, lowest, highest, rate_max, tiny, prior, dispersion_margin, dispersion_max;
     int64_t prior_ticks;
     double *pool, *recent, *last;
@@ -60,16 +60,21 @@ typedef struct {
     double n, s;
 } side;
 
-INLINE quad log_ratio(side x, quad p1, quad p0, double tiny)
+/* The logarithm of p / q. */
+INLINE quad log_of_ratio(quad p, quad q, double tiny)
 {
     quad least = all_four(tiny);
-    quad success = log_of_four(larger_four(p1, least) / larger_four(p0, least));
-    quad failure = log_of_four(larger_four(1.0 - p1, least) / larger_four(1.0 - p0, least));
+    return log_of_four(larger_four(p, least) / larger_four(q, least));
+}
+
+INLINE quad log_ratio(side x, quad p1, quad p0, double tiny)
+{
+    quad success = log_of_ratio(p1, p0, tiny), failure = log_of_ratio(1.0 - p1, 1.0 - p0, tiny);
     return four_where(p1 == p0, all_four(0.0), x.s * (success - failure) + x.n * failure);
 }
 
-/* Against "b's rate is at least tau times a's", with each alternative. */
-INLINE quad bet_on_ratio(const compare_call *c, side a, side b, double level, double tau, const double *steps)
+/* Against "b's rate is at least tau times a's", with each alternative; of these there are `logs` besides. */
+INLINE quad bet_on_ratio(const compare_call *c, side a, side b, double level, double tau, const double *steps, quad logs)
 {
     double share = b.n / larger(a.n + b.n, 1.0), n = a.n + b.n;
     quad ratio = tau * load_four(steps);
@@ -77,7 +82,9 @@ INLINE quad bet_on_ratio(const compare_call *c, side a, side b, double level, do
     quad linear = a.n * (1.0 + tau * a1) + b.n * (tau + b1), constant = a.n * a1 + b.n * b1;
     quad root = root_of_four(larger_four(linear * linear - 4.0 * tau * n * constant, all_four(0.0)));
     quad a0 = 2.0 * constant / (linear + root);
-    quad log_e = log_ratio(a, a1, a0, c->tiny) + log_ratio(b, b1, tau * a0, c->tiny);
+    quad gain = log_of_ratio(a1, a0, c->tiny); /* b1 is to b0 as a1 to a0, times the step */
+    quad of_a = log_of_ratio(1.0 - a1, 1.0 - a0, c->tiny), of_b = log_of_ratio(1.0 - b1, 1.0 - tau * a0, c->tiny);
+    quad log_e = a.s * (gain - of_a) + a.n * of_a + b.s * (gain + logs - of_b) + b.n * of_b;
     return four_where((b1 < tau * a1) & (linear > 0.0), log_e, all_four(0.0));
 }
 
@@ -135,11 +142,12 @@ INLINE void bet(const compare_call *c, int64_t j, const double *pool, const doub
     double level = (recent[1] + recent[3] + 0.5) / (recent[0] + recent[2] + 1.0);
     level = within(level, c->lowest, c->highest);
     side rest = {pool[0], pool[1]}, group = {pool[2], pool[3]};
+    quad logs = load_four(c->log_steps + kind * STEPS);
     for (int direction = 0; direction < DIRECTIONS; direction++) {
         side a = direction == LESS ? rest : group, b = direction == LESS ? group : rest;
         log_e[direction] += !asks(c, j, direction) ? all_four(c->off)
                             : c->gap[kind]         ? bet_on_gap(c, a, b, level, c->tolerance[j], steps)
-                                                   : bet_on_ratio(c, a, b, level, c->tolerance[j], steps);
+                                                   : bet_on_ratio(c, a, b, level, c->tolerance[j], steps, logs);
     }
 }
 

@@ -138,7 +138,7 @@ class _CompareCall(ctypes.Structure):
     _fields_ = (
         ("cells", _N),
         *((name, _P) for name in ("first", "row", "cell", "kind", "lonely", "tolerance", "decay", "log_budget")),
-        *((name, _P) for name in ("gap", "directions", "steps", "beyond")),
+        *((name, _P) for name in ("gap", "directions", "steps", "log_steps", "beyond")),
         *((name, _D) for name in ("off", "lowest", "highest", "rate_max", "tiny", "prior", "margin", "dispersion_max")),
         ("prior_ticks", _N),
         *((name, _P) for name in _TALLIES),
@@ -181,7 +181,7 @@ def step(asked: Asked, tallies: Columns, state: Columns, batch: Batch) -> Steppe
     kernel = compiled()
     if kernel is None:
         return step_twin(asked, tallies, state, batch)
-    k, m = len(batch.cell), len(batch.row)
+    k, m, log_steps = len(batch.cell), len(batch.row), np.log(asked.steps)
     out = Stepped(
         np.empty(k), np.empty(k), np.empty((k, COMPONENTS), np.float32), *(np.empty((m, 4)) for _ in range(3))
     )
@@ -189,7 +189,7 @@ def step(asked: Asked, tallies: Columns, state: Columns, batch: Batch) -> Steppe
         k,
         *(address(each) for each in (batch.first, batch.row, batch.cell, batch.kind, batch.lonely)),
         *(address(each) for each in (batch.tolerance, batch.decay, batch.log_budget)),
-        *(address(each) for each in (asked.gap, asked.directions, asked.steps, asked.beyond)),
+        *(address(each) for each in (asked.gap, asked.directions, asked.steps, log_steps, asked.beyond)),
         *(OFF, *_LEVEL, _HIGHEST, TINY, PRIOR, MARGIN, DISPERSION_MAX, TICKS_MIN),
         *(address(tallies[name]) for name in _TALLIES),
         *(address(state[name]) for name in _STATE),
