@@ -31,6 +31,7 @@ class RawBatch:
     seconds since the epoch, NaN where a source has none. ``source`` (int32, shape ``(n,)``) indexes ``partitions``;
     within one partition ``offsets`` (int64) only grow. ``keys`` are the records' keys, empty where a source has none.
     ``headers`` are theirs, in order, ``None`` for a record without any; empty where no topic's format reads them.
+    ``size`` are the bytes of all values, where the source has counted them.
 
     Where another replica read the partitions and this is a part of them, ``reached`` (float64, shape ``(n,)``) is the
     event time that a record's partition had reached behind it, and ``passed`` what partitions have reached behind the
@@ -46,9 +47,15 @@ class RawBatch:
     headers: Sequence[Headers | None] = ()
     reached: NDArray[np.float64] | None = None
     passed: Mapping[Partition, float] | None = None
+    size: int | None = None
 
     def __len__(self) -> int:
         return len(self.values)
+
+
+def size_of(values: Sequence[bytes | None]) -> int:
+    """The bytes of all ``values``."""
+    return sum(map(len, filter(None, values)))
 
 
 def joined(batches: Sequence[RawBatch]) -> RawBatch:
@@ -58,6 +65,7 @@ def joined(batches: Sequence[RawBatch]) -> RawBatch:
     headers: Sequence[Headers | None] = ()
     if any(batch.headers for batch in batches):
         headers = list(chain.from_iterable(batch.headers or [None] * len(batch) for batch in batches))
+    sizes = [batch.size for batch in batches if batch.size is not None]
     return RawBatch(
         list(chain.from_iterable(batch.values for batch in batches)),
         np.concatenate([batch.timestamps for batch in batches]),
@@ -66,4 +74,5 @@ def joined(batches: Sequence[RawBatch]) -> RawBatch:
         np.concatenate([batch.offsets for batch in batches]),
         list(chain.from_iterable(batch.keys for batch in batches)),
         headers,
+        size=sum(sizes) if len(sizes) == len(batches) else None,
     )

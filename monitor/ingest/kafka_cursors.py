@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from operator import itemgetter
 from typing import cast
 
 import numpy as np
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 from numpy.typing import NDArray
 
-from monitor.events.raw import Headers, Partition, RawBatch
+from monitor.events.raw import Headers, Partition, RawBatch, size_of
 
 NO_END = np.iinfo(np.int64).max
 """The end of a partition that is read for ever."""
@@ -92,7 +92,8 @@ class Cursors:
         offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
         slots = self._slots_of(messages)
         headers = self._headers_of(messages, slots)
-        batch = RawBatch(values, _seconds(messages), self.partitions, slots, offsets, keys, headers)
+        size = size_of(values)
+        batch = RawBatch(values, _seconds(messages), self.partitions, slots, offsets, keys, headers, size=size)
         wanted = self.reading[slots] & (offsets >= self.next[slots]) & (offsets < self.end[slots])
         if not wanted.all():
             batch = only(batch, np.flatnonzero(wanted))
@@ -143,20 +144,26 @@ def _headers(message: Message) -> Headers | None:
 
 
 def _seconds(messages: Sequence[Message]) -> NDArray[np.float64]:
-    pairs = chain.from_iterable(map(Message.timestamp, messages))
-    kinds, milliseconds = np.fromiter(pairs, np.int64, 2 * len(messages)).reshape(-1, 2).T
-    unknown = (kinds == TIMESTAMP_NOT_AVAILABLE) | (milliseconds < 0)
-    return np.where(unknown, np.nan, milliseconds / 1e3)
+    pairs = list(map(Message.timestamp, messages))
+    milliseconds = np.fromiter(map(itemgetter(1), pairs), np.int64, len(pairs))
+    seconds: NDArray[np.float64] = milliseconds / 1e3
+    doubtful = milliseconds <= 0  # what librdkafka gives where there is none; kinds are looked at for these alone
+    if doubtful.any():
+        kinds = np.fromiter(map(itemgetter(0), pairs), np.int64, len(pairs))
+        seconds[doubtful & ((kinds == TIMESTAMP_NOT_AVAILABLE) | (milliseconds < 0))] = np.nan
+    return seconds
 
 
 def only(batch: RawBatch, kept: NDArray[np.intp]) -> RawBatch:
     """The records of ``batch`` at ``kept``, in that order."""
+    values = [batch.values[i] for i in kept]
     return RawBatch(
-        [batch.values[i] for i in kept],
+        values,
         batch.timestamps[kept],
         batch.partitions,
         batch.source[kept],
         batch.offsets[kept],
         [batch.keys[i] for i in kept],
         [batch.headers[i] for i in kept] if batch.headers else (),
+        size=size_of(values),
     )

@@ -188,9 +188,9 @@ class Reader:
             # Identity, not equality: to compare a KafkaError with None leaves an error behind.
             notes = [message for message in messages if message.error() is not None]
             messages = [message for message in messages if message.error() is None]
-        if messages:
-            self._record_bytes = max(1.0, sum(map(len, messages)) / len(messages))
         batch = self.cursors.batch(messages)
+        if batch.size:
+            self._record_bytes = batch.size / len(batch)
         for message in notes:
             self._note(message)
         return batch

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.errors import IngestError
-from monitor.events.raw import Partition
+from monitor.events.raw import Partition, joined
 from monitor.ingest.facts import SourceChange, SourceEvent
 from monitor.ingest.kafka_cluster import Bounds, take_up
 from monitor.ingest.kafka_cursors import Cursors
@@ -62,6 +62,21 @@ def test_no_messages_are_an_empty_batch() -> None:
 def test_a_time_before_the_epoch_is_unknown() -> None:
     """Kafka writes -1 for a time that it does not have."""
     assert math.isnan(placed().batch([message(A, 10, b"x", -1)]).timestamps[0])
+
+
+def test_the_epoch_is_a_time() -> None:
+    """A record that was made at 0 has that time, beside one that has none."""
+    batch = placed().batch([message(A, 10, milliseconds=0), message(A, 11, milliseconds=None)])
+    assert batch.timestamps[0] == 0.0
+    assert math.isnan(batch.timestamps[1])
+
+
+def test_a_batch_knows_its_size() -> None:
+    """The size is that of the values which the batch has, alone and joined: a tombstone's is nothing."""
+    cursors = placed(b=12)
+    first = cursors.batch([message(A, 10, b"four"), message(A, 11, None), message(A, 12, b"again"), message(B, 12)])
+    second = cursors.batch([message(A, 13, b"x")])
+    assert (first.size, second.size, joined([first, second]).size) == (9, 1, 10)
 
 
 @given(st.lists(st.tuples(st.sampled_from([A, B, C]), st.integers(0, 30)), max_size=40), st.integers(1, 7))
