@@ -49,16 +49,19 @@ class EventTime:
         self.idle -= present.keys()
         slowest = np.full(len(times), self._slowest(present.keys()))
         for partition, p in present.items():
+            own, known = np.flatnonzero(source == p), self.reached.get(partition, -np.inf)
             if told is None:
-                reached = self._reaching(partition, times, source == p)
+                reached = self._reaching(partition, times[own])
             else:
-                known = self.reached.get(partition, -np.inf)
-                reached = np.maximum(np.maximum.accumulate(np.where(source == p, told, known)), known)
+                reached = np.maximum(np.maximum.accumulate(told[own]), known)
             if reached[-1] > -np.inf:
                 self.reached[partition] = float(reached[-1])
-            # Until its time begins a partition that nobody waits for is as good as not there.
-            counts = reached if partition in self.awaited else np.where(np.isinf(reached), np.inf, reached)
-            slowest = np.minimum(slowest, counts)
+            steps = np.concatenate([[known], reached])
+            if known == -np.inf and partition not in self.awaited:
+                # Until its time begins a partition that nobody waits for is as good as not there.
+                steps[steps == -np.inf] = np.inf
+            holds = np.diff(own, prepend=0, append=len(times))  # how many records each of its own speaks for
+            np.minimum(slowest, np.repeat(steps, holds), out=slowest)
         self.awaited -= present.keys() & self.reached.keys()
         marks = np.where(np.isinf(slowest), -np.inf, slowest - self.lateness)
         marks = np.maximum.accumulate(np.maximum(marks, self.watermark))
@@ -68,7 +71,7 @@ class EventTime:
 
     def reach(self, partition: Partition, times: NDArray[np.float64]) -> NDArray[np.float64]:
         """What one partition has reached behind each of its next records, shape ``(n,)``; remembered."""
-        reached = self._reaching(partition, times, np.ones(len(times), np.bool_))
+        reached = self._reaching(partition, times)
         if len(reached) and reached[-1] > -np.inf:
             self.reached[partition] = float(reached[-1])
         return reached
@@ -84,23 +87,26 @@ class EventTime:
             self.watermark = max(self.watermark, slowest - self.lateness)
         return self.watermark
 
-    def _reaching(
-        self, partition: Partition, times: NDArray[np.float64], own: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        """What ``partition`` has reached behind each record of a batch, of which those in ``own`` are its own."""
+    def _reaching(self, partition: Partition, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What ``partition`` has reached behind each of its next records, shape ``(n,)``."""
         known = self.reached.get(partition, -np.inf)
-        reached = np.maximum(np.maximum.accumulate(np.where(own, times, known)), known)
-        steps = np.diff(reached, prepend=known) if known > -np.inf else [np.inf]
-        if partition not in self.ahead and np.max(steps, initial=-np.inf) <= self.leap:
+        reached = np.maximum(np.maximum.accumulate(times), known)
+        if partition not in self.ahead and not self._leaps(known, reached):
             return reached
-        reached[:] = known
         ahead = self.ahead.pop(partition, [])
-        for i in np.flatnonzero(own).tolist():
-            known, ahead = self._step(known, ahead, float(times[i]))
+        for i, time in enumerate(times.tolist()):
+            known, ahead = self._step(known, ahead, time)
             reached[i] = known
         if ahead:
             self.ahead[partition] = ahead
         return np.maximum.accumulate(reached)
+
+    def _leaps(self, known: float, reached: NDArray[np.float64]) -> bool:
+        """Whether a partition's time would go on by more than ``leap`` at once, or begin."""
+        if known == -np.inf or not len(reached):
+            return known == -np.inf
+        # All steps together are seldom one that is too long.
+        return bool(reached[-1] - known > self.leap and np.diff(reached, prepend=known).max() > self.leap)
 
     def _step(self, known: float, ahead: list[float], time: float) -> tuple[float, list[float]]:
         """One record of a partition that is, or may be, about to leap: what it has reached, and what is ahead."""
