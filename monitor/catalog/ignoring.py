@@ -42,7 +42,7 @@ def _holds(entry: Ignore, batch: EventBatch) -> Marks:
     """For which events all holds that ``entry`` says."""
     holds = np.ones(len(batch), bool)
     for name, value in entry.segment.items():
-        said = (batch.space == Space.SEGMENT) & (batch.name.hash == np.uint64(hash64(name.encode())))
+        said = batch.in_space(Space.SEGMENT) & (batch.name.hash == np.uint64(hash64(name.encode())))
         said &= batch.text.hash == np.uint64(hash64(value.encode()))
         holds &= np.isin(np.arange(len(batch)), batch.event[said])
     if entry.id_prefix:

@@ -55,7 +55,7 @@ class Splits:
             return
         for row in np.unique(model[split]).tolist():
             self._read_policy(row)
-        entries = np.flatnonzero((batch.space == Space.SEGMENT) & split[batch.event] & (batch.type == ValueType.TEXT))
+        entries = np.flatnonzero(batch.in_space(Space.SEGMENT) & split[batch.event] & batch.of_type(ValueType.TEXT))
         hashes = np.maximum(batch.model.hash, np.uint64(1))
         asked = mix(hashes[batch.event[entries]], batch.name.hash[entries])
         known = self._asked.find(asked) >= 0

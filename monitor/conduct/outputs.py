@@ -26,9 +26,9 @@ def note_outputs(
     listed = (base >= 0) & (models.rows["catalogued"][model] > 0)
     if not listed.any():
         return
-    labels = (batch.space == Space.PREDICTION) & (batch.name.hash == _LABEL)
-    labels &= (batch.type == ValueType.TEXT) | (batch.type == ValueType.BOOL)
-    named = (batch.space == Space.TAG) | (batch.space == Space.RANKED)
+    labels = batch.in_space(Space.PREDICTION) & (batch.name.hash == _LABEL)
+    labels &= batch.of_type(ValueType.TEXT, ValueType.BOOL)
+    named = batch.in_space(Space.TAG, Space.RANKED)
     entries = np.flatnonzero((labels | named) & listed[batch.event])
     event, hashes = batch.event[entries], np.where(named[entries], batch.name.hash[entries], batch.text.hash[entries])
     allowed = np.ones(len(entries), bool)

@@ -72,7 +72,7 @@ class Served:
 
         What is kept is the same in whatever order events come, as long as none is three hours behind another.
         """
-        listed = (batch.space == Space.RANKED) | (batch.space == Space.TAG)
+        listed = batch.in_space(Space.RANKED, Space.TAG)
         if not listed.any():
             return
         whole = (base >= 0) & (self.models.rows["root"][model] == model)

@@ -211,10 +211,26 @@ class EventBatch:
             unknown_fields=0,
         )
 
+    def in_space(self, *spaces: Space) -> NDArray[np.bool_]:
+        """Which entries stood in one of ``spaces``, shape ``(m,)``."""
+        return _one_of(self.space, spaces)
+
+    def of_type(self, *types: ValueType) -> NDArray[np.bool_]:
+        """Which entries are of one of ``types``, shape ``(m,)``."""
+        return _one_of(self.type, types)
+
     def string(self, strings: Strings, i: int) -> str:
         """The text of ``strings[i]``; the slow way out, for what is met the first time."""
         start = int(strings.start[i])
         return self.buffer[start : start + int(strings.length[i])].decode()
+
+
+def _one_of(column: NDArray[np.uint8], members: Sequence[int]) -> NDArray[np.bool_]:
+    """Where ``column`` has one of ``members``: beside an enumeration's own numpy makes 64 bits of every byte first."""
+    found: NDArray[np.bool_] = column == np.uint8(members[0])
+    for member in members[1:]:
+        found |= column == np.uint8(member)
+    return found
 
 
 def joined(batches: Sequence[EventBatch]) -> EventBatch:

@@ -81,7 +81,7 @@ class Counter:
         """Count the events of ``batch``: ``model`` (n,) rows or -1, ``ends`` (n,) of ticks, their groups ``of``."""
         self.known(model)
         grouped = of.first[1:] > of.first[:-1]
-        entries = np.flatnonzero((batch.space == Space.PREDICTION) & grouped[batch.event])
+        entries = np.flatnonzero(batch.in_space(Space.PREDICTION) & grouped[batch.event])
         self._count_labels(batch, model, ends, of, entries)
         self._count_numbers(batch, model, ends, of, entries)
         self._count_tags(batch, model, ends, of, grouped)
@@ -201,7 +201,7 @@ class Counter:
         of: Memberships,
         grouped: NDArray[np.bool_],
     ) -> None:
-        entries = np.flatnonzero((batch.space == Space.TAG) & grouped[batch.event])
+        entries = np.flatnonzero(batch.in_space(Space.TAG) & grouped[batch.event])
         lists = self._tag_lists(batch, model, entries, grouped)
         if not len(lists):
             return
@@ -224,7 +224,7 @@ class Counter:
             self.facts["tags"][row] = 1
             self.facts.touch(row)
         bare = (batch.parts & Part.PREDICTION) > 0
-        bare[batch.event[np.flatnonzero(batch.space == Space.PREDICTION)]] = False
+        bare[batch.event[np.flatnonzero(batch.in_space(Space.PREDICTION))]] = False
         empty = np.flatnonzero(bare & gave & grouped & (model >= 0))
         return np.union1d(tagged, empty)
 

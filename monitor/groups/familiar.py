@@ -92,7 +92,7 @@ class Familiar:
         """Know from now on the people of ``events``, which went the longer way: those who are not among the rest."""
         chosen = np.zeros(len(batch), bool)
         chosen[events] = True
-        said = np.flatnonzero((batch.space == Space.SENSITIVE) & chosen[batch.event])
+        said = np.flatnonzero(batch.in_space(Space.SENSITIVE) & chosen[batch.event])
         said = said[batch.type[said] == ValueType.TEXT]
         own, name, text = hashes[batch.event[said]], batch.name.hash[said], batch.text.hash[said]
         keys = mix(series_key(own, batch.space[said], name), text)

@@ -111,7 +111,7 @@ class Sorter:
     def concerns(self, batch: EventBatch) -> bool:
         """Whether any event of ``batch`` can say whom it is about."""
         self._meet_series()
-        return bool(self._of_series.any() or (batch.space == Space.SENSITIVE).any())
+        return bool(self._of_series.any() or batch.in_space(Space.SENSITIVE).any())
 
     def peculiar(self) -> NDArray[np.bool_]:
         """By model: whether anything but what events say of people has a role with it."""
@@ -154,7 +154,7 @@ class Sorter:
     ) -> _Named:
         """Entries with a role; what the event itself says of a person comes before what its features do."""
         counts = model[batch.event] >= 0
-        said = np.flatnonzero(((batch.space == Space.SENSITIVE) | (batch.space == Space.SEGMENT)) & counts)
+        said = np.flatnonzero(batch.in_space(Space.SENSITIVE, Space.SEGMENT) & counts)
         said = said[batch.type[said] == ValueType.TEXT]
         keys = series_key(hashes[batch.event[said]], batch.space[said], batch.name.hash[said])
         role = self._index.find(keys).astype(np.int64)

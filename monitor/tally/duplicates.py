@@ -31,7 +31,7 @@ def keys_of(batch: EventBatch) -> Keys:
     Another outcome for the same id is no duplicate: what becomes of it is for those to say who join outcomes.
     """
     keys = mix(mix(batch.model.hash, batch.id.hash), _KIND_OF[batch.parts])
-    told = np.flatnonzero(batch.space == Space.OUTCOME)
+    told = np.flatnonzero(batch.in_space(Space.OUTCOME))
     keys[batch.event[told]] = mix(keys[batch.event[told]], batch.text.hash[told])
     np.maximum(keys, np.uint64(1), out=keys)
     keys[batch.id.length == 0] = 0
