@@ -45,9 +45,9 @@ _FLUSH_SECONDS = 1.0
 """The longest that a commit waits for dead letters before it is put off."""
 
 _KIND_PARTS = (Part.PREDICTION, Part.OUTCOME, Part.FEATURES, Part.METRICS, Part.SENSITIVE, Part.LIFECYCLE)
-_KIND_OF_PARTS = np.argmax(np.arange(2 * max(Part))[:, None] & np.array(_KIND_PARTS) > 0, axis=1)
-"""The first of :data:`_KIND_PARTS` that an event has, by its parts; 0 where it has none."""
-_ANY_KIND = np.uint16(sum(_KIND_PARTS))
+_KIND_OF_PARTS = np.argmax(np.arange(2 * max(Part))[:, None] & np.array((*_KIND_PARTS, -1)) > 0, axis=1)
+_KIND_OF_PARTS[0] = len(_KIND_PARTS)
+"""The first of :data:`_KIND_PARTS` that an event has, by its parts; their number where it has none."""
 
 
 class DeadLetterBox(Protocol):
@@ -387,15 +387,18 @@ class Pipeline:
         """Count a decoded batch: events by topic and kind, dead letters by reason."""
         metrics = self._metrics
         topics = list(dict.fromkeys(partition.topic for partition in raw.partitions))
-        topic_of = np.array([topics.index(partition.topic) for partition in raw.partitions], np.int64)
-        places = topic_of[raw.source[batch.record]] * len(_KIND_PARTS) + _KIND_OF_PARTS[batch.parts]
-        counts = np.bincount(places[(batch.parts & _ANY_KIND) > 0])
+        places, kinds = _KIND_OF_PARTS[batch.parts], len(_KIND_PARTS) + 1
+        if len(topics) > 1:
+            topic_of = np.array([topics.index(partition.topic) for partition in raw.partitions], np.int64)
+            places = places + topic_of[raw.source[batch.record]] * kinds
+        counts = np.bincount(places)
         for place in np.flatnonzero(counts).tolist():
-            topic, kind = divmod(place, len(_KIND_PARTS))
-            metrics.events.labels(topics[topic], EVENT_KINDS[kind]).inc(int(counts[place]))
+            topic, kind = divmod(place, kinds)
+            if kind < len(_KIND_PARTS):
+                metrics.events.labels(topics[topic], EVENT_KINDS[kind]).inc(int(counts[place]))
         for reason, n in zip(*np.unique(batch.reasons, return_counts=True), strict=True):
             metrics.dead_letters.labels(Reason(int(reason)).name.lower()).inc(int(n))
-        dropped = int(np.count_nonzero(batch.type == ValueType.DROPPED))
+        dropped = int(np.count_nonzero(batch.of_type(ValueType.DROPPED)))
         self.unknown_fields += batch.unknown_fields
         self.dropped_values += dropped
         metrics.unknown_fields.inc(batch.unknown_fields)

@@ -97,8 +97,8 @@ class BatchHistogram:
         """Count ``values`` (any shape). NaN is left out; a value below 0 counts as 0, so that the sum only grows."""
         observed = np.asarray(values, dtype=np.float64).ravel()
         observed = np.maximum(observed[np.isfinite(observed)], 0.0)
-        places = np.searchsorted(self._bounds, observed, side="left")
-        counts = np.bincount(places, minlength=len(self._counts))
+        reached = [np.count_nonzero(observed <= bound) for bound in self._bounds.tolist()]
+        counts = np.diff(reached, prepend=0, append=len(observed))
         total = float(observed.sum())
         with self._lock:
             self._counts += counts
