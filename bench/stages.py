@@ -144,7 +144,10 @@ def parsing(values: Sequence[bytes]) -> float:
 
 
 def measured(shape: bench_events.Shape, *, keyed: bool) -> dict[str, float]:
-    """One size: microseconds an event by stage behind the first third, while models are met; and moments alone."""
+    """One size: what an event takes by stage behind the first third, while models are met; and moments alone.
+
+    In units of parsing, as is ``process``: the whole loop, and what the store's threads do beside it.
+    """
     with tempfile.TemporaryDirectory(prefix="modelwatch-stages-") as name:
         folder = Path(name)
         bench_events.reference(folder / "all.mwref", shape.numbers)
@@ -158,20 +161,21 @@ def measured(shape: bench_events.Shape, *, keyed: bool) -> dict[str, float]:
         gc.collect()
         gc.freeze()
         gc.disable()
-        longest, began, first = 0.0, {}, 0
+        longest, began, first, process = 0.0, {}, 0, 0.0
         while not source.finished():
             if not first and source.at >= len(source.values) // 3:
                 pipeline.commit(whatever=True)  # the first is of all models, and the next one a good while later
-                first, began = source.at, _stages(metrics)
+                first, began, process = source.at, _stages(metrics), time.process_time()
             judged = _stages(metrics).get("judge", 0.0)
             pipeline.turn()
             longest = max(longest, _stages(metrics)["judge"] - judged)
         pipeline.commit(whatever=True)
-        n = source.at - first
+        n, process = source.at - first, time.process_time() - process
         spent = {stage: (value - began.get(stage, 0.0)) / n * 1e6 for stage, value in _stages(metrics).items()}
         unit.append(parsing(sample))
         found = {stage: each / statistics.mean(unit) for stage, each in spent.items() if stage != "poll"}
-        found |= {"all": sum(found.values()), "parsing_us": statistics.mean(unit), "judged_longest_s": longest}
+        found |= {"all": sum(found.values()), "process": process / n * 1e6 / statistics.mean(unit)}
+        found |= {"parsing_us": statistics.mean(unit), "judged_longest_s": longest}
         found |= _shown(pipeline, config)
         database.close()
         return found | {"recover_s": _recover(config, folder)}
