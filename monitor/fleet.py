@@ -198,6 +198,7 @@ class Fleet:
         placed = base[counted] >= 0
         crowded_out = int((~placed).sum())
         counted, model = counted[placed], model[placed]
+        self.blocks.widen_for(_most(batch, model))
         self._count_events(batch, counted, model, base[counted])
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
@@ -449,3 +450,11 @@ class Fleet:
 def _changed_once(incidents: list[Incident], first: int) -> None:
     """Of each incident from ``first`` on keep the last state: what opened and was paged in one moment changed once."""
     incidents[first:] = {incident.id: incident for incident in incidents[first:]}.values()
+
+
+def _most(batch: EventBatch, model: NDArray[np.int32]) -> int:
+    """By how much a count can grow at most with ``batch``: ``model`` (n,) are those of the events that are counted."""
+    if not len(batch.event) or not len(model):
+        return len(model)
+    starts = np.flatnonzero(np.r_[True, batch.event[1:] != batch.event[:-1], True])
+    return int(np.bincount(model).max() * np.diff(starts).max())

@@ -14,13 +14,12 @@ from monitor.kernels.tally import (
     KIND_UNKNOWN,
     OTHER_BIN,
     TYPE,
+    Counts,
     Entries,
     add,
     count_numbers,
     note_texts,
 )
-
-Counts = NDArray[np.uint32]
 
 
 def place(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from monitor.catalog.models import Models
 from monitor.events.columns import EventBatch, Space, ValueType
 from monitor.kernels.hashing import hash64
-from monitor.kernels.tally import add
+from monitor.kernels.tally import Counts, add
 from monitor.tally.blocks import OUTSIDE_OUTPUTS, WITH_OUTPUTS
 
 NAMED_MAX = 20
@@ -17,7 +17,7 @@ _LABEL = np.uint64(hash64(b"label"))
 
 
 def note_outputs(
-    models: Models, batch: EventBatch, model: NDArray[np.int32], base: NDArray[np.int32], counts: NDArray[np.uint32]
+    models: Models, batch: EventBatch, model: NDArray[np.int32], base: NDArray[np.int32], counts: Counts
 ) -> None:
     """Count events with outputs, and those with one that is not allowed, into the rows ``base`` (n,) of ``counts``.
 

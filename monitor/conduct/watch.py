@@ -20,7 +20,7 @@ from monitor.conduct.stretches import STALE, STUCK, Stretches
 from monitor.dockets import Dockets
 from monitor.events.columns import EventBatch
 from monitor.kernels.judge import IDLE, SUSPICIOUS
-from monitor.kernels.tally import FAR_INPUTS, RECENT, REPEATED_INPUTS, WITH_INPUTS, count_repeats
+from monitor.kernels.tally import FAR_INPUTS, RECENT, REPEATED_INPUTS, WITH_INPUTS, Counts, count_repeats
 from monitor.tally.blocks import OUTSIDE_OUTPUTS, WITH_OUTPUTS
 from monitor.tally.pieces import pieces
 
@@ -87,7 +87,7 @@ class Conduct:
         prints: NDArray[np.uint64],
         model: NDArray[np.int32],
         base: NDArray[np.int32],
-        counts: NDArray[np.uint32],
+        counts: Counts,
     ) -> None:
         """Count the events of ``batch`` into the first rows ``base`` (n,) of their blocks; -1 for one that is not."""
         missing = len(self.models) - len(self.inputs)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.kernels.library import address, taking
 from monitor.kernels.tally import EVENTS
+from monitor.kernels.tally import Counts as OpenCounts
 
 EMPTY_MOMENTS = (0.0, 0.0, np.inf, -np.inf)
 """Of no values: their number, their sum, the least and the largest."""
@@ -33,7 +34,7 @@ class Due:
 
     base: Ints
     size: Ints
-    counts: Counts
+    counts: OpenCounts
     moments: Moments
     denominator: Ints
     number: NDArray[np.bool_]
@@ -59,7 +60,9 @@ class _GatherCall(ctypes.Structure):
 
     _fields_ = (
         ("blocks", _N),
-        *((name, _P) for name in ("base", "size", "counts", "moments")),
+        *((name, _P) for name in ("base", "size")),
+        ("width", _N),
+        *((name, _P) for name in ("counts", "moments")),
         ("events", _N),
         *((name, _P) for name in ("denominator", "number", *_FILLED)),
     )
@@ -79,7 +82,9 @@ def gather(blocks: Due, taken: Taken) -> None:
         return
     call = _GatherCall(
         len(blocks.base),
-        *(address(each) for each in (blocks.base, blocks.size, blocks.counts, blocks.moments)),
+        *(address(each) for each in (blocks.base, blocks.size)),
+        blocks.counts.itemsize,
+        *(address(each) for each in (blocks.counts, blocks.moments)),
         EVENTS,
         *(address(each) for each in (blocks.denominator, blocks.number)),
         *(address(getattr(taken, name)) for name in _FILLED),

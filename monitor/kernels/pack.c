@@ -4,8 +4,8 @@
 
 enum { COLUMNS = 40, MOMENTS = 4, HEAD = 13, ROW = COLUMNS / 8 };
 
-void mw_pack(int64_t n, const uint32_t *all_counts, const double *all_moments, const int64_t *starts,
-             const int64_t *rows, uint8_t *out, int64_t *stops);
+void mw_pack(int64_t n, const void *all_counts, int64_t narrow, uint32_t *room, const double *all_moments,
+             const int64_t *starts, const int64_t *rows, uint8_t *out, int64_t *stops);
 
 int mw_unpack(const uint8_t *blob, int64_t size, uint32_t *counts, double *moments);
 
@@ -82,14 +82,24 @@ static uint8_t *put_moments(uint8_t *to, const double *moments, int64_t rows, ui
     return to;
 }
 
+/* The same counts in 32 bits. */
+static const uint32_t *widened(const uint16_t *counts, int64_t cells, uint32_t *room)
+{
+    for (int64_t k = 0; k < cells; k++)
+        room[k] = counts[k];
+    return room;
+}
+
 /* Writes `n` of them, rows of two tables, behind one another into `out`, which has room for the worst case; `stops`
- * tells where each ends. */
-void mw_pack(int64_t n, const uint32_t *all_counts, const double *all_moments, const int64_t *starts,
-             const int64_t *rows, uint8_t *out, int64_t *stops)
+ * tells where each ends. Where counts are `narrow`, of 16 bits, `room` has that of the largest in 32. */
+void mw_pack(int64_t n, const void *all_counts, int64_t narrow, uint32_t *room, const double *all_moments,
+             const int64_t *starts, const int64_t *rows, uint8_t *out, int64_t *stops)
 {
     uint8_t *to = out;
     for (int64_t i = 0; i < n; i++) {
-        const uint32_t *counts = all_counts + starts[i] * COLUMNS;
+        int64_t first = starts[i] * COLUMNS;
+        const uint32_t *counts = narrow ? widened((const uint16_t *)all_counts + first, rows[i] * COLUMNS, room)
+                                        : (const uint32_t *)all_counts + first;
         uint32_t head[3] = {(uint32_t)rows[i], 0, 0};
         uint8_t *end = put_places(to + HEAD, counts, rows[i], &head[1]);
         to[HEAD - 1] = width_of(counts, rows[i] * COLUMNS, head[1]);

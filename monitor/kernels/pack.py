@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.kernels.library import address, library, needed
-from monitor.kernels.tally import COLUMNS, MOMENTS
+from monitor.kernels.tally import COLUMNS, MOMENTS, Counts
 
 _HEAD_BYTES = 13
 _ROW_BYTES = 1 + COLUMNS // 8 + COLUMNS * 6 + 1 + MOMENTS * 8
@@ -24,7 +24,8 @@ def compiled() -> ctypes.CDLL | None:
     """The compiled kernel of ``pack.c``; ``None`` where the twin must do."""
     loaded = library()
     if loaded is not None:
-        loaded.mw_pack.argtypes = (ctypes.c_int64, *[ctypes.c_void_p] * 6)
+        at, long = ctypes.c_void_p, ctypes.c_int64
+        loaded.mw_pack.argtypes = (long, at, long, *[at] * 6)
         loaded.mw_pack.restype = None
         loaded.mw_unpack.argtypes = (ctypes.c_char_p, ctypes.c_int64, *[ctypes.c_void_p] * 2)
         loaded.mw_unpack.restype = ctypes.c_int
@@ -46,7 +47,7 @@ def unpacked(blob: bytes, counts: NDArray[np.uint32], moments: NDArray[np.float6
 
 
 def packed(
-    counts: NDArray[np.uint32], moments: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+    counts: Counts, moments: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> Iterator[bytes]:
     """Bytes of the rows ``[starts[i], starts[i] + sizes[i])`` of ``counts`` (rows, 40) and ``moments`` (rows, 4).
 
@@ -58,13 +59,16 @@ def packed(
     kernels = needed(compiled())
     starts, sizes = np.ascontiguousarray(starts, np.int64), np.ascontiguousarray(sizes, np.int64)
     room = np.cumsum(_HEAD_BYTES + sizes * _ROW_BYTES)
+    narrow = counts.itemsize == np.dtype(np.uint16).itemsize
+    wide = np.empty(int(sizes.max(initial=0)) * COLUMNS * narrow, np.uint32)
     first = 0
     while first < len(sizes):
         base = int(room[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(room, base + _ROOM_BYTES, side="right")))
         out, stops = np.empty(int(room[last - 1]) - base, np.uint8), np.empty(last - first, np.int64)
         group = (starts[first:last], sizes[first:last])
-        kernels.mw_pack(last - first, *(address(a) for a in (counts, moments, *group, out, stops)))
+        arrays = (address(each) for each in (wide, moments, *group, out, stops))
+        kernels.mw_pack(last - first, address(counts), narrow, *arrays)
         whole, start = out[: int(stops[-1])].tobytes(), 0
         for stop in stops.tolist():
             yield whole[start:stop]

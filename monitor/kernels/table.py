@@ -29,13 +29,16 @@ def compiled() -> ctypes.CDLL | None:
         loaded.mw_mix.argtypes = (long, at, at, at)
         loaded.mw_find.argtypes = (long, at, at, at, size, at)
         loaded.mw_series.argtypes = (long, *[at] * 6, long, *[at] * 2, size, *[at] * 2)
-        loaded.mw_tally.argtypes = (long, long, *[at] * 17, size, *[at] * 6)
-        loaded.mw_repeats.argtypes = (long, *[at] * 5)
-        loaded.mw_count_events.argtypes = (long, *[at] * 5, long, *[at] * 4)
+        for width in ("", "_narrow"):
+            counting, repeats = getattr(loaded, f"mw_tally{width}"), getattr(loaded, f"mw_repeats{width}")
+            events = getattr(loaded, f"mw_count_events{width}")
+            counting.argtypes = (long, long, *[at] * 17, size, *[at] * 6)
+            repeats.argtypes = (long, *[at] * 5)
+            events.argtypes = (long, *[at] * 5, long, *[at] * 4)
+            counting.restype, repeats.restype, events.restype = long, None, None
         loaded.mw_insert.argtypes = (long, *[at] * 4, size)
-        for kernel in (loaded.mw_mix, loaded.mw_find, loaded.mw_count_events, loaded.mw_repeats):
-            kernel.restype = None
-        loaded.mw_tally.restype = loaded.mw_insert.restype = loaded.mw_series.restype = long
+        loaded.mw_mix.restype = loaded.mw_find.restype = None
+        loaded.mw_insert.restype = loaded.mw_series.restype = long
     return loaded
 
 

@@ -1,12 +1,18 @@
 /* The inner loops of hash look-up and of the sums of a tick. tally.py has the same in numpy, and says what they mean.
  *
- * Every index that comes from data was resolved by the caller against its own arrays; nothing here reads text.
+ * Every index that comes from data was resolved by the caller against its own arrays; nothing here reads text. What counts
+ * does so in 32 bits, and in 16 bits once more where tally_narrow.c brings this file in.
  */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "places.h"
+
+#ifndef NARROW
+typedef uint32_t count_t;
+#define COUNTING(name) name
+#endif
 
 enum { COLUMNS = 40, MOMENTS = 4 };
 enum { AHEAD = 16 }; /* entries whose memory is asked for before it is needed: a fleet is larger than a cache */
@@ -15,6 +21,7 @@ enum { UNSEEN_BIN = 31 };
 enum { WITH_INPUTS = 6, REPEATED_INPUTS = 7, FAR_INPUTS = 8 }; /* columns of a block's first row */
 enum { FEATURE = 0, METRIC = 2, SEGMENT = 4, FAR_MIN = 2, RECENT = 32 };
 
+#ifndef NARROW
 void mw_mix(int64_t n, const uint64_t *a, const uint64_t *b, uint64_t *out)
 {
     for (int64_t i = 0; i < n; i++)
@@ -69,15 +76,16 @@ int64_t mw_series(int64_t n, const int32_t *event, const uint64_t *event_model, 
     }
     return n_unknown;
 }
+#endif
 
 /* Counts events into the first rows of their blocks, and into the totals of their models: column 0 every event, column
  * `1 + k` those with any of the parts `asked[k]`. */
-void mw_count_events(int64_t n, const int32_t *base, const int32_t *model, const uint16_t *parts, const double *time,
-                     const uint16_t *asked, int64_t n_asked, uint32_t *counts, int64_t *events, double *last_time,
+void COUNTING(mw_count_events)(int64_t n, const int32_t *base, const int32_t *model, const uint16_t *parts, const double *time,
+                     const uint16_t *asked, int64_t n_asked, count_t *counts, int64_t *events, double *last_time,
                      uint8_t *touched)
 {
     for (int64_t i = 0; i < n; i++) {
-        uint32_t *row = counts + (int64_t)base[i] * COLUMNS;
+        count_t *row = counts + (int64_t)base[i] * COLUMNS;
         row[0]++;
         for (int64_t k = 0; k < n_asked; k++)
             row[1 + k] += (parts[i] & asked[k]) != 0;
@@ -89,13 +97,14 @@ void mw_count_events(int64_t n, const int32_t *base, const int32_t *model, const
 }
 
 /* Takes note of inputs in the order they came: is each among the last that its model had at its place of `recent`? */
-void mw_repeats(int64_t n, const uint64_t *print, const int32_t *base, const int32_t *model, uint32_t *recent,
-                uint32_t *counts)
+void COUNTING(mw_repeats)(int64_t n, const uint64_t *print, const int32_t *base, const int32_t *model, uint32_t *recent,
+                count_t *counts)
 {
     for (int64_t i = 0; i < n; i++) {
         if (base[i] < 0 || print[i] == 0)
             continue;
-        uint32_t *row = counts + (int64_t)base[i] * COLUMNS, mark = (uint32_t)(print[i] >> 32) | 1;
+        count_t *row = counts + (int64_t)base[i] * COLUMNS;
+        uint32_t mark = (uint32_t)(print[i] >> 32) | 1;
         uint32_t *place = recent + (int64_t)model[i] * RECENT + (print[i] & (RECENT - 1));
         row[WITH_INPUTS]++;
         row[REPEATED_INPUTS] += *place == mark;
@@ -114,7 +123,7 @@ typedef struct {
     const uint64_t *keys;
     const int32_t *values;
     uint64_t mask;
-    uint32_t *counts;
+    count_t *counts;
     double *moments;
     uint8_t *column;
 } tally_call;
@@ -135,8 +144,8 @@ static inline void ask_for(const tally_call *c, int64_t i, int32_t base, int fre
         return;
     int64_t at = (int64_t)base + c->local[r];
     const char *row = (const char *)(c->counts + at * COLUMNS);
-    for (int64_t line = 0; line < 3; line++)
-        __builtin_prefetch(row + 64 * line, 1);
+    for (size_t part = 0; part < COLUMNS * sizeof(count_t); part += 64)
+        __builtin_prefetch(row + part, 1);
     __builtin_prefetch(c->moments + at * MOMENTS, 1);
     if (c->type[i] == T_NUMBER) {
         const char *edges = (const char *)(c->edges + (int64_t)r * EDGES);
@@ -172,7 +181,7 @@ static inline uint64_t print_of(const tally_call *c, int64_t i)
 }
 
 /* Counts entry `i` into a column of its row, and notes which. */
-static inline void count_into(const tally_call *c, int64_t i, uint32_t *row, uint32_t column)
+static inline void count_into(const tally_call *c, int64_t i, count_t *row, uint32_t column)
 {
     row[column]++;
     c->column[i] = (uint8_t)column;
@@ -185,7 +194,7 @@ static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
     if (r < 0)
         return 0;
     int64_t at = (int64_t)base + c->local[r];
-    uint32_t *row = c->counts + at * COLUMNS;
+    count_t *row = c->counts + at * COLUMNS;
     row[PRESENT]++;
     switch (c->type[i]) {
     case T_NULL:
@@ -278,11 +287,11 @@ static void find_order(int64_t n, const int32_t *base, int32_t *order, int32_t *
  * counted into, where its series is known for what it is. `room` is for `3 n + 1` numbers.
  */
 FOR_EACH_WIDTH
-int64_t mw_tally(int64_t n, int64_t m, const int32_t *event, const int32_t *event_base, const uint8_t *type,
+int64_t COUNTING(mw_tally)(int64_t n, int64_t m, const int32_t *event, const int32_t *event_base, const uint8_t *type,
                  const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
                  const int16_t *local, const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
-                 uint32_t *counts, double *moments, int64_t *deferred, uint64_t *print, uint8_t *column, int32_t *room)
+                 count_t *counts, double *moments, int64_t *deferred, uint64_t *print, uint8_t *column, int32_t *room)
 {
     int32_t *order = room, *start = room + 2 * n;
     find_order(n, event_base, order, room + n);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.events.columns import Space, ValueType
-from monitor.kernels.library import address
+from monitor.kernels.library import address, needed
 from monitor.kernels.table import Table, compiled, mix
 
 COLUMNS = 40
@@ -41,6 +42,9 @@ _NEAR_SHIFT, _NEAR_HALF = np.uint64(45), np.uint64(1 << 44)
 """Bits of a number that are left out of its print: seven of its fraction stay."""
 
 KIND_UNKNOWN, KIND_NUMBER, KIND_CATEGORY = range(3)
+
+Counts = NDArray[np.uint16] | NDArray[np.uint32]
+"""Counts (rows, 40) of open ticks: as wide as they must be."""
 
 
 @dataclass(slots=True)
@@ -79,7 +83,7 @@ def tally(
     event_base: NDArray[np.int32],
     series: SeriesColumns,
     categories: Table,
-    counts: NDArray[np.uint32],
+    counts: Counts,
     moments: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Count ``entries`` into ``counts`` (rows, 40) and ``moments`` (rows, 4), and note their columns.
@@ -89,15 +93,14 @@ def tally(
     were never met. They are counted as present and nothing else. Beside them, by event, a print of its inputs: alike
     where all features are, by their names, numbers to a part in 128; 0 where there are none.
     """
-    kernels = compiled()
-    if kernels is None:
+    if compiled() is None:
         return tally_twin(entries, event_base, series, categories, counts, moments)
     n_events, n_entries = len(event_base), len(entries.event)
     deferred = np.empty(n_entries + 1, np.int64)
     prints = np.zeros(n_events, np.uint64)
     entries.column = np.full(n_entries, ELSEWHERE, np.uint8)
     room = np.empty(3 * n_events + 1, np.int32)
-    n = kernels.mw_tally(
+    n = _of_width("mw_tally", counts)(
         n_events,
         n_entries,
         *(address(a) for a in (entries.event, event_base)),
@@ -112,12 +115,18 @@ def tally(
     return np.sort(deferred[:n]), prints
 
 
+def _of_width(name: str, counts: Counts) -> Callable[..., int]:
+    """The compiled kernel ``name`` for counts as wide as these."""
+    kernel: Callable[..., int] = getattr(needed(compiled()), name + "_narrow" * (counts.itemsize == 2))
+    return kernel
+
+
 def tally_twin(
     entries: Entries,
     event_base: NDArray[np.int32],
     series: SeriesColumns,
     categories: Table,
-    counts: NDArray[np.uint32],
+    counts: Counts,
     moments: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """What :func:`tally` does, in numpy."""
@@ -170,7 +179,7 @@ def _inputs_twin(
     i: NDArray[np.int64],
     event_base: NDArray[np.int32],
     series: SeriesColumns,
-    counts: NDArray[np.uint32],
+    counts: Counts,
 ) -> NDArray[np.uint64]:
     """The prints of the inputs among entries ``i``, and how many events are far outside, into ``counts``."""
     given = (entries.type[i] != ValueType.NULL) & (entries.type[i] != ValueType.DROPPED)
@@ -192,7 +201,7 @@ def count_repeats(
     base: NDArray[np.int32],
     model: NDArray[np.int32],
     recent: NDArray[np.uint32],
-    counts: NDArray[np.uint32],
+    counts: Counts,
 ) -> None:
     """Count events with inputs, and those whose inputs came before, into the rows ``base`` of ``counts``.
 
@@ -200,11 +209,11 @@ def count_repeats(
     one without inputs. ``recent`` (models, 32) holds marks of the last inputs of each model, and takes these in: a
     print has one place in it, so what came within about 32 others is known again, and one in 4e9 mistaken.
     """
-    kernels = compiled()
-    if kernels is None:
+    if compiled() is None:
         count_repeats_twin(prints, base, model, recent, counts)
         return
-    kernels.mw_repeats(len(prints), *(address(a) for a in (prints, base, model, recent, counts)))
+    repeats = _of_width("mw_repeats", counts)
+    repeats(len(prints), *(address(a) for a in (prints, base, model, recent, counts)))
 
 
 def count_repeats_twin(
@@ -212,7 +221,7 @@ def count_repeats_twin(
     base: NDArray[np.int32],
     model: NDArray[np.int32],
     recent: NDArray[np.uint32],
-    counts: NDArray[np.uint32],
+    counts: Counts,
 ) -> None:
     """What :func:`count_repeats` does, in numpy: each event meets the one before it at its place."""
     i = np.flatnonzero((base >= 0) & (prints > 0))
@@ -240,7 +249,7 @@ def count_numbers(
     rows: NDArray[np.int32],
     at: NDArray[np.int64],
     series: SeriesColumns,
-    counts: NDArray[np.uint32],
+    counts: Counts,
     moments: NDArray[np.float64],
 ) -> NDArray[np.int64]:
     """Count finite numbers ``x`` of series ``rows``, which have bins, into the rows ``at``; shapes ``(n,)``.
@@ -276,7 +285,7 @@ def count_events(
     parts: NDArray[np.uint16],
     time: NDArray[np.float64],
     asked: NDArray[np.uint16],
-    counts: NDArray[np.uint32],
+    counts: Counts,
     totals: ModelTotals,
 ) -> None:
     """Count events into the rows ``base`` of ``counts`` (rows, 40) and into the ``totals`` of their models.
@@ -284,11 +293,10 @@ def count_events(
     Column 0 counts every event, column ``1 + k`` those that have any of the parts ``asked[k]``; the four arrays of
     events have shape ``(n,)``.
     """
-    kernels = compiled()
-    if kernels is None:
+    if compiled() is None:
         count_events_twin(base, model, parts, time, asked, counts, totals)
         return
-    kernels.mw_count_events(
+    _of_width("mw_count_events", counts)(
         len(base),
         *(address(a) for a in (base, model, parts, time, asked)),
         len(asked),
@@ -302,7 +310,7 @@ def count_events_twin(
     parts: NDArray[np.uint16],
     time: NDArray[np.float64],
     asked: NDArray[np.uint16],
-    counts: NDArray[np.uint32],
+    counts: Counts,
     totals: ModelTotals,
 ) -> None:
     """What :func:`count_events` does, in numpy."""

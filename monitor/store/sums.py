@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.errors import StoreError
 from monitor.kernels.pack import compiled, packed, unpacked
-from monitor.kernels.tally import COLUMNS, MOMENTS
+from monitor.kernels.tally import COLUMNS, MOMENTS, Counts
 
 _Number = TypeVar("_Number", bound=np.generic)
 _HEAD = struct.Struct("<IIIB")
@@ -24,12 +24,13 @@ _ROWS_MAX = 1 << 16
 """More rows than any model has series: a head that speaks of more is not one."""
 
 
-def pack(counts: NDArray[np.uint32], moments: NDArray[np.float64]) -> bytes:
+def pack(counts: Counts, moments: NDArray[np.float64]) -> bytes:
     """Bytes of ``counts`` (rows, 40) and ``moments`` (rows, 4).
 
     The layout is in docs/formats/store.md: which rows and columns are not zero, their counts, and the moments of the
     rows that have any.
     """
+    counts = counts.astype(np.uint32, copy=False)
     used = counts > 0
     rows = np.logical_or.reduce(used, axis=1)
     values = counts[used]
@@ -51,7 +52,7 @@ def pack(counts: NDArray[np.uint32], moments: NDArray[np.float64]) -> bytes:
 
 
 def pack_all(
-    counts: NDArray[np.uint32], moments: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
+    counts: Counts, moments: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> Iterator[bytes]:
     """:func:`pack` of each of the rows ``[starts[i], starts[i] + sizes[i])``, many times faster where compiled."""
     if compiled() is not None:

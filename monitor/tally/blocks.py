@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.kernels.gather import EMPTY_MOMENTS
-from monitor.kernels.tally import COLUMNS
+from monitor.kernels.tally import COLUMNS, Counts
 
 EVENTS_IN, WITH_FEATURES, WITH_PREDICTION, WITH_METRICS, WITH_OUTCOME, WITH_SEGMENT = range(6)
 """Columns of a block's first row, which belongs to the model itself."""
@@ -21,6 +21,8 @@ _STEP = 4
 """Rows by which blocks differ in size, so that what one gave back fits another."""
 _RING = 32
 """Open ticks of one model that are found without Python."""
+_NARROW_MAX = np.iinfo(np.uint16).max
+"""The largest count of 16 bits."""
 _NO_TICK = np.iinfo(np.int64).min
 
 Ints = NDArray[np.int64]
@@ -49,12 +51,15 @@ class Blocks:
     """The arena and the blocks in it.
 
     ``counts`` has shape ``(rows, 40)``, ``moments`` ``(rows, 4)``. Within a block row 0 counts events and row
-    ``local`` the values of the model's series of that place.
+    ``local`` the values of the model's series of that place. Counts are of 16 bits until one could be too large for
+    that, and of 32 from then on: of most fleets no model has so many events in a tick.
     """
 
     def __init__(self, open_max: int = OPEN_MAX) -> None:
         self.open_max = open_max
-        self.counts: NDArray[np.uint32] = np.zeros((1024, COLUMNS), np.uint32)
+        self.counts: Counts = np.zeros((1024, COLUMNS), np.uint16)
+        self._reached = 0
+        """No count is larger, as long as they are narrow."""
         self.moments: NDArray[np.float64] = np.tile(EMPTY_MOMENTS, (1024, 1))
         self._end = 0
         self._free: dict[int, list[int]] = {}
@@ -108,6 +113,16 @@ class Blocks:
         """How many further blocks may be opened."""
         return max(self.open_max - len(self._slots), 0)
 
+    def widen_for(self, more: int) -> None:
+        """Let every count grow by ``more`` without harm."""
+        if self.counts.dtype == np.uint32:
+            return
+        if self._reached + more > _NARROW_MAX:
+            self._reached = int(self.counts[: self._end].max(initial=0))
+        self._reached += more
+        if self._reached > _NARROW_MAX:
+            self.counts = self.counts.astype(np.uint32)
+
     def ensure(self, sizes: dict[int, int]) -> None:
         """Move the open blocks of some models to where they have at least so many rows, by model."""
         table = self._table
@@ -151,11 +166,10 @@ class Blocks:
         for pair in zip(blocks.model.tolist(), blocks.tick.tolist(), strict=True):
             del self._slots[pair]
 
-    def restore(
-        self, model: int, tick: int, end: float, counts: NDArray[np.uint32], moments: NDArray[np.float64]
-    ) -> None:
+    def restore(self, model: int, tick: int, end: float, counts: Counts, moments: NDArray[np.float64]) -> None:
         """Open a block with sums that were stored."""
         self._open(np.array([model]), np.array([tick]), np.array([end]), np.array([len(counts)]))
+        self.widen_for(int(counts.max(initial=0)))
         base = int(self._table["base"][self._slots[model, tick]])
         self.counts[base : base + len(counts)] = counts
         self.moments[base : base + len(counts)] = moments
@@ -213,7 +227,7 @@ class Blocks:
 
     def _grow(self) -> None:
         rows = max(self._end, len(self.counts) + len(self.counts) // 2)
-        counts = np.zeros((rows, COLUMNS), np.uint32)
+        counts: Counts = np.zeros((rows, COLUMNS), self.counts.dtype)
         moments = np.tile(EMPTY_MOMENTS, (rows, 1))
         counts[: len(self.counts)] = self.counts
         moments[: len(self.moments)] = self.moments

@@ -126,3 +126,31 @@ def test_memory_is_had_again() -> None:
             blocks.close(group)
     assert blocks.nbytes() == Blocks().nbytes()
     assert not len(blocks)
+
+
+def test_counts_are_widened_before_one_is_too_large() -> None:
+    """Counts of 16 bits are had for as long as none could pass them, and none is lost when they are widened."""
+    blocks = Blocks()
+    (base,) = open_at(blocks, [(0, 1)], [3, 3, 3])
+    for _ in range(65):
+        blocks.widen_for(1000)
+        blocks.counts[base + 1, 5] += 1000
+    for _ in range(10):
+        blocks.widen_for(50)  # looks how far counts have come instead of adding up what might have been
+    assert blocks.counts.dtype == np.uint16
+    blocks.widen_for(600)
+    blocks.counts[base + 1, 5] += 600
+    assert blocks.counts.dtype == np.uint32
+    assert int(blocks.counts.sum()) == int(blocks.counts[base + 1, 5]) == 65_600
+    open_at(blocks, [(model, 1) for model in range(3)] * 200, [900, 900, 900])
+    assert blocks.counts.dtype == np.uint32
+
+
+def test_restored_with_counts_of_any_size() -> None:
+    """A stored tick with more events than 16 bits tell is opened again as it was, beside others."""
+    blocks = Blocks()
+    small, large = np.full((2, 40), 7, np.uint32), np.full((2, 40), 70_000, np.uint32)
+    for model, counts in enumerate((small, large, small)):
+        blocks.restore(model, 1, 120.0, counts, np.zeros((2, 4)))
+    for rows, counts in zip(rows_of(blocks.opened()), (small, large, small), strict=True):
+        assert np.array_equal(blocks.counts[rows][:2], counts)
