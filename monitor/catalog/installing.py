@@ -58,7 +58,7 @@ class Installer:
         columns = self._columns_of(profile, digest)
         first_time = float(rows["first_time"][model])
         chosen = self._add(columns, model, known.name_hash, len(known.series) + 1, first_time)
-        known.series += chosen.tolist()
+        known.series.extend(chosen.tolist())
         known.reference_digest = digest
         rows["n_series"][model] = len(known.series)
         rows["phase"][model] = Phase.FROZEN

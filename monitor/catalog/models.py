@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
@@ -100,7 +101,7 @@ class Model:
     policy: Policy
     versions: list[str] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
-    series: list[int] = field(default_factory=list)
+    series: array[int] = field(default_factory=lambda: array("i"))
     reference_digest: str = ""
     """Of the file that the reference came from; empty where it was learned."""
     reference_version: str = ""
@@ -202,6 +203,7 @@ class Models:
         self.referred: list[tuple[int, Fact]] = []
         """Changes of references, by row, since the store last asked."""
         self._models_max = models_max
+        self._said: dict[tuple[tuple[str, float], ...], dict[str, float]] = {}
 
     def __len__(self) -> int:
         return len(self.items)
@@ -278,15 +280,20 @@ class Models:
             planned[i] = any(window.from_ < end and begin < window.until for window in windows)
         return planned
 
+    def _shared(self, said: dict[str, float]) -> dict[str, float]:
+        """One dictionary for all models of which the same is said; nobody changes it."""
+        return self._said.setdefault(tuple(said.items()), said)
+
     def apply_policy(self, row: int) -> None:
         """Write what the model's policy says into its row."""
         policy = self.items[row].policy
         said: dict[str, float] = {family: policy.tolerance_of(family) for family in TOLERANCES}
         if policy.tolerance.drift == "auto":
             said["drift"] = -1.0
-        if said != self.items[row].tolerances or policy.contract() != self.items[row].contract:
-            self.items[row].tolerances, self.items[row].contract = said, policy.contract()
+        item, said, contract = self.items[row], self._shared(said), self._shared(policy.contract())
+        if (said, contract) != (item.tolerances, item.contract):
             self.changed.add(row)
+        item.tolerances, item.contract = said, contract
         self.rows["tick"][row] = policy.tick
         self.rows["hold"][row] = policy.hold
         self.rows["keep_firing"][row] = max(policy.keep_firing, _KEEP_FIRING_TICKS * policy.tick)

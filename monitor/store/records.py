@@ -87,7 +87,7 @@ def restore(fleet: Fleet, row: int, record: ModelRecord) -> None:
     spaces = np.array([part.space for part in record.series], np.uint8)
     keys = series_key(np.full(len(hashes), name_hash or 1, np.uint64), spaces, hashes)
     rows = np.array([part.row for part in record.series], np.int64)
-    model.series += rows.tolist()
+    model.series.extend(rows.tolist())
     there = series.rows["judging"][rows] != RETIRED
     series.index.insert_many(keys[there], rows[there])
     for part in record.series:
