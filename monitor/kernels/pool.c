@@ -96,7 +96,7 @@ static int let_in(pool_call *c, int64_t j)
 /* Ask for what the cell at `j` and its first tally hold. */
 static void fetch(const pool_call *c, int64_t j)
 {
-    if (j >= c->n_cells)
+    if (j >= c->n_cells || c->first[j] == c->first[j + 1])
         return;
     int64_t cell = c->cell[j], row = c->row[c->first[j]];
     __builtin_prefetch(c->cell_output + cell, 0);
