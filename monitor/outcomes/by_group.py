@@ -64,6 +64,8 @@ class ByGroup:
         self._models, self._groups, self._outcomes = models, groups, outcomes
         self._sums: dict[float, OpenTicks] = {}
         """Cohorts that matured and are not compared yet, by the moment; empty between closings."""
+        self._fitting: int | None = None
+        """With how many slots the sums of a moment begin: as many as those of the last one that was compared."""
         self._met: list[NDArray[np.int64]] = []
         """Whose cases they are."""
         outcomes.takers.append(self.take)
@@ -82,7 +84,7 @@ class ByGroup:
         of = self._groups.recaller.recall(cases.model, cases.names, cases.texts, cases.kinds)
         if not len(of.event):
             return
-        sums = self._sums.setdefault(cases.due, OpenTicks())
+        sums = self._sums.setdefault(cases.due, OpenTicks(self._fitting))
         grouped = of.first[1:] > of.first[:-1]
         for kind, chosen, s in self._asked(cases):
             event = np.flatnonzero(chosen & grouped)
@@ -104,6 +106,7 @@ class ByGroup:
                 compared = self._groups.compare(end, sums.take(end), planned, due=due)
                 alarms = [replace(alarm, fired_time=due) for alarm in compared.alarms]
                 moments.append(GroupMoment(due, Compared(alarms, compared.cleared, compared.n_cells)))
+            self._fitting = sums.fitting
         if self._met:
             self._settle(np.unique(np.concatenate(self._met)))
             self._sums, self._met = {}, []
