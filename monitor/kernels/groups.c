@@ -8,7 +8,7 @@
 
 #include "places.h"
 
-enum { PREDICTION = 1, SENSITIVE = 3, TAG = 6 };
+enum { FEATURE = 0, PREDICTION = 1, SENSITIVE = 3, TAG = 6 };
 enum { NOT_SAID = 0, BY_LABEL = 1, ABOVE = 2 };
 enum { DECISION = 0, CLASS = 1 };
 /* Above the median, in the highest quarter and in the lowest: of scores, and of bare numbers. */
@@ -65,10 +65,12 @@ void mw_read_sums(const sum_table *sums, int64_t rows, int32_t *place, int64_t *
 
 static inline int32_t look_up(const table *t, uint64_t key) { return find(key, t->keys, t->values, t->mask); }
 
-/* Adds to the sum of a tally; false where that would be a row more than there is room for. */
-static inline int add_sum(sum_table *t, int64_t row, double n, double s)
+static inline uint64_t slot_of(const sum_table *t, int64_t row) { return mix((uint64_t)row + 1, 0) & t->mask; }
+
+/* Adds to the sum of a tally, whose slot is `at` or behind; false where that would be a row more than there is room for. */
+static inline int add_sum(sum_table *t, uint64_t at, int64_t row, double n, double s)
 {
-    uint64_t key = (uint64_t)row + 1, at = mix(key, 0) & t->mask;
+    uint64_t key = (uint64_t)row + 1;
     while (t->slots[at].key != key && t->slots[at].key != 0)
         at = (at + 1) & t->mask;
     sum *own = t->slots + at;
@@ -94,6 +96,7 @@ typedef struct {
     int32_t member[MEMBERS_MAX];
     int64_t sensitive[MEMBERS_MAX], prediction[PREDICTIONS_MAX]; /* its entries */
     int32_t tally[INCREMENTS_MAX];
+    uint64_t slot[INCREMENTS_MAX];
     uint8_t n[INCREMENTS_MAX], s[INCREMENTS_MAX];
 } people;
 
@@ -133,10 +136,12 @@ static inline void note(people *p, int32_t tally, int n, int s)
         p->known = 0;
         return;
     }
-    const char *slot = (const char *)(p->sums->slots + (mix((uint64_t)tally + 1, 0) & p->sums->mask));
+    uint64_t at = slot_of(p->sums, tally);
+    const char *slot = (const char *)(p->sums->slots + at);
     __builtin_prefetch(slot, 1);
     __builtin_prefetch(slot + sizeof(sum) - 1, 1);
     p->tally[p->made] = tally;
+    p->slot[p->made] = at;
     p->n[p->made] = (uint8_t)n;
     p->s[p->made++] = (uint8_t)s;
 }
@@ -213,6 +218,8 @@ static int read_event(group_call *c, people *p)
     p->known = c->plain[c->model[p->event]];
     p->said = p->asked = p->members = p->predicted = p->paired = p->classes = p->made = 0;
     for (int64_t i = p->first; i < c->next_entry && p->known; i++) {
+        if (c->space[i] == FEATURE) /* as nearly all are */
+            continue;
         if (c->space[i] == SENSITIVE && p->said < MEMBERS_MAX)
             p->sensitive[p->said++] = i;
         else if (c->space[i] == PREDICTION && p->predicted < PREDICTIONS_MAX)
@@ -287,7 +294,7 @@ static void find_classes(const group_call *c, people *p)
 static void count_event(people *p)
 {
     for (int i = 0; i < p->made; i++)
-        add_sum(p->sums, p->tally[i], p->n[i], p->s[i]);
+        add_sum(p->sums, p->slot[i], p->tally[i], p->n[i], p->s[i]);
     p->event = -1;
 }
 
@@ -349,7 +356,7 @@ int64_t mw_group_call_size(void) { return (int64_t)sizeof(group_call); }
 int64_t mw_add_sums(int64_t k, const int64_t *row, const double *n, const double *s, sum_table *sums)
 {
     int64_t i = 0;
-    while (i < k && add_sum(sums, row[i], n[i], s[i]))
+    while (i < k && add_sum(sums, slot_of(sums, row[i]), row[i], n[i], s[i]))
         i++;
     return i;
 }
