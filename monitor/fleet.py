@@ -192,21 +192,22 @@ class Fleet:
         self.lives.begin_installed()
         counted = np.flatnonzero((resolved.model >= 0) & ~late)
         model, rows = resolved.model[counted], self.models.rows
-        ticks = np.floor(batch.time[counted] / rows["tick"][model]).astype(np.int64)
+        seconds = rows["tick"][model]
+        ticks = np.floor(batch.time[counted] / seconds)
+        ends = np.zeros(len(batch))
+        ends[counted] = (ticks + 1) * seconds
         base = np.full(len(batch), -1, np.int32)
-        base[counted] = self.blocks.bases(model, ticks, rows["tick"], rows["n_series"])
-        placed = base[counted] >= 0
-        crowded_out = int((~placed).sum())
-        counted, model = counted[placed], model[placed]
+        base[counted] = self.blocks.bases(model, ticks.astype(np.int64), rows["tick"], rows["n_series"])
+        crowded_out = len(counted) - int(np.count_nonzero(base >= 0))
+        if crowded_out:
+            placed = base[counted] >= 0
+            counted, model = counted[placed], model[placed]
         self.blocks.widen_for(_most(batch, model))
         self._count_events(batch, counted, model, base[counted])
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
         deferred, prints = tally(resolved.entries, base, columns, codes, counts, moments)
         self.conduct.note(batch, prints, resolved.model, base, counts)
-        seconds = rows["tick"][model]
-        ends = np.zeros(len(batch))
-        ends[counted] = (np.floor(batch.time[counted] / seconds) + 1) * seconds
         own = np.full(len(batch), -1, np.int32)
         own[counted] = model
         hashes = np.maximum(batch.model.hash, np.uint64(1))

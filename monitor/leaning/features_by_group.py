@@ -66,7 +66,7 @@ class FeaturesByGroup:
         again. Groups that were not counted before are not here either.
         """
         known = self._groups.known
-        chosen = (places != NO_PLACES).any(axis=1) & (model >= 0)
+        chosen = ((places[:, 0] & places[:, 1]) != NO_PLACES) & (model >= 0)
         own = np.flatnonzero(chosen[known.event])
         event, member = known.event[own], known.member[own]
         again = known.left[chosen[known.left]]
