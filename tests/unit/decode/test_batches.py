@@ -15,7 +15,7 @@ from monitor.decode.decoder import make_decoder
 from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
 from monitor.decode.topics import TopicFormat
-from monitor.events.columns import Reason
+from monitor.events.columns import Reason, Space, ValueType
 from monitor.kernels import hash64
 from monitor.kernels.decoding import CONSTANTS, decode_kernel
 
@@ -23,6 +23,20 @@ if TYPE_CHECKING:
     from conftest import Decoding
 
 GOOD = b'{"model":"m","id":"%d","features":{"a":%d,"b":"text"},"prediction":"yes"}'
+
+
+def test_entries_are_found_by_space_and_type(decoding: Decoding) -> None:
+    """Which entries stand in one of some spaces, or are of one of some types, is what their columns say."""
+    value = (
+        b'{"model":"m","id":"1","features":{"a":1,"b":"text","c":true,"d":null,"e":[]},'
+        b'"prediction":{"score":0.5,"tags":["x"]},"sensitive":{"sex":"F"}}'
+    )
+    batch = decoding.batch([value, value], DecodeLimits())
+    assert len(batch.space) == 16
+    for spaces in ((Space.FEATURE,), (Space.TAG, Space.SENSITIVE), (Space.RANKED,), tuple(Space)):
+        assert batch.in_space(*spaces).tolist() == [space in spaces for space in batch.space.tolist()]
+    for types in ((ValueType.DROPPED,), (ValueType.TEXT, ValueType.BOOL), tuple(ValueType)):
+        assert batch.of_type(*types).tolist() == [kind in types for kind in batch.type.tolist()]
 
 
 def test_no_good_event_is_lost(decoding: Decoding) -> None:
