@@ -5,6 +5,8 @@ In memory; a store has of each case what it has and no more (:mod:`monitor.outco
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,11 +67,19 @@ Cases = NDArray[np.void]
 
 def blank(n: int, dtype: np.dtype[np.void] = CASE) -> Cases:
     """Cases of which nothing is known yet."""
-    cases = np.zeros(n, dtype)
-    for name in ("due", "time", "outcome_time", "score", "value", "outcome_number", "money"):
-        cases[name] = np.nan
-    cases["places"] = NO_PLACES
+    cases, whole = np.empty(n, dtype), np.dtype((np.void, dtype.itemsize))
+    cases.view(whole)[:] = _unknown(dtype).view(whole)
     return cases
+
+
+@cache
+def _unknown(dtype: np.dtype[np.void]) -> Cases:
+    """One such case."""
+    case = np.zeros(1, dtype)
+    for name in ("due", "time", "outcome_time", "score", "value", "outcome_number", "money"):
+        case[name] = np.nan
+    case["places"] = NO_PLACES
+    return case
 
 
 def as_dtype(cases: Cases, dtype: np.dtype[np.void]) -> Cases:

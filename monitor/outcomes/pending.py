@@ -134,15 +134,15 @@ class Pending:
         for start in range(0, len(keys), step):
             piece = keys[start : start + step]
             rows = self._index.find(piece).astype(np.int64)
-            cases = self.cases[rows[(rows >= 0) & (rows < _AWAY)]]
+            cases = self.cases.take(rows[(rows >= 0) & (rows < _AWAY)])
             away = np.flatnonzero(rows >= _AWAY)
             away = away[self._sheaves.due(rows[away] - _AWAY) == due]
             if len(away):
                 read = self._sheaves.copies(piece[away], rows[away] - _AWAY)
                 dtype = WIDE if WIDE in (read.dtype, cases.dtype) else cases.dtype
                 cases = np.concatenate([as_dtype(cases, dtype), as_dtype(read, dtype)])
-            cases = cases[cases["due"] == due]
-            yield cases[np.argsort(cases["key"], kind="stable")]
+            cases = cases.compress(cases["due"] == due)
+            yield cases.take(np.argsort(cases["key"], kind="stable"))
         self._sheaves.finish(due)
 
     def close(self, cases: Cases, until: NDArray[np.float64]) -> None:
@@ -151,9 +151,8 @@ class Pending:
         short["key"], short["model"], short["due"], short["stage"] = cases["key"], cases["model"], until, CLOSED
         rows = self._index.find(cases["key"]).astype(np.int64)
         here = (rows >= 0) & (rows < _AWAY)
-        self.cases[rows[here]] = as_dtype(short[here], self.cases.dtype)
-        self._dirty[rows[here]] = True
-        self._put(short[~here])
+        self._write(rows[here], short.compress(here))
+        self._put(short.compress(~here))
         self._list(short["key"], until)
         self._relieve()
 
@@ -244,9 +243,14 @@ class Pending:
         if cases.dtype == WIDE:
             self.widen()
         rows = self._rows_for(cases["key"])
-        self.cases[rows] = as_dtype(cases, self.cases.dtype)
-        self._dirty[rows] = True
+        self._write(rows, cases)
         return rows
+
+    def _write(self, rows: Indices, cases: Cases) -> None:
+        """Let ``rows`` of the buffer be ``cases``: whole records are copied, not field by field."""
+        whole = np.dtype((np.void, self.cases.itemsize))
+        self.cases.view(whole)[rows] = as_dtype(cases, self.cases.dtype).view(whole)
+        self._dirty[rows] = True
 
     def _rows_for(self, keys: Keys) -> Indices:
         """Free rows, which the index says of ``keys`` from here on."""
