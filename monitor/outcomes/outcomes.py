@@ -140,13 +140,12 @@ class Outcomes:
         What they would have said of their model is lost; what they said already stays in its sums.
         """
         rows = self.pending.find(np.unique(keys))
-        rows = rows[rows >= 0]
-        cases = self.pending.cases[rows]
+        cases = self.pending.cases[rows[rows >= 0]]
         waited = cases["stage"] == OPEN
         self.totals.unmeet(cases[waited])
         self.totals.wait(cases["model"][waited], -1)
         self.pending.room += int(waited.sum())
-        self.pending.erase(cases["key"])
+        self.pending.erase(keys)  # of one that is over, a sheaf of another moment may still say how it was
         told = cases["outcome"][waited & ((cases["has"] & HAS_OUTCOME) > 0)]
         return int(waited.sum()), int((~waited).sum()), list(np.unique(told))
 

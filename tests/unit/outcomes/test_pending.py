@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fleets.cohorts import fleet_of
 
 from monitor.outcomes import pending as room
 from monitor.outcomes import sheaves
@@ -221,6 +222,31 @@ def test_what_is_removed_is_in_no_sheaf(tmp_path: Path, written: int) -> None:
         for each in (pending, again):
             assert (each.find(keys(1, 2, 3, 4)) >= 0).tolist() == [True, False, False, True]
             assert due_keys(each, 10.0) == [1, 4]
+
+
+def test_what_is_over_is_removed_from_where_it_was_due_first(tmp_path: Path) -> None:
+    """A case that moved, matured and was forgotten still lies in the sheaf of its first moment: an order removes it."""
+    with Database(tmp_path) as database:
+        outcomes = fleet_of(1).outcomes
+        pending = outcomes.pending
+        pending.attach(database)
+        made = cases(range(1, 3), 50.0)
+        made["entity"] = [7, 8]
+        rows = pending.add(made)
+        saved(pending, database)
+        pending.cases["due"][rows[:1]] = 20.0
+        pending.list(rows[:1])
+        pending.touch(rows[:1])
+        for piece in pending.take(20.0):
+            pending.forget(piece["key"])
+        saved(pending, database)
+        seven = np.uint64(7)
+        assert outcomes.forget(pending.keys_of_entity(seven)) == (0, 0, [])
+        saved(pending, database)
+        held = b"".join(value for prefix in (b"C", b"W") for _, value in database.scan_prefix(prefix))
+        assert seven.tobytes() not in held
+        assert np.uint64(8).tobytes() in held
+        assert (pending.find(keys(1, 2)) >= 0).tolist() == [False, True]
 
 
 @pytest.mark.parametrize("held", [0, 100])
