@@ -215,6 +215,8 @@ class Pending:
         """Note that how ``rows`` were written last is not how they are."""
         rows = rows[self._place[rows] >= 0]
         rows = rows[~self._sheaves.finished(self._place[rows])]
+        if not len(rows):
+            return
         due = self._sheaves.due(self._place[rows])
         self._left.append(self._place[rows])
         moved = due != self.cases["due"][rows]

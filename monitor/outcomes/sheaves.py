@@ -172,7 +172,8 @@ class Sheaves:
 
     def finish(self, due: float) -> None:
         """All that was due then has matured, and is removed with the next :meth:`save`."""
-        self._finished.append(due)
+        if due in self._of:
+            self._finished.append(due)
         self._passed = due
         self._at_hand, self.holds = {}, True
         for slot in self._of.pop(due, {}):

@@ -395,6 +395,18 @@ def test_a_sheaf_that_goes_before_it_is_written_never_is(tmp_path: Path) -> None
         assert not list(database.scan_prefix(b"C")) + list(database.scan_prefix(b"W"))
 
 
+def test_nothing_is_noted_for_a_store_that_is_not_there() -> None:
+    """A replay whose cases all have room in memory never writes one: what went by leaves nothing behind."""
+    pending = Pending()
+    for moment in range(1, 41):
+        pending.add(cases(range(2 * moment, 2 * moment + 2), float(moment)))
+        for piece in pending.take(float(moment)):
+            pending.forget(piece["key"][:1])
+            pending.forget(piece["key"][1:])
+    held = [*vars(pending).values(), *vars(pending._sheaves).values()]
+    assert sum(len(each) for each in held if isinstance(each, list | dict)) == 0
+
+
 def test_bytes_that_wait_ask_for_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is folded and not written is bounded by its bytes."""
     monkeypatch.setattr(room, "UNWRITTEN_MAX", 50_000)
