@@ -195,6 +195,8 @@ class Pending:
 
     def _fold(self) -> None:
         """Lay all that changed into sheaves, and let go of the buffer when that has grown."""
+        if self._sheaves.stored:
+            self._draw_together()
         rows = np.flatnonzero(self._dirty[: self._end])
         self._leave(rows)
         left = np.concatenate([np.zeros(0, np.int64), *self._left])
@@ -210,6 +212,16 @@ class Pending:
         self._left, self._moved, self._listed = [], [], {}
         if self._sheaves.stored and self._end - len(self._free) > self.buffered_max // 2:
             self._empty()
+
+    def _draw_together(self) -> None:
+        """Have what lies in thin sheaves written anew: outcomes in an order of their own leave one for each case."""
+        keys, places = self._sheaves.scattered()
+        rows = self._index.find(keys).astype(np.int64)
+        away = rows == places + _AWAY
+        self._fetch(keys[away], places[away])
+        rows[away] = self._index.find(keys[away])
+        rows = rows[(rows >= 0) & (rows < _AWAY)]
+        self._dirty[rows] = True
 
     def _leave(self, rows: Indices) -> None:
         """Note that how ``rows`` were written last is not how they are."""

@@ -21,6 +21,8 @@ from monitor.outcomes.packing import entity_of, packed, records, unpacked
 SIZE_BITS = 6
 SIZE = 1 << SIZE_BITS
 """Cases in a sheaf at most: about 6 kB, what a store reads at once."""
+FEW = SIZE // 2
+"""A sheaf of less is thin, and so many thin ones of one moment are too many: a sheaf costs 100 bytes of memory."""
 CASES, KEYS = b"C", b"W"
 """With what the records of a sheaf begin: those with its cases, and those with the keys of them."""
 
@@ -84,6 +86,8 @@ class Sheaves:
         self._free: list[int] = []
         self._of: dict[float, dict[int, None]] = {}
         """By moment: the slots of what is due then, in the order of their numbers."""
+        self._thin: dict[float, int] = {}
+        """By moment: how many thin sheaves began since these were looked for."""
         self._next = 0
         self._passed = -np.inf
         """The newest moment of which all is gone."""
@@ -176,6 +180,7 @@ class Sheaves:
             self._finished.append(due)
         self._passed = due
         self._at_hand, self.holds = {}, True
+        self._thin.pop(due, None)
         for slot in self._of.pop(due, {}):
             self._end(slot)
 
@@ -230,6 +235,20 @@ class Sheaves:
                 self._dropped += (self._key(KEYS, slot), self._key(CASES, slot))
             self._of[float(self._due[slot])].pop(slot)
             self._end(slot)
+
+    def scattered(self) -> tuple[Keys, Indices]:
+        """What lies in thin sheaves, at moments that have too many: keys and places.
+
+        Some of these cases are no longer as they lie there. They are not told of again until as many sheaves came anew.
+        """
+        keys, places = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        for due in [due for due, n in self._thin.items() if n >= FEW]:
+            del self._thin[due]
+            slots = np.array(list(self._of[due]), np.int64)
+            some = slots[self._current[slots] < FEW].tolist()
+            keys += [_keys_in(value) for value in self._read(some, KEYS)]
+            places += [(slot << SIZE_BITS) + np.arange(self._held[slot]) for slot in some]
+        return np.concatenate(keys), np.concatenate(places)
 
     def save(self, writes: CaseWrites) -> None:
         """Give all that was taken to ``writes``, and what is to be removed."""
@@ -307,6 +326,8 @@ class Sheaves:
         slot = self._free.pop()
         self._due[slot], self._number[slot], self._held[slot], self._current[slot] = due, number, n, 0
         self._of.setdefault(due, {})[slot] = None
+        if n < FEW:
+            self._thin[due] = self._thin.get(due, 0) + 1
         return slot
 
     def _end(self, slot: int) -> None:

@@ -345,17 +345,9 @@ class Life:
         self.start()
 
 
-@pytest.mark.parametrize("seed", range(9))
-def test_no_case_is_lost_in_a_life_of_chances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Cases come, are written, let go of, moved, removed, mature and are remembered; the process ends, or is killed.
-
-    At every step exactly those are found that are there, whether they mature in one piece or in many.
-    """
-    if seed % 3:
-        monkeypatch.setattr(room, "CHUNK", 3)
-        monkeypatch.setattr(room, "_MANY", 2)
-        monkeypatch.setattr(sheaves, "_HELD_MAX", [0, 3, 10_000][seed % 3])
-    with Database(tmp_path) as database:
+def live(path: Path, seed: int) -> None:
+    """A hundred and twenty steps of a life, at each of which exactly what is there is found."""
+    with Database(path) as database:
         life = Life(database, seed)
         steps = [
             life.come,
@@ -373,6 +365,54 @@ def test_no_case_is_lost_in_a_life_of_chances(tmp_path: Path, monkeypatch: pytes
         for step in life.rng.integers(0, len(steps), 120).tolist():
             steps[step]()
             life.find()
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_no_case_is_lost_in_a_life_of_chances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Cases come, are written, let go of, moved, removed, mature and are remembered; the process ends, or is killed.
+
+    At every step exactly those are found that are there, whether they mature in one piece or in many.
+    """
+    if seed % 3:
+        monkeypatch.setattr(room, "CHUNK", 3)
+        monkeypatch.setattr(room, "_MANY", 2)
+        monkeypatch.setattr(sheaves, "_HELD_MAX", [0, 3, 10_000][seed % 3])
+    live(tmp_path, seed)
+
+
+@pytest.mark.parametrize("seed", range(9, 15))
+def test_no_case_is_lost_where_thin_sheaves_are_drawn_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """The same where what lies in sheaves of few is written anew all the time, while a moment matures too."""
+    monkeypatch.setattr(sheaves, "FEW", 2 + seed % 3)
+    monkeypatch.setattr(room, "CHUNK", 3)
+    live(tmp_path, seed)
+
+
+def test_outcomes_in_an_order_of_their_own_leave_few_sheaves(tmp_path: Path) -> None:
+    """A commit writes one case of each moment: without more, each would cost a sheaf until its moment came."""
+    with Database(tmp_path, passing=True) as database:
+        pending = Pending()
+        pending.attach(database)
+        for moment in range(5):
+            pending.add(cases(range(1 + 200 * moment, 201 + 200 * moment), float(moment)))
+        saved(pending, database)
+        pending._empty()
+        for each in range(1, 201):
+            rows = pending.find(keys(*range(each, 1001, 200)))
+            pending.cases["outcome"][rows] = each
+            pending.touch(rows)
+            saved(pending, database)
+            pending._empty()
+        again = Pending()
+        again.attach(database)
+        for one in (pending, again):
+            assert 5 * 200 // sheaves.SIZE <= sum(map(len, one._sheaves._of.values())) <= 5 * 50
+            rows = one.find(np.arange(1, 1001, dtype=np.uint64))
+            assert (one.cases["outcome"][rows] == np.tile(np.arange(1, 201), 5)).all()
+            assert due_keys(one, 3.0) == list(range(601, 801))
+        assert len(list(database.scan_prefix(b"W"))) <= 5 * 50
 
 
 def test_a_sheaf_that_goes_before_it_is_written_never_is(tmp_path: Path) -> None:
