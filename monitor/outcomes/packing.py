@@ -101,10 +101,11 @@ def unpacked_twin(values: bytes, where: Sequence[Indices], cases: Cases, rows: I
 
 
 def records(value: bytes, n: int) -> list[bytes]:
-    """The records in a stored value of ``n`` cases; short ones, or none, where it is damaged."""
+    """The records in a stored value of ``n`` cases; empty ones, or none, where it is damaged."""
     lengths = np.frombuffer(value[: 2 * n], "<u2") if len(value) >= 2 * n else np.zeros(0, "<u2")
     stops = (2 * n + np.cumsum(lengths, dtype=np.int64)).tolist()
-    return [value[start:stop] for start, stop in zip([2 * n, *stops], stops, strict=False)]
+    within = zip([2 * n, *stops], stops, strict=False)
+    return [value[start:stop] if stop <= len(value) else b"" for start, stop in within]
 
 
 def entity_of(record: bytes) -> bytes:

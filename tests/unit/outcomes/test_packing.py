@@ -81,6 +81,8 @@ def test_what_is_damaged_is_no_case(read) -> None:
     for lengths in (at - 1, at + 1, 0, 65535):
         wrong = lengths.to_bytes(2, "little") + value[2:]
         assert read(wrong, where([wrong], [40]), found, np.arange(40)) == 0
+    wrong = value[:78] + b"\xff\xff" + value[80:]
+    assert read(wrong, where([wrong], [40]), found, np.arange(40)) == 39
     wrong = value[:80] + b"\xff\xff" + value[82:]
     assert read(wrong, where([wrong], [40]), found, np.arange(40)) == 0
     with pytest.raises(StoreError, match="damaged: number 0"):
