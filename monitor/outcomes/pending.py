@@ -19,7 +19,7 @@ BUFFERED_MAX = 262_144
 UNWRITTEN_MAX = 64 << 20
 """Bytes of these at which a commit is asked for."""
 CHUNK = 65_536
-"""Cases that mature at once."""
+"""Cases that mature at once, and keys that the index takes at once."""
 _MANY = 16
 """So many times as many, where there are too many for their sheaves to be held: these are read again for each piece."""
 _AWAY = 1 << 26
@@ -67,7 +67,9 @@ class Pending:
     def attach(self, store: CaseStore) -> None:
         """Read on from ``store``, which holds what :meth:`save` wrote; the buffer has nothing that it lacks."""
         keys, places = self._sheaves.attach(store)
-        self._index.insert_many(keys, np.where(places < 0, -1, places + _AWAY))
+        for start in range(0, len(keys), CHUNK):  # many come again, for whom no further room is needed
+            some = slice(start, start + CHUNK)
+            self._index.insert_many(keys[some], np.where(places[some] < 0, -1, places[some] + _AWAY))
         still = (places >= 0) & (self._index.find(keys) == places + _AWAY)
         self._sheaves.count(places[still], 1)
         for due in self._sheaves.dues():
@@ -220,8 +222,9 @@ class Pending:
         away = rows == places + _AWAY
         self._fetch(keys[away], places[away])
         rows[away] = self._index.find(keys[away])
-        rows = rows[(rows >= 0) & (rows < _AWAY)]
-        self._dirty[rows] = True
+        lie = (rows >= 0) & (rows < _AWAY)
+        lie[lie] = self._place[rows[lie]] == places[lie]
+        self._dirty[rows[lie]] = True
 
     def _leave(self, rows: Indices) -> None:
         """Note that how ``rows`` were written last is not how they are."""

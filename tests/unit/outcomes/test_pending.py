@@ -124,6 +124,26 @@ def test_the_store_is_asked_for_what_it_has_by_the_sheaf(tmp_path: Path) -> None
             assert store.n == 1 + 99
 
 
+def test_an_index_has_room_for_cases_not_for_how_often_they_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that starts reads the keys of older sheaves too, and takes no more memory for them than before."""
+    monkeypatch.setattr(room, "CHUNK", 4096)
+    with Database(tmp_path) as database:
+        pending = Pending()
+        pending.attach(database)
+        rows = pending.add(cases(range(1, 30_001), 10.0))
+        saved(pending, database)
+        for part in range(5):
+            pending.touch(rows[part::6])
+            saved(pending, database)
+        again = Pending()
+        again.attach(database)
+        assert len(list(database.scan_prefix(b"W"))) > 1.8 * 30_000 / sheaves.SIZE
+        assert len(again._index.keys) == len(pending._index.keys)
+        assert again.find(keys(1, 2, 30_000)).min() >= 0
+
+
 def test_sheaves_go_when_their_cases_are_in_later_ones(tmp_path: Path) -> None:
     """Cases are written again and again, for as long as one likes: a store does not grow by that."""
     with Database(tmp_path) as database:
