@@ -22,7 +22,7 @@ _NO_ROOM = "No space left on device"
 _MEMORY_BLOOM = 0.05
 """Part of that memory for a filter of the keys in it."""
 _BLOOM_BITS = 10
-"""Bits a key of the filters that tell, mostly without reading a file, that a case is new."""
+"""Bits a key of the filters that tell, mostly without reading a file, that it is not there."""
 
 
 PUT, DELETE, DELETE_RANGE = range(3)
@@ -74,7 +74,7 @@ class Database:
         options.set_max_write_buffer_number(3)
         options.set_level_zero_file_num_compaction_trigger(_FIRST_FILES)
         options.set_max_background_jobs(2)
-        # A case that is new is asked for before it is written: of most it is known without a look that it is not there.
+        # What is asked for lies in one of many files: of most others it is known without a look that it is not there.
         options.set_memtable_prefix_bloom_ratio(_MEMORY_BLOOM)
         options.set_memtable_whole_key_filtering(True)
         table = BlockBasedOptions()
