@@ -10,12 +10,6 @@ enum { FEATURE = 0, PREDICTION = 1, SENSITIVE = 3, SEGMENT = 4, CLASS_SCORE = 5,
 enum { OUTCOME = 8, OUTCOME_TAG = 9 }; /* spaces */
 enum { SCORED = 8 }; /* the class whose probability a score is */
 
-typedef struct {
-    const uint64_t *keys;
-    const int32_t *values;
-    uint64_t mask;
-} table;
-
 /* Every member is 8 bytes wide; bring.py mirrors it. */
 typedef struct {
     int64_t events, entries;
@@ -61,7 +55,7 @@ static int is_attribute(const bring_call *c, int64_t entry, int32_t model)
         return 1;
     if (!c->n_named || (space != SENSITIVE && space != FEATURE && space != SEGMENT))
         return 0;
-    return find(of_model(c, model, entry), c->named.keys, c->named.values, c->named.mask) >= 0;
+    return look_up(&c->named, of_model(c, model, entry)) >= 0;
 }
 
 static void add_attribute(bring_call *c, int64_t entry)
@@ -93,7 +87,7 @@ static void add_answer(bring_call *c, int64_t entry, int32_t model, int *own)
         c->outcome[at] = c->entry_text[entry];
         c->outcome_number[at] = c->number[entry];
     } else if (c->space[entry] == CLASS_SCORE && c->type[entry] == T_NUMBER && !*own) {
-        int32_t bits = find(of_model(c, model, entry), c->classes.keys, c->classes.values, c->classes.mask);
+        int32_t bits = look_up(&c->classes, of_model(c, model, entry));
         if (bits > 0 && bits & SCORED)
             c->score[at] = c->number[entry];
     } else if (c->space[entry] == TAG || c->space[entry] == RANKED || c->space[entry] == OUTCOME_TAG) {

@@ -15,12 +15,6 @@ enum { DECISION = 0, CLASS = 1 };
 static const int parts_of_numbers[2][3] = {{4, 13, 14}, {5, 15, 16}};
 enum { MEMBERS_MAX = 32, PREDICTIONS_MAX = 8, INCREMENTS_MAX = 256, STAGES = 7 };
 
-typedef struct {
-    const uint64_t *keys;
-    const int32_t *values;
-    uint64_t mask;
-} table;
-
 /* What was counted of a tally: `key` is its row + 1, 0 of a free slot. */
 typedef struct {
     uint64_t key;
@@ -62,8 +56,6 @@ int64_t mw_group_call_size(void);
 int64_t mw_add_sums(int64_t k, const int64_t *row, const double *n, const double *s, sum_table *sums);
 int64_t mw_rows_of_sums(const sum_table *sums);
 void mw_read_sums(const sum_table *sums, int64_t rows, int32_t *place, int64_t *row, double *n, double *s);
-
-static inline int32_t look_up(const table *t, uint64_t key) { return find(key, t->keys, t->values, t->mask); }
 
 static inline uint64_t slot_of(const sum_table *t, int64_t row) { return mix((uint64_t)row + 1, 0) & t->mask; }
 

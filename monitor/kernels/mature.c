@@ -9,12 +9,6 @@
 
 enum { FAVOURABLE = 1, MERITS = 2, POSITIVE = 4, SCORED = 8, FALSE = 16 }; /* what a class is to a model */
 
-typedef struct {
-    const uint64_t *keys;
-    const int32_t *values;
-    uint64_t mask;
-} table;
-
 /* Every member is 8 bytes wide, or a struct of such; mature.py mirrors it. */
 typedef struct {
     int64_t n;
@@ -48,7 +42,7 @@ int64_t mw_mature_call_size(void) { return (int64_t)sizeof(mature_call); }
 
 static inline int bits_of(const mature_call *c, int32_t model, uint64_t class)
 {
-    int32_t bits = find(mix((uint64_t)model + 1, class), c->classes.keys, c->classes.values, c->classes.mask);
+    int32_t bits = look_up(&c->classes, mix((uint64_t)model + 1, class));
     return bits > 0 ? bits : 0;
 }
 

@@ -27,6 +27,15 @@ static inline int32_t find(uint64_t key, const uint64_t *keys, const int32_t *va
     }
 }
 
+/* A table of table.py, as a call is given it. */
+typedef struct {
+    const uint64_t *keys;
+    const int32_t *values;
+    uint64_t mask;
+} table;
+
+static inline int32_t look_up(const table *t, uint64_t key) { return find(key, t->keys, t->values, t->mask); }
+
 enum { EDGES = 31 };
 
 /* Four numbers at once, in the compiler's own words for it. Where the processor has registers that wide, the loader

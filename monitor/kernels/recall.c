@@ -8,12 +8,6 @@
 
 enum { SENSITIVE = 3, SLOTS_MAX = 16 };
 
-typedef struct {
-    const uint64_t *keys;
-    const int32_t *values;
-    uint64_t mask;
-} table;
-
 /* Every member is 8 bytes wide, or a struct of such; recall.py mirrors it. */
 typedef struct {
     int64_t cases, slots;
@@ -32,8 +26,6 @@ int64_t mw_recall_call_size(void);
 void mw_recall(recall_call *c);
 
 int64_t mw_recall_call_size(void) { return (int64_t)sizeof(recall_call); }
-
-static inline int32_t look_up(const table *t, uint64_t key) { return find(key, t->keys, t->values, t->mask); }
 
 static inline void list_pair(recall_call *c, int64_t i, int64_t member)
 {

@@ -24,7 +24,7 @@ _MANY = 16
 """So many times as many, where there are too many for their sheaves to be held: these are read again for each piece."""
 _AWAY = 1 << 26
 """What is added to a case's place in the store where the index says that; what is less is a row of the buffer."""
-_FULL = 0.7
+_INDEX_FILLED = 0.7
 """Part of the index that is filled: it is 12 bytes a slot, and the largest thing that a case takes of memory."""
 
 Keys = NDArray[np.uint64]
@@ -44,7 +44,7 @@ class Pending:
         self.room = 0
         """How many more cases may wait, less than 0 where fewer should; who lets cases in and out keeps it."""
         self._sheaves = Sheaves()
-        self._index = Table(full=_FULL)
+        self._index = Table(full=_INDEX_FILLED)
         """The row in the buffer of each case, or :data:`_AWAY` and its place in the store."""
         self._end = 0
         self._free: Indices = np.zeros(0, np.int64)
