@@ -17,7 +17,7 @@ from monitor.clock import Clock
 from monitor.decode.decoder import Decoder
 from monitor.errors import StoreWaitsError
 from monitor.events.columns import EventBatch, Part, Reason, ValueType
-from monitor.events.raw import Partition, RawBatch, size_of
+from monitor.events.raw import Partition, RawBatch
 from monitor.fleet import Absorbed, Closed, Fleet
 from monitor.incidents.incident import Incident
 from monitor.ingest.source import Source
@@ -477,7 +477,7 @@ def by_decoder(raw: RawBatch, decoder_of: Callable[[str], Decoder]) -> Iterator[
 
 def _by_size(raw: RawBatch) -> Iterator[RawBatch]:
     """The batch in parts that a decoder can join; almost always that is one."""
-    if (size_of(raw.values) if raw.size is None else raw.size) <= _JOINED_BYTES:
+    if raw.size <= _JOINED_BYTES:
         if len(raw):
             yield raw
         return

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 
 from monitor.events.columns import EventBatch, Strings
+from monitor.events.records import CONSTANTS
 from monitor.kernels.decoding import (
-    CONSTANTS,
     POWER_MAX,
     POWER_MIN,
     DecodeCall,

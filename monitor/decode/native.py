@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from monitor.decode import twin
 from monitor.decode.arrays import EventArrays, Memory
 from monitor.events.columns import Reason
-from monitor.kernels.decoding import CONSTANTS, DONE, FULL, decode_kernel
+from monitor.events.records import Records
+from monitor.kernels.decoding import DONE, FULL, decode_kernel
 from monitor.kernels.hashing import hash64
 from monitor.kernels.library import needed
 
@@ -54,11 +55,12 @@ class NativeDecoder:
         headers: Sequence[Headers | None] = (),
     ) -> EventBatch:
         """See :meth:`monitor.decode.decoder.Decoder.decode`; a native event stands whole in its value."""
-        joined, lengths = self._join(values)
+        records = self._readable(values)
+        lengths = np.maximum(records.lengths, 0)
         times = np.ascontiguousarray(timestamps, np.float64)
         if times.shape != lengths.shape:
             raise ValueError(f"{len(lengths)} records have timestamps of shape {times.shape}")
-        arrays = EventArrays(joined, lengths, times, self._limits, self._memory)
+        arrays = EventArrays(records.body, lengths, times, self._limits, self._memory)
         call = arrays.call
         call.seed, call.future_limit = self._seed, future_limit
         while call.next < call.records:
@@ -71,19 +73,14 @@ class NativeDecoder:
                 call.next += 1
         return arrays.batch()
 
-    def _join(self, values: Sequence[bytes | None]) -> tuple[bytes, NDArray[np.int64]]:
-        """All that the kernel may read in one piece; tombstones and what is too large stay out of it."""
-        records = cast("Sequence[bytes]", values)  # a tombstone has no length: then the records are copied without
-        try:
-            lengths = np.fromiter(map(len, records), np.int64, len(records))
-        except TypeError:
-            return self._join([value or b"" for value in values])
-        limit = self._limits.record_bytes
-        if lengths.max(initial=0) > limit:
-            return self._join([record if len(record) <= limit else b"" for record in records])
-        if lengths.sum() > _BATCH_BYTES:
+    def _readable(self, values: Sequence[bytes | None]) -> Records:
+        """All that the kernel may read; what is too large is empty there."""
+        records, limit = Records.of(values), self._limits.record_bytes
+        if records.lengths.max(initial=0) > limit:
+            records = Records.of([None if value is None or len(value) > limit else value for value in values])
+        if records.size > _BATCH_BYTES:
             raise ValueError(f"a batch of more than {_BATCH_BYTES} bytes: decode it in parts")
-        return b"".join([*records, CONSTANTS]), lengths
+        return records
 
     def _read_odd(self, arrays: EventArrays, value: bytes | None, timestamp: float) -> None:
         record = arrays.call.next

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from monitor.events.records import Records
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -31,7 +33,6 @@ class RawBatch:
     seconds since the epoch, NaN where a source has none. ``source`` (int32, shape ``(n,)``) indexes ``partitions``;
     within one partition ``offsets`` (int64) only grow. ``keys`` are the records' keys, empty where a source has none.
     ``headers`` are theirs, in order, ``None`` for a record without any; empty where no topic's format reads them.
-    ``size`` are the bytes of all values, where the source has counted them.
 
     Where another replica read the partitions and this is a part of them, ``reached`` (float64, shape ``(n,)``) is the
     event time that a record's partition had reached behind it, and ``passed`` what partitions have reached behind the
@@ -47,15 +48,14 @@ class RawBatch:
     headers: Sequence[Headers | None] = ()
     reached: NDArray[np.float64] | None = None
     passed: Mapping[Partition, float] | None = None
-    size: int | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
-
-def size_of(values: Sequence[bytes | None]) -> int:
-    """The bytes of all ``values``."""
-    return sum(map(len, filter(None, values)))
+    @property
+    def size(self) -> int:
+        """The bytes of all values."""
+        return self.values.size if isinstance(self.values, Records) else sum(map(len, filter(None, self.values)))
 
 
 def joined(batches: Sequence[RawBatch]) -> RawBatch:
@@ -65,14 +65,12 @@ def joined(batches: Sequence[RawBatch]) -> RawBatch:
     headers: Sequence[Headers | None] = ()
     if any(batch.headers for batch in batches):
         headers = list(chain.from_iterable(batch.headers or [None] * len(batch) for batch in batches))
-    sizes = [batch.size for batch in batches if batch.size is not None]
     return RawBatch(
-        list(chain.from_iterable(batch.values for batch in batches)),
+        Records.joined([Records.of(batch.values) for batch in batches]),
         np.concatenate([batch.timestamps for batch in batches]),
         batches[0].partitions,
         np.concatenate([batch.source for batch in batches]),
         np.concatenate([batch.offsets for batch in batches]),
         list(chain.from_iterable(batch.keys for batch in batches)),
         headers,
-        size=sum(sizes) if len(sizes) == len(batches) else None,
     )

@@ -10,7 +10,8 @@ import numpy as np
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 from numpy.typing import NDArray
 
-from monitor.events.raw import Headers, Partition, RawBatch, size_of
+from monitor.events.raw import Headers, Partition, RawBatch
+from monitor.events.records import Records
 
 NO_END = np.iinfo(np.int64).max
 """The end of a partition that is read for ever."""
@@ -86,14 +87,14 @@ class Cursors:
         A record that was delivered already, lies behind its partition's end, or is of a partition that is no longer
         read is left out.
         """
-        # No line of Python runs for a single message, and nothing is kept of them: they hold copies of everything.
-        values = list(map(Message.value, messages))
+        # No line of Python runs for a single message, and nothing is kept of them: they hold copies of everything. What
+        # they say is put in one piece while it is in the cache.
+        values = Records.of(list(map(Message.value, messages)))
         keys = list(map(Message.key, messages))
         offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
         slots = self._slots_of(messages)
         headers = self._headers_of(messages, slots)
-        size = size_of(values)
-        batch = RawBatch(values, _seconds(messages), self.partitions, slots, offsets, keys, headers, size=size)
+        batch = RawBatch(values, _seconds(messages), self.partitions, slots, offsets, keys, headers)
         wanted = self.reading[slots] & (offsets >= self.next[slots]) & (offsets < self.end[slots])
         if not wanted.all():
             batch = only(batch, np.flatnonzero(wanted))
@@ -156,14 +157,12 @@ def _seconds(messages: Sequence[Message]) -> NDArray[np.float64]:
 
 def only(batch: RawBatch, kept: NDArray[np.intp]) -> RawBatch:
     """The records of ``batch`` at ``kept``, in that order."""
-    values = [batch.values[i] for i in kept]
     return RawBatch(
-        values,
+        Records.of([batch.values[i] for i in kept]),
         batch.timestamps[kept],
         batch.partitions,
         batch.source[kept],
         batch.offsets[kept],
         [batch.keys[i] for i in kept],
         [batch.headers[i] for i in kept] if batch.headers else (),
-        size=size_of(values),
     )

@@ -22,9 +22,6 @@ ODD: Final = 1
 FULL: Final = 2
 """The record ``next`` needs more entries or more scratch."""
 
-CONSTANTS: Final = b"labelscorevalue01"
-"""What must stand behind the records."""
-
 POWER_MIN: Final = -342
 POWER_MAX: Final = 308
 """The powers of ten within which a number can be a double that is neither zero nor infinite."""

@@ -16,8 +16,9 @@ from monitor.decode.limits import DecodeLimits
 from monitor.decode.native import NativeDecoder
 from monitor.decode.topics import TopicFormat
 from monitor.events.columns import Reason, Space, ValueType
+from monitor.events.records import CONSTANTS
 from monitor.kernels import hash64
-from monitor.kernels.decoding import CONSTANTS, decode_kernel
+from monitor.kernels.decoding import decode_kernel
 
 if TYPE_CHECKING:
     from conftest import Decoding
