@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from monitor.catalog.policies import Policy
 from monitor.clock import Clock
 from monitor.decode.decoder import Decoder
+from monitor.decode.parts import by_decoder
 from monitor.errors import StoreWaitsError
 from monitor.events.columns import EventBatch, Part, Reason, ValueType
 from monitor.events.raw import Partition, RawBatch
@@ -26,15 +27,14 @@ from monitor.tally.duplicates import keys_of
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import EVENT_KINDS, Metrics
 
-BATCH_RECORDS = 16_000
-"""Records of one turn: the more there are, the more of each model are counted while its memory is in the cache."""
+BATCH_RECORDS, BATCH_RECORDS_MAX, OF_EACH_MODEL = 16_000, 64_000, 16
+"""Records of one turn; in a large fleet so many of each model, as far as memory goes: the more of a model are counted
+behind one another, the less often its counts and edges come from memory."""
 POLL_SECONDS = 0.1
 """The longest that a quiet turn waits, and so the longest that a question to the loop does."""
 
 _MERGED = Partition("", 0)
 """Stands for all partitions of a source that brings them in one order."""
-_JOINED_BYTES = 64 << 20
-"""Bytes of values beyond which a batch is decoded in parts."""
 _COMMIT_REST, _TELLING_REST = 20.0, 9.0
 """Time between two commits, in what one takes: a twentieth of the loop at most, a tenth with news to tell."""
 _TICKS_WAITING = 20_000
@@ -105,14 +105,15 @@ class Pace:
 
     ``idle`` is after how long a silent partition lets event time run on, ``commit`` the longest between two commits,
     ``future`` how far beyond now an event may be dated. ``live`` says that events tell of now, so that event time runs
-    on with the clock when none come; in a replay it does not.
+    on with the clock when none come; in a replay it does not. ``batch_records`` are those of one turn, else they are as
+    many as the fleet is large.
     """
 
     live: bool = False
     idle: float = 0.0
     commit: float = math.inf
     future: float = math.inf
-    batch_records: int = BATCH_RECORDS
+    batch_records: int | None = None
 
 
 class Pipeline:
@@ -170,7 +171,7 @@ class Pipeline:
             self.commit()
             return 0
         with self._stage("poll"):
-            raw = self.source.poll(self._pace.batch_records, POLL_SECONDS)
+            raw = self.source.poll(self._pace.batch_records or _records(len(self.fleet.models)), POLL_SECONDS)
         silent = self._listen(raw)
         for part in by_decoder(raw, self._decoder_of) if len(raw) else ():
             self._absorb(*part)
@@ -462,35 +463,5 @@ def _stretches(
         first = last
 
 
-def by_decoder(raw: RawBatch, decoder_of: Callable[[str], Decoder]) -> Iterator[tuple[RawBatch, Decoder]]:
-    """The batch by the format of its topics; almost always that is one."""
-    decoders = [decoder_of(partition.topic) for partition in raw.partitions]
-    distinct = list(dict.fromkeys(decoders))
-    for decoder in distinct:
-        if len(distinct) == 1:
-            own = raw
-        else:
-            own = _chosen(raw, np.flatnonzero(np.array([d is decoder for d in decoders])[raw.source]))
-        for part in _by_size(own):
-            yield part, decoder
-
-
-def _by_size(raw: RawBatch) -> Iterator[RawBatch]:
-    """The batch in parts that a decoder can join; almost always that is one."""
-    if raw.size <= _JOINED_BYTES:
-        if len(raw):
-            yield raw
-        return
-    sizes = np.array([len(value or b"") for value in raw.values])
-    part = np.cumsum(sizes) // _JOINED_BYTES
-    for number in np.unique(part).tolist():
-        yield _chosen(raw, np.flatnonzero(part == number))
-
-
-def _chosen(raw: RawBatch, at: NDArray[np.int64]) -> RawBatch:
-    """Some records of a batch, in their order."""
-    rows = at.tolist()
-    keys, headers = ([column[i] for i in rows] if column else () for column in (raw.keys, raw.headers))
-    values = [raw.values[i] for i in rows]
-    reached = None if raw.reached is None else raw.reached[at]
-    return RawBatch(values, raw.timestamps[at], raw.partitions, raw.source[at], raw.offsets[at], keys, headers, reached)
+def _records(models: int) -> int:
+    return min(max(BATCH_RECORDS, OF_EACH_MODEL * models), BATCH_RECORDS_MAX)

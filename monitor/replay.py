@@ -24,7 +24,7 @@ from monitor.ingest.files import FilesSource
 from monitor.ingest.kafka_range import KafkaRange
 from monitor.ingest.source import Source
 from monitor.kernels.hashing import hash64
-from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
+from monitor.pipeline import Pace, Pipeline, Surroundings
 from monitor.portrait import model_document, model_states
 from monitor.store.cases import TemporaryCases
 from monitor.tally.closed import ClosedTicks
@@ -131,7 +131,7 @@ def replay(
     progress: Callable[[int], object] = lambda _records: None,
     beside: Callable[[Pipeline], None] = lambda _pipeline: None,
     keep: Keep = _let_go,
-    batch_records: int = BATCH_RECORDS,
+    batch_records: int | None = None,
 ) -> Replayed:
     """Run ``source`` to its end. The same input and configuration give the same incidents, whatever the batch size.
 

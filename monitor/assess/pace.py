@@ -12,8 +12,8 @@ import numpy as np
 from monitor.catalog.policies import Policies
 from monitor.compose import make_decoders
 from monitor.config import Config
+from monitor.decode.parts import by_decoder
 from monitor.ingest.source import Source
-from monitor.pipeline import by_decoder
 
 TICKS = (60.0, 300.0, 900.0, 3600.0)
 EVENTS_A_TICK = 20.0

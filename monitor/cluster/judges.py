@@ -31,7 +31,7 @@ from monitor.ingest.kafka_internal import InternalTopics, Publisher, RangeReader
 from monitor.ingest.routed import RoutedSource
 from monitor.ingest.schema_gate import gate_of
 from monitor.keeping import StoreKeeper
-from monitor.pipeline import BATCH_RECORDS, Pace, Pipeline, Surroundings
+from monitor.pipeline import Pace, Pipeline, Surroundings
 from monitor.shard import Audience, Shard
 from monitor.store.changes import ChangeLog, Restored, pointer_of
 from monitor.store.database import Database
@@ -317,7 +317,7 @@ class Judges:
             shard.fleet,
             shard.event_time,
             Surroundings(self.clock, self.metrics, _NoLetters(), keeper, self._audience.told, self._audience.breathe),
-            Pace(live=True, idle=clock.idle, commit=self.config.store.commit, batch_records=BATCH_RECORDS),
+            Pace(live=True, idle=clock.idle, commit=self.config.store.commit),
         )
         self._held[partition] = _Held(shard, source)
         return shard

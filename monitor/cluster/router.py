@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from monitor.clock import Clock
 from monitor.compose import make_decoders
 from monitor.config import Config
+from monitor.decode.parts import by_decoder
 from monitor.events.columns import EventBatch, Reason
 from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.bundles import VERSION, Bundle, cut, packed
@@ -25,7 +26,7 @@ from monitor.ingest.kafka_cluster import Bounds, Cluster, begin_anew, take_up
 from monitor.ingest.kafka_group import Committed, GroupReader
 from monitor.ingest.kafka_internal import Publisher, events_topic
 from monitor.ingest.schema_gate import gate_of
-from monitor.pipeline import BATCH_RECORDS, DeadLetterBox, by_decoder
+from monitor.pipeline import BATCH_RECORDS, DeadLetterBox
 from monitor.tally.event_time import EventTime
 from monitor.telemetry.metrics import Metrics
 

@@ -46,7 +46,7 @@ class Stage:
         files: Sequence[Path],
         directory: Path,
         *,
-        batch_records: int = 100,
+        batch_records: int | None = 100,
         now: float = 1_767_225_600.0,
         future: float = math.inf,
         commit: float = math.inf,

@@ -177,6 +177,18 @@ def test_capacity_forgets_the_oldest(stage, batch_records: int) -> None:
     assert sample(one, "dedupe_keys_forgotten_early_total") == 1332
 
 
+def test_a_turn_has_some_records_of_each_model(stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger fleet reads more in one turn, up to a limit, so that each model has several events in it."""
+    for name, n in (("BATCH_RECORDS", 4), ("OF_EACH_MODEL", 3), ("BATCH_RECORDS_MAX", 10)):
+        monkeypatch.setattr(f"monitor.pipeline.{name}", n)
+    one = stage([event(START + i, {"a": 1.0}, model=f"m{min(i // 4, 4)}") for i in range(40)], batch_records=None)
+    read = []
+    while not one.source.finished():
+        models = len(one.fleet.models)
+        read.append((models, one.pipeline.turn()))
+    assert read[:6] == [(0, 4), (1, 4), (2, 6), (4, 10), (5, 10), (5, 6)]
+
+
 def test_limits_are_counted(stage) -> None:
     """What a limit turns away is counted under the limit's name."""
     lines = [event(START, {f"f{i}": 1.0, "c": f"v{i}"}, model=f"m{i % 2}") for i in range(12)]
