@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from monitor.errors import StoreError
-from monitor.store.database import PUT, Change, Database, Writes
+from monitor.store.bulk import PUT, Change
+from monitor.store.database import Database, Writes
 
 RECORD_BYTES = 900 << 10
 """About how large a record of the log is; a single value may be larger."""

@@ -12,22 +12,23 @@ from typing import Any, Self
 from rocksdict import AccessType, BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
 from monitor.errors import StoreError, StoreFullError
+from monitor.store.bulk import DELETE, DELETE_RANGE, PUT, Bulk, Change
 
 _BUFFER_BYTES = 8 << 20
-"""What RocksDB collects in memory before it writes a file: of a small fleet, more would be a third of all memory."""
-_FIRST_FILES = 8
-"""Files of what was collected before they are merged: twice as many as RocksDB would take of larger ones."""
+"""What RocksDB collects in memory before it writes a file: of a small fleet, more would be a third of all memory.
+
+A write of more would be a file at once: it becomes one by itself."""
+_FIRST_FILES, _MANY_FILES, _TOO_MANY_FILES = 16, 32, 48
+"""Files of what was collected before they are merged; before writes wait a little, and until there are fewer. A large
+write leaves two, and one of them has next to nothing."""
+_COMING = "coming"
+"""What a file is called that is being written."""
 _NO_ROOM = "No space left on device"
 """How RocksDB says that there is no room: the one failure of a disk that it recovers from by itself."""
 _MEMORY_BLOOM = 0.05
 """Part of that memory for a filter of the keys in it."""
 _BLOOM_BITS = 10
 """Bits a key of the filters that tell, mostly without reading a file, that it is not there."""
-
-
-PUT, DELETE, DELETE_RANGE = range(3)
-Change = tuple[int, bytes, bytes]
-"""What is done; a key, and its value; or the first key of a range, and the one behind it."""
 
 
 class Writes:
@@ -66,28 +67,17 @@ class Database:
     """
 
     def __init__(self, path: Path, *, to_look: bool = False, passing: bool = False) -> None:
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_compression_type(DBCompressionType.lz4())
-        options.set_bottommost_compression_type(DBCompressionType.zstd())
-        options.set_write_buffer_size(_BUFFER_BYTES)
-        options.set_max_write_buffer_number(3)
-        options.set_level_zero_file_num_compaction_trigger(_FIRST_FILES)
-        options.set_max_background_jobs(2)
-        # What is asked for lies in one of many files: of most others it is known without a look that it is not there.
-        options.set_memtable_prefix_bloom_ratio(_MEMORY_BLOOM)
-        options.set_memtable_whole_key_filtering(True)
-        table = BlockBasedOptions()
-        table.set_bloom_filter(_BLOOM_BITS, False)
-        options.set_block_based_table_factory(table)
+        options, self._bulk = _options(), None
+        options.create_if_missing(not to_look)
         self.path = path
         try:
             if to_look:
-                options.create_if_missing(False)
                 self._db = Rdict(str(path), options, access_type=AccessType.read_only())
             else:
                 path.mkdir(parents=True, exist_ok=True)
                 self._db = Rdict(str(path), options)
+                if not passing:
+                    self._bulk = Bulk(self._db, _options(merged=False), path / _COMING, self._keys)
         except Exception as error:  # rocksdict raises bare Exception; all it can mean here is an unusable store
             raise StoreError(f"{path}: the store cannot be opened: {error}") from error
         self._watched: list[Change] | None = None
@@ -114,23 +104,33 @@ class Database:
 
     def scan(self, first: bytes, last: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values from ``first`` on, short of ``last``, in order."""
+        for key, cursor in self._cursor(first, last):
+            yield key, cursor.value()
+
+    def scan_prefix(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Keys that begin with ``prefix``, without it, and their values."""
+        for key, value in self.scan(prefix, _after(prefix)):
+            yield key[len(prefix) :], value
+
+    def _keys(self, first: bytes, last: bytes) -> Iterator[bytes]:
+        """Keys from ``first`` on, short of ``last``, in order."""
+        for key, _ in self._cursor(first, last):
+            yield key
+
+    def _cursor(self, first: bytes, last: bytes) -> Iterator[tuple[bytes, Any]]:
+        """Each key from ``first`` on, short of ``last``, and a cursor that stands there."""
         cursor = self._db.iter()
         cursor.seek(first)
         while cursor.valid():
             key = cursor.key()
             if key >= last:
                 return
-            yield key, cursor.value()
+            yield key, cursor
             cursor.next()
         try:
             cursor.status()  # an iterator that meets a damaged block is at its end
         except Exception as error:  # as above
             raise StoreError(f"{self.path}: the store cannot be read: {error}") from error
-
-    def scan_prefix(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys that begin with ``prefix``, without it, and their values."""
-        for key, value in self.scan(prefix, _after(prefix)):
-            yield key[len(prefix) :], value
 
     def commit(self, writes: Writes) -> None:
         """Do all of ``writes`` or nothing, and have it on the disk before returning, unless it is passing.
@@ -142,18 +142,25 @@ class Database:
         StoreError
             The disk is broken.
         """
-        batch = WriteBatch(raw_mode=True)
-        do = {PUT: batch.put, DELETE_RANGE: batch.delete_range, DELETE: lambda key, _: batch.delete(key)}
-        for what, first, second in writes.changes:
-            do[what](first, second)
         with self._writing:
             try:
-                self._db.write(batch, self._synced)
+                if self._bulk is not None and writes.n_bytes >= _BUFFER_BYTES:
+                    self._bulk.write(writes.changes)
+                else:
+                    self._log(writes.changes)
             except Exception as error:  # as above: a full or broken disk
                 told = f"{self.path}: the store cannot be written: {error}"
                 raise (StoreFullError if _NO_ROOM in told else StoreError)(told) from error
             if self._watched is not None:
                 self._watched += writes.changes
+
+    def _log(self, changes: list[Change]) -> None:
+        """Write what is not large: it is in the log, and in memory until there is enough for a file."""
+        batch = WriteBatch(raw_mode=True)
+        do = {PUT: batch.put, DELETE_RANGE: batch.delete_range, DELETE: lambda key, _: batch.delete(key)}
+        for what, first, second in changes:
+            do[what](first, second)
+        self._db.write(batch, self._synced)
 
     def watch(self) -> None:
         """From here on remember what changes, for :meth:`take_changes`."""
@@ -184,6 +191,27 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _options(*, merged: bool = True) -> Options:
+    """How files are laid out: those that are ``merged`` from others, and live, or one that is written for minutes."""
+    options = Options(raw_mode=True)
+    kinds = DBCompressionType
+    options.set_compression_type(kinds.lz4() if merged else kinds.none())
+    options.set_bottommost_compression_type(kinds.zstd() if merged else kinds.none())
+    options.set_write_buffer_size(_BUFFER_BYTES)
+    options.set_max_write_buffer_number(3)
+    options.set_level_zero_file_num_compaction_trigger(_FIRST_FILES)
+    options.set_level_zero_slowdown_writes_trigger(_MANY_FILES)
+    options.set_level_zero_stop_writes_trigger(_TOO_MANY_FILES)
+    options.set_max_background_jobs(2)
+    # What is asked for lies in one of many files: of most others it is known without a look that it is not there.
+    options.set_memtable_prefix_bloom_ratio(_MEMORY_BLOOM)
+    options.set_memtable_whole_key_filtering(True)
+    table = BlockBasedOptions()
+    table.set_bloom_filter(_BLOOM_BITS, False)
+    options.set_block_based_table_factory(table)
+    return options
 
 
 def _after(prefix: bytes) -> bytes:

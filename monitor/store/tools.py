@@ -15,7 +15,7 @@ from monitor.store.sums import unpack
 from monitor.store.ticklog import TickLog
 from monitor.tally.event_time import EventTime
 
-_COPIED_BYTES = 16 << 20
+_COPIED_BYTES = 4 << 20
 """Bytes that are copied in one write."""
 _SINGLE = (b"head", b"owner")
 _LAST = b"\xff" * 8

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from monitor.errors import StoreError
+from monitor.store import database as module
 from monitor.store.database import Database, Writes
 
 
@@ -71,3 +74,80 @@ def test_a_damaged_block_is_no_missing_key(tmp_path: Path) -> None:
             database.get_many(keys)
         with pytest.raises(StoreError, match="store cannot be read"):
             list(database.scan_prefix(b"C"))
+
+
+LARGE = bytes(range(256)) * (5 << 12)
+"""5 MB: two of it are too much for memory."""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_large_is_written_as_what_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Whatever is set, removed and set again within one write and over many: a large one leaves what small ones do."""
+    rng = np.random.default_rng(seed)
+    with Database(tmp_path / "a") as large, Database(tmp_path / "b") as small:
+        for turn in range(12):
+            writes = Writes()
+            for what, first, second in rng.integers(0, [4, 99, 99], (60, 3)).tolist():
+                key, other = b"%02d" % min(first, second), b"%02d" % max(first, second)
+                if what == 3 and second - first < 30:
+                    writes.delete_range(key, other)
+                elif what == 2:
+                    writes.delete(key)
+                else:
+                    writes.put(key, b"%d" % turn)
+            monkeypatch.setattr(module, "_BUFFER_BYTES", rng.choice([0, 1 << 20]))
+            large.commit(writes)
+            monkeypatch.setattr(module, "_BUFFER_BYTES", 1 << 20)
+            small.commit(writes)
+            assert list(large.scan(b"", b"z")) == list(small.scan(b"", b"z"))
+
+
+def test_what_is_large_outlives_a_kill(tmp_path: Path) -> None:
+    """Behind a commit all of it is on the disk, with what was small before; of one that never ended nothing is."""
+    with Database(tmp_path / "store") as database:
+        for key in (b"a", b"b"):
+            writes = Writes()
+            writes.put(key, b"small")
+            database.commit(writes)
+            writes = Writes()
+            writes.put(key + b"1", LARGE)
+            writes.put(key + b"2", LARGE)
+            writes.delete_range(b"a", b"a2")
+            database.commit(writes)
+        (tmp_path / "store" / "coming").write_bytes(LARGE)  # it was killed at the third
+        shutil.copytree(tmp_path / "store", tmp_path / "left")
+    (tmp_path / "left" / "LOCK").unlink()
+    with Database(tmp_path / "left") as database:
+        assert [(key, len(value)) for key, value in database.scan(b"", b"z")] == [
+            (b"a2", len(LARGE)),
+            (b"b", 5),
+            (b"b1", len(LARGE)),
+            (b"b2", len(LARGE)),
+        ]
+        assert not (tmp_path / "left" / "coming").exists()
+
+
+def test_what_is_large_and_refused_leaves_nothing(tmp_path: Path) -> None:
+    """A file that cannot be written is an error, changes nothing, and is in nobody's way when it is tried again."""
+    with Database(tmp_path) as database:
+        writes = Writes()
+        writes.put(b"a", LARGE)
+        writes.put(b"b", LARGE)
+        (tmp_path / "coming").symlink_to(tmp_path / "nowhere" / "coming")
+        with pytest.raises(StoreError, match="cannot be written"):
+            database.commit(writes)
+        assert not list(database.scan(b"", b"z"))
+        database.commit(writes)
+        assert [key for key, _ in database.scan(b"", b"z")] == [b"a", b"b"]
+        assert sorted(each.name for each in tmp_path.iterdir() if each.name == "coming") == []
+
+
+def test_large_writes_are_merged_many_at_once(tmp_path: Path) -> None:
+    """Each lies on top of what was there before, whatever that was: it is not merged with each that comes."""
+    with Database(tmp_path) as database:
+        for turn in range(1, 6):
+            writes = Writes()
+            writes.put(b"a", LARGE)
+            writes.put(b"z", LARGE)
+            database.commit(writes)
+            assert database._db.property_int_value("rocksdb.num-files-at-level0") == 2 * turn

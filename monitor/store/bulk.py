@@ -1,0 +1,86 @@
+"""A large write as one file, sorted and laid beside the others: it passes through no log, no batch and no memory."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rocksdict import IngestExternalFileOptions, Options, Rdict, SstFileWriter, WriteBatch
+
+PUT, DELETE, DELETE_RANGE = range(3)
+Change = tuple[int, bytes, bytes]
+"""What is done; a key, and its value; or the first key of a range, and the one behind it."""
+
+
+class Bulk:
+    """Takes large writes for ``db``; ``options`` say how a file is laid out, ``keys`` which keys lie in a range."""
+
+    def __init__(
+        self, db: Rdict, options: Options, path: Path, keys: Callable[[bytes, bytes], Iterator[bytes]]
+    ) -> None:
+        """``path`` is where a file is while it is written, on the disk of ``db``."""
+        self._db, self._options, self._path, self._keys = db, options, path, keys
+        self._moved = IngestExternalFileOptions()
+        self._moved.set_move_files(True)
+        path.unlink(missing_ok=True)
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Do all of ``changes`` or nothing, and have it on the disk; what fails raises what RocksDB does."""
+        left = self._left(changes)
+        try:
+            self._lay_out(left)
+            self._nudge(min(left))
+            self._db.ingest_external_file([str(self._path)], self._moved)
+        finally:
+            self._path.unlink(missing_ok=True)  # of one that was refused the room is wanted
+
+    def _left(self, changes: Sequence[Change]) -> dict[bytes, bytes | None]:
+        """What is to become of each key (``None``: it goes): in a file a key comes once, and there are no ranges."""
+        left: dict[bytes, bytes | None] = {}
+        for what, first, second in changes:
+            if what == DELETE_RANGE:
+                left |= dict.fromkeys([key for key in left if first <= key < second])
+                left |= dict.fromkeys(self._keys(first, second))
+            else:
+                left[first] = second if what == PUT else None
+        return left
+
+    def _lay_out(self, left: dict[bytes, bytes | None]) -> None:
+        writer = SstFileWriter(self._options)
+        writer.open(str(self._path))
+        for key in sorted(left):
+            value = left[key]
+            if value is None:
+                writer.__delitem__(key)
+            else:
+                writer[key] = value
+        with _in_the_cache(self._path):
+            writer.finish()
+
+    def _nudge(self, key: bytes) -> None:
+        """Write of ``key`` what is there already.
+
+        A file that meets nothing newer is laid as deep as it goes, a level above the last one, and is merged again with
+        each that comes. Behind something fresh it goes on top, and is merged with many others.
+        """
+        batch, value = WriteBatch(raw_mode=True), self._db.get(key)
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+        self._db.write(batch)
+
+
+@contextmanager
+def _in_the_cache(path: Path) -> Iterator[None]:
+    """Keep what was written at ``path`` in the system's cache: RocksDB tells it to let go of a file it finished.
+
+    Much of it is read again within minutes, and what somebody has mapped is not let go of.
+    """
+    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+    with path.open("rb") as file, ExitStack() as held:
+        if path.stat().st_size:
+            held.enter_context(mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ))
+        yield
