@@ -82,6 +82,12 @@ def _unknown(dtype: np.dtype[np.void]) -> Cases:
     return case
 
 
+def copy(cases: Cases, rows: NDArray[np.int64], to: Cases, at: NDArray[np.int64]) -> None:
+    """Let ``to`` have at ``at`` (k,) what ``cases`` have at ``rows`` (k,): whole records, which are of one kind."""
+    whole = np.dtype((np.void, to.itemsize))
+    to.view(whole)[at] = cases.view(whole)[rows]
+
+
 def as_dtype(cases: Cases, dtype: np.dtype[np.void]) -> Cases:
     """The same cases with room for lists, or without."""
     if cases.dtype == dtype:

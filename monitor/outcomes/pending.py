@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.kernels.join import Joined, join
 from monitor.kernels.table import Table
-from monitor.outcomes.case import CASE, CLOSED, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank
+from monitor.outcomes.case import CASE, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank, copy
 from monitor.outcomes.sheaves import CaseStore, CaseWrites, Sheaves
 
 BUFFERED_MAX = 262_144
@@ -56,8 +56,6 @@ class Pending:
         """When cases of the buffer are due that were not written since."""
         self._left: list[Indices] = []
         """Places in which cases lie no more as they are, until that is written."""
-        self._moved: list[tuple[Keys, NDArray[np.float64]]] = []
-        """Cases, and for which moments they were written before they were due at another one."""
 
     @property
     def crowded(self) -> bool:
@@ -129,41 +127,28 @@ class Pending:
 
         Of every piece, :meth:`close` and :meth:`forget` must be told before the next one is asked for.
         """
-        keys = np.unique(np.concatenate([*self._listed.pop(due, []), self._sheaves.hold(due)]))
-        keys = keys[np.searchsorted(keys, 1) :]  # 0 is what was removed
+        keys = np.sort(np.concatenate([*self._listed.pop(due, []), self._sheaves.hold(due)]))
+        keys = keys[np.flatnonzero(np.diff(keys, prepend=np.uint64(0)))]  # each once; 0 is what was removed
         self._dues.remove(due)
         step = CHUNK if self._sheaves.holds else _MANY * CHUNK
         for start in range(0, len(keys), step):
-            piece = keys[start : start + step]
-            rows = self._index.find(piece).astype(np.int64)
-            cases = self.cases.take(rows[(rows >= 0) & (rows < _AWAY)])
-            away = np.flatnonzero(rows >= _AWAY)
-            away = away[self._sheaves.due(rows[away] - _AWAY) == due]
-            if len(away):
-                read = self._sheaves.copies(piece[away], rows[away] - _AWAY)
-                dtype = WIDE if WIDE in (read.dtype, cases.dtype) else cases.dtype
-                cases = np.concatenate([as_dtype(cases, dtype), as_dtype(read, dtype)])
-            cases = cases.compress(cases["due"] == due)
-            yield cases.take(np.argsort(cases["key"], kind="stable"))
-        self._sheaves.finish(due)
+            yield self._copies(keys[start : start + step], due)
+        if self._sheaves.finish(due):
+            self._outlive()
 
     def close(self, cases: Cases, until: NDArray[np.float64]) -> None:
         """Remember of ``cases``, which have matured, no more than that they have, until ``until``."""
-        short = blank(len(cases))
-        short["key"], short["model"], short["due"], short["stage"] = cases["key"], cases["model"], until, CLOSED
-        rows = self._index.find(cases["key"]).astype(np.int64)
-        here = (rows >= 0) & (rows < _AWAY)
-        self._write(rows[here], short.compress(here))
-        self._put(short.compress(~here))
-        self._list(short["key"], until)
-        self._relieve()
+        keys = cases["key"]
+        self._let_go(keys)
+        places = self._sheaves.close(keys, cases["model"], until)
+        self._sheaves.count(places, 1)
+        self._index.insert_many(keys, places + _AWAY)
+        for due in np.unique(until).tolist():
+            self._expect(due)
 
     def forget(self, keys: Keys) -> None:
         """Let go of cases that were handed over, for good; what still lies in the store of them goes with them."""
-        rows = self._index.find(keys).astype(np.int64)
-        here = rows[(rows >= 0) & (rows < _AWAY)]
-        self._leave(here)
-        self._release(here)
+        self._let_go(keys)
         self._index.forget(keys)
 
     def erase(self, keys: Keys) -> None:
@@ -171,7 +156,7 @@ class Pending:
         rows = self.find(keys)
         rows = rows[rows >= 0]
         self._left.append(self._place[rows[self._place[rows] >= 0]])
-        self._moved = [(some[out], due[out]) for some, due in self._moved for out in [~np.isin(some, keys)]]
+        self._index.forget(self.cases["key"][rows])
         self._release(rows)
         self._sheaves.blot(keys)
 
@@ -202,16 +187,13 @@ class Pending:
         rows = np.flatnonzero(self._dirty[: self._end])
         self._leave(rows)
         left = np.concatenate([np.zeros(0, np.int64), *self._left])
-        left = left[~self._sheaves.finished(left)]
-        moved = np.concatenate([np.zeros(0, np.uint64), *(keys for keys, _ in self._moved)])
-        due = np.concatenate([np.zeros(0), *(due for _, due in self._moved)])
-        places = self._sheaves.add(self.cases, rows, (moved, due))
+        places = self._sheaves.add(self.cases, rows)
         self._sheaves.count(places, 1)
         self._sheaves.count(left, -1)
         self._sheaves.tidy(left)
         self._place[rows] = places
         self._dirty[: self._end] = False
-        self._left, self._moved, self._listed = [], [], {}
+        self._left, self._listed = [], {}
         if self._sheaves.stored and self._end - len(self._free) > self.buffered_max // 2:
             self._empty()
 
@@ -229,13 +211,40 @@ class Pending:
     def _leave(self, rows: Indices) -> None:
         """Note that how ``rows`` were written last is not how they are."""
         rows = rows[self._place[rows] >= 0]
-        rows = rows[~self._sheaves.finished(self._place[rows])]
         if not len(rows):
             return
         due = self._sheaves.due(self._place[rows])
         self._left.append(self._place[rows])
         moved = due != self.cases["due"][rows]
-        self._moved.append((self.cases["key"][rows[moved]], due[moved]))
+        self._sheaves.move(self.cases["key"][rows[moved]], due[moved])
+
+    def _copies(self, keys: Keys, due: float) -> Cases:
+        """Those of ``keys`` (distinct) that are due then, in their order, with room for lists if any has one."""
+        rows = self._index.find(keys).astype(np.int64)
+        here, away = np.flatnonzero((rows >= 0) & (rows < _AWAY)), np.flatnonzero(rows >= _AWAY)
+        here = here[self.cases["due"][rows[here]] == due]
+        away = away[self._sheaves.due(rows[away] - _AWAY) == due]
+        chosen = np.zeros(len(keys), bool)
+        chosen[here] = chosen[away] = True
+        at, cases = np.cumsum(chosen) - 1, np.empty(len(here) + len(away), self.cases.dtype)
+        copy(self.cases, rows[here], cases, at[here])
+        if len(away) and not self._sheaves.read(keys[away], rows[away] - _AWAY, cases, at[away]):
+            cases = as_dtype(cases, WIDE)
+            self._sheaves.read(keys[away], rows[away] - _AWAY, cases, at[away])
+        return cases
+
+    def _outlive(self) -> None:
+        """Note that what lay in sheaves that are gone lies nowhere: their slots are had again."""
+        self._left = [some for left in self._left if len(some := left[~self._sheaves.gone(left)])]
+        lie = np.flatnonzero(self._place[: self._end] >= 0)
+        self._place[lie[self._sheaves.gone(self._place[lie])]] = -1
+
+    def _let_go(self, keys: Keys) -> None:
+        """Free the rows of cases that are over."""
+        rows = self._index.find(keys).astype(np.int64)
+        here = rows[(rows >= 0) & (rows < _AWAY)]
+        self._leave(here)
+        self._release(here)
 
     def _list(self, keys: Keys, due: NDArray[np.float64]) -> None:
         for moment in np.unique(due).tolist():
@@ -260,14 +269,9 @@ class Pending:
         if cases.dtype == WIDE:
             self.widen()
         rows = self._rows_for(cases["key"])
-        self._write(rows, cases)
-        return rows
-
-    def _write(self, rows: Indices, cases: Cases) -> None:
-        """Let ``rows`` of the buffer be ``cases``: whole records are copied, not field by field."""
-        whole = np.dtype((np.void, self.cases.itemsize))
-        self.cases.view(whole)[rows] = as_dtype(cases, self.cases.dtype).view(whole)
+        copy(as_dtype(cases, self.cases.dtype), np.arange(len(rows)), self.cases, rows)
         self._dirty[rows] = True
+        return rows
 
     def _rows_for(self, keys: Keys) -> Indices:
         """Free rows, which the index says of ``keys`` from here on."""
@@ -301,7 +305,7 @@ class Pending:
             setattr(self, name, wider)
 
     def _release(self, rows: Indices) -> None:
-        self._index.forget(self.cases["key"][rows])
+        """Have ``rows`` back, of which the index no longer says anything."""
         self._dirty[rows] = False
         self._free = np.concatenate([self._free, rows])
 

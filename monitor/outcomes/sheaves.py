@@ -1,8 +1,8 @@
 """Where stored cases lie: some that are due at one moment in one value, so that a case costs no key of its own.
 
-A sheaf is two records of the store under the moment and a number: the keys of its cases, and the cases. It is never
-changed: what becomes of a case is written into a later sheaf, and the newest says how the case is. A sheaf goes with
-its moment, or once each of its cases is in a later one.
+A sheaf is two records of the store under the moment and a number: the keys of its cases, and the cases. Of cases that
+are over it is one, of keys and models. It is never changed: what becomes of a case is written into a later sheaf, and
+the newest says how the case is. A sheaf goes with its moment, or once each of its cases is in a later one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StoreError
-from monitor.outcomes.case import CASE, WIDE, Cases
+from monitor.outcomes.case import CLOSED, Cases, blank, copy
 from monitor.outcomes.packing import entity_of, packed, records, unpacked
 
 SIZE_BITS = 6
@@ -29,8 +29,12 @@ CASES, KEYS = b"C", b"W"
 _UNDER = struct.Struct(">QQ")
 _EPOCH = 1 << 62
 """Added to times in milliseconds, so that those before 1970 are in order too."""
-_HERE, _MOVED = b"\0", b"\1"
-"""How a record of keys begins: their cases lie in the sheaf; or they are due at another moment now."""
+_HERE, _MOVED, _OVER = b"\0", b"\1", b"\2"
+"""How a record of keys begins: their cases lie in the sheaf; or they are due at another moment now; or they are over,
+and their models stand behind the keys."""
+_OVER_BYTES = 12
+"""What a case that is over takes: its key, and its model's row."""
+_SIZED = np.arange(SIZE)
 _HELD_MAX = 32_768
 """Sheaves that are held while what is due matures: about 200 MB."""
 
@@ -83,6 +87,8 @@ class Sheaves:
         self._number = np.zeros(0, np.int64)
         self._held, self._current = np.zeros(0, np.int16), np.zeros(0, np.int16)
         """By slot: how many cases were written, and of how many that is how they still are."""
+        self._over = np.zeros(0, bool)
+        """By slot: whether its cases are over."""
         self._free: list[int] = []
         self._of: dict[float, dict[int, None]] = {}
         """By moment: the slots of what is due then, in the order of their numbers."""
@@ -122,8 +128,8 @@ class Sheaves:
             own, due = _keys_in(value), (milliseconds - _EPOCH) / 1000.0
             at = np.full(len(own), -1)
             self._of.setdefault(due, {})
-            if value.startswith(_HERE):
-                slot = self._begin(due, number, len(own))
+            if not value.startswith(_MOVED):
+                slot = self._begin(due, number, len(own), over=value.startswith(_OVER))
                 at = (slot << SIZE_BITS) + np.arange(len(own))
             keys.append(own[own > 0])
             places.append(at[own > 0])
@@ -141,51 +147,47 @@ class Sheaves:
 
     def count(self, places: Indices, by: int) -> None:
         """Note that the cases at ``places`` are (``by`` 1), or are no longer (-1), as they lie there."""
-        np.add.at(self._current, places >> SIZE_BITS, by)
+        n = np.bincount(places >> SIZE_BITS, minlength=len(self._current))
+        self._current += (by * n).astype(np.int16)
 
     def read(self, keys: Keys, places: Indices, cases: Cases, rows: Indices) -> bool:
         """Read what lies at ``places``, (n,), of ``keys``, into ``rows`` of ``cases``.
 
         False where one of them has lists, and ``cases`` no room for such: then they are to be read again.
         """
-        slots, own = np.unique(places >> SIZE_BITS, return_inverse=True)
-        values = self._values(slots.tolist())
-        stops = np.cumsum([0, *map(len, values)])
-        where = (stops[own], stops[own + 1], self._held[slots].astype(np.int64)[own], places & (SIZE - 1))
-        read = unpacked(b"".join(values), where, cases, rows)
+        over = self._over[places >> SIZE_BITS]
+        if over.any():
+            self._read_over(places[over], cases, rows[over])
+        read = over.all() or self._read_open(places[~over], cases, rows[~over])
         cases["key"][rows] = keys
-        return read
-
-    def copies(self, keys: Keys, places: Indices) -> Cases:
-        """What lies at ``places`` of ``keys``, with room for lists if any has one."""
-        rows, cases = np.arange(len(keys)), np.zeros(len(keys), CASE)
-        if not self.read(keys, places, cases, rows):
-            cases = np.zeros(len(keys), WIDE)
-            self.read(keys, places, cases, rows)
-        return cases
+        return bool(read)
 
     def hold(self, due: float) -> Keys:
         """Read what is due then; returns its keys, in no order: some twice, some of cases that are no longer."""
         slots = list(self._of.get(due, ()))
         if not slots:
             return np.zeros(0, np.uint64)
+        named = dict(zip(slots, self._read(slots, KEYS), strict=True))
         self.holds = len(slots) <= _HELD_MAX
         if self.holds:
-            self._at_hand = dict(zip(slots, self._values(slots), strict=True))
-        return np.concatenate([_keys_in(value) for value in self._read(slots, KEYS)])
+            still = [slot for slot in slots if not self._over[slot]]
+            self._at_hand = named | dict(zip(still, self._read(still, CASES), strict=True))
+        return np.concatenate([_keys_in(value) for value in named.values()])
 
-    def finish(self, due: float) -> None:
-        """All that was due then has matured, and is removed with the next :meth:`save`."""
+    def finish(self, due: float) -> bool:
+        """All that was due then has matured, and is removed with the next :meth:`save`; whether there was a sheaf."""
         if due in self._of:
             self._finished.append(due)
         self._passed = due
         self._at_hand, self.holds = {}, True
         self._thin.pop(due, None)
-        for slot in self._of.pop(due, {}):
+        slots = self._of.pop(due, {})
+        for slot in slots:
             self._end(slot)
+        return bool(slots)
 
-    def finished(self, places: Indices) -> NDArray[np.bool_]:
-        """Which of ``places`` are of a sheaf that is gone."""
+    def gone(self, places: Indices) -> NDArray[np.bool_]:
+        """Which of ``places`` are of a sheaf that is gone, as long as none begins."""
         gone: NDArray[np.bool_] = self._held[places >> SIZE_BITS] == 0
         return gone
 
@@ -217,22 +219,46 @@ class Sheaves:
             found.append(own[[entity_of(each) == wanted for each in _cases_in(whole, len(own))]])
         return np.concatenate(found)
 
-    def add(self, cases: Cases, rows: Indices, moved: tuple[Keys, NDArray[np.float64]]) -> Indices:
-        """Take ``rows`` of ``cases``; returns their places.
-
-        ``moved`` are the keys of cases that lie in sheaves of moments at which they are no longer due, and these.
-        """
-        for due in np.unique(moved[1]).tolist():
-            self._moved.append((due, self._next, moved[0][moved[1] == due]))
+    def move(self, keys: Keys, due: NDArray[np.float64]) -> None:
+        """Note of ``keys`` (n,), which lie in sheaves that are ``due`` then, that they no longer are."""
+        for moment in np.unique(due).tolist():
+            self._moved.append((moment, self._next, keys[due == moment]))
             self._next += 1
-        return self._gather(cases, rows)
+
+    def add(self, cases: Cases, rows: Indices) -> Indices:
+        """Take ``rows`` of ``cases``, as many to a sheaf as may be; returns their places."""
+        due = cases["due"][rows]
+        order = np.argsort(due, kind="stable")
+        rows, due = rows[order], due[order]
+        blob, lengths = packed(cases, rows)
+        stops = np.concatenate([[0], np.cumsum(lengths)]).tolist()
+        sizes, names = lengths.astype("<u2").tobytes(), cases["key"][rows].tobytes()
+        places = np.empty(len(rows), np.int64)
+        for first, last in _cuts(due):
+            whole = sizes[2 * first : 2 * last] + blob[stops[first] : stops[last]]
+            named = _HERE + names[8 * first : 8 * last]
+            places[first:last] = self._lay(float(due[first]), last - first, named, whole)
+        given = np.empty(len(rows), np.int64)
+        given[order] = places
+        return given
+
+    def close(self, keys: Keys, models: NDArray[np.int32], due: NDArray[np.float64]) -> Indices:
+        """Take cases of which nothing is kept but that they are over, (n,), until ``due``; returns their places."""
+        order = np.argsort(due, kind="stable")
+        due, names, said = due[order], keys[order].tobytes(), models[order].astype("<i4").tobytes()
+        places, given = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+        for first, last in _cuts(due):
+            named = _OVER + names[8 * first : 8 * last] + said[4 * first : 4 * last]
+            places[first:last] = self._lay(float(due[first]), last - first, named, b"")
+        given[order] = places
+        return given
 
     def tidy(self, places: Indices) -> None:
         """Remove those sheaves of ``places`` of whose cases none is any more as it lies there."""
         slots = np.unique(places >> SIZE_BITS)
         for slot in slots[(self._current[slots] == 0) & (self._held[slots] > 0)].tolist():
             if slot not in self._unwritten:
-                self._dropped += (self._key(KEYS, slot), self._key(CASES, slot))
+                self._dropped += self._names([slot], KEYS) + self._names([slot], CASES)
             self._of[float(self._due[slot])].pop(slot)
             self._end(slot)
 
@@ -245,7 +271,7 @@ class Sheaves:
         for due in [due for due, n in self._thin.items() if n >= FEW]:
             del self._thin[due]
             slots = np.array(list(self._of[due]), np.int64)
-            some = slots[self._current[slots] < FEW].tolist()
+            some = slots[(self._current[slots] < FEW) & ~self._over[slots]].tolist()
             keys += [_keys_in(value) for value in self._read(some, KEYS)]
             places += [(slot << SIZE_BITS) + np.arange(self._held[slot]) for slot in some]
         return np.concatenate(keys), np.concatenate(places)
@@ -262,44 +288,51 @@ class Sheaves:
         for due, number, keys in self._moved:
             if due > self._passed:
                 writes.put(KEYS + _under(due, number), _MOVED + keys.tobytes())
+        slots = list(self._unwritten)
         for place, prefix in enumerate((KEYS, CASES)):
-            names = [self._key(prefix, slot) for slot in self._unwritten]
-            writes.put_many(names, [value[place] for value in self._unwritten.values()])
+            values = [value for slot in slots if (value := self._unwritten[slot][place])]
+            writes.put_many(self._names(slots, prefix), values)
         self._blotted, self._dropped, self._finished, self._moved = {}, [], [], []
         self._unwritten, self.unwritten_bytes = {}, 0
 
-    def _gather(self, cases: Cases, rows: Indices) -> Indices:
-        """Lay ``rows``, those of one moment behind one another, into sheaves, as many to each as may be."""
-        due = cases["due"][rows]
-        order = np.argsort(due, kind="stable")
-        rows, due = rows[order], due[order]
-        blob, lengths = packed(cases, rows)
-        stops = np.concatenate([[0], np.cumsum(lengths)]).tolist()
-        sizes, names = lengths.astype("<u2").tobytes(), cases["key"][rows].tobytes()
-        places = np.empty(len(rows), np.int64)
-        for first, last in _cuts(due):
-            slot = self._begin(float(due[first]), self._next, last - first)
-            self._next += 1
-            places[first:last] = np.arange(slot << SIZE_BITS, (slot << SIZE_BITS) + last - first)
-            whole = sizes[2 * first : 2 * last] + blob[stops[first] : stops[last]]
-            self._unwritten[slot] = (_HERE + names[8 * first : 8 * last], whole)
-            self.unwritten_bytes += len(whole) + 8 * (last - first)
-        given = np.empty(len(rows), np.int64)
-        given[order] = places
-        return given
+    def _lay(self, due: float, n: int, named: bytes, whole: bytes) -> Indices:
+        """Begin a sheaf of ``n`` cases with these records; returns their places."""
+        slot = self._begin(due, self._next, n, over=named.startswith(_OVER))
+        self._next += 1
+        self._unwritten[slot] = (named, whole)
+        self.unwritten_bytes += len(whole) + len(named) - 1
+        return _SIZED[:n] + (slot << SIZE_BITS)
 
-    def _values(self, slots: list[int]) -> list[bytes]:
-        """The cases of the sheaves in ``slots``."""
+    def _read_open(self, places: Indices, cases: Cases, rows: Indices) -> bool:
+        """Read cases that wait; False where there is no room for the lists of one."""
+        slots, own = np.unique(places >> SIZE_BITS, return_inverse=True)
+        values = self._values(slots.tolist(), CASES)
+        stops = np.cumsum([0, *map(len, values)])
+        where = (stops[own], stops[own + 1], self._held[slots].astype(np.int64)[own], places & (SIZE - 1))
+        return unpacked(b"".join(values), where, cases, rows)
+
+    def _read_over(self, places: Indices, cases: Cases, rows: Indices) -> None:
+        """Read cases that are over: of which model each was, and until when that is remembered."""
+        slots, own = np.unique(places >> SIZE_BITS, return_inverse=True)
+        models = [_models_in(named) for named in self._values(slots.tolist(), KEYS)]
+        starts = np.cumsum([0, *map(len, models)])
+        made = blank(len(rows), cases.dtype)
+        made["model"] = np.concatenate(models)[starts[own] + (places & (SIZE - 1))]
+        made["due"], made["stage"] = self._due[slots][own], CLOSED
+        copy(made, np.arange(len(rows)), cases, rows)
+
+    def _values(self, slots: list[int], prefix: bytes) -> list[bytes]:
+        """What the sheaves in ``slots`` have under ``prefix``."""
         if self._at_hand and self._at_hand.keys() >= set(slots):
             return [self._at_hand[slot] for slot in slots]
-        return self._read(slots, CASES)
+        return self._read(slots, prefix)
 
     def _read(self, slots: list[int], prefix: bytes) -> list[bytes]:
         """The records of ``slots`` that begin with ``prefix``, from memory or the store."""
         stored = [slot for slot in slots if slot not in self._unwritten]
         found: list[bytes | None] = []
         if self._store is not None:
-            found = self._store.get_many([self._key(prefix, slot) for slot in stored])
+            found = self._store.get_many(self._names(stored, prefix))
         values = {slot: value for slot, value in zip(stored, found, strict=False) if value is not None}
         if len(values) < len(stored):
             raise StoreError("a sheaf of waiting cases is not where it was written")
@@ -307,8 +340,8 @@ class Sheaves:
         return [self._unwritten[slot][place] if slot in self._unwritten else values[slot] for slot in slots]
 
     def _all(self) -> Iterator[tuple[bytes, bytes]]:
-        """The keys and the cases of all sheaves."""
-        yield from self._unwritten.values()
+        """The keys and the cases of all sheaves whose cases wait."""
+        yield from (each for each in self._unwritten.values() if each[0].startswith(_HERE))
         if self._store is not None:
             for under, named in self._store.scan_prefix(KEYS):
                 if named.startswith(_HERE):
@@ -319,14 +352,15 @@ class Sheaves:
         assert self._store is not None
         return self._blotted.get(CASES + under) or self._store.get_many([CASES + under])[0] or b""
 
-    def _begin(self, due: float, number: int, n: int) -> int:
+    def _begin(self, due: float, number: int, n: int, *, over: bool) -> int:
         """A slot for a sheaf of ``n`` cases."""
         if not self._free:
             self._grow()
         slot = self._free.pop()
         self._due[slot], self._number[slot], self._held[slot], self._current[slot] = due, number, n, 0
+        self._over[slot] = over
         self._of.setdefault(due, {})[slot] = None
-        if n < FEW:
+        if n < FEW and not over:
             self._thin[due] = self._thin.get(due, 0) + 1
         return slot
 
@@ -341,13 +375,20 @@ class Sheaves:
     def _grow(self) -> None:
         n = len(self._due)
         more = max(n // 2, 256)
-        for name in ("_due", "_number", "_held", "_current"):
+        for name in ("_due", "_number", "_held", "_current", "_over"):
             held = getattr(self, name)
             setattr(self, name, np.concatenate([held, np.zeros(more, held.dtype)]))
         self._free += range(n + more - 1, n - 1, -1)
 
-    def _key(self, prefix: bytes, slot: int) -> bytes:
-        return prefix + _under(float(self._due[slot]), int(self._number[slot]))
+    def _names(self, slots: list[int], prefix: bytes) -> list[bytes]:
+        """The keys of the records of ``slots`` that begin with ``prefix``; cases that are over have but one."""
+        at = np.array(slots, np.int64)
+        if prefix == CASES:
+            at = at[~self._over[at]]
+        under = np.empty(len(at), [("due", ">i8"), ("number", ">i8")])
+        under["due"] = np.round(self._due[at] * 1000.0).astype(np.int64) + _EPOCH
+        under["number"] = self._number[at]
+        return [prefix + each for each in under.view("V16").tolist()]
 
 
 def _cuts(due: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
@@ -360,9 +401,15 @@ def _cuts(due: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
 
 def _keys_in(value: bytes) -> Keys:
     """The keys of a stored record; 0 for one that was removed."""
-    if len(value) % 8 != 1:
-        raise StoreError(f"the keys of waiting cases have {len(value)} bytes, 8 a case and one were expected")
-    return np.frombuffer(value, np.uint64, offset=1)
+    n, spare = divmod(len(value) - 1, _OVER_BYTES if value.startswith(_OVER) else 8)
+    if spare:
+        raise StoreError(f"the keys of waiting cases have {len(value)} bytes, 8 or 12 a case and one were expected")
+    return np.frombuffer(value, np.uint64, n, 1)
+
+
+def _models_in(value: bytes) -> NDArray[np.int32]:
+    """The models in a stored record of cases that are over."""
+    return np.frombuffer(value, "<i4", offset=1 + 8 * ((len(value) - 1) // _OVER_BYTES))
 
 
 def _cases_in(whole: bytes, n: int) -> list[bytes]:
@@ -377,7 +424,7 @@ def _blotted(named: bytes, whole: bytes, keys: Keys) -> tuple[bytes, bytes]:
     """The records of a sheaf without the cases of ``keys``; of one of cases that moved there are the keys alone."""
     own = _keys_in(named)
     out = np.isin(own, keys)
-    named = named[:1] + np.where(out, 0, own).astype(np.uint64).tobytes()
+    named = named[:1] + np.where(out, 0, own).astype(np.uint64).tobytes() + named[1 + own.nbytes :]
     if not named.startswith(_HERE):
         return named, b""
     kept = [b"" if away else each for away, each in zip(out.tolist(), _cases_in(whole, len(own)), strict=True)]

@@ -57,8 +57,10 @@ class Memory:
         """By key the moment at which a stored case is due, and the case, as it was written last."""
         found: dict[int, tuple[bytes, bytes]] = {}
         for under, value in sorted(self.scan_prefix(sheaves.KEYS), key=lambda each: each[0][8:]):
-            own = np.frombuffer(value, np.uint64, offset=1).tolist()
+            n = (len(value) - 1) // (12 if value[0] == 2 else 8)  # of what is over the model stands with the key
+            own, models = np.frombuffer(value, np.uint64, n, 1).tolist(), value[1 + 8 * n :]
             held = records(self.held.get(sheaves.CASES + under, b""), len(own)) or [b""] * len(own)
+            held = [models[i : i + 4] for i in range(0, len(models), 4)] or held
             found |= {key: (under[:8], record) for key, record in zip(own, held, strict=True)}
         return {key: case for key, case in found.items() if case[1]}
 

@@ -269,6 +269,38 @@ def test_what_is_over_is_removed_from_where_it_was_due_first(tmp_path: Path) -> 
         assert (pending.find(keys(1, 2)) >= 0).tolist() == [False, True]
 
 
+def test_little_is_stored_of_what_is_over(tmp_path: Path) -> None:
+    """A case that has matured is its key and its model, wherever it lay before; removed by an order, it is neither."""
+    with Database(tmp_path) as database:
+        pending = Pending()
+        pending.attach(database)
+        for first in (1, 4):
+            made = cases(range(first, first + 3), 10.0)
+            made["model"] = made["key"] + np.uint64(40)
+            pending.add(made)
+            saved(pending, database)
+            pending._empty()
+        pending.add(made[:0])
+        rows = pending.find(keys(1, 5))
+        pending.touch(rows[:1])
+        assert due_keys(pending, 10.0) == [1, 2, 3, 4, 5, 6]
+        saved(pending, database)
+        assert not list(database.scan_prefix(b"C"))
+        ((_, value),) = database.scan_prefix(b"W")
+        assert value == b"\2" + keys(1, 2, 3, 4, 5, 6).tobytes() + np.arange(41, 47, dtype="<i4").tobytes()
+        again = Pending()
+        again.attach(database)
+        for each in (pending, again):
+            each.erase(keys(2))
+            found = each.cases[each.find(keys(1, 6))]
+            assert found["model"].tolist() == [41, 46]
+            assert (found["stage"] != OPEN).all()
+            assert each.find(keys(2)).tolist() == [-1]
+            assert due_keys(each, 110.0) == [1, 3, 4, 5, 6]
+        saved(again, database)
+        assert not list(database.scan_prefix(b"W"))
+
+
 @pytest.mark.parametrize("held", [0, 100])
 def test_more_may_be_due_than_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
     """All that is due at one moment comes in the order of its keys, in pieces, wherever it lies."""
