@@ -188,17 +188,32 @@ static void take_case(const uint8_t *from, int code, narrow_case *c)
     take(from, c->kinds, slots * sizeof *c->kinds);
 }
 
-/* Where record `place` of a value of `held` records lies, whose lengths stand before them; NULL where it has no room. */
-static const uint8_t *record_at(const uint8_t *value, const uint8_t *end, int64_t held, int64_t place, uint16_t *length)
+/* A value, and where in it a record lies that was looked for: what stands behind it is found from there. */
+typedef struct {
+    int64_t start, stop, held, place, at;
+} found;
+
+/* Finds record `place` of a value of `held` records, whose lengths stand before them, and in `last` what was found; how
+ * long it is, or -1 where it has no room. */
+static int64_t find_record(const uint8_t *bytes, found want, found *last)
 {
-    const uint8_t *from = value + held * (int64_t)sizeof *length;
-    if (from > end || place >= held)
-        return NULL;
-    for (int64_t k = 0; k <= place; k++) {
-        from += k ? *length : 0;
-        memcpy(length, value + k * (int64_t)sizeof *length, sizeof *length);
+    uint16_t length;
+    const uint8_t *value = bytes + want.start;
+    int64_t size = want.stop - want.start, k = 0, at = want.held * (int64_t)sizeof length;
+    if (at > size || want.place < 0 || want.place >= want.held)
+        return -1;
+    if (last->start == want.start && last->stop == want.stop && last->held == want.held && last->place <= want.place) {
+        k = last->place;
+        at = last->at;
     }
-    return end - from < *length ? NULL : from;
+    for (; k < want.place; k++) {
+        memcpy(&length, value + k * (int64_t)sizeof length, sizeof length);
+        at += length;
+    }
+    memcpy(&length, value + k * (int64_t)sizeof length, sizeof length);
+    want.at = at;
+    *last = want;
+    return size - at < length ? -1 : length;
 }
 
 /* Reads `n` cases into `rows` of an array of records of `size`: each is record `place` of the `held` ones in a value, which
@@ -208,13 +223,15 @@ int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, c
                         const int64_t *place, uint8_t *cases, int64_t size, const int64_t *rows)
 {
     int wide = size == (int64_t)sizeof(wide_case);
+    found last = {-1, -1, -1, 0, 0};
     for (int64_t i = 0; i < n; i++) {
-        uint16_t length = 0, code;
-        const uint8_t *from = record_at(bytes + start[i], bytes + stop[i], held[i], place[i], &length);
-        if (!from || length < sizeof code)
+        uint16_t code;
+        int64_t length = find_record(bytes, (found){start[i], stop[i], held[i], place[i], 0}, &last);
+        if (length < (int64_t)sizeof code)
             return i;
+        const uint8_t *from = bytes + start[i] + last.at;
         memcpy(&code, from, sizeof code);
-        if (length != size_of(code) || (code >> SLOTS_AT & SLOTS_MASK) > SLOTS)
+        if (length != (int64_t)size_of(code) || (code >> SLOTS_AT & SLOTS_MASK) > SLOTS)
             return i;
         if (code != OVER && code & LISTS && !wide)
             return NO_ROOM;

@@ -316,11 +316,11 @@ class Pending:
         return np.flatnonzero(used)
 
     def _empty(self) -> None:
-        """Let go of the buffer, all of which lies in sheaves. The next one takes no memory until it is used."""
-        rows, room = self._used(), len(self.cases)
+        """Let go of the cases in the buffer, all of which lie in sheaves; its memory is for the next ones."""
+        rows = self._used()
         self._index.insert_many(self.cases["key"][rows], self._place[rows] + _AWAY)
-        self.cases = np.zeros(room, CASE)
-        self._dirty, self._place = np.zeros(room, bool), np.zeros(room, np.int64)
+        if self.cases.dtype != CASE:
+            self.cases = np.zeros(len(self.cases), CASE)
         self._end, self._free = 0, self._free[:0]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -34,7 +35,8 @@ _HERE, _MOVED, _OVER = b"\0", b"\1", b"\2"
 and their models stand behind the keys."""
 _OVER_BYTES = 12
 """What a case that is over takes: its key, and its model's row."""
-_SIZED = np.arange(SIZE)
+_AT_ONCE = 128
+"""Sheaves that are read or laid out at once: what lies between is less than a megabyte, and stays in the cache."""
 _HELD_MAX = 32_768
 """Sheaves that are held while what is due matures: about 200 MB."""
 
@@ -123,18 +125,21 @@ class Sheaves:
         self._store = store
         found = [(*_UNDER.unpack(under), value) for under, value in store.scan_prefix(KEYS)]
         found.sort(key=lambda each: each[1])
-        keys, places = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
-        for milliseconds, number, value in found:
-            own, due = _keys_in(value), (milliseconds - _EPOCH) / 1000.0
-            at = np.full(len(own), -1)
-            self._of.setdefault(due, {})
-            if not value.startswith(_MOVED):
-                slot = self._begin(due, number, len(own), over=value.startswith(_OVER))
-                at = (slot << SIZE_BITS) + np.arange(len(own))
-            keys.append(own[own > 0])
-            places.append(at[own > 0])
-            self._next = max(self._next, number + 1)
-        return np.concatenate(keys), np.concatenate(places)
+        named = [value for _, _, value in found]
+        due = (np.array([milliseconds for milliseconds, _, _ in found], np.int64) - _EPOCH) / 1000.0
+        number = np.array([number for _, number, _ in found], np.int64)
+        kind = np.array([value[:1] for value in named], "S1")
+        keys = [np.zeros(0, np.uint64), *map(_keys_in, named)]
+        sizes = np.array([len(own) for own in keys[1:]], np.int64)
+        lies, first = kind != _MOVED, np.full(len(found), -1)
+        first[lies] = self._begin(due[lies], number[lies], sizes[lies], over=kind[lies] == _OVER) << SIZE_BITS
+        for moment in due[~lies].tolist():
+            self._of.setdefault(moment, {})
+        self._next = int(number.max(initial=-1)) + 1
+        whole, starts = np.concatenate(keys), np.cumsum(sizes) - sizes
+        places = np.repeat(np.where(lies, first - starts, -1), sizes)
+        places += np.where(np.repeat(lies, sizes), np.arange(len(whole)), 0)
+        return whole[whole > 0], places[whole > 0]
 
     def dues(self) -> list[float]:
         """The moments at which anything is due."""
@@ -181,7 +186,8 @@ class Sheaves:
         self._passed = due
         self._at_hand, self.holds = {}, True
         self._thin.pop(due, None)
-        slots = self._of.pop(due, {})
+        slots = list(self._of.pop(due, ()))
+        self._drop(slots, CASES)
         for slot in slots:
             self._end(slot)
         return bool(slots)
@@ -230,36 +236,37 @@ class Sheaves:
         due = cases["due"][rows]
         order = np.argsort(due, kind="stable")
         rows, due = rows[order], due[order]
-        blob, lengths = packed(cases, rows)
-        stops = np.concatenate([[0], np.cumsum(lengths)]).tolist()
-        sizes, names = lengths.astype("<u2").tobytes(), cases["key"][rows].tobytes()
-        places = np.empty(len(rows), np.int64)
-        for first, last in _cuts(due):
-            whole = sizes[2 * first : 2 * last] + blob[stops[first] : stops[last]]
-            named = _HERE + names[8 * first : 8 * last]
-            places[first:last] = self._lay(float(due[first]), last - first, named, whole)
-        given = np.empty(len(rows), np.int64)
-        given[order] = places
-        return given
+        places, cuts = np.empty(len(rows), np.int64), _cuts(due)
+        for start in range(0, len(cuts) - 1, _AT_ONCE):
+            some = cuts[start : start + _AT_ONCE + 1]
+            part = slice(some[0], some[-1])
+            blob, lengths = packed(cases, rows[part])
+            stops = np.concatenate([[0], np.cumsum(lengths)])[some - some[0]].tolist()
+            sizes, names = lengths.astype("<u2").tobytes(), cases["key"][rows[part]].tobytes()
+            cut = (some - some[0]).tolist()
+            named = [_HERE + names[8 * first : 8 * last] for first, last in pairwise(cut)]
+            lengths_of = [sizes[2 * first : 2 * last] for first, last in pairwise(cut)]
+            wholes = [each + blob[first:last] for each, (first, last) in zip(lengths_of, pairwise(stops), strict=True)]
+            places[order[part]] = self._lay(due[some[:-1]], np.diff(some), named, wholes)
+        return places
 
     def close(self, keys: Keys, models: NDArray[np.int32], due: NDArray[np.float64]) -> Indices:
         """Take cases of which nothing is kept but that they are over, (n,), until ``due``; returns their places."""
         order = np.argsort(due, kind="stable")
         due, names, said = due[order], keys[order].tobytes(), models[order].astype("<i4").tobytes()
-        places, given = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
-        for first, last in _cuts(due):
-            named = _OVER + names[8 * first : 8 * last] + said[4 * first : 4 * last]
-            places[first:last] = self._lay(float(due[first]), last - first, named, b"")
-        given[order] = places
-        return given
+        places, cuts = np.empty(len(keys), np.int64), _cuts(due)
+        cut = pairwise(cuts.tolist())
+        named = [_OVER + names[8 * first : 8 * last] + said[4 * first : 4 * last] for first, last in cut]
+        places[order] = self._lay(due[cuts[:-1]], np.diff(cuts), named, [b""] * len(named))
+        return places
 
     def tidy(self, places: Indices) -> None:
         """Remove those sheaves of ``places`` of whose cases none is any more as it lies there."""
         slots = np.unique(places >> SIZE_BITS)
-        for slot in slots[(self._current[slots] == 0) & (self._held[slots] > 0)].tolist():
-            if slot not in self._unwritten:
-                self._dropped += self._names([slot], KEYS) + self._names([slot], CASES)
-            self._of[float(self._due[slot])].pop(slot)
+        slots = slots[(self._current[slots] == 0) & (self._held[slots] > 0)]
+        self._drop(slots.tolist(), KEYS, CASES)
+        for slot, due in zip(slots.tolist(), self._due[slots].tolist(), strict=True):
+            self._of[due].pop(slot)
             self._end(slot)
 
     def scattered(self) -> tuple[Keys, Indices]:
@@ -283,8 +290,7 @@ class Sheaves:
         for key in self._dropped:
             writes.delete(key)
         for due in self._finished:
-            for prefix in (KEYS, CASES):
-                writes.delete_range(prefix + _under(due, 0), prefix + _under(due, (1 << 64) - 1))
+            writes.delete_range(KEYS + _under(due, 0), KEYS + _under(due, (1 << 64) - 1))
         for due, number, keys in self._moved:
             if due > self._passed:
                 writes.put(KEYS + _under(due, number), _MOVED + keys.tobytes())
@@ -295,21 +301,36 @@ class Sheaves:
         self._blotted, self._dropped, self._finished, self._moved = {}, [], [], []
         self._unwritten, self.unwritten_bytes = {}, 0
 
-    def _lay(self, due: float, n: int, named: bytes, whole: bytes) -> Indices:
-        """Begin a sheaf of ``n`` cases with these records; returns their places."""
-        slot = self._begin(due, self._next, n, over=named.startswith(_OVER))
-        self._next += 1
-        self._unwritten[slot] = (named, whole)
-        self.unwritten_bytes += len(whole) + len(named) - 1
-        return _SIZED[:n] + (slot << SIZE_BITS)
+    def _lay(self, due: NDArray[np.float64], sizes: Indices, named: list[bytes], wholes: list[bytes]) -> Indices:
+        """Begin sheaves (k,) of so many cases with these records; returns the places of all these cases."""
+        over = np.array([each.startswith(_OVER) for each in named], bool)
+        slots = self._begin(due, self._next + np.arange(len(due)), sizes, over=over)
+        self._next += len(due)
+        self._unwritten |= zip(slots.tolist(), zip(named, wholes, strict=True), strict=True)
+        self.unwritten_bytes += sum(map(len, named)) + sum(map(len, wholes)) - len(named)
+        firsts = np.cumsum(sizes) - sizes
+        return np.repeat((slots << SIZE_BITS) - firsts, sizes) + np.arange(sizes.sum())
+
+    def _drop(self, slots: list[int], *prefixes: bytes) -> None:
+        """Have the records of ``slots`` removed that are in the store."""
+        written = [slot for slot in slots if slot not in self._unwritten]
+        for prefix in prefixes:
+            self._dropped += self._names(written, prefix)
 
     def _read_open(self, places: Indices, cases: Cases, rows: Indices) -> bool:
         """Read cases that wait; False where there is no room for the lists of one."""
         slots, own = np.unique(places >> SIZE_BITS, return_inverse=True)
-        values = self._values(slots.tolist(), CASES)
-        stops = np.cumsum([0, *map(len, values)])
-        where = (stops[own], stops[own + 1], self._held[slots].astype(np.int64)[own], places & (SIZE - 1))
-        return unpacked(b"".join(values), where, cases, rows)
+        order = np.argsort(own, kind="stable")
+        edges = np.searchsorted(own[order], np.arange(0, len(slots) + _AT_ONCE, _AT_ONCE))
+        for start, first, last in zip(range(0, len(slots), _AT_ONCE), edges[:-1], edges[1:], strict=True):
+            some, part = slots[start : start + _AT_ONCE], order[first:last]
+            values, of = self._values(some.tolist(), CASES), own[part] - start
+            stops = np.cumsum([0, *map(len, values)])
+            held = self._held[some].astype(np.int64)
+            where = (stops[of], stops[of + 1], held[of], places[part] & (SIZE - 1))
+            if not unpacked(b"".join(values), where, cases, rows[part]):
+                return False
+        return True
 
     def _read_over(self, places: Indices, cases: Cases, rows: Indices) -> None:
         """Read cases that are over: of which model each was, and until when that is remembered."""
@@ -352,17 +373,20 @@ class Sheaves:
         assert self._store is not None
         return self._blotted.get(CASES + under) or self._store.get_many([CASES + under])[0] or b""
 
-    def _begin(self, due: float, number: int, n: int, *, over: bool) -> int:
-        """A slot for a sheaf of ``n`` cases."""
-        if not self._free:
+    def _begin(self, due: NDArray[np.float64], number: Indices, n: Indices, *, over: NDArray[np.bool_]) -> Indices:
+        """Slots for sheaves (k,) of ``n`` cases each."""
+        while len(self._free) < len(due):
             self._grow()
-        slot = self._free.pop()
-        self._due[slot], self._number[slot], self._held[slot], self._current[slot] = due, number, n, 0
-        self._over[slot] = over
-        self._of.setdefault(due, {})[slot] = None
-        if n < FEW and not over:
-            self._thin[due] = self._thin.get(due, 0) + 1
-        return slot
+        slots = np.array([self._free.pop() for _ in range(len(due))], np.int64)
+        self._due[slots], self._number[slots], self._held[slots], self._current[slots] = due, number, n, 0
+        self._over[slots] = over
+        edges = [0, *(np.flatnonzero(np.diff(due)) + 1).tolist(), len(due)]
+        for first, last in pairwise(edges) if len(due) else ():
+            moment = float(due[first])
+            self._of.setdefault(moment, {}).update(dict.fromkeys(slots[first:last].tolist()))
+            if few := int(np.count_nonzero((n[first:last] < FEW) & ~over[first:last])):
+                self._thin[moment] = self._thin.get(moment, 0) + few
+        return slots
 
     def _end(self, slot: int) -> None:
         """Have a slot back, whose sheaf is gone."""
@@ -391,12 +415,11 @@ class Sheaves:
         return [prefix + each for each in under.view("V16").tolist()]
 
 
-def _cuts(due: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
-    """Where to cut what is ordered by ``due``: at each new moment, and where there are enough for a sheaf."""
-    edges = np.flatnonzero(np.diff(due)) + 1
-    for first, last in zip([0, *edges.tolist()], [*edges.tolist(), len(due)], strict=True):
-        for start in range(first, last, SIZE):
-            yield start, min(start + SIZE, last)
+def _cuts(due: NDArray[np.float64]) -> Indices:
+    """Where to cut what is ordered by ``due``: at each new moment, behind what a sheaf takes, and at the end."""
+    edges = np.concatenate([np.flatnonzero(np.diff(due, prepend=np.nan)), [len(due)]])
+    firsts = [np.arange(first, last, SIZE) for first, last in pairwise(edges.tolist())]
+    return np.concatenate([*firsts, [len(due)]])
 
 
 def _keys_in(value: bytes) -> Keys:
