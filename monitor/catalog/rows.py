@@ -135,7 +135,7 @@ class Rows:
     def _bytes(self, names: list[str], part: slice) -> bytes:
         arrays = [self._arrays[name][part] for name in names]
         used = [not _holds_only(self._fields[name].fill, array) for name, array in zip(names, arrays, strict=True)]
-        return bytes(used) + b"".join(array.tobytes() for array in compress(arrays, used))
+        return b"".join([bytes(used), *(array.data for array in compress(arrays, used))])
 
     @staticmethod
     def _fill(chunk: int, arrays: list[NDArray[Any]], blob: bytes) -> None:

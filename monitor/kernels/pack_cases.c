@@ -6,7 +6,7 @@
 #include "case.h"
 
 enum { PREDICTED = 1, SCORE = 2, VALUE = 4, OUTCOME = 8, MONEY = 16, ENTITY = 32, PLACES = 64, LISTS = 128 };
-enum { SLOTS_AT = 8, SLOTS_MASK = 7, OVER = 1 << 15 };
+enum { SLOTS_AT = 8, SLOTS_MASK = 7, NUMBER = 1 << 11, OVER = 1 << 15 };
 enum { UNPACKED = -1, NO_ROOM = -2 };
 
 int64_t mw_case_size(int wide);
@@ -41,7 +41,8 @@ static uint16_t code_of(const narrow_case *c, int wide)
     code |= c->predicted ? PREDICTED : 0;
     code |= told(c->score) ? SCORE : 0;
     code |= told(c->value) ? VALUE : 0;
-    code |= told(c->outcome_time) || c->outcome || told(c->outcome_number) ? OUTCOME : 0;
+    code |= told(c->outcome_time) || c->outcome ? OUTCOME : 0;
+    code |= told(c->outcome_number) ? NUMBER : 0;
     code |= told(c->money) ? MONEY : 0;
     code |= c->entity ? ENTITY : 0;
     code |= c->places[0] != UINT64_MAX || c->places[1] != UINT64_MAX ? PLACES : 0;
@@ -69,11 +70,10 @@ static uint8_t *put_case(uint8_t *to, const narrow_case *c, int wide)
     uint16_t code = code_of(c, wide);
     size_t slots = (size_t)slots_of(c);
     to = put(to, &code, sizeof code);
-    to = put(to, &c->due, sizeof c->due);
-    if (code == OVER)
-        return put(to, &c->model, sizeof c->model);
-    to = put(to, &c->time, sizeof c->time);
     to = put(to, &c->model, sizeof c->model);
+    if (code == OVER)
+        return to;
+    to = put(to, &c->time, sizeof c->time);
     to = put(to, &c->has, sizeof c->has);
     if (code & PREDICTED)
         to = put(to, &c->predicted, sizeof c->predicted);
@@ -84,7 +84,6 @@ static uint8_t *put_case(uint8_t *to, const narrow_case *c, int wide)
     if (code & OUTCOME) {
         to = put(to, &c->outcome_time, sizeof c->outcome_time);
         to = put(to, &c->outcome, sizeof c->outcome);
-        to = put(to, &c->outcome_number, sizeof c->outcome_number);
     }
     if (code & MONEY)
         to = put(to, &c->money, sizeof c->money);
@@ -94,6 +93,8 @@ static uint8_t *put_case(uint8_t *to, const narrow_case *c, int wide)
         to = put(to, c->places, sizeof c->places);
     if (code & LISTS)
         to = put_lists(to, (const wide_case *)c);
+    if (code & NUMBER)
+        to = put(to, &c->outcome_number, sizeof c->outcome_number);
     to = put(to, c->names, slots * sizeof *c->names);
     to = put(to, c->texts, slots * sizeof *c->texts);
     return put(to, c->kinds, slots * sizeof *c->kinds);
@@ -124,14 +125,15 @@ static size_t size_of(int code)
 {
     const narrow_case *c = NULL;
     size_t slots = (size_t)(code >> SLOTS_AT & SLOTS_MASK);
-    size_t n = sizeof(uint16_t) + sizeof c->due + sizeof c->model;
+    size_t n = sizeof(uint16_t) + sizeof c->model;
     if (code == OVER)
         return n;
     n += sizeof c->time + sizeof c->has + slots * (sizeof *c->names + sizeof *c->texts + sizeof *c->kinds);
     n += code & PREDICTED ? sizeof c->predicted : 0;
     n += code & SCORE ? sizeof c->score : 0;
     n += code & VALUE ? sizeof c->value : 0;
-    n += code & OUTCOME ? sizeof c->outcome_time + sizeof c->outcome + sizeof c->outcome_number : 0;
+    n += code & OUTCOME ? sizeof c->outcome_time + sizeof c->outcome : 0;
+    n += code & NUMBER ? sizeof c->outcome_number : 0;
     n += code & MONEY ? sizeof c->money : 0;
     n += code & ENTITY ? sizeof c->entity : 0;
     n += code & PLACES ? sizeof c->places : 0;
@@ -148,21 +150,19 @@ static const uint8_t *take_lists(const uint8_t *from, wide_case *w)
     return take(from, w->shown, sizeof w->shown);
 }
 
-/* Fills a case, zero before, from its record behind the word. */
+/* Fills a case, zero before, from its record behind the word; when it is due its sheaf says. */
 static void take_case(const uint8_t *from, int code, narrow_case *c)
 {
     size_t slots = (size_t)(code >> SLOTS_AT & SLOTS_MASK);
     c->outcome_time = c->score = c->value = c->outcome_number = c->money = NAN;
     c->places[0] = c->places[1] = UINT64_MAX;
-    from = take(from, &c->due, sizeof c->due);
+    from = take(from, &c->model, sizeof c->model);
     if (code == OVER) {
         c->time = NAN;
         c->stage = STAGE_CLOSED;
-        take(from, &c->model, sizeof c->model);
         return;
     }
     from = take(from, &c->time, sizeof c->time);
-    from = take(from, &c->model, sizeof c->model);
     from = take(from, &c->has, sizeof c->has);
     if (code & PREDICTED)
         from = take(from, &c->predicted, sizeof c->predicted);
@@ -173,7 +173,6 @@ static void take_case(const uint8_t *from, int code, narrow_case *c)
     if (code & OUTCOME) {
         from = take(from, &c->outcome_time, sizeof c->outcome_time);
         from = take(from, &c->outcome, sizeof c->outcome);
-        from = take(from, &c->outcome_number, sizeof c->outcome_number);
     }
     if (code & MONEY)
         from = take(from, &c->money, sizeof c->money);
@@ -183,6 +182,8 @@ static void take_case(const uint8_t *from, int code, narrow_case *c)
         from = take(from, c->places, sizeof c->places);
     if (code & LISTS)
         from = take_lists(from, (wide_case *)c);
+    if (code & NUMBER)
+        from = take(from, &c->outcome_number, sizeof c->outcome_number);
     from = take(from, c->names, slots * sizeof *c->names);
     from = take(from, c->texts, slots * sizeof *c->texts);
     take(from, c->kinds, slots * sizeof *c->kinds);

@@ -87,7 +87,7 @@ class Asked:
         ``model`` is by event, -1 where it has none: its entries are not among them.
         """
         named = len(self._names) > 0
-        entries = np.flatnonzero(_MAY_BE_NAMED[batch.space] if named else batch.space == Space.SENSITIVE)
+        entries = np.flatnonzero(_MAY_BE_NAMED[batch.space] if named else batch.in_space(Space.SENSITIVE))
         entries = entries[model[batch.event[entries]] >= 0]
         owner, space, name = model[batch.event[entries]], batch.space[entries], batch.name.hash[entries]
         wanted = (space == Space.SENSITIVE) & self.rows["all_sensitive"][owner]

@@ -127,7 +127,7 @@ def told_twin(batch: EventBatch, model: NDArray[np.int32], asked: Asked) -> Told
         name=batch.name.hash[entries],
         text=np.where(number, batch.number[entries].view(np.uint64), batch.text.hash[entries]),
         kind=batch.type[entries],
-        items=bool(np.isin(batch.space, (Space.TAG, Space.RANKED, Space.OUTCOME_TAG)).any()),
+        items=bool(batch.in_space(Space.TAG, Space.RANKED, Space.OUTCOME_TAG).any()),
     )
 
 
@@ -137,7 +137,7 @@ def _answers(
     """Predicted class, score and value, outcome and its number, of the ``n`` events that have a ``place``."""
     predicted, outcome = np.zeros(n, np.uint64), np.zeros(n, np.uint64)
     score, value, outcome_number = (np.full(n, np.nan) for _ in range(3))
-    entries = np.flatnonzero(batch.space != Space.FEATURE)  # nearly all are features, which say nothing here
+    entries = np.flatnonzero(~batch.in_space(Space.FEATURE))  # nearly all are features, which say nothing here
     entries = entries[place[batch.event[entries]] >= 0]
     event, space, name = batch.event[entries], batch.space[entries], batch.name.hash[entries]
     at, text, number = place[event], batch.text.hash[entries], batch.number[entries]

@@ -1,6 +1,7 @@
 """How a case is stored: the parts that it has, and no more. Most have no outcome yet, few places and one answer.
 
-A value begins with a word that says which parts follow, so that what a case can carry costs nothing until it does.
+A value begins with a word that says which parts follow, so that what a case can carry costs nothing until it does. Its
+key, and when it is due, are said by its sheaf.
 """
 
 from __future__ import annotations
@@ -20,19 +21,21 @@ _PARTS = (
     ("predicted",),
     ("score",),
     ("value",),
-    ("outcome_time", "outcome", "outcome_number"),
+    ("outcome_time", "outcome"),
     ("money",),
     ("entity",),
     ("places",),
     ("list", "n_served", "n_shown", "served", "shown"),
+    ("outcome_number",),
 )
+_BITS = (*range(8), 11)
 """What a case may have, each with a bit of the word."""
 _LISTS = 1 << _PARTS.index(("list", "n_served", "n_shown", "served", "shown"))
 _ATTRIBUTES = ("names", "texts", "kinds")
 _SLOTS_AT, _SLOTS_MASK = 8, 7
 """Where the word has the number of slots for attributes that are used."""
 _OVER = 1 << 15
-"""Of a closed case, which is remembered so that a late outcome is known as one: when it is forgotten, and its model."""
+"""Of a closed case, which is remembered so that a late outcome is known as one: its model."""
 _WORD, _CODE_BYTES = ("parts", "<u2"), 2
 
 Codes = NDArray[np.uint16]
@@ -60,7 +63,7 @@ def packed_twin(cases: Cases, rows: Indices) -> tuple[bytes, Indices]:
 
 
 def unpacked(values: bytes, where: tuple[Indices, Indices, Indices, Indices], cases: Cases, rows: Indices) -> bool:
-    """Read stored cases into ``rows`` (n,) of ``cases``, but for their keys.
+    """Read stored cases into ``rows`` (n,) of ``cases``, but for their keys and when they are due.
 
     ``where`` says of each, (n,), where its value begins in ``values`` and where it ends, how many cases that has, and
     which of them it is; before the records of a value stand their lengths. False where one has lists and ``cases`` no
@@ -90,6 +93,7 @@ def unpacked_twin(values: bytes, where: Sequence[Indices], cases: Cases, rows: I
         if code != _OVER and code & _LISTS and cases.dtype != WIDE:
             return pack_cases.NO_ROOM
         said, case = np.frombuffer(record, _layout(code))[0], blank(1, cases.dtype)
+        case["due"] = 0.0
         for name in _names(code):
             if name in _ATTRIBUTES:
                 case[name][0, : len(said[name])] = said[name]
@@ -120,16 +124,17 @@ def _codes(cases: Cases) -> Codes:
         cases["predicted"] > 0,
         ~np.isnan(cases["score"]),
         ~np.isnan(cases["value"]),
-        ~np.isnan(cases["outcome_time"]) | (cases["outcome"] > 0) | ~np.isnan(cases["outcome_number"]),
+        ~np.isnan(cases["outcome_time"]) | (cases["outcome"] > 0),
         ~np.isnan(cases["money"]),
         cases["entity"] > 0,
         (cases["places"] != NO_PLACES).any(axis=1),
         (cases["list"] > 0) | (cases["n_served"] > 0) | (cases["n_shown"] > 0),
+        ~np.isnan(cases["outcome_number"]),
     )
     used = cases["names"] != 0
     slots = np.where(used.any(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1), 0)
     codes = slots << _SLOTS_AT
-    for bit, part in enumerate(has):
+    for bit, part in zip(_BITS, has, strict=True):
         codes |= part.astype(np.int64) << bit
     return np.where(cases["stage"] == CLOSED, _OVER, codes).astype(np.uint16)
 
@@ -146,9 +151,9 @@ def _layout(code: int) -> np.dtype[np.void]:
 def _names(code: int) -> tuple[str, ...]:
     """The fields of a case with these parts, in their order behind the word."""
     if code == _OVER:
-        return ("due", "model")
-    names = [name for bit, part in enumerate(_PARTS) if code >> bit & 1 for name in part]
-    return ("due", "time", "model", "has", *names, *(_ATTRIBUTES if code >> _SLOTS_AT & _SLOTS_MASK else ()))
+        return ("model",)
+    names = [name for bit, part in zip(_BITS, _PARTS, strict=True) if code >> bit & 1 for name in part]
+    return ("model", "time", "has", *names, *(_ATTRIBUTES if code >> _SLOTS_AT & _SLOTS_MASK else ()))
 
 
 @cache

@@ -330,6 +330,7 @@ class Sheaves:
             where = (stops[of], stops[of + 1], held[of], places[part] & (SIZE - 1))
             if not unpacked(b"".join(values), where, cases, rows[part]):
                 return False
+            cases["due"][rows[part]] = self._due[some][of]
         return True
 
     def _read_over(self, places: Indices, cases: Cases, rows: Indices) -> None:
