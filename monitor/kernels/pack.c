@@ -45,23 +45,27 @@ static uint8_t width_of(const uint32_t *counts, int64_t cells, uint32_t places)
     return 4 * (uint64_t)large > places ? 2 : 1;
 }
 
-/* The counts themselves, `width` bytes each, and behind them in four bytes those that are not below the largest. */
-static uint8_t *put_counts(uint8_t *to, const uint32_t *counts, int64_t cells, uint32_t places, uint8_t width)
+/* The counts themselves, `width` bytes each, and behind them in four bytes those that are not below the largest. Every one
+ * is written, and the next over it if it is 0: which are is not to be guessed. */
+static uint8_t *put_counts(uint8_t *to, const uint32_t *counts, int64_t cells, uint8_t width)
 {
-    uint8_t *wide = to + (uint64_t)width * places;
     uint32_t largest = width == 1 ? UINT8_MAX : UINT16_MAX;
-    for (int64_t k = 0; k < cells; k++) {
-        if (!counts[k])
-            continue;
-        uint32_t told = counts[k] < largest ? counts[k] : largest;
-        memcpy(to, &told, width);
-        to += width;
-        if (told == largest) {
-            memcpy(wide, &counts[k], sizeof *counts);
-            wide += sizeof *counts;
-        }
+    for (int64_t k = 0; k < cells && width == 1; k++) {
+        *to = (uint8_t)(counts[k] < largest ? counts[k] : largest);
+        to += counts[k] != 0;
     }
-    return wide;
+    for (int64_t k = 0; k < cells && width == 2; k++) {
+        uint16_t told = (uint16_t)(counts[k] < largest ? counts[k] : largest);
+        memcpy(to, &told, sizeof told);
+        to += counts[k] ? sizeof told : 0;
+    }
+    for (int64_t k = 0; k < cells; k++) {
+        if (counts[k] < largest)
+            continue;
+        memcpy(to, &counts[k], sizeof *counts);
+        to += sizeof *counts;
+    }
+    return to;
 }
 
 /* Which rows have moments, and those. */
@@ -103,7 +107,7 @@ void mw_pack(int64_t n, const void *all_counts, int64_t narrow, uint32_t *room, 
         uint32_t head[3] = {(uint32_t)rows[i], 0, 0};
         uint8_t *end = put_places(to + HEAD, counts, rows[i], &head[1]);
         to[HEAD - 1] = width_of(counts, rows[i] * COLUMNS, head[1]);
-        end = put_counts(end, counts, rows[i] * COLUMNS, head[1], to[HEAD - 1]);
+        end = put_counts(end, counts, rows[i] * COLUMNS, to[HEAD - 1]);
         end = put_moments(end, all_moments + starts[i] * MOMENTS, rows[i], &head[2]);
         memcpy(to, head, sizeof head);
         stops[i] = (to = end) - out;

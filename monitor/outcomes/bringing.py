@@ -77,15 +77,16 @@ def brought(
         place = np.full(len(batch), -1, np.int64)
         place[chosen] = np.arange(len(chosen))
         lists = lists_of(batch, place, len(chosen))
+    of = chosen if len(chosen) < len(batch) else slice(None)  # mostly all of them, which need no copies
     return Brought(
-        key=mix(batch.model.hash[chosen], batch.id.hash[chosen]),
-        model=model[chosen],
-        time=batch.time[chosen],
-        due=np.round(due[chosen], 3),
-        passed=passed[chosen],
-        parts=batch.parts[chosen],
-        entity=batch.entity.hash[chosen] * (batch.entity.length[chosen] > 0),
-        money=batch.value[chosen],
+        key=mix(batch.model.hash[of], batch.id.hash[of]),
+        model=model[of],
+        time=batch.time[of],
+        due=np.round(due[of], 3),
+        passed=passed[of],
+        parts=batch.parts[of],
+        entity=batch.entity.hash[of] * (batch.entity.length[of] > 0),
+        money=batch.value[of],
         predicted=told.predicted,
         score=told.score,
         value=told.value,
@@ -95,7 +96,7 @@ def brought(
         name=told.name,
         text=told.text,
         kind=told.kind,
-        places=places[chosen],
+        places=places[of],
         lists=lists,
     )
 

@@ -71,10 +71,6 @@ class CaseWrites(Protocol):
         """Remove ``key``."""
         ...
 
-    def delete_range(self, first: bytes, last: bytes) -> None:
-        """Remove the keys from ``first`` on, short of ``last``."""
-        ...
-
 
 class Sheaves:
     """Takes cases, and reads them again by their places: 64 to a sheaf, a place is the sheaf's slot and its own.
@@ -104,7 +100,8 @@ class Sheaves:
         self.unwritten_bytes = 0
         """What these take of memory."""
         self._moved: list[tuple[float, int, Keys]] = []
-        self._finished: list[float] = []
+        self._marks: dict[float, list[int]] = {}
+        """By moment: the numbers of records that say which cases are due at another one."""
         self._dropped: list[bytes] = []
         self._blotted: dict[bytes, bytes] = {}
         """What is written over records of which cases are to be removed."""
@@ -133,8 +130,9 @@ class Sheaves:
         sizes = np.array([len(own) for own in keys[1:]], np.int64)
         lies, first = kind != _MOVED, np.full(len(found), -1)
         first[lies] = self._begin(due[lies], number[lies], sizes[lies], over=kind[lies] == _OVER) << SIZE_BITS
-        for moment in due[~lies].tolist():
+        for moment, mark in zip(due[~lies].tolist(), number[~lies].tolist(), strict=True):
             self._of.setdefault(moment, {})
+            self._marks.setdefault(moment, []).append(mark)
         self._next = int(number.max(initial=-1)) + 1
         whole, starts = np.concatenate(keys), np.cumsum(sizes) - sizes
         places = np.repeat(np.where(lies, first - starts, -1), sizes)
@@ -181,13 +179,12 @@ class Sheaves:
 
     def finish(self, due: float) -> bool:
         """All that was due then has matured, and is removed with the next :meth:`save`; whether there was a sheaf."""
-        if due in self._of:
-            self._finished.append(due)
         self._passed = due
         self._at_hand, self.holds = {}, True
         self._thin.pop(due, None)
         slots = list(self._of.pop(due, ()))
-        self._drop(slots, CASES)
+        self._drop(slots, KEYS, CASES)
+        self._dropped += (KEYS + _under(due, number) for number in self._marks.pop(due, ()))
         for slot in slots:
             self._end(slot)
         return bool(slots)
@@ -289,16 +286,15 @@ class Sheaves:
             writes.put(key, value)
         for key in self._dropped:
             writes.delete(key)
-        for due in self._finished:
-            writes.delete_range(KEYS + _under(due, 0), KEYS + _under(due, (1 << 64) - 1))
         for due, number, keys in self._moved:
             if due > self._passed:
                 writes.put(KEYS + _under(due, number), _MOVED + keys.tobytes())
+                self._marks.setdefault(due, []).append(number)
         slots = list(self._unwritten)
         for place, prefix in enumerate((KEYS, CASES)):
             values = [value for slot in slots if (value := self._unwritten[slot][place])]
             writes.put_many(self._names(slots, prefix), values)
-        self._blotted, self._dropped, self._finished, self._moved = {}, [], [], []
+        self._blotted, self._dropped, self._moved = {}, [], []
         self._unwritten, self.unwritten_bytes = {}, 0
 
     def _lay(self, due: NDArray[np.float64], sizes: Indices, named: list[bytes], wholes: list[bytes]) -> Indices:
