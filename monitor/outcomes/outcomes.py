@@ -189,7 +189,8 @@ class Outcomes:
         """Of what has matured nothing is kept but that it has, as long as ``privacy.retention.cases`` says."""
         model, horizon = cases["model"], self._models.rows["outcome_horizon"][: len(self._models)]
         kept = horizon if self.retention is None else self.retention - horizon
-        remembered, until = (kept > 0.0)[model], np.round(due + kept, 3)[model]
+        until = np.round(due + kept, 3)[model]
+        remembered = until > due
         if remembered.any():
             self.pending.close(_some(cases, remembered), until[remembered])
         if not remembered.all():

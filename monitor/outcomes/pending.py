@@ -137,7 +137,7 @@ class Pending:
             self._outlive()
 
     def close(self, cases: Cases, until: NDArray[np.float64]) -> None:
-        """Remember of ``cases``, which have matured, no more than that they have, until ``until``."""
+        """Remember of ``cases``, which have matured, no more than that they have, until ``until``, which is later."""
         keys = cases["key"]
         self._let_go(keys)
         places = self._sheaves.close(keys, cases["model"], until)
