@@ -98,9 +98,8 @@ def lean_twin(
     """What :func:`lean` does, in numpy."""
     n, model = len(asking.model), asking.model
     places = np.full((n, 2), NO_PLACES)
-    sampled = np.uint64(1) << asking.thin[model].astype(np.uint64)
-    let_in = (model >= 0) & ((asking.key >> _SAMPLED_BITS & (sampled - np.uint64(1))) == 0)
-    answers = np.where(let_in, _answers(entries, asking, n), np.nan)
+    looked_at = (model >= 0) & let_in(asking.key, asking.thin[model])
+    answers = np.where(looked_at, _answers(entries, asking, n), np.nan)
     i = np.flatnonzero(~np.isnan(answers)[entries.event] & (entries.space == Space.FEATURE) & (entries.series >= 0))
     stratum = _strata(entries, i, series, categories)
     i, stratum = i[stratum != NOWHERE], stratum[stratum != NOWHERE]
@@ -114,6 +113,12 @@ def lean_twin(
     gaps = (np.uint64(NOWHERE) ^ stratum[kept].astype(np.uint64)) << shift
     np.bitwise_xor.at(places, (event[kept], slot[kept] // PER_WORD), gaps)
     return answers, places
+
+
+def let_in(key: Words, thin: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which events with so sampled a ``key`` (n,) are among the one in ``2 ** thin`` (n,) that are looked at."""
+    among: NDArray[np.bool_] = (key >> _SAMPLED_BITS & ((np.uint64(1) << thin.astype(np.uint64)) - np.uint64(1))) == 0
+    return among
 
 
 def lay(rows: NDArray[np.int64], event: NDArray[np.int64], places: Words, counts: NDArray[np.uint16]) -> None:

@@ -18,7 +18,7 @@ from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch
 from monitor.judging import Judge
 from monitor.kernels.add import add_rows
-from monitor.kernels.lean import NO_PLACES, NOWHERE, SLOTS, STRATA, Asking, lean, unfold
+from monitor.kernels.lean import NO_PLACES, NOWHERE, SLOTS, STRATA, Asking, lean, let_in, unfold
 from monitor.kernels.table import mix
 from monitor.kernels.tally import Entries
 from monitor.outcomes.matured import Matured
@@ -84,7 +84,7 @@ class Leaning:
         asked = self._outcomes.asked
         nameless = batch.id.length == 0
         key = mix(batch.model.hash, np.where(nameless, batch.time.view(np.uint64), batch.id.hash))
-        asking = Asking(model, key, self.rows["thin"], asked.table, asked.rows["answered"])
+        asking = Asking(self._early(model, key), key, self.rows["thin"], asked.table, asked.rows["answered"])
         series = self.series
         answers, places = lean(entries, asking, series.columns(), series.codes, self.sums["answer"]["sums"])
         met = model[~np.isnan(answers)]
@@ -162,6 +162,26 @@ class Leaning:
         self.rows.touch(models)
         self._noted[models] = True
 
+    def _early(self, model: NDArray[np.int32], key: Words) -> NDArray[np.int32]:
+        """``model`` (n,) with -1 for events that are passed over before a tick of theirs said how many came.
+
+        An event is thinned by how many came up to it in the ticks that are open: of its model, and of all models of
+        which none has closed.
+        """
+        rows, n = self._models.rows, len(self._models)
+        new = np.isnan(rows["closed_until"][:n])
+        at = np.flatnonzero(new[model] & (model >= 0)) if new.any() else np.zeros(0, np.int64)
+        if not len(at):
+            return model
+        of, events = model[at], rows["events"][:n]
+        before = int(events[new & (rows["root"][:n] == np.arange(n))].sum()) - len(at)
+        own = events[of] - np.bincount(of)[of] + _ordinals(of)
+        tick = rows["tick"][of]
+        thin = thinned(in_short_tick(own, tick), in_short_tick(before + np.arange(1, len(at) + 1), tick))
+        looked_at = model.copy()
+        looked_at[at[~let_in(key[at], thin)]] = -1
+        return looked_at
+
     def _thin(self, models: NDArray[np.int64], events: NDArray[np.int64]) -> None:
         """Choose how many of the next events are looked at, from those of a tick that closed."""
         short = in_short_tick(events, self._models.rows["tick"][models])
@@ -200,12 +220,21 @@ def in_short_tick(events: NDArray[np.int64] | Floats, tick: Floats | float) -> F
     return short
 
 
-def thinned(events: Floats, fleet: float) -> NDArray[np.uint8]:
+def thinned(events: Floats, fleet: Floats | float) -> NDArray[np.uint8]:
     """To which power of two models with so many ``events`` (k,) are thinned in a fleet with ``fleet``.
 
     Both are :func:`in_short_tick`.
     """
-    wanted = np.log2(max(fleet / FLEET_EVENTS, 1.0))
+    wanted = np.log2(np.maximum(fleet / FLEET_EVENTS, 1.0))
     most = np.log2(np.maximum(events / MODEL_EVENTS, 1.0))
     thin: NDArray[np.uint8] = np.floor(np.minimum(np.ceil(wanted), most)).astype(np.uint8)
     return thin
+
+
+def _ordinals(models: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The how-manieth of its model each of ``models`` (k,) is, from 1."""
+    order = np.argsort(models, kind="stable")
+    starts = np.flatnonzero(np.diff(models[order], prepend=-1))
+    ordinals = np.empty(len(models), np.int64)
+    ordinals[order] = np.arange(1, len(models) + 1) - np.repeat(starts, np.diff(starts, append=len(models)))
+    return ordinals
