@@ -28,7 +28,7 @@ def compiled() -> ctypes.CDLL | None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
         loaded.mw_mix.argtypes = (long, at, at, at)
         loaded.mw_find.argtypes = (long, at, at, at, size, at)
-        loaded.mw_series.argtypes = (long, *[at] * 6, long, *[at] * 2, size, *[at] * 2)
+        loaded.mw_series.argtypes = (long, *[at] * 6, long, *[at] * 2, size, *[at] * 3)
         for width in ("", "_narrow"):
             counting, repeats = getattr(loaded, f"mw_tally{width}"), getattr(loaded, f"mw_repeats{width}")
             events = getattr(loaded, f"mw_count_events{width}")

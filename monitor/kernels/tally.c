@@ -50,29 +50,37 @@ int64_t mw_insert(int64_t n, const uint64_t *wanted, const int32_t *given, uint6
     return taken;
 }
 
-/* The series of each entry: a look-up by (model, space, name). Events name their values in one order as a rule, the one
- * in which their series were met: so the row behind the last one found is tried before the table, which no cache holds.
- * Entries without one that could have one are listed in `unknown`, their number returned: those of spaces that are
+/* The series of each entry: a look-up by (model, space, name). Events of a model name the same values in the same order as
+ * a rule: so what the model's event before named next is tried first, whose entries lie in a near cache still, then the
+ * row behind the last one found, then the table, which no cache holds. `latest` has room for the row of each model: where
+ * the entries begin of the last event of it, -1 before.
+ * Entries without a series that could have one are listed in `unknown`, their number returned: those of spaces that are
  * watched, of events that are of a model (`event_row` is not -1).
  */
 int64_t mw_series(int64_t n, const int32_t *event, const uint64_t *event_model, const int32_t *event_row,
                   const uint8_t *space, const uint64_t *name, const uint64_t *row_keys, int64_t rows, const uint64_t *keys,
-                  const int32_t *values, uint64_t mask, int32_t *out, int64_t *unknown)
+                  const int32_t *values, uint64_t mask, int32_t *latest, int32_t *out, int64_t *unknown)
 {
-    int64_t next = 0, n_unknown = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t ahead = i + AHEAD;
-        if (ahead < n && event[ahead] != event[ahead - 1]) {
-            uint64_t slot = mix(event_model[event[ahead]] + space[ahead], name[ahead]) & mask;
-            __builtin_prefetch(keys + slot);
-            __builtin_prefetch(values + slot);
+    int64_t n_unknown = 0;
+    for (int64_t i = 0; i < n;) {
+        int32_t of = event[i], model = event_row[of], of_before = -1;
+        int64_t before = model < 0 ? -1 : latest[model], next = -1;
+        if (before >= 0 && event_model[event[before]] == event_model[of])
+            of_before = event[before];
+        if (model >= 0)
+            latest[model] = (int32_t)i;
+        for (; i < n && event[i] == of; i++) {
+            if (of_before >= 0 && event[before] == of_before && name[before] == name[i] && space[before] == space[i]) {
+                next = out[before++];
+            } else {
+                uint64_t wanted = mix(event_model[of] + space[i], name[i]);
+                if (next < 0 || next >= rows || row_keys[next] != wanted)
+                    next = find(wanted, keys, values, mask);
+            }
+            if (next < 0 && model >= 0 && (space[i] <= METRIC || space[i] == SEGMENT))
+                unknown[n_unknown++] = i;
+            out[i] = (int32_t)next++;
         }
-        uint64_t wanted = mix(event_model[event[i]] + space[i], name[i]);
-        if (next >= rows || row_keys[next] != wanted)
-            next = find(wanted, keys, values, mask);
-        if (next < 0 && (space[i] <= METRIC || space[i] == SEGMENT) && event_row[event[i]] >= 0)
-            unknown[n_unknown++] = i;
-        out[i] = (int32_t)next++;
     }
     return n_unknown;
 }

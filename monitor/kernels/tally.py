@@ -343,14 +343,14 @@ def series_of(
         watched = ((space <= Space.METRIC) | (space == Space.SEGMENT)) & (event_row[event] >= 0)
         return out, np.flatnonzero((out < 0) & watched)
     out, unknown = np.empty(len(event), np.int32), np.empty(len(event), np.int64)
+    latest = np.full(int(event_row.max(initial=-1)) + 1, -1, np.int32)
     n = kernels.mw_series(
         len(event),
         *(address(a) for a in (event, event_model, event_row, space, name, row_keys)),
         len(row_keys),
         *(address(a) for a in (table.keys, table.values)),
         table.mask,
-        address(out),
-        address(unknown),
+        *(address(a) for a in (latest, out, unknown)),
     )
     return out, unknown[:n].copy()
 

@@ -227,6 +227,31 @@ def test_series_of_is_its_key(seed: int) -> None:
     assert unknown.tolist() == np.flatnonzero(lacking).tolist()
 
 
+@needs_kernels
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_series_are_those_of_the_event_before(seed: int) -> None:
+    """Events of a model that name what its last one did, or nearly so, have the series that the table says."""
+    rng = np.random.default_rng(seed)
+    models, names = rng.integers(1, 2**63, 3).astype(np.uint64), rng.integers(1, 2**63, 6).astype(np.uint64)
+    usual = [(names[rng.permutation(6)], rng.integers(0, len(Space), 6).astype(np.uint8)) for _ in models]
+    row, parts = rng.integers(0, 3, 40), []
+    for event, model in enumerate(row.tolist()):
+        kept = rng.random(6) < rng.choice([0.5, 0.9, 1.0])
+        name, space = (column[kept] for column in usual[model])
+        parts.append((np.full(len(name), event, np.int32), name, space))
+    of, name, space = (np.concatenate(column) for column in zip(*parts, strict=True))
+    keys = series_key(models[row[of]], space, name)
+    row_keys = np.array([key for key in dict.fromkeys(keys.tolist()) if rng.random() < 0.8], np.uint64)
+    table = Table()
+    table.insert_many(row_keys, np.arange(len(row_keys)))
+    event_row = np.where(rng.random(3) < 0.8, np.arange(3), -1)[row].astype(np.int32)
+    series, unknown = series_of(of, models[row], event_row, space, name, row_keys, table)
+    assert series.tolist() == table.find_twin(keys).tolist()
+    lacking = (series < 0) & np.isin(space, list(JUDGED_SPACES)) & (event_row[of] >= 0)
+    assert unknown.tolist() == np.flatnonzero(lacking).tolist()
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
 def test_mix_one_is_mix(a: int, b: int) -> None:
