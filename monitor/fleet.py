@@ -202,7 +202,7 @@ class Fleet:
         if crowded_out:
             placed = base[counted] >= 0
             counted, model = counted[placed], model[placed]
-        self.blocks.widen_for(_most(batch, model))
+        self.blocks.widen_for(_most(resolved.entries.starts(len(batch)), model))
         self._count_events(batch, counted, model, base[counted])
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
@@ -212,7 +212,7 @@ class Fleet:
         own[counted] = model
         hashes = np.maximum(batch.model.hash, np.uint64(1))
         whole = np.where(rows["root"][own] == own, own, -1)
-        groups_turned_away = self.groups.count(batch, hashes, whole, resolved.entries.series, ends)
+        groups_turned_away = self.groups.count(batch, hashes, whole, resolved.entries, ends)
         others = 0
         if len(deferred):
             others, waiting = place(
@@ -453,9 +453,9 @@ def _changed_once(incidents: list[Incident], first: int) -> None:
     incidents[first:] = {incident.id: incident for incident in incidents[first:]}.values()
 
 
-def _most(batch: EventBatch, model: NDArray[np.int32]) -> int:
-    """By how much a count can grow at most with ``batch``: ``model`` (n,) are those of the events that are counted."""
-    if not len(batch.event) or not len(model):
-        return len(model)
-    starts = np.flatnonzero(np.r_[True, batch.event[1:] != batch.event[:-1], True])
-    return int(np.bincount(model).max() * np.diff(starts).max())
+def _most(start: NDArray[np.int32], model: NDArray[np.int32]) -> int:
+    """By how much a count can grow at most with a batch whose entries begin at ``start`` (n + 1,).
+
+    ``model`` (n,) are those of the events that are counted.
+    """
+    return int(np.bincount(model).max() * max(np.diff(start).max(), 1)) if len(model) else 0

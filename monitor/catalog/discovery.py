@@ -13,7 +13,7 @@ from monitor.catalog.policies import Policy
 from monitor.catalog.series import JUDGED_SPACES, KNOWN, NEWCOMER, RETIRED, STRANGER, Series
 from monitor.events.columns import EventBatch, Space, ValueType
 from monitor.kernels.table import mix
-from monitor.kernels.tally import Entries, series_key, series_of
+from monitor.kernels.tally import Entries, series_key, series_of, starts_of
 
 LOCAL_MAX = 32000
 """Series a model can have at most, whatever the limits say: places in its blocks are 16 bits wide."""
@@ -71,7 +71,10 @@ class Discovery:
         for row in range(met, len(self._models)):
             self.on_model(row, float(self._models.rows["first_time"][row]))
         series, series_turned_away = self._resolve_series(batch, hashes, model)
-        entries = Entries(batch.event, batch.type, batch.space, series, batch.number, batch.text.hash, batch.name.hash)
+        entries = Entries(
+            *(batch.event, batch.type, batch.space, series, batch.number, batch.text.hash, batch.name.hash),
+            start=starts_of(batch.event, len(batch)),
+        )
         return Resolved(model, entries, turned_away, series_turned_away)
 
     def _resolve_models(self, batch: EventBatch, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int32], int]:

@@ -18,7 +18,7 @@ from monitor.groups.sums import OpenTicks
 from monitor.kernels.groups import count_groups
 from monitor.kernels.hashing import hash64
 from monitor.kernels.table import Table, mix
-from monitor.kernels.tally import series_key
+from monitor.kernels.tally import Entries, series_key
 
 _WORDS = (hash64(b"label"), hash64(b"score"), hash64(b"value"))
 
@@ -32,14 +32,14 @@ class Known:
     ``left`` are events of which something was new, or might be.
     """
 
-    event: Rows64
-    member: Rows64
+    event: NDArray[np.int32]
+    member: NDArray[np.int32]
     left: Rows64
 
     @classmethod
     def of_none(cls) -> Known:
         """Of no event."""
-        return cls(*np.zeros((3, 0), np.int64))
+        return cls(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
 class Familiar:
@@ -71,7 +71,12 @@ class Familiar:
         """By model: whether its policy asks for more than events say."""
 
     def count(
-        self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], ends: NDArray[np.float64]
+        self,
+        batch: EventBatch,
+        entries: Entries,
+        hashes: NDArray[np.uint64],
+        model: NDArray[np.int32],
+        ends: NDArray[np.float64],
     ) -> Known:
         """Count what is familiar of ``batch``, given as to :meth:`Groups.count`, and say what that was."""
         counted = model >= 0
@@ -79,6 +84,7 @@ class Familiar:
         columns = self._columns(batch, hashes, model)
         columns["tick"] = np.zeros(len(model), np.int32)
         columns["tick"][counted] = ticks.of
+        columns["start"] = entries.starts(len(model))
         index = self._register.index
         tables = {"said": self.said, "both": self._sorter.intersections.known, "favourable": self._counter.favourable}
         tables |= {name: index[name] for name in ("outputs", "tallies")}
@@ -86,7 +92,7 @@ class Familiar:
         if made is None:
             return replace(Known.of_none(), left=np.flatnonzero(counted))
         self._sums.keep(ticks, made.added)
-        return Known(made.event.astype(np.int64), made.member.astype(np.int64), made.left)
+        return Known(made.event, made.member, made.left)
 
     def learn(self, batch: EventBatch, hashes: NDArray[np.uint64], events: Rows64) -> None:
         """Know from now on the people of ``events``, which went the longer way: those who are not among the rest."""
@@ -121,7 +127,6 @@ class Familiar:
     ) -> dict[str, NDArray[Any]]:
         facts, register = self._counter.known(model), self._register
         return {
-            "event": batch.event,
             "space": batch.space,
             "type": batch.type,
             "name": batch.name.hash,

@@ -25,6 +25,7 @@ from monitor.groups.recalling import Recaller
 from monitor.groups.register import Limits, Register
 from monitor.groups.sorting import Sorter
 from monitor.groups.sums import OpenTicks, TallySums
+from monitor.kernels.tally import Entries
 
 _TALLIES_AT_ONCE = 65_536
 """That are let into an hour between two breaths."""
@@ -65,22 +66,22 @@ class Groups:
         batch: EventBatch,
         hashes: NDArray[np.uint64],
         model: NDArray[np.int32],
-        series: NDArray[np.int32],
+        entries: Entries,
         ends: NDArray[np.float64],
     ) -> int:
         """Count the predictions of ``batch`` among the groups of people they were made for.
 
-        ``hashes`` (n,) are keys of models, ``model`` (n,) their rows, -1 for events that do not count; ``series`` (m,)
-        those of entries; ``ends`` (n,) of the events' ticks. Returns how many values a limit kept out.
+        ``hashes`` (n,) are keys of models, ``model`` (n,) their rows, -1 for events that do not count; ``entries`` (m,)
+        have their series, ``ends`` (n,) are those of the events' ticks. Returns how many values a limit kept out.
         """
         if not self.sorter.concerns(batch) or not (model >= 0).any():
             self.known = Known.of_none()
             return 0
-        self.known = self.familiar.count(batch, hashes, model, ends)
+        self.known = self.familiar.count(batch, entries, hashes, model, ends)
         if len(left := self.known.left):
             rest = np.full(len(model), -1, np.int32)
             rest[left] = model[left]
-            of = self.people.once(batch, self.sorter.sort(batch, hashes, rest, series))
+            of = self.people.once(batch, self.sorter.sort(batch, hashes, rest, entries.series))
             if len(of.event):
                 self.counter.count(batch, rest, ends, of)
                 self.familiar.learn(batch, hashes, left)

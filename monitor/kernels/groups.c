@@ -30,8 +30,8 @@ typedef struct {
 
 /* Every member is 8 bytes wide, or a struct of such; groups.py mirrors it. */
 typedef struct {
-    int64_t events, entries, kinds;
-    const int32_t *event;
+    int64_t events, kinds;
+    const int32_t *start;
     const uint8_t *space, *type;
     const uint64_t *name, *text;
     const double *number;
@@ -48,7 +48,7 @@ typedef struct {
     int64_t room, pairs;
     int64_t *left;
     int64_t n_left;
-    int64_t next_event, next_entry; /* where counting goes on */
+    int64_t next; /* the event with which counting goes on */
 } group_call;
 
 int64_t mw_count_groups(group_call *c);
@@ -80,7 +80,7 @@ static inline int add_sum(sum_table *t, uint64_t at, int64_t row, double n, doub
 
 /* An event on its way: what it says, whom it is about, and what it adds to which tallies. */
 typedef struct {
-    int64_t event, first; /* -1: none; its first entry */
+    int64_t event; /* -1: none */
     sum_table *sums;
     int known; /* whether nothing of it is new so far */
     int said, asked, members, predicted, paired, classes, made;
@@ -197,19 +197,15 @@ static void add_prediction(const group_call *c, people *p, int64_t i)
 /* The next event that counts, and which entries speak of people and of what was predicted; false where there is none. */
 static int read_event(group_call *c, people *p)
 {
-    for (p->event = -1; p->event < 0 && c->next_event < c->events; c->next_event++) {
-        p->first = c->next_entry;
-        while (c->next_entry < c->entries && c->event[c->next_entry] == c->next_event)
-            c->next_entry++;
-        if (c->model[c->next_event] >= 0)
-            p->event = c->next_event;
-    }
+    for (p->event = -1; p->event < 0 && c->next < c->events; c->next++)
+        if (c->model[c->next] >= 0)
+            p->event = c->next;
     if (p->event < 0)
         return 0;
     p->sums = c->sums + c->tick[p->event];
     p->known = c->plain[c->model[p->event]];
     p->said = p->asked = p->members = p->predicted = p->paired = p->classes = p->made = 0;
-    for (int64_t i = p->first; i < c->next_entry && p->known; i++) {
+    for (int64_t i = c->start[p->event]; i < c->start[p->event + 1] && p->known; i++) {
         if (c->space[i] == FEATURE) /* as nearly all are */
             continue;
         if (c->space[i] == SENSITIVE && p->said < MEMBERS_MAX)
@@ -304,7 +300,7 @@ static void list_event(group_call *c, people *p)
     }
 }
 
-/* Counts all events that it can from `next_event` on, and lists the others in `left`. It ends before an event that could
+/* Counts all events that it can from `next` on, and lists the others in `left`. It ends before an event that could
  * be more than its tick has room for: returns the number of that tick, -1 at the end. */
 int64_t mw_count_groups(group_call *c)
 {
@@ -323,8 +319,7 @@ int64_t mw_count_groups(group_call *c)
             find_tallies(c, found);
             int waiting = classed->event >= 0 ? classed->made : 0;
             if (found->known && found->made + found->classes + waiting > found->sums->room) {
-                c->next_event = found->event;
-                c->next_entry = found->first;
+                c->next = found->event;
                 if (classed->event >= 0)
                     count_event(classed);
                 return found->sums - c->sums;

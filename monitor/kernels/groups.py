@@ -44,8 +44,8 @@ class _Call(ctypes.Structure):
     """``group_call`` of ``groups.c``."""
 
     _fields_ = (
-        *((name, _N) for name in ("events", "entries", "kinds")),
-        *((name, _P) for name in ("event", "space", "type", "name", "text", "number", "model", "tick", "model_key")),
+        *((name, _N) for name in ("events", "kinds")),
+        *((name, _P) for name in ("start", "space", "type", "name", "text", "number", "model", "tick", "model_key")),
         *((name, _P) for name in ("plain", "crossing", "favours", "threshold", "quarters")),
         *((name, _Table) for name in ("said", "both", "favourable", "outputs", "tallies")),
         *((name, _P) for name in ("base", "member_key", "output_key")),
@@ -53,7 +53,7 @@ class _Call(ctypes.Structure):
         *((name, _P) for name in ("sums", "of_event", "of_member")),
         *((name, _N) for name in ("room", "pairs")),
         ("left", _P),
-        *((name, _N) for name in ("n_left", "next_event", "next_entry")),
+        *((name, _N) for name in ("n_left", "next")),
     )
 
 
@@ -181,7 +181,8 @@ def count_groups(
     The twin is the longer way of :meth:`Groups.count`, through which any event can go.
 
     ``columns`` by the names in ``group_call``, whose element types they have: those of entries, ordered by event, of
-    events, of models, members and outputs; ``tick`` says which of ``sums`` an event's are. ``tables``: ``said`` finds
+    events, of models, members and outputs; ``start`` (n + 1,) says where the entries of events begin, ``tick`` which of
+    ``sums`` an event's are. ``tables``: ``said`` finds
     the member that a model, a name and a value stand for, ``both`` that of two members, the others are those of the
     register. ``words`` are the hashes of label, score and value.
     """
@@ -191,7 +192,7 @@ def count_groups(
     events = len(columns["model"])
     event, member = np.empty((2, events * _PEOPLE_MAX), np.int32)
     left = np.empty(events, np.int64)
-    call = _Call(events=events, entries=len(columns["event"]), kinds=columns["base"].shape[1], room=len(event))
+    call = _Call(events=events, kinds=columns["base"].shape[1], room=len(event))
     call.label, call.score, call.value = words
     for name, column in columns.items():
         assert column.flags.c_contiguous

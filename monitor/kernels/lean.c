@@ -9,6 +9,7 @@
 
 enum { STRATA = 9, MISSING = 8, LAST = 7, NOWHERE = 15 };
 enum { SLOTS = 32, PER_WORD = 16 };
+enum { AHEAD = 4 }; /* pairs whose counts are asked for before they are needed */
 enum { RING = 4 }; /* events that are looked at before they are added up */
 enum { FEATURE = 0, PREDICTION = 1 };
 enum { SUMS = 3 }; /* floats a stratum has: how many, their answers, and the squares of these */
@@ -147,7 +148,7 @@ static inline __attribute__((always_inline)) void add_event(const lean_call *c, 
  * place among the model's series), and both added up in `sums`, which has for each series two times STRATA sums. They
  * wait for one another in a ring: the memory of each is asked for while those before it are added up. */
 FOR_EACH_WIDTH
-void mw_lean(int64_t n, int64_t entries, const int32_t *event, const uint8_t *type, const uint8_t *space,
+void mw_lean(int64_t n, const int32_t *start, const uint8_t *type, const uint8_t *space,
              const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
              const uint8_t *column, const int32_t *event_model, const uint64_t *event_key, const uint8_t *thin,
              const int16_t *local, const uint8_t *kind, const uint8_t *n_edges, const double *edges, const uint64_t *keys,
@@ -158,17 +159,14 @@ void mw_lean(int64_t n, int64_t entries, const int32_t *event, const uint8_t *ty
     lean_call c = {type, space, series, number, text, name, column, local, kind, n_edges, edges, keys, values, mask,
                    class_keys, class_values, class_mask, answered, names, sums, answers, places};
     let_in ring[RING];
-    int64_t i = 0, found = 0;
+    int64_t found = 0;
     for (int64_t e = 0; e < n; e++) {
-        int64_t first = i;
-        while (i < entries && event[i] == e)
-            i++;
         int32_t model = event_model[e];
         answers[e] = NAN;
         places[2 * e] = places[2 * e + 1] = ~0ULL;
         if (model < 0 || (event_key[e] >> 40 & ((1ULL << thin[model]) - 1)) != 0)
             continue;
-        ring[found % RING] = (let_in){e, first, i, model};
+        ring[found % RING] = (let_in){e, start[e], start[e + 1], model};
         ask_for_columns(&c, &ring[found % RING]);
         if (found >= RING / 2)
             ask_for(&c, &ring[(found - RING / 2) % RING]);
@@ -186,12 +184,20 @@ void mw_lay(int64_t k, const int64_t *row, const int64_t *event, const uint64_t 
 void mw_lay(int64_t k, const int64_t *row, const int64_t *event, const uint64_t *places, uint16_t *counts)
 {
     for (int64_t i = 0; i < k; i++) {
-        uint16_t *own = counts + row[i] * SLOTS * STRATA;
-        for (int slot = 0; slot < SLOTS; slot++) {
-            uint64_t word = places[2 * event[i] + slot / PER_WORD];
-            uint32_t stratum = word >> (slot % PER_WORD * 4) & 15;
-            if (stratum < STRATA && own[slot * STRATA + stratum] < UINT16_MAX)
-                own[slot * STRATA + stratum]++;
+        if (i + AHEAD < k) {
+            const char *soon = (const char *)(counts + row[i + AHEAD] * SLOTS * STRATA);
+            for (size_t at = 0; at < SLOTS * STRATA * sizeof *counts; at += 64)
+                __builtin_prefetch(soon + at, 1);
+        }
+        for (int word = 0; word < SLOTS / PER_WORD; word++) {
+            uint16_t *own = counts + (row[i] * SLOTS + word * PER_WORD) * STRATA;
+            uint64_t strata = places[2 * event[i] + word];
+            for (int slot = 0; slot < PER_WORD && strata != ~0ULL; slot++, own += STRATA) {
+                uint32_t stratum = strata & NOWHERE;
+                strata = strata >> 4 | (uint64_t)NOWHERE << 60; /* behind the last feature there are none */
+                if (stratum < STRATA)
+                    own[stratum] += own[stratum] < UINT16_MAX;
+            }
         }
     }
 }

@@ -57,7 +57,7 @@ def _compiled() -> ctypes.CDLL | None:
     loaded = library()
     if loaded is not None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
-        loaded.mw_lean.argtypes = (long, long, *[at] * 17, size, *[at] * 2, size, *[at] * 5)
+        loaded.mw_lean.argtypes = (long, *[at] * 17, size, *[at] * 2, size, *[at] * 5)
         loaded.mw_lean.restype = None
         loaded.mw_lay.argtypes, loaded.mw_lay.restype = (long, *[at] * 4), None
     return loaded
@@ -79,9 +79,10 @@ def lean(
     answers, places = np.empty(n), np.empty((n, 2), np.uint64)
     e = entries
     column = e.column if len(e.column) else np.full(len(e.event), ELSEWHERE, np.uint8)
+    start = e.starts(n)
     kernels.mw_lean(
-        *(n, len(e.event)),
-        *(address(a) for a in (e.event, e.type, e.space, e.series, e.number, e.text, e.name, column)),
+        n,
+        *(address(a) for a in (start, e.type, e.space, e.series, e.number, e.text, e.name, column)),
         *(address(a) for a in (asking.model, asking.key, asking.thin, series.local)),
         *(address(a) for a in (series.kind, series.n_edges, series.edges, categories.keys, categories.values)),
         categories.mask,

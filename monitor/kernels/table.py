@@ -32,10 +32,12 @@ def compiled() -> ctypes.CDLL | None:
         for width in ("", "_narrow"):
             counting, repeats = getattr(loaded, f"mw_tally{width}"), getattr(loaded, f"mw_repeats{width}")
             events = getattr(loaded, f"mw_count_events{width}")
-            counting.argtypes = (long, long, *[at] * 17, size, *[at] * 6)
+            counting.argtypes = (long, *[at] * 18, size, *[at] * 5)
             repeats.argtypes = (long, *[at] * 5)
             events.argtypes = (long, *[at] * 5, long, *[at] * 4)
             counting.restype, repeats.restype, events.restype = long, None, None
+        loaded.mw_starts.argtypes, loaded.mw_starts.restype = (long, long, at, at), None
+        loaded.mw_order.argtypes, loaded.mw_order.restype = (long, at, at, at), None
         loaded.mw_insert.argtypes = (long, *[at] * 4, size)
         loaded.mw_mix.restype = loaded.mw_find.restype = None
         loaded.mw_insert.restype = loaded.mw_series.restype = long

@@ -84,6 +84,45 @@ int64_t mw_series(int64_t n, const int32_t *event, const uint64_t *event_model, 
     }
     return n_unknown;
 }
+/* Where the entries of each of `n` events begin among `m`, which are ordered by event. */
+void mw_starts(int64_t n, int64_t m, const int32_t *event, int32_t *start)
+{
+    int64_t next = 0;
+    for (int64_t i = 0; i < m; i++)
+        while (next <= event[i])
+            start[next++] = (int32_t)i;
+    while (next <= n)
+        start[next++] = (int32_t)m;
+}
+
+/* The places of `n` numbers, none below -1, by rising number, those of one as they came: digits of 11 bits, the lowest
+ * first. `spare` has as much room as `order`. */
+void mw_order(int64_t n, const int32_t *number, int32_t *order, int32_t *spare)
+{
+    int32_t *from = spare, *to = order, at[2048];
+    uint32_t most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        order[i] = (int32_t)i;
+        if ((uint32_t)(number[i] + 1) > most)
+            most = (uint32_t)(number[i] + 1);
+    }
+    for (int shift = 0; shift < 32 && most >> shift; shift += 11) {
+        int32_t *swap = from, before = 0;
+        from = to, to = swap;
+        memset(at, 0, sizeof at);
+        for (int64_t i = 0; i < n; i++)
+            at[(uint32_t)(number[i] + 1) >> shift & 2047]++;
+        for (int digit = 0; digit < 2048; digit++) {
+            int32_t count = at[digit];
+            at[digit] = before;
+            before += count;
+        }
+        for (int64_t i = 0; i < n; i++)
+            to[at[(uint32_t)(number[from[i]] + 1) >> shift & 2047]++] = from[i];
+    }
+    if (to != order)
+        memcpy(order, to, (size_t)n * sizeof *order);
+}
 #endif
 
 /* Counts events into the first rows of their blocks, and into the totals of their models: column 0 every event, column
@@ -248,62 +287,19 @@ static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
     return 0;
 }
 
-/* Where the entries of each of `n` events begin among `m`, which are ordered by event. */
-static void find_starts(int64_t n, int64_t m, const int32_t *event, int32_t *start)
-{
-    int64_t next = 0;
-    for (int64_t i = 0; i < m; i++)
-        while (next <= event[i])
-            start[next++] = (int32_t)i;
-    while (next <= n)
-        start[next++] = (int32_t)m;
-}
-
-/* The events by their bases, those of one base as they came: digits of 11 bits, the lowest first. `spare` has as much
- * room as `order`. */
-static void find_order(int64_t n, const int32_t *base, int32_t *order, int32_t *spare)
-{
-    int32_t *from = spare, *to = order, at[2048];
-    uint32_t most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        order[i] = (int32_t)i;
-        if ((uint32_t)(base[i] + 1) > most)
-            most = (uint32_t)(base[i] + 1);
-    }
-    for (int shift = 0; shift < 32 && most >> shift; shift += 11) {
-        int32_t *swap = from, before = 0;
-        from = to, to = swap;
-        memset(at, 0, sizeof at);
-        for (int64_t i = 0; i < n; i++)
-            at[(uint32_t)(base[i] + 1) >> shift & 2047]++;
-        for (int digit = 0; digit < 2048; digit++) {
-            int32_t count = at[digit];
-            at[digit] = before;
-            before += count;
-        }
-        for (int64_t i = 0; i < n; i++)
-            to[at[(uint32_t)(base[from[i]] + 1) >> shift & 2047]++] = from[i];
-    }
-    if (to != order)
-        memcpy(order, to, (size_t)n * sizeof *order);
-}
-
-/* Counts the `m` entries of `n` events, ordered by `event`, into the rows of their ticks; the print of each event's
- * inputs goes into `print`. What needs Python is listed in `deferred`, its number returned. Events of one block are
- * counted behind one another, so that their rows and edges come from memory once: a fleet is larger than a cache. The
- * order within a block stays, so sums do too. `column`, ELSEWHERE before, becomes the one that an entry was
- * counted into, where its series is known for what it is. `room` is for `3 n + 1` numbers.
+/* Counts the entries of `n` events, those of each from `start` on, into the rows of their ticks; the print of each
+ * event's inputs goes into `print`. What needs Python is listed in `deferred`, its number returned. They are counted in
+ * the `order` of their blocks, so that rows and edges come from memory once: a fleet is larger than a cache. The order
+ * within a block stays, so sums do too. `column`, ELSEWHERE before, becomes the one that an entry was counted into, where
+ * its series is known for what it is.
  */
 FOR_EACH_WIDTH
-int64_t COUNTING(mw_tally)(int64_t n, int64_t m, const int32_t *event, const int32_t *event_base, const uint8_t *type,
+int64_t COUNTING(mw_tally)(int64_t n, const int32_t *start, const int32_t *order, const int32_t *event_base, const uint8_t *type,
                  const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
                  const int16_t *local, const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
-                 count_t *counts, double *moments, int64_t *deferred, uint64_t *print, uint8_t *column, int32_t *room)
+                 count_t *counts, double *moments, int64_t *deferred, uint64_t *print, uint8_t *column)
 {
-    int32_t *order = room, *start = room + 2 * n;
-    find_order(n, event_base, order, room + n);
-    find_starts(n, m, event, start);
     tally_call c = {type, space, series, number, text, name, local, kind, open, n_edges, edges, low, high,
                     keys, values, mask, counts, moments, column};
     int64_t n_deferred = 0;

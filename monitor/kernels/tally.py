@@ -52,7 +52,8 @@ class Entries:
     """Entries of a batch with the series each belongs to; every array has shape ``(m,)``. ``series`` is -1 for none.
 
     ``text`` and ``name`` are hashes. ``column`` is empty until the entries were counted; then it is the column that
-    each was counted into, or :data:`ELSEWHERE`.
+    each was counted into, or :data:`ELSEWHERE`. ``start`` (n + 1,) says where those of each event begin, as
+    :func:`starts_of` does; it may be empty.
     """
 
     event: NDArray[np.int32]
@@ -63,6 +64,11 @@ class Entries:
     text: NDArray[np.uint64]
     name: NDArray[np.uint64]
     column: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
+    start: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+
+    def starts(self, n: int) -> NDArray[np.int32]:
+        """``start``, which is found here if nobody said it, of ``n`` events."""
+        return self.start if len(self.start) else starts_of(self.event, n)
 
 
 @dataclass(slots=True)
@@ -99,18 +105,17 @@ def tally(
     deferred = np.empty(n_entries + 1, np.int64)
     prints = np.zeros(n_events, np.uint64)
     entries.column = np.full(n_entries, ELSEWHERE, np.uint8)
-    room = np.empty(3 * n_events + 1, np.int32)
+    start, order = entries.starts(n_events), order_of(event_base)
     n = _of_width("mw_tally", counts)(
         n_events,
-        n_entries,
-        *(address(a) for a in (entries.event, event_base)),
+        *(address(a) for a in (start, order, event_base)),
         *(address(a) for a in (entries.type, entries.space, entries.series)),
         *(address(a) for a in (entries.number, entries.text, entries.name)),
         *(address(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
         *(address(a) for a in (series.low, series.high, categories.keys, categories.values)),
         categories.mask,
         address(counts),
-        *(address(a) for a in (moments, deferred, prints, entries.column, room)),
+        *(address(a) for a in (moments, deferred, prints, entries.column)),
     )
     return np.sort(deferred[:n]), prints
 
@@ -320,6 +325,26 @@ def count_events_twin(
     np.add.at(totals.events, model, 1)
     np.fmax.at(totals.last_time, model, time)
     totals.touched[model] = True
+
+
+def starts_of(event: NDArray[np.int32], n: int) -> NDArray[np.int32]:
+    """Where the entries of each of ``n`` events begin, and behind them their number: (n + 1,) of rising ``event``."""
+    kernels = compiled()
+    if kernels is None:
+        return np.searchsorted(event, np.arange(n + 1)).astype(np.int32)
+    start = np.empty(n + 1, np.int32)
+    kernels.mw_starts(n, len(event), address(event), address(start))
+    return start
+
+
+def order_of(numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The places of ``numbers`` (n,), none below -1, by rising number; those of one number as they came."""
+    kernels = compiled()
+    if kernels is None:
+        return np.argsort(numbers, kind="stable").astype(np.int32)
+    order, spare = np.empty((2, len(numbers)), np.int32)
+    kernels.mw_order(len(numbers), address(numbers), address(order), address(spare))
+    return order
 
 
 def series_of(

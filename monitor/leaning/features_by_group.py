@@ -68,7 +68,7 @@ class FeaturesByGroup:
         known = self._groups.known
         chosen = ((places[:, 0] & places[:, 1]) != NO_PLACES) & (model >= 0)
         own = np.flatnonzero(chosen[known.event])
-        event, member = known.event[own], known.member[own]
+        event, member = known.event[own].astype(np.int64), known.member[own].astype(np.int64)
         again = known.left[chosen[known.left]]
         if len(again):
             rest = np.full(len(model), -1, np.int32)

@@ -173,11 +173,14 @@ class Leaning:
         at = np.flatnonzero(new[model] & (model >= 0)) if new.any() else np.zeros(0, np.int64)
         if not len(at):
             return model
-        of, events = model[at], rows["events"][:n]
-        before = int(events[new & (rows["root"][:n] == np.arange(n))].sum()) - len(at)
-        own = events[of] - np.bincount(of)[of] + _ordinals(of)
-        tick = rows["tick"][of]
-        thin = thinned(in_short_tick(own, tick), in_short_tick(before + np.arange(1, len(at) + 1), tick))
+        of, events, tick = model[at], rows["events"][:n], rows["tick"][:n]
+        before = events - np.bincount(of, minlength=n)
+        of_fleet = int(events[new & (rows["root"][:n] == np.arange(n))].sum()) - len(at)
+        least = thinned(in_short_tick(before + 1, tick), in_short_tick(of_fleet + 1, tick))
+        most = thinned(in_short_tick(events, tick), in_short_tick(of_fleet + len(at), tick))
+        thin, grows = least[of], np.flatnonzero((least < most)[of])  # seldom: it takes twice as many events
+        own, tick = before[of[grows]] + _ordinals(of[grows]), tick[of[grows]]
+        thin[grows] = thinned(in_short_tick(own, tick), in_short_tick(of_fleet + 1 + grows, tick))
         looked_at = model.copy()
         looked_at[at[~let_in(key[at], thin)]] = -1
         return looked_at
@@ -214,7 +217,7 @@ class Leaning:
             self._slotted = len(rows)
 
 
-def in_short_tick(events: NDArray[np.int64] | Floats, tick: Floats | float) -> Floats:
+def in_short_tick(events: NDArray[np.int64] | Floats | int, tick: Floats | float) -> Floats:
     """As how many ``events`` (k,) count that came in a ``tick`` of so many seconds: in a longer one it may be more."""
     short: Floats = events / np.clip(np.asarray(tick) / SHORT_SECONDS, 1.0, LONG)
     return short

@@ -27,8 +27,10 @@ from monitor.kernels.tally import (
     SeriesColumns,
     count_repeats,
     count_repeats_twin,
+    order_of,
     series_key,
     series_of,
+    starts_of,
     tally,
     tally_twin,
 )
@@ -250,6 +252,16 @@ def test_series_are_those_of_the_event_before(seed: int) -> None:
     assert series.tolist() == table.find_twin(keys).tolist()
     lacking = (series < 0) & np.isin(space, list(JUDGED_SPACES)) & (event_row[of] >= 0)
     assert unknown.tolist() == np.flatnonzero(lacking).tolist()
+
+
+@needs_kernels
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 11)), st.lists(st.one_of(st.integers(-1, 9), st.integers(2040, 2**31 - 2))))
+def test_starts_and_order(events: list[int], numbers: list[int]) -> None:
+    """Where the entries of each event begin, and the order of numbers, those of one as they came: as numpy has them."""
+    event, number = np.array(sorted(events), np.int32), np.array(numbers, np.int32)
+    assert starts_of(event, 12).tolist() == np.searchsorted(event, np.arange(13)).tolist()
+    assert order_of(number).tolist() == np.argsort(number, kind="stable").tolist()
 
 
 @settings(max_examples=50, deadline=None)
