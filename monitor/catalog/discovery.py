@@ -70,10 +70,12 @@ class Discovery:
         self._resolve_versions(batch, hashes, model, met)
         for row in range(met, len(self._models)):
             self.on_model(row, float(self._models.rows["first_time"][row]))
-        series, series_turned_away = self._resolve_series(batch, hashes, model)
+        like = np.full(len(batch), -1, np.int32)
+        series, series_turned_away = self._resolve_series(batch, hashes, model, like)
         entries = Entries(
             *(batch.event, batch.type, batch.space, series, batch.number, batch.text.hash, batch.name.hash),
             start=starts_of(batch.event, len(batch)),
+            like=like,
         )
         return Resolved(model, entries, turned_away, series_turned_away)
 
@@ -111,10 +113,11 @@ class Discovery:
         return named[unknown[_first_of_each(pairs[unknown])]]
 
     def _resolve_series(
-        self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32]
+        self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], like: NDArray[np.int32]
     ) -> tuple[NDArray[np.int32], int]:
         row_keys, index = self._series.rows["key"], self._series.index
-        series, unknown = series_of(batch.event, hashes, model, batch.space, batch.name.hash, row_keys, index)
+        names = batch.space, batch.name.hash
+        series, unknown = series_of(batch.event, hashes, model, *names, row_keys, index, like)
         if not len(unknown):
             return series, 0
         keys = series_key(hashes[batch.event[unknown]], batch.space[unknown], batch.name.hash[unknown])

@@ -9,13 +9,21 @@ enum { T_NULL = 0, T_NUMBER = 1, T_TEXT = 2, T_BOOL = 3, T_DROPPED = 4 };
 enum { K_UNKNOWN = 0, K_NUMBER = 1, K_CATEGORY = 2 };
 enum { BINS = 32, ELSEWHERE = 255 }; /* columns of counts from BINS on are of what a value can be instead */
 
-static inline uint64_t mix(uint64_t a, uint64_t b)
+/* What `mix` makes of its first part alone: rows are small numbers, and spread before they meet the other. */
+static inline uint64_t mix_begun(uint64_t a)
 {
-    uint64_t h = (a + 0x9e3779b97f4a7c15ULL) * 0xff51afd7ed558ccdULL; /* rows are small numbers: spread before they meet */
-    h = ((h ^ h >> 32) ^ b) * 0xc4ceb9fe1a85ec53ULL;
+    uint64_t h = (a + 0x9e3779b97f4a7c15ULL) * 0xff51afd7ed558ccdULL;
+    return h ^ h >> 32;
+}
+
+static inline uint64_t mix_ended(uint64_t begun, uint64_t b)
+{
+    uint64_t h = (begun ^ b) * 0xc4ceb9fe1a85ec53ULL;
     h ^= h >> 29;
     return h ? h : 1;
 }
+
+static inline uint64_t mix(uint64_t a, uint64_t b) { return mix_ended(mix_begun(a), b); }
 
 static inline int32_t find(uint64_t key, const uint64_t *keys, const int32_t *values, uint64_t mask)
 {

@@ -22,17 +22,17 @@ Keys = NDArray[np.uint64]
 
 @cache
 def compiled() -> ctypes.CDLL | None:
-    """The compiled kernels of ``tally.c``, ready to be called with addresses; ``None`` where the twins must do."""
+    """The compiled kernels of ``table.c``, ``entries.c`` and ``tally.c``; ``None`` where the twins must do."""
     loaded = library()
     if loaded is not None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
         loaded.mw_mix.argtypes = (long, at, at, at)
         loaded.mw_find.argtypes = (long, at, at, at, size, at)
-        loaded.mw_series.argtypes = (long, *[at] * 6, long, *[at] * 2, size, *[at] * 3)
+        loaded.mw_series.argtypes = (long, *[at] * 6, long, *[at] * 2, size, *[at] * 4)
         for width in ("", "_narrow"):
             counting, repeats = getattr(loaded, f"mw_tally{width}"), getattr(loaded, f"mw_repeats{width}")
             events = getattr(loaded, f"mw_count_events{width}")
-            counting.argtypes = (long, *[at] * 18, size, *[at] * 5)
+            counting.argtypes = (long, *[at] * 19, size, *[at] * 5)
             repeats.argtypes = (long, *[at] * 5)
             events.argtypes = (long, *[at] * 5, long, *[at] * 4)
             counting.restype, repeats.restype, events.restype = long, None, None

@@ -1,7 +1,7 @@
-/* The inner loops of hash look-up and of the sums of a tick. tally.py has the same in numpy, and says what they mean.
+/* The inner loops of the sums of a tick. tally.py has the same in numpy, and says what they mean.
  *
- * Every index that comes from data was resolved by the caller against its own arrays; nothing here reads text. What counts
- * does so in 32 bits, and in 16 bits once more where tally_narrow.c brings this file in.
+ * Every index that comes from data was resolved by the caller against its own arrays; nothing here reads text. Counts have
+ * 32 bits, and 16 bits once more where tally_narrow.c brings this file in.
  */
 #include <math.h>
 #include <stdint.h>
@@ -15,115 +15,13 @@ typedef uint32_t count_t;
 #endif
 
 enum { COLUMNS = 40, MOMENTS = 4 };
-enum { AHEAD = 16 }; /* entries whose memory is asked for before it is needed: a fleet is larger than a cache */
+enum { AHEAD = 64 }; /* events whose memory is asked for before it is needed: a fleet is larger than a cache */
+enum { SOON = 4 };   /* entries whose values are asked for again when they are near */
+enum { TOGETHER = 32, KNOWN_TEXTS = 8 }; /* events of a block counted at once, and texts of a series remembered then */
 enum { NULLS = 32, INVALID = 33, TYPE = 34, DROPPED = 35, BELOW = 36, ABOVE = 37, PRESENT = 39 };
 enum { UNSEEN_BIN = 31 };
 enum { WITH_INPUTS = 6, REPEATED_INPUTS = 7, FAR_INPUTS = 8 }; /* columns of a block's first row */
-enum { FEATURE = 0, METRIC = 2, SEGMENT = 4, FAR_MIN = 2, RECENT = 32 };
-
-#ifndef NARROW
-void mw_mix(int64_t n, const uint64_t *a, const uint64_t *b, uint64_t *out)
-{
-    for (int64_t i = 0; i < n; i++)
-        out[i] = mix(a[i], b[i]);
-}
-
-void mw_find(int64_t n, const uint64_t *wanted, const uint64_t *keys, const int32_t *values, uint64_t mask, int32_t *out)
-{
-    for (int64_t i = 0; i < n; i++)
-        out[i] = find(wanted[i], keys, values, mask);
-}
-
-/* Maps `n` keys, none of them 0, to values; returns how many slots were taken. The caller saw to it that there are some. */
-int64_t mw_insert(int64_t n, const uint64_t *wanted, const int32_t *given, uint64_t *keys, int32_t *values,
-                  uint64_t mask)
-{
-    int64_t taken = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t slot = wanted[i] & mask;
-        while (keys[slot] != 0 && keys[slot] != wanted[i])
-            slot = (slot + 1) & mask;
-        taken += keys[slot] == 0;
-        keys[slot] = wanted[i];
-        values[slot] = given[i];
-    }
-    return taken;
-}
-
-/* The series of each entry: a look-up by (model, space, name). Events of a model name the same values in the same order as
- * a rule: so what the model's event before named next is tried first, whose entries lie in a near cache still, then the
- * row behind the last one found, then the table, which no cache holds. `latest` has room for the row of each model: where
- * the entries begin of the last event of it, -1 before.
- * Entries without a series that could have one are listed in `unknown`, their number returned: those of spaces that are
- * watched, of events that are of a model (`event_row` is not -1).
- */
-int64_t mw_series(int64_t n, const int32_t *event, const uint64_t *event_model, const int32_t *event_row,
-                  const uint8_t *space, const uint64_t *name, const uint64_t *row_keys, int64_t rows, const uint64_t *keys,
-                  const int32_t *values, uint64_t mask, int32_t *latest, int32_t *out, int64_t *unknown)
-{
-    int64_t n_unknown = 0;
-    for (int64_t i = 0; i < n;) {
-        int32_t of = event[i], model = event_row[of], of_before = -1;
-        int64_t before = model < 0 ? -1 : latest[model], next = -1;
-        if (before >= 0 && event_model[event[before]] == event_model[of])
-            of_before = event[before];
-        if (model >= 0)
-            latest[model] = (int32_t)i;
-        for (; i < n && event[i] == of; i++) {
-            if (of_before >= 0 && event[before] == of_before && name[before] == name[i] && space[before] == space[i]) {
-                next = out[before++];
-            } else {
-                uint64_t wanted = mix(event_model[of] + space[i], name[i]);
-                if (next < 0 || next >= rows || row_keys[next] != wanted)
-                    next = find(wanted, keys, values, mask);
-            }
-            if (next < 0 && model >= 0 && (space[i] <= METRIC || space[i] == SEGMENT))
-                unknown[n_unknown++] = i;
-            out[i] = (int32_t)next++;
-        }
-    }
-    return n_unknown;
-}
-/* Where the entries of each of `n` events begin among `m`, which are ordered by event. */
-void mw_starts(int64_t n, int64_t m, const int32_t *event, int32_t *start)
-{
-    int64_t next = 0;
-    for (int64_t i = 0; i < m; i++)
-        while (next <= event[i])
-            start[next++] = (int32_t)i;
-    while (next <= n)
-        start[next++] = (int32_t)m;
-}
-
-/* The places of `n` numbers, none below -1, by rising number, those of one as they came: digits of 11 bits, the lowest
- * first. `spare` has as much room as `order`. */
-void mw_order(int64_t n, const int32_t *number, int32_t *order, int32_t *spare)
-{
-    int32_t *from = spare, *to = order, at[2048];
-    uint32_t most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        order[i] = (int32_t)i;
-        if ((uint32_t)(number[i] + 1) > most)
-            most = (uint32_t)(number[i] + 1);
-    }
-    for (int shift = 0; shift < 32 && most >> shift; shift += 11) {
-        int32_t *swap = from, before = 0;
-        from = to, to = swap;
-        memset(at, 0, sizeof at);
-        for (int64_t i = 0; i < n; i++)
-            at[(uint32_t)(number[i] + 1) >> shift & 2047]++;
-        for (int digit = 0; digit < 2048; digit++) {
-            int32_t count = at[digit];
-            at[digit] = before;
-            before += count;
-        }
-        for (int64_t i = 0; i < n; i++)
-            to[at[(uint32_t)(number[from[i]] + 1) >> shift & 2047]++] = from[i];
-    }
-    if (to != order)
-        memcpy(order, to, (size_t)n * sizeof *order);
-}
-#endif
+enum { FEATURE = 0, FAR_MIN = 2, RECENT = 32 };
 
 /* Counts events into the first rows of their blocks, and into the totals of their models: column 0 every event, column
  * `1 + k` those with any of the parts `asked[k]`. */
@@ -175,56 +73,96 @@ typedef struct {
     uint8_t *column;
 } tally_call;
 
-/* Asks for the memory that counting entry `i` will need, whose block begins at row `base`: which code a category has,
- * and if the block is `fresh` the rows, too, that events of one block share. */
-static inline void ask_for(const tally_call *c, int64_t i, int32_t base, int fresh)
+/* Some events of the block that begins at row `base` that name the same: entry `k` of each has one name, space and series,
+ * and no series comes twice. `first` is where the entries of each begin, of which each has `width`; `print` and `far` are
+ * of their inputs. */
+typedef struct {
+    int32_t base, width, size;
+    int32_t first[TOGETHER];
+    uint64_t print[TOGETHER];
+    uint32_t far[TOGETHER];
+} alike;
+
+/* The entries [at, end) of an event that comes behind, in the block that begins at row `base`. */
+typedef struct {
+    int32_t base;
+    int64_t at, end;
+} coming;
+
+/* Asks for the memory that counting the next entry of what comes will need: what its row and its series hold. */
+static inline void ask_for(const tally_call *c, coming *next)
 {
+    if (next->at >= next->end)
+        return;
+    int64_t i = next->at++;
     int32_t r = c->series[i];
-    if (base < 0 || r < 0)
+    if (r < 0)
         return;
-    if (c->type[i] != T_NUMBER) {
-        uint64_t slot = mix((uint64_t)r, c->text[i]) & c->mask;
-        __builtin_prefetch(c->keys + slot);
-        __builtin_prefetch(c->values + slot);
-    }
-    if (!fresh)
-        return;
-    int64_t at = (int64_t)base + c->local[r];
+    int64_t at = (int64_t)next->base + c->local[r];
     const char *row = (const char *)(c->counts + at * COLUMNS);
     for (size_t part = 0; part < COLUMNS * sizeof(count_t); part += 64)
         __builtin_prefetch(row + part, 1);
     __builtin_prefetch(c->moments + at * MOMENTS, 1);
-    if (c->type[i] == T_NUMBER) {
-        const char *edges = (const char *)(c->edges + (int64_t)r * EDGES);
-        for (int64_t line = 0; line < 4; line++)
-            __builtin_prefetch(edges + 64 * line);
-        __builtin_prefetch(c->low + r);
-        __builtin_prefetch(c->high + r);
+    if (c->type[i] != T_NUMBER) {
+        uint64_t slot = mix((uint64_t)r, c->text[i]) & c->mask;
+        __builtin_prefetch(c->keys + slot);
+        __builtin_prefetch(c->values + slot);
+        return;
     }
+    const char *edges = (const char *)(c->edges + (int64_t)r * EDGES);
+    for (int64_t line = 0; line < 4; line++)
+        __builtin_prefetch(edges + 64 * line);
+    __builtin_prefetch(c->low + r);
+    __builtin_prefetch(c->high + r);
 }
 
-/* Asks for the columns of entries [first, last). */
-static inline void ask_for_columns(const tally_call *c, int64_t first, int64_t last)
+/* Asks for the columns of entries [first, last), well ahead: a nearer cache would not hold so much. What an event names is
+ * not read where it is `like` the one before. */
+static inline void ask_for_columns(const tally_call *c, int64_t first, int64_t last, int like)
 {
-    __builtin_prefetch(c->type + first);
+    __builtin_prefetch(c->type + first, 0, 1);
+    __builtin_prefetch(c->column + first, 1, 1);
+    for (int64_t i = first; i < last; i += 8)
+        __builtin_prefetch(c->number + i, 0, 1);
+    if (like)
+        return;
+    __builtin_prefetch(c->space + first, 0, 1);
     for (int64_t i = first; i < last; i += 8) {
-        __builtin_prefetch(c->series + i);
-        __builtin_prefetch(c->number + i);
-        __builtin_prefetch(c->text + i);
-        __builtin_prefetch(c->name + i);
+        __builtin_prefetch(c->series + i, 0, 1);
+        __builtin_prefetch(c->text + i, 0, 1);
+        __builtin_prefetch(c->name + i, 0, 1);
     }
 }
 
-/* What value `i` of an event adds to the print of its inputs: numbers that differ by less than a part in 128 are alike.
- * A feature goes in by its name: which row it has depends on what else came in the batches before. */
-static inline uint64_t print_of(const tally_call *c, int64_t i)
+/* Asks for entry `k` of events alike, and what stands beside it: numbers, or texts. */
+static inline void ask_for_values(const tally_call *c, const alike *of, int32_t k)
+{
+    int number = c->type[of->first[0] + k] == T_NUMBER;
+    const char *values = number ? (const char *)c->number : (const char *)c->text;
+    for (int32_t j = 0; j < of->size; j++)
+        __builtin_prefetch(values + (of->first[j] + (int64_t)k) * (int64_t)sizeof(uint64_t));
+}
+
+/* How a number goes into the print of its event's inputs: those that differ by less than a part in 128 are alike. */
+static inline uint64_t about(double number)
 {
     uint64_t bits;
-    if (c->type[i] != T_NUMBER)
-        return mix(c->name[i], c->text[i]);
-    double x = c->number[i] + 0.0; /* -0 is 0 */
+    double x = number + 0.0; /* -0 is 0 */
     memcpy(&bits, &x, sizeof bits);
-    return mix(c->name[i], (bits + (1ULL << 44)) >> 45);
+    return (bits + (1ULL << 44)) >> 45;
+}
+
+/* Lets entry `i`, a feature's, into what is known of its event's inputs. A feature goes into the print by its name: which
+ * row it has depends on what else came in the batches before. */
+static inline void take_input(const tally_call *c, int64_t i, uint64_t *print, uint32_t *far)
+{
+    if (c->type[i] == T_NULL || c->type[i] == T_DROPPED)
+        return;
+    double x = c->number[i];
+    int32_t r = c->series[i];
+    int number = c->type[i] == T_NUMBER;
+    *print += mix(c->name[i], number ? about(x) : c->text[i]);
+    *far += number && (x < c->low[r] || x > c->high[r]);
 }
 
 /* Counts entry `i` into a column of its row, and notes which. */
@@ -232,6 +170,14 @@ static inline void count_into(const tally_call *c, int64_t i, count_t *row, uint
 {
     row[column]++;
     c->column[i] = (uint8_t)column;
+}
+
+/* Lets the hash of a category into the extremes of its row's moments. */
+static inline void note_text(uint64_t text, double *m)
+{
+    double h = (double)(text >> 11);
+    m[2] = h < m[2] ? h : m[2];
+    m[3] = h > m[3] ? h : m[3];
 }
 
 /* Counts entry `i` of an event whose block begins at row `base`; true where only Python can place it. */
@@ -279,62 +225,231 @@ static inline int count_entry(const tally_call *c, int64_t i, int32_t base)
                 return 1;
             row[code < 0 ? UNSEEN_BIN : code]++;
             c->column[i] = c->kind[r] == K_UNKNOWN ? ELSEWHERE : code < 0 ? UNSEEN_BIN : (uint8_t)code;
-            double h = (double)(c->text[i] >> 11), *m = c->moments + at * MOMENTS;
-            if (h < m[2]) m[2] = h;
-            if (h > m[3]) m[3] = h;
+            note_text(c->text[i], c->moments + at * MOMENTS);
         }
     }
     return 0;
 }
 
+/* How many of `n` edges lie below each of `size` numbers: eight of these at once, four in a register. There is room for a
+ * whole number of eights. */
+static inline __attribute__((always_inline)) void find_bins(int32_t size, double *x, const double *edges, uint32_t n,
+                                                            int64_t *bin)
+{
+    for (int32_t j = size; j < size + 7; j++)
+        x[j] = 0.0;
+    for (int32_t j = 0; j < size; j += 8) {
+        four part[2];
+        memcpy(part, x + j, sizeof part);
+        four_masks below[2] = {{0}, {0}};
+        for (uint32_t k = 0; k < n; k++) {
+            const four edge = {edges[k], edges[k], edges[k], edges[k]};
+            below[0] -= (four_masks)(edge < part[0]);
+            below[1] -= (four_masks)(edge < part[1]);
+        }
+        memcpy(bin + j, below, sizeof below);
+    }
+}
+
+/* Counts entry `i` of an event that is one of those alike; what only Python can place is listed. */
+static inline void count_one(const tally_call *c, int64_t i, int32_t base, int64_t *deferred, int64_t *n_deferred)
+{
+    if (count_entry(c, i, base))
+        deferred[(*n_deferred)++] = i;
+}
+
+/* Counts entry `k` of events alike, whose series `r` has numbers and bins. */
+static inline __attribute__((always_inline)) void count_numbers(const tally_call *c, alike *of, int32_t k, int32_t r,
+                                                                int64_t *deferred, int64_t *n_deferred)
+{
+    const double *number = c->number + k, *edges = c->edges + (int64_t)r * EDGES, low = c->low[r], high = c->high[r];
+    const uint8_t *type = c->type + k;
+    uint8_t *column = c->column + k;
+    int64_t at = (int64_t)of->base + c->local[r];
+    count_t *row = c->counts + at * COLUMNS;
+    double x[TOGETHER + 8], *m = c->moments + at * MOMENTS;
+    int64_t bin[TOGETHER + 8];
+    int32_t whose[TOGETHER], n = 0;
+    int feature = c->space[of->first[0] + k] == FEATURE;
+    for (int32_t j = 0; j < of->size; j++) {
+        int32_t first = of->first[j];
+        if (type[first] == T_NUMBER && isfinite(number[first])) {
+            x[n] = number[first];
+            whose[n++] = j;
+            continue;
+        }
+        count_one(c, first + (int64_t)k, of->base, deferred, n_deferred);
+        if (feature)
+            take_input(c, first + (int64_t)k, &of->print[j], &of->far[j]);
+    }
+    find_bins(n, x, edges, c->n_edges[r], bin);
+    uint64_t begun = mix_begun(c->name[of->first[0] + (int64_t)k]);
+    double middle = edges[c->n_edges[r] >> 1], sum = m[0], squares = m[1], least = m[2], most = m[3];
+    uint32_t below = 0, above = 0;
+    for (int32_t j = 0; j < n; j++) {
+        int32_t event = whose[j], first = of->first[event];
+        uint32_t lower = x[j] < low, higher = x[j] > high;
+        row[bin[j]]++;
+        column[first] = (uint8_t)bin[j];
+        double d = x[j] - middle;
+        sum += d;
+        squares += d * d;
+        least = x[j] < least ? x[j] : least;
+        most = x[j] > most ? x[j] : most;
+        below += lower;
+        above += higher;
+        if (feature) {
+            of->print[event] += mix_ended(begun, about(x[j]));
+            of->far[event] += lower | higher;
+        }
+    }
+    m[0] = sum, m[1] = squares, m[2] = least, m[3] = most;
+    row[PRESENT] += (count_t)n;
+    row[BELOW] += (count_t)below;
+    row[ABOVE] += (count_t)above;
+}
+
+/* Counts entry `k` of events alike, whose series `r` has categories. Few of them come up in a tick, so that what was
+ * found of the last ones saves most looks at the table, which no cache holds. */
+static inline void count_texts(const tally_call *c, alike *of, int32_t k, int32_t r, int64_t *deferred,
+                               int64_t *n_deferred)
+{
+    int64_t at = (int64_t)of->base + c->local[r];
+    count_t *row = c->counts + at * COLUMNS;
+    double *m = c->moments + at * MOMENTS;
+    uint64_t known[KNOWN_TEXTS];
+    int32_t code[KNOWN_TEXTS];
+    int feature = c->space[of->first[0] + k] == FEATURE;
+    uint64_t begun = mix_begun(c->name[of->first[0] + (int64_t)k]);
+    uint32_t met = 0;
+    for (int32_t j = 0; j < of->size; j++) {
+        int64_t i = of->first[j] + (int64_t)k;
+        uint64_t text = c->text[i];
+        uint32_t place = text % KNOWN_TEXTS;
+        if (c->type[i] != T_TEXT && c->type[i] != T_BOOL) {
+            count_one(c, i, of->base, deferred, n_deferred);
+            if (feature)
+                take_input(c, i, &of->print[j], &of->far[j]);
+        } else {
+            if (feature)
+                of->print[j] += mix_ended(begun, text);
+            if (!(met >> place & 1) || known[place] != text) {
+                met |= 1u << place;
+                known[place] = text;
+                code[place] = find(mix((uint64_t)r, text), c->keys, c->values, c->mask);
+            }
+            row[PRESENT]++;
+            if (code[place] < 0 && c->open[r]) {
+                deferred[(*n_deferred)++] = i;
+            } else {
+                count_into(c, i, row, code[place] < 0 ? UNSEEN_BIN : (uint32_t)code[place]);
+                note_text(text, m);
+            }
+        }
+    }
+}
+
+/* Counts entry `k` of events alike. */
+static inline __attribute__((always_inline)) void count_alike(const tally_call *c, alike *of, int32_t k, int64_t *deferred,
+                                                              int64_t *n_deferred)
+{
+    int32_t r = c->series[of->first[0] + (int64_t)k];
+    if (r < 0)
+        return;
+    if (of->size > 1 && c->kind[r] != K_CATEGORY && c->n_edges[r] > 0) {
+        count_numbers(c, of, k, r, deferred, n_deferred);
+        return;
+    }
+    if (of->size > 1 && c->kind[r] == K_CATEGORY) {
+        count_texts(c, of, k, r, deferred, n_deferred);
+        return;
+    }
+    for (int32_t j = 0; j < of->size; j++) {
+        int64_t i = of->first[j] + (int64_t)k;
+        count_one(c, i, of->base, deferred, n_deferred);
+        if (c->space[i] == FEATURE)
+            take_input(c, i, &of->print[j], &of->far[j]);
+    }
+}
+
+/* Whether no series is named twice among `width` entries from `first` on, as far as a look at parts of its row says. */
+static int are_distinct(const tally_call *c, int64_t first, int32_t width)
+{
+    uint64_t seen[16] = {0};
+    for (int64_t i = first; i < first + width; i++) {
+        uint32_t part = (uint32_t)c->series[i] % 1024;
+        if (c->series[i] < 0)
+            continue;
+        if (seen[part / 64] >> part % 64 & 1)
+            return 0;
+        seen[part / 64] |= 1ULL << part % 64;
+    }
+    return 1;
+}
+
+/* The first of `n` events in an `order`, and those behind it that are of its block and name the same, one like the other. */
+static void find_alike(const tally_call *c, int64_t n, const int32_t *order, const int32_t *event_base,
+                       const int32_t *start, const int32_t *like, alike *of)
+{
+    int32_t first = start[order[0]];
+    of->base = event_base[order[0]];
+    of->width = start[order[0] + 1] - first;
+    of->size = 0;
+    do {
+        of->first[of->size] = start[order[of->size]];
+        of->print[of->size] = of->far[of->size] = 0;
+        of->size++;
+    } while (of->size < n && of->size < TOGETHER && event_base[order[of->size]] == of->base &&
+             like[order[of->size]] == order[of->size - 1]);
+    if (of->size > 1 && !are_distinct(c, first, of->width))
+        of->size = 1;
+}
+
 /* Counts the entries of `n` events, those of each from `start` on, into the rows of their ticks; the print of each
  * event's inputs goes into `print`. What needs Python is listed in `deferred`, its number returned. They are counted in
- * the `order` of their blocks, so that rows and edges come from memory once: a fleet is larger than a cache. The order
- * within a block stays, so sums do too. `column`, ELSEWHERE before, becomes the one that an entry was counted into, where
+ * the `order` of their blocks, so that rows and edges come from memory once: a fleet is larger than a cache. What is
+ * `like` the event before it, as mw_series says, is counted with it, series by series: then what is known of a series is
+ * read once, and its names not again. The order within a block and a series stays, so sums do too. `column`, ELSEWHERE before, becomes the one that an entry was counted into, where
  * its series is known for what it is.
  */
 FOR_EACH_WIDTH
-int64_t COUNTING(mw_tally)(int64_t n, const int32_t *start, const int32_t *order, const int32_t *event_base, const uint8_t *type,
-                 const uint8_t *space, const int32_t *series, const double *number, const uint64_t *text, const uint64_t *name,
-                 const int16_t *local, const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
+int64_t COUNTING(mw_tally)(int64_t n, const int32_t *start, const int32_t *order, const int32_t *event_base,
+                 const int32_t *like, const uint8_t *type, const uint8_t *space, const int32_t *series,
+                 const double *number, const uint64_t *text, const uint64_t *name, const int16_t *local,
+                 const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
                  count_t *counts, double *moments, int64_t *deferred, uint64_t *print, uint8_t *column)
 {
     tally_call c = {type, space, series, number, text, name, local, kind, open, n_edges, edges, low, high,
                     keys, values, mask, counts, moments, column};
-    int64_t n_deferred = 0;
-    int32_t before = -1;
-    for (int64_t k = 0; k < n; k++) {
-        int64_t first = start[order[k]], last = start[order[k] + 1], behind = 0, end = 0;
-        int32_t base = event_base[order[k]], next = -1;
-        if (k + 1 < n) {
-            next = event_base[order[k + 1]];
-            behind = start[order[k + 1]] - last;
-            end = start[order[k + 1] + 1];
+    int64_t n_deferred = 0, asked = 0;
+    alike of;
+    for (int64_t k = 0; k < n; k += of.size) {
+        for (; asked < n && asked < k + AHEAD; asked++) {
+            int32_t event = order[asked];
+            ask_for_columns(&c, start[event], start[event + 1], like[event] >= 0);
         }
-        if (k + 2 < n)
-            ask_for_columns(&c, start[order[k + 2]], start[order[k + 2] + 1]);
-        uint64_t prints = 0;
-        uint32_t far = 0;
-        for (int64_t i = first; i < last; i++) {
-            int64_t ahead = i + AHEAD;
-            if (ahead < last)
-                ask_for(&c, ahead, base, base != before);
-            else if (ahead + behind < end)
-                ask_for(&c, ahead + behind, next, next != base);
-            if (base < 0)
-                continue;
-            if (count_entry(&c, i, base))
-                deferred[n_deferred++] = i;
-            if (space[i] == FEATURE && series[i] >= 0 && type[i] != T_NULL && type[i] != T_DROPPED) {
-                prints += print_of(&c, i);
-                far += type[i] == T_NUMBER && (number[i] < low[series[i]] || number[i] > high[series[i]]);
-            }
+        find_alike(&c, n - k, order + k, event_base, start, like, &of);
+        if (of.base < 0)
+            continue;
+        coming next = {-1, 0, 0};
+        if (k + of.size < n && event_base[order[k + of.size]] != of.base) {
+            int32_t event = order[k + of.size];
+            next = (coming){event_base[event], start[event], start[event + 1]};
         }
-        before = base;
-        print[order[k]] = prints;
-        if (base >= 0)
-            counts[(int64_t)base * COLUMNS + FAR_INPUTS] += far >= FAR_MIN;
+        for (int32_t entry = 0; entry < of.width; entry++) {
+            ask_for(&c, &next);
+            if (entry % SOON == 0 && entry + SOON < of.width)
+                ask_for_values(&c, &of, entry + SOON);
+            count_alike(&c, &of, entry, deferred, &n_deferred);
+        }
+        while (next.at < next.end)
+            ask_for(&c, &next);
+        count_t *far = counts + (int64_t)of.base * COLUMNS + FAR_INPUTS;
+        for (int32_t j = 0; j < of.size; j++) {
+            print[order[k + j]] = of.print[j];
+            *far += of.far[j] >= FAR_MIN;
+        }
     }
     return n_deferred;
 }

@@ -1,4 +1,4 @@
-"""The sums of a tick: entries counted into the rows of their ticks. Compiled in ``tally.c``; here is what it does."""
+"""The sums of a tick: entries counted into the rows of their ticks. Compiled in ``tally.c`` and ``entries.c``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class Entries:
 
     ``text`` and ``name`` are hashes. ``column`` is empty until the entries were counted; then it is the column that
     each was counted into, or :data:`ELSEWHERE`. ``start`` (n + 1,) says where those of each event begin, as
-    :func:`starts_of` does; it may be empty.
+    :func:`starts_of` does, ``like`` (n,) which event before each names the same, as :func:`series_of` does; they may be
+    empty.
     """
 
     event: NDArray[np.int32]
@@ -65,6 +66,7 @@ class Entries:
     name: NDArray[np.uint64]
     column: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     start: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    like: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     def starts(self, n: int) -> NDArray[np.int32]:
         """``start``, which is found here if nobody said it, of ``n`` events."""
@@ -106,9 +108,10 @@ def tally(
     prints = np.zeros(n_events, np.uint64)
     entries.column = np.full(n_entries, ELSEWHERE, np.uint8)
     start, order = entries.starts(n_events), order_of(event_base)
+    like = entries.like if len(entries.like) else np.full(n_events, -1, np.int32)
     n = _of_width("mw_tally", counts)(
         n_events,
-        *(address(a) for a in (start, order, event_base)),
+        *(address(a) for a in (start, order, event_base, like)),
         *(address(a) for a in (entries.type, entries.space, entries.series)),
         *(address(a) for a in (entries.number, entries.text, entries.name)),
         *(address(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
@@ -355,12 +358,15 @@ def series_of(
     name: NDArray[np.uint64],
     row_keys: NDArray[np.uint64],
     table: Table,
+    like: NDArray[np.int32] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The series row of each entry, by (model, space, name); -1 where there is none yet.
 
     Beside it the entries, by rising index, that have none and could have one: of spaces that are watched, of events
     whose model has a row (``event_row`` is not -1). ``row_keys`` has the key of each row that ``table`` leads to, and
-    0 for the others.
+    0 for the others. ``like`` (n,), if given with -1 in all, becomes the last event before each that is of its model,
+    where that names the same values of the same spaces in the same order, and so has the same series: a help to the
+    kernels, which no twin needs.
     """
     kernels = compiled()
     if kernels is None:
@@ -369,13 +375,14 @@ def series_of(
         return out, np.flatnonzero((out < 0) & watched)
     out, unknown = np.empty(len(event), np.int32), np.empty(len(event), np.int64)
     latest = np.full(int(event_row.max(initial=-1)) + 1, -1, np.int32)
+    like = np.full(len(event_row), -1, np.int32) if like is None else like
     n = kernels.mw_series(
         len(event),
         *(address(a) for a in (event, event_model, event_row, space, name, row_keys)),
         len(row_keys),
         *(address(a) for a in (table.keys, table.values)),
         table.mask,
-        *(address(a) for a in (latest, out, unknown)),
+        *(address(a) for a in (latest, out, unknown, like)),
     )
     return out, unknown[:n].copy()
 

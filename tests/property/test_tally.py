@@ -127,6 +127,67 @@ def test_columns_are_those_counted_into(world: tuple) -> None:
     assert len(told) == 0 or (counts[at, entries.column[told]] > 0).all()
 
 
+def alike(seed: int) -> tuple[Entries, NDArray[np.int32], SeriesColumns, Table]:
+    """Events of three models that mostly name the same values as the model's last one did; one names a series twice."""
+    rng, n = np.random.default_rng(seed), 120
+    edges = np.sort(rng.choice(np.linspace(-4, 4, 65), (SERIES, EDGES)), axis=1)
+    series = SeriesColumns(
+        local=np.arange(1, SERIES + 1, dtype=np.int16),
+        kind=rng.choice([KIND_UNKNOWN, KIND_NUMBER, KIND_NUMBER, KIND_CATEGORY], SERIES).astype(np.uint8),
+        open=rng.integers(0, 2, SERIES).astype(np.uint8),
+        n_edges=rng.choice([0, 1, 7, EDGES, EDGES], SERIES).astype(np.uint8),
+        edges=edges,
+        low=rng.choice([-np.inf, -1.0], SERIES),
+        high=rng.choice([np.inf, 1.0], SERIES),
+    )
+    categories = Table()
+    for row in range(SERIES):
+        for code, key in enumerate(mix(np.full(12, row, np.uint64), np.arange(1, 13, dtype=np.uint64)).tolist()):
+            categories.insert(key, code)
+    named = [rng.permutation(SERIES), rng.permutation(SERIES), rng.integers(-1, SERIES, SERIES)]
+    spaces = rng.integers(0, 2, (3, SERIES)).astype(np.uint8)
+    model, parts, like = rng.integers(0, 3, n), [], np.full(n, -1, np.int32)
+    for event, of in enumerate(model.tolist()):
+        kept = rng.random(SERIES) < rng.choice([0.6, 1.0, 1.0, 1.0, 1.0])
+        parts.append((np.full(int(kept.sum()), event), named[of][kept], spaces[of][kept]))
+        before = np.flatnonzero(model[:event] == of)
+        if len(before) and np.array_equal(parts[before[-1]][1:], parts[-1][1:]):
+            like[event] = before[-1]
+    event, rows, space = (np.concatenate(column) for column in zip(*parts, strict=True))
+    m, usual = len(event), series.kind[rows] == KIND_CATEGORY
+    types = np.where(rng.random(m) < 0.8, np.where(usual, ValueType.TEXT, ValueType.NUMBER), rng.integers(0, 5, m))
+    entries = Entries(
+        event=event.astype(np.int32),
+        type=types.astype(np.uint8),
+        space=space.astype(np.uint8),
+        series=rows.astype(np.int32),
+        number=np.where(rng.random(m) < 0.05, rng.choice([np.nan, np.inf, -0.0, 1e308], m), rng.normal(size=m)),
+        text=rng.integers(1, 16, m).astype(np.uint64),
+        name=(rows + 100).astype(np.uint64),
+        like=like,
+    )
+    base = np.where(rng.random(n) < 0.05, -1, model * (SERIES + 1)).astype(np.int32)
+    return entries, base, series, categories
+
+
+@needs_kernels
+@pytest.mark.parametrize("width", [np.uint16, np.uint32])
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_events_alike_are_counted_as_each(width: type, seed: int) -> None:
+    """Events that name the same, counted together, come to what their twin counts, bit for bit."""
+    ways = []
+    for count in (tally, tally_twin):
+        entries, base, series, categories = alike(seed)
+        counts, moments = arena()
+        counts = counts.astype(width)
+        with np.errstate(over="ignore"):
+            left, prints = count(entries, base, series, categories, counts, moments)
+        ways.append((left, prints, counts, moments, entries.column))
+    for ours, twins in zip(*ways, strict=True):
+        assert np.array_equal(ours, twins, equal_nan=ours.dtype == np.float64)
+
+
 @settings(max_examples=100, deadline=None)
 @given(worlds(), st.floats(0, 1))
 def test_parts_make_the_whole(world: tuple, where: float) -> None:
@@ -248,8 +309,14 @@ def test_series_are_those_of_the_event_before(seed: int) -> None:
     table = Table()
     table.insert_many(row_keys, np.arange(len(row_keys)))
     event_row = np.where(rng.random(3) < 0.8, np.arange(3), -1)[row].astype(np.int32)
-    series, unknown = series_of(of, models[row], event_row, space, name, row_keys, table)
+    like = np.full(40, -1, np.int32)
+    series, unknown = series_of(of, models[row], event_row, space, name, row_keys, table, like)
     assert series.tolist() == table.find_twin(keys).tolist()
+    for event, before in enumerate(like.tolist()):
+        last = [other for other in range(event) if row[other] == row[event] and len(parts[other][1])]
+        known = event_row[event] >= 0 and len(last) and len(parts[event][1])
+        same = known and all(map(np.array_equal, parts[event][1:], parts[last[-1]][1:]))
+        assert before == (last[-1] if same else -1)
     lacking = (series < 0) & np.isin(space, list(JUDGED_SPACES)) & (event_row[of] >= 0)
     assert unknown.tolist() == np.flatnonzero(lacking).tolist()
 
