@@ -10,7 +10,7 @@
 enum { STRATA = 9, MISSING = 8, LAST = 7, NOWHERE = 15 };
 enum { SLOTS = 32, PER_WORD = 16 };
 enum { AHEAD = 4 }; /* pairs whose counts are asked for before they are needed */
-enum { RING = 4 }; /* events that are looked at before they are added up */
+enum { RING = 8 }; /* events that are looked at before they are added up */
 enum { FEATURE = 0, PREDICTION = 1 };
 enum { SUMS = 3 }; /* floats a stratum has: how many, their answers, and the squares of these */
 
@@ -104,18 +104,26 @@ static inline void ask_for_columns(const lean_call *c, const let_in *one)
     }
 }
 
-/* Asks for the memory that adding an event up will need: a fleet is larger than a cache. */
-static inline void ask_for(const lean_call *c, const let_in *one)
+/* Asks for what is known of the series of an event. */
+static inline void ask_for_series(const lean_call *c, const let_in *one)
 {
     for (int64_t i = one->first; i < one->last; i++) {
-        int32_t r = c->series[i];
-        if (c->space[i] != FEATURE || r < 0)
+        if (c->space[i] != FEATURE || c->series[i] < 0)
             continue;
-        const char *sum = (const char *)(c->sums + ((int64_t)r * 2 + 1) * STRATA * SUMS);
-        for (size_t at = 0; at < STRATA * SUMS * sizeof *c->sums; at += 53)
-            __builtin_prefetch(sum + at, 1);
-        __builtin_prefetch(c->n_edges + r);
-        __builtin_prefetch(c->local + r);
+        __builtin_prefetch(c->n_edges + c->series[i]);
+        __builtin_prefetch(c->local + c->series[i]);
+    }
+}
+
+/* Asks for the sums of an event that was counted: a fleet is larger than a cache, and of a series one stratum is needed. */
+static inline __attribute__((always_inline)) void ask_for_sums(const lean_call *c, const let_in *one)
+{
+    for (int64_t i = one->first; i < one->last; i++) {
+        if (c->space[i] != FEATURE || c->series[i] < 0 || c->column[i] == ELSEWHERE)
+            continue;
+        const char *sum = (const char *)(c->sums + (((int64_t)c->series[i] * 2 + 1) * STRATA + stratum_of(c, i)) * SUMS);
+        __builtin_prefetch(sum, 1);
+        __builtin_prefetch(sum + SUMS * sizeof *c->sums - 1, 1);
     }
 }
 
@@ -168,8 +176,10 @@ void mw_lean(int64_t n, const int32_t *start, const uint8_t *type, const uint8_t
             continue;
         ring[found % RING] = (let_in){e, start[e], start[e + 1], model};
         ask_for_columns(&c, &ring[found % RING]);
+        if (found >= RING / 4)
+            ask_for_series(&c, &ring[(found - RING / 4) % RING]);
         if (found >= RING / 2)
-            ask_for(&c, &ring[(found - RING / 2) % RING]);
+            ask_for_sums(&c, &ring[(found - RING / 2) % RING]);
         if (++found >= RING)
             add_event(&c, &ring[found % RING]);
     }
