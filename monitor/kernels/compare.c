@@ -88,7 +88,7 @@ INLINE quad bet_on_ratio(const compare_call *c, side a, side b, double level, do
     return four_where((b1 < tau * a1) & (linear > 0.0), log_e, all_four(0.0));
 }
 
-static double newton(double x, double a1, double b1, double wa, double wb, double eps)
+INLINE double newton(double x, double a1, double b1, double wa, double wb, double eps)
 {
     double y = x - eps;
     double value = wa * (x - a1) * y * (1.0 - y) + wb * (y - b1) * x * (1.0 - x);
@@ -97,7 +97,7 @@ static double newton(double x, double a1, double b1, double wa, double wb, doubl
 }
 
 /* The rate of a, and of b less eps, that lie nearest to a1 and b1; parts wa and wb of all are theirs. */
-static double nearest_gap(double a1, double b1, double wa, double wb, double eps)
+INLINE double nearest_gap(double a1, double b1, double wa, double wb, double eps)
 {
     double quadratic = -(wa * (1.0 + 2.0 * eps + a1) + wb * (1.0 + eps + b1));
     double linear = wa * (eps * (1.0 + eps) + a1 * (1.0 + 2.0 * eps)) + wb * (eps + b1);
@@ -128,7 +128,7 @@ INLINE quad bet_on_gap(const compare_call *c, side a, side b, double level, doub
 }
 
 /* Whether a cell bets in a direction: of two groups "less" of one is "more" of the other, and is asked once. */
-static int asks(const compare_call *c, int64_t j, int direction)
+INLINE int asks(const compare_call *c, int64_t j, int direction)
 {
     uint8_t directions = c->asks[c->kind[j]];
     return (directions >> direction & 1) && !(direction == LESS && directions == EITHER && c->lonely[j]);
@@ -152,7 +152,7 @@ INLINE void bet(const compare_call *c, int64_t j, const double *pool, const doub
 }
 
 /* By what power e-values are raised, as earlier ticks scattered. */
-static double tempering(const compare_call *c, int64_t cell)
+INLINE double tempering(const compare_call *c, int64_t cell)
 {
     double weight = c->scatter_weight[cell], phi = weight > 0.0 ? c->scatter[cell] / weight : c->prior;
     if (c->scatter_ticks[cell] < c->prior_ticks)
@@ -161,7 +161,7 @@ static double tempering(const compare_call *c, int64_t cell)
 }
 
 /* Let one side of a tally into the scatter of its cell. */
-static void scatter(const compare_call *c, int64_t cell, side before, side now)
+INLINE void scatter(const compare_call *c, int64_t cell, side before, side now)
 {
     if (before.n <= 0.0 || now.n <= 0.0)
         return;
@@ -172,7 +172,7 @@ static void scatter(const compare_call *c, int64_t cell, side before, side now)
 }
 
 /* Let what a tally pooled into what its cell knows; the pool is empty then. Returns whether it had bet before. */
-static int remember(const compare_call *c, int64_t j, int64_t row, double *whole, double *strata)
+INLINE int remember(const compare_call *c, int64_t j, int64_t row, double *whole, double *strata)
 {
     double *pool = c->pool + 4 * row, *recent = c->recent + 4 * row, *last = c->last + 4 * row;
     int64_t cell = c->cell[j];

@@ -19,6 +19,8 @@ enum { LANES = 8, QUAD = 4 };
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* All that such a function calls again and again is INLINE: what is not is made for any processor, and each change
+ * between narrow registers and wide ones takes as long as some dozen operations. */
 #if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
 #define FOR_EACH_WIDTH __attribute__((target_clones("avx2", "default")))
 #else
