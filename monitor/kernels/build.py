@@ -23,6 +23,7 @@ FLAGS = (
     "-std=c11",
     "-fvisibility=default",
     "-ffp-contract=off",
+    "-fno-math-errno",
     "-Wall",
     "-Wextra",
     "-Werror",
