@@ -2,7 +2,7 @@
  * has the same in numpy, and says what it means.
  *
  * Nothing is contracted or reordered by the compiler, so that every machine finds the same. The alternatives of a
- * direction are bet on at once.
+ * direction are bet on at once, and what eight cells bet is added up at once.
  */
 #include <math.h>
 #include <stdint.h>
@@ -11,7 +11,7 @@
 #include "effects.h"
 #include "lanes.h"
 
-enum { STEPS = 4, COMPONENTS = DIRECTIONS * STEPS, AHEAD = 3 };
+enum { STEPS = 4, COMPONENTS = DIRECTIONS * STEPS };
 static const double PI = 3.14159265358979323846;
 
 typedef struct {
@@ -60,30 +60,29 @@ typedef struct {
     double n, s;
 } side;
 
-/* The logarithm of p / q. */
-INLINE quad log_of_ratio(quad p, quad q, double tiny)
+INLINE quad log_of(const compare_call *c, quad p, quad q)
 {
-    quad least = all_four(tiny);
-    return log_of_four(larger_four(p, least) / larger_four(q, least));
+    quad least = all_four(c->tiny);
+    return log_of_ratio(larger_four(p, least), larger_four(q, least));
 }
 
-INLINE quad log_ratio(side x, quad p1, quad p0, double tiny)
+INLINE quad log_ratio(const compare_call *c, side x, quad p1, quad p0)
 {
-    quad success = log_of_ratio(p1, p0, tiny), failure = log_of_ratio(1.0 - p1, 1.0 - p0, tiny);
+    quad success = log_of(c, p1, p0), failure = log_of(c, 1.0 - p1, 1.0 - p0);
     return four_where(p1 == p0, all_four(0.0), x.s * (success - failure) + x.n * failure);
 }
 
 /* Against "b's rate is at least tau times a's", with each alternative; of these there are `logs` besides. */
 INLINE quad bet_on_ratio(const compare_call *c, side a, side b, double level, double tau, const double *steps, quad logs)
 {
-    double share = b.n / larger(a.n + b.n, 1.0), n = a.n + b.n;
+    double n = a.n + b.n;
     quad ratio = tau * load_four(steps);
-    quad a1 = smaller_four(level / (1.0 - share + share * ratio), all_four(c->rate_max)), b1 = ratio * a1;
+    quad a1 = smaller_four(level * n / (a.n + b.n * ratio), all_four(c->rate_max)), b1 = ratio * a1;
     quad linear = a.n * (1.0 + tau * a1) + b.n * (tau + b1), constant = a.n * a1 + b.n * b1;
     quad root = root_of_four(larger_four(linear * linear - 4.0 * tau * n * constant, all_four(0.0)));
     quad a0 = 2.0 * constant / (linear + root);
-    quad gain = log_of_ratio(a1, a0, c->tiny); /* b1 is to b0 as a1 to a0, times the step */
-    quad of_a = log_of_ratio(1.0 - a1, 1.0 - a0, c->tiny), of_b = log_of_ratio(1.0 - b1, 1.0 - tau * a0, c->tiny);
+    quad gain = log_of(c, a1, a0); /* b1 is to b0 as a1 to a0, times the step */
+    quad of_a = log_of(c, 1.0 - a1, 1.0 - a0), of_b = log_of(c, 1.0 - b1, 1.0 - tau * a0);
     quad log_e = a.s * (gain - of_a) + a.n * of_a + b.s * (gain + logs - of_b) + b.n * of_b;
     return four_where((b1 < tau * a1) & (linear > 0.0), log_e, all_four(0.0));
 }
@@ -123,7 +122,7 @@ INLINE quad bet_on_gap(const compare_call *c, side a, side b, double level, doub
         int bets = a1[step] - b1[step] > eps && n > 0.0;
         a0[step] = bets ? nearest_gap(a1[step], b1[step], a.n / n, b.n / n, eps) : a1[step];
     }
-    quad log_e = log_ratio(a, a1, a0, c->tiny) + log_ratio(b, b1, a0 - eps, c->tiny);
+    quad log_e = log_ratio(c, a, a1, a0) + log_ratio(c, b, b1, a0 - eps);
     return four_where(a1 - b1 > eps, log_e, all_four(0.0));
 }
 
@@ -206,27 +205,48 @@ static plan planned(void)
     return p;
 }
 
-/* One step of every component of a cell, as accumulate.py has it; returns log R before any reset. */
-INLINE float accumulate(const compare_call *c, const plan *p, int64_t j, const double *log_e, double eta)
+/* What eight cells bring to a step, side by side: by component log R and what was bet, and the log of their budget. */
+typedef struct {
+    float log_r[COMPONENTS][LANES], price[COMPONENTS][LANES], budget[LANES];
+} hand;
+
+/* Let the cell at `j` take its place `i` with what its tallies bet. */
+INLINE void take_place(const compare_call *c, const plan *p, int64_t j, const quad *log_e, hand *h, int64_t i)
 {
-    float *log_r = c->log_r + c->cell[j] * COMPONENTS, price[LANES];
-    int active = 0;
-    for (int k = 0; k < COMPONENTS; k++) {
-        double power = log_e[k] <= c->off / 2.0 ? c->off : larger(log_e[k] * eta, c->off);
-        price[k] = (float)power;
-        active += power > c->off / 2.0;
+    const float *log_r = c->log_r + c->cell[j] * COMPONENTS;
+    quad_mask active = {0};
+    for (int direction = 0; direction < DIRECTIONS; direction++) {
+        quad own = log_e[direction], off = all_four(c->off);
+        quad power = four_where(own <= c->off / 2.0, off, larger_four(own * c->eta[j], off));
+        active -= power > c->off / 2.0;
+        for (int step = 0; step < STEPS; step++)
+            h->price[direction * STEPS + step][i] = (float)power[step];
     }
-    lanes before = load(log_r), fresh = all((float)(c->log_budget[j] + p->apart[active]) - p->each);
-    lanes more = larger_of(before, fresh), less = where(before > fresh, fresh, before);
-    lanes moved = more + log1p_of(exp_of(less - more)) + load(price);
-    float peak = -INFINITY;
+    int64_t n_active = (active[0] + active[1]) + (active[2] + active[3]);
+    h->budget[i] = (float)(c->log_budget[j] + p->apart[n_active]);
     for (int k = 0; k < COMPONENTS; k++)
-        peak = moved[k] > peak ? moved[k] : peak;
-    lanes parts = exp_of(moved - peak);
-    float sum = ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
-    float total = peak + logf(sum);
-    put(log_r, total >= 0.0f ? all(-INFINITY) : moved);
-    return total;
+        h->log_r[k][i] = log_r[k];
+}
+
+/* One step of every component of `some` cells from `first` on, as accumulate.py has it; log R before any reset. */
+INLINE void accumulate(const compare_call *c, const plan *p, int64_t first, int64_t some, hand *h)
+{
+    lanes fresh = load(h->budget) - p->each, peaks = all(-INFINITY), part[COMPONENTS];
+    for (int k = 0; k < COMPONENTS; k++) {
+        lanes before = load(h->log_r[k]), more = larger_of(before, fresh), less = where(before > fresh, fresh, before);
+        lanes moved = more + log1p_of(exp_of(less - more)) + load(h->price[k]);
+        peaks = larger_of(moved, peaks);
+        put(h->log_r[k], moved);
+    }
+    for (int k = 0; k < COMPONENTS; k++)
+        part[k] = exp_of(load(h->log_r[k]) - peaks);
+    lanes sums = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+    for (int64_t i = 0; i < some; i++) {
+        float total = peaks[i] + logf(sums[i]), *log_r = c->log_r + c->cell[first + i] * COMPONENTS;
+        c->log_total[first + i] = total;
+        for (int k = 0; k < COMPONENTS; k++)
+            log_r[k] = total >= 0.0f ? -INFINITY : h->log_r[k][i];
+    }
 }
 
 /* Ask for what the cell at `j` and its first tally hold, which lies all over memory, while others are at work. */
@@ -245,37 +265,47 @@ INLINE void fetch(const compare_call *c, int64_t j)
         __builtin_prefetch(held[i], 1);
 }
 
+/* Let the cell at `j` bet on what its tallies pooled, and remember it. */
+INLINE void play(const compare_call *c, int64_t j, quad log_e[DIRECTIONS])
+{
+    int64_t cell = c->cell[j], known = 0;
+    double whole[4] = {0}, strata[3] = {0};
+    c->eta[j] = tempering(c, cell);
+    memcpy(c->before + j * COMPONENTS, c->log_r + cell * COMPONENTS, COMPONENTS * sizeof(float));
+    for (int64_t i = c->first[j]; i < c->first[j + 1]; i++) {
+        int64_t row = c->row[i];
+        memcpy(c->pooled + 4 * i, c->pool + 4 * row, 4 * sizeof(double));
+        memcpy(c->present + 4 * i, c->recent + 4 * row, 4 * sizeof(double));
+        memcpy(c->previous + 4 * i, c->last + 4 * row, 4 * sizeof(double));
+        bet(c, j, c->pooled + 4 * i, c->present + 4 * i, log_e);
+        known |= remember(c, j, row, whole, strata);
+    }
+    c->scatter_ticks[cell] += known != 0;
+    for (int i = 0; i < 4; i++) {
+        c->of_recent[4 * cell + i] = c->decay[j] * c->of_recent[4 * cell + i] + whole[i];
+        c->of_since[4 * cell + i] += whole[i];
+    }
+    for (int i = 0; i < 3; i++) {
+        c->of_recent_within[3 * cell + i] = c->decay[j] * c->of_recent_within[3 * cell + i] + strata[i];
+        c->of_since_within[3 * cell + i] += strata[i];
+    }
+}
+
 /* Every comparison bets on what its tallies pooled, and remembers it. */
 FOR_EACH_WIDTH void mw_compare(const compare_call *c)
 {
-    _Static_assert((int)STEPS == (int)QUAD && (int)COMPONENTS == (int)LANES, "a direction is four doubles, a cell eight floats");
+    _Static_assert((int)STEPS == (int)QUAD && (int)COMPONENTS == 8, "a direction is four doubles, a cell eight floats");
     const plan p = planned();
-    for (int64_t j = 0; j < c->cells; j++) {
-        int64_t cell = c->cell[j], known = 0;
-        fetch(c, j + AHEAD);
-        double log_e[COMPONENTS], whole[4] = {0}, strata[3] = {0};
-        quad bets[DIRECTIONS] = {{0}};
-        c->eta[j] = tempering(c, cell);
-        memcpy(c->before + j * COMPONENTS, c->log_r + cell * COMPONENTS, COMPONENTS * sizeof(float));
-        for (int64_t i = c->first[j]; i < c->first[j + 1]; i++) {
-            int64_t row = c->row[i];
-            memcpy(c->pooled + 4 * i, c->pool + 4 * row, 4 * sizeof(double));
-            memcpy(c->present + 4 * i, c->recent + 4 * row, 4 * sizeof(double));
-            memcpy(c->previous + 4 * i, c->last + 4 * row, 4 * sizeof(double));
-            bet(c, j, c->pooled + 4 * i, c->present + 4 * i, bets);
-            known |= remember(c, j, row, whole, strata);
+    hand h = {0};
+    for (int64_t first = 0; first < c->cells; first += LANES) {
+        int64_t some = c->cells - first < LANES ? c->cells - first : LANES;
+        for (int64_t i = 0; i < some; i++) {
+            quad log_e[DIRECTIONS] = {{0}};
+            fetch(c, first + i + LANES);
+            play(c, first + i, log_e);
+            take_place(c, &p, first + i, log_e, &h, i);
         }
-        memcpy(log_e, bets, sizeof log_e);
-        c->log_total[j] = accumulate(c, &p, j, log_e, c->eta[j]);
-        c->scatter_ticks[cell] += known != 0;
-        for (int i = 0; i < 4; i++) {
-            c->of_recent[4 * cell + i] = c->decay[j] * c->of_recent[4 * cell + i] + whole[i];
-            c->of_since[4 * cell + i] += whole[i];
-        }
-        for (int i = 0; i < 3; i++) {
-            c->of_recent_within[3 * cell + i] = c->decay[j] * c->of_recent_within[3 * cell + i] + strata[i];
-            c->of_since_within[3 * cell + i] += strata[i];
-        }
+        accumulate(c, &p, first, some, &h);
     }
 }
 
