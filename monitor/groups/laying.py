@@ -22,10 +22,14 @@ Rows64 = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What was laid out for ``models``, whose layouts were these, after so many ``changes``."""
+    """What was laid out for ``models``, whose layouts were these, after so many ``changes``.
+
+    ``crossed`` are the bases of intersections.
+    """
 
     models: Rows64
     layouts: list[Layout]
+    crossed: NDArray[np.int32]
     laid: Laid
     changes: int
 
@@ -48,13 +52,17 @@ class Laying:
                 self._kept.clear()
             layouts = [all_layouts.of(model) for model in models.tolist()]
             # Mostly there are further comparisons of what lies where it lay.
-            same = held is not None and all(map(is_, layouts, held.layouts))
-            laid = compared(self._register, held.laid if held is not None and same else joined(layouts))
-            held = self._kept[int(models[0])] = _Kept(models, layouts, laid, all_layouts.changes)
+            if held is not None and all(map(is_, layouts, held.layouts)):
+                laid, crossed = held.laid, held.crossed
+            else:
+                laid = joined(self._register, layouts)
+                crossed = _crossed(self._register, laid.bases)
+            laid = compared(self._register, laid, crossed)
+            held = self._kept[int(models[0])] = _Kept(models, layouts, crossed, laid, all_layouts.changes)
         return held.laid
 
 
-def joined(layouts: Sequence[Layout]) -> Laid:
+def joined(register: Register, layouts: Sequence[Layout]) -> Laid:
     """The tallies of several models, one behind the other, and nothing of them compared; each keeps its outputs."""
     starts = np.cumsum([0, *(layout.n_outputs for layout in layouts)])
     bases, rows, output = (
@@ -67,7 +75,7 @@ def joined(layouts: Sequence[Layout]) -> Laid:
         outputs=rows.astype(np.int32),
         of_outputs=output.astype(np.int32),
         n_outputs=int(starts[-1]),
-        of_bases=nothing,
+        of_bases=register.tallies["block"][bases],
         waiting=nothing,
         row=nothing,
         base=nothing,
@@ -79,24 +87,38 @@ def joined(layouts: Sequence[Layout]) -> Laid:
     )
 
 
-def compared(register: Register, laid: Laid) -> Laid:
-    """``laid`` with what of it is compared now."""
+def compared(register: Register, laid: Laid, crossed: NDArray[np.int32]) -> Laid:
+    """``laid`` with what of it is compared now; ``crossed`` (c,) are the bases of intersections in it.
+
+    What was compared before goes on to be, beside the same cells: other groups are compared from when they are met.
+    """
     tallies = register.tallies
     cell = tallies["cell"][laid.outputs]
     own = np.flatnonzero(cell >= 0)
-    own = own[np.argsort(cell[own], kind="stable")]
-    first = np.flatnonzero(np.diff(cell[own], prepend=-1))
-    cells, row = cell[own[first]].astype(np.int64), laid.outputs[own]
-    of_two = register.crossed(register.members["group"][tallies["member"][laid.bases]])
+    ordered = np.sort(cell[own].astype(np.int64) << 32 | own)  # numbers are sorted faster than what they stand for
+    own, cell = ordered & 0xFFFFFFFF, ordered >> 32
+    begins = np.ones(len(own), bool)
+    np.not_equal(cell[1:], cell[:-1], out=begins[1:])
+    first = np.flatnonzero(begins)
+    cells, row = cell[first], laid.outputs[own]
+    margins, new = np.empty((len(cells), 2), np.int32), np.ones(len(cells), bool)
+    known = np.searchsorted(cells, laid.cell)
+    margins[known], new[known] = laid.margins, False
+    margins[new] = margins_of(register, cells[new])
     return replace(
         laid,
-        of_bases=tallies["block"][laid.bases],
-        waiting=laid.bases[of_two & (tallies["cell"][laid.bases] < 0)],
+        waiting=crossed[tallies["cell"][crossed] < 0],
         row=row,
         base=tallies["base"][row],
         block=tallies["block"][row],
         of_row=laid.of_outputs[own],
         first=np.append(first, len(own)).astype(np.int32),
         cell=cells,
-        margins=margins_of(register, cells),
+        margins=margins,
     )
+
+
+def _crossed(register: Register, bases: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Which of ``bases`` (b,) count the cases of intersections."""
+    found: NDArray[np.int32] = bases[register.crossed(register.members["group"][register.tallies["member"][bases]])]
+    return found
