@@ -155,7 +155,7 @@ class Comparer:
             pooled = self._pool(piece, laid, terms)
             if len(pooled.cell):
                 self._bet(end, laid, pooled, out)
-            out.crossings.append(planning.crossings(self.register, laid, pooled.came, self.smallest_group))
+            out.crossings.append(planning.crossings(self.register, laid, pooled.grown))
             breathe()
         if out.spent:
             self._spend(*map(np.concatenate, zip(*out.spent, strict=True)))
@@ -261,7 +261,8 @@ class Comparer:
         handed = np.zeros(len(self.models))
         handed[models] = self._handed_to(models)
         groups_of = np.bincount(groups["attribute"][: len(groups)], minlength=1).astype(np.int32)
-        return Terms(end, handed, self._by_severity, CROSSED_WEIGHT, _LISTED, groups_of)
+        by = (self._by_severity, CROSSED_WEIGHT, _LISTED, groups_of)
+        return Terms(end, handed, *by, float(self.smallest_group))
 
     def _pool(self, sums: TallySums, laid: Laid, terms: Terms) -> Pooled:
         """Let the tick into the pools of all comparisons of the blocks that it touched."""

@@ -75,22 +75,17 @@ def change(kind: Kind, tolerance: float) -> str:
     return f"a ratio of {tolerance * question.steps[NEXT]:.2g}"
 
 
-def crossings(register: Register, laid: Laid, came: Array, smallest: int) -> tuple[Rows64, Rows64]:
+def crossings(register: Register, laid: Laid, grown: Rows64) -> tuple[Rows64, Rows64]:
     """Intersections not compared so far of which it is time to ask whether the data can see them: group and output.
 
-    It is asked when their cases (``total``, the tick in which so many ``came`` (w,) to those ``waiting`` in it) pass
-    ``smallest``, and whenever they doubled.
+    It is asked when their cases pass the smallest group, and whenever they doubled: those whose bases have ``grown``.
     """
-    tallies = register.tallies
-    after = tallies["total"][laid.waiting, 0]
-    some = np.flatnonzero((came > 0.0) & (after >= smallest))
-    before_after = np.stack([after[some] - came[some], after[some]])
-    doublings = np.floor(np.log2(np.maximum(before_after, 0.5) / max(smallest, 1)))
-    grown = laid.waiting[some[doublings[1] > doublings[0]]]
     if not len(grown):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    rows = laid.outputs[tallies["cell"][laid.outputs] < 0]
-    rows = rows[np.isin(tallies["base"][rows], grown)]
+    tallies, asked = register.tallies, np.zeros(len(register.tallies), bool)
+    asked[grown] = True
+    rows = laid.outputs[asked[tallies["base"][laid.outputs]]]
+    rows = rows[tallies["cell"][rows] < 0]
     group = register.members["group"][tallies["member"][rows]].astype(np.int64)
     pairs = np.unique(group << 32 | tallies["output"][rows])
     return pairs >> 32, pairs & 0xFFFFFFFF

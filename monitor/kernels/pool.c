@@ -3,7 +3,10 @@
  *
  * Every row was resolved by the caller against its own arrays.
  */
+#include <math.h>
 #include <stdint.h>
+
+#include "effects.h"
 
 typedef struct {
     int64_t sums;
@@ -21,15 +24,14 @@ typedef struct {
     const double *weight_of, *handed;
     const uint8_t *listed;
     double *carried;
-    double end, crossed_weight, events;
+    double end, crossed_weight, events, smallest;
     double *n_of, *s_of, *n_all, *s_all;
     uint8_t *touched;
-    double *came;
-    int64_t *pooled, *met, *apart;
+    int64_t *grown, *pooled, *met, *apart;
     int64_t *ready_row, *ready_first, *ready_at, *ready_cell, *ready_group, *ready_model;
     uint8_t *ready_kind, *ready_lonely;
     double *ready_tolerance;
-    int64_t n_pooled, n_met, n_apart, n_ready, n_bet;
+    int64_t n_grown, n_pooled, n_met, n_apart, n_ready, n_bet;
 } pool_call;
 
 /* So many further on, memory is asked for while others are at work. */
@@ -39,6 +41,24 @@ int64_t mw_pool_call_size(void);
 void mw_pool(pool_call *c);
 
 int64_t mw_pool_call_size(void) { return sizeof(pool_call); }
+
+/* How often `smallest` cases have doubled when there are so many. */
+static int doublings(const pool_call *c, double cases)
+{
+    return ilogb(larger(cases, 0.5) / larger(c->smallest, 1.0));
+}
+
+/* List those that wait whose cases passed `smallest`, or doubled once more, in the tick that was laid out. */
+static void see_growth(pool_call *c)
+{
+    c->n_grown = 0;
+    for (int64_t i = 0; i < c->n_waiting; i++) {
+        int64_t row = c->waiting[i];
+        double came = c->n_of[row], cases = c->total[2 * row];
+        if (came > 0.0 && cases >= c->smallest && doublings(c, cases) > doublings(c, cases - came))
+            c->grown[c->n_grown++] = row;
+    }
+}
 
 /* Lay the sums out by tally, and add them up by block and by output. */
 static void spread(const pool_call *c)
@@ -57,8 +77,6 @@ static void spread(const pool_call *c)
         c->n_all[c->of_bases[i]] += c->n_of[c->bases[i]];
     for (int64_t i = 0; i < c->n_outputs; i++)
         c->s_all[c->of_outputs[i]] += c->s_of[c->outputs[i]];
-    for (int64_t i = 0; i < c->n_waiting; i++)
-        c->came[i] = c->n_of[c->waiting[i]];
 }
 
 /* Leave nothing behind that the next piece would find. */
@@ -108,6 +126,7 @@ static void fetch(const pool_call *c, int64_t j)
 void mw_pool(pool_call *c)
 {
     spread(c);
+    see_growth(c);
     c->n_pooled = c->n_met = c->n_apart = c->n_ready = c->n_bet = 0;
     for (int64_t j = 0; j < c->n_cells; j++) {
         int64_t cell = c->cell[j], output = c->cell_output[cell], group = c->cell_group[cell], bet = c->n_bet;

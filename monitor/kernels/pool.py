@@ -77,7 +77,7 @@ class Terms:
 
     ``handed`` is what a cell of weight 1 gets, by model. A cell weighs ``weight_of`` its kind, an intersection
     ``crossed`` times as much. Those of kinds that are ``listed`` (flags by kind) are not paid here. ``groups_of`` says
-    how many groups each attribute has.
+    how many groups each attribute has. ``smallest`` is how many cases of an intersection are the first to be told.
     """
 
     end: float
@@ -86,6 +86,7 @@ class Terms:
     crossed: float
     listed: NDArray[np.bool_]
     groups_of: Places
+    smallest: float
 
 
 class Pooled(NamedTuple):
@@ -97,8 +98,8 @@ class Pooled(NamedTuple):
     """Their cells, each of which waits with what it was paid."""
     apart: Indices
     """Those of them that are not paid yet."""
-    came: Array
-    """(w,): cases of the bases of intersections that are not compared."""
+    grown: Indices
+    """Bases of intersections that wait, whose cases passed ``smallest``, or doubled once more, in this tick."""
     row: Indices
     """Tallies that have pooled enough to bet, ordered by cell: those of ``cell[j]`` from ``first[j]`` on."""
     first: Indices
@@ -131,7 +132,7 @@ class Room:
 
 _LAID = ("bases", "of_bases", "outputs", "of_outputs", "waiting", "row", "base", "block", "of_row", "first", "cell")
 _READY = ("row", "first", "at", "cell", "group", "model", "kind", "lonely", "tolerance")
-_COUNTED = ("n_pooled", "n_met", "n_apart", "n_ready", "n_bet")
+_COUNTED = ("n_grown", "n_pooled", "n_met", "n_apart", "n_ready", "n_bet")
 
 
 class _PoolCall(ctypes.Structure):
@@ -145,9 +146,9 @@ class _PoolCall(ctypes.Structure):
         *((name, _P) for name in ("cell_group", "cell_output", "group_first", "group_attribute", "groups_of")),
         *((name, _P) for name in ("output_model", "output_kind", "output_born", "output_tolerance")),
         *((name, _P) for name in ("weight_of", "handed", "listed", "carried")),
-        *((name, _D) for name in ("end", "crossed_weight", "events")),
+        *((name, _D) for name in ("end", "crossed_weight", "events", "smallest")),
         *((name, _P) for name in ("n_of", "s_of", "n_all", "s_all", "touched")),
-        *((name, _P) for name in ("came", "pooled", "met", "apart")),
+        *((name, _P) for name in ("grown", "pooled", "met", "apart")),
         *((f"ready_{name}", _P) for name in _READY),
         *((name, _N) for name in _COUNTED),
     )
@@ -172,7 +173,7 @@ def pool(
         return pool_twin(sums, laid, tables, terms, carried, room)
     k, m = len(laid.cell), len(laid.row)
     pooled, met, apart = np.empty(m, np.int64), np.empty(k, np.int64), np.empty(k, np.int64)
-    came, s_all = np.empty(len(laid.waiting)), np.zeros(laid.n_outputs)
+    grown, s_all = np.empty(len(laid.waiting), np.int64), np.zeros(laid.n_outputs)
     row, first = np.empty(m, np.int64), np.empty(k + 1, np.int64)
     at, cell, group, model = (np.empty(k, np.int64) for _ in range(4))
     kind, lonely, tolerance = np.empty(k, np.uint8), np.empty(k, bool), np.empty(k)
@@ -187,9 +188,9 @@ def pool(
         address(terms.groups_of),
         *(address(outputs[name]) for name in ("model", "kind", "born", "tolerance")),
         *(address(each) for each in (terms.weight_of, terms.handed, terms.listed, carried)),
-        *(terms.end, terms.crossed, float(POOL_EVENTS)),
+        *(terms.end, terms.crossed, float(POOL_EVENTS), terms.smallest),
         *(address(each) for each in (room.n, room.s, room.n_all, s_all, room.touched)),
-        *(address(each) for each in (came, pooled, met, apart)),
+        *(address(each) for each in (grown, pooled, met, apart)),
         *(address(each) for each in (row, first, at, cell, group, model, kind, lonely, tolerance)),
     )
     kernel.mw_pool(ctypes.byref(call))
@@ -198,7 +199,7 @@ def pool(
         rows=pooled[: call.n_pooled],
         cells=met[: call.n_met],
         apart=apart[: call.n_apart],
-        came=came,
+        grown=grown[: call.n_grown],
         row=row[: call.n_ready],
         first=first[: bet + 1],
         at=at[:bet],
@@ -241,7 +242,7 @@ def pool_twin(
         rows=at,
         cells=laid.cell[met],
         apart=laid.cell[met[terms.listed[kind[met]]]],
-        came=n_of[laid.waiting],
+        grown=_grown(laid.waiting, n_of[laid.waiting], t["total"][laid.waiting, 0], terms.smallest),
         row=at[ready],
         first=np.concatenate([[0], np.cumsum(sizes)]),
         at=bet,
@@ -252,3 +253,12 @@ def pool_twin(
         lonely=lonely[bet],
         tolerance=outputs["tolerance"][output[bet]],
     )
+
+
+def _grown(waiting: Places, came: Array, cases: Array, smallest: float) -> Indices:
+    """Those ``waiting`` (w,) whose ``cases`` (w,) passed ``smallest`` or doubled once more as so many ``came`` (w,)."""
+    some = np.flatnonzero((came > 0.0) & (cases >= smallest))
+    before_after = np.stack([cases[some] - came[some], cases[some]])
+    doublings = np.floor(np.log2(np.maximum(before_after, 0.5) / max(smallest, 1.0)))
+    grown: Indices = waiting[some[doublings[1] > doublings[0]]].astype(np.int64)
+    return grown

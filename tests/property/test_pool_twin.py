@@ -97,7 +97,7 @@ def test_what_ticks_pool(seed: int) -> None:
         n = rng.integers(0, 9, len(some)).astype(np.float64)
         sums = some, n, n * rng.random(len(some))
         groups_of = rng.integers(1, 5, N_ATTRIBUTES).astype(np.int32)
-        terms = Terms(20.0 * turn, rng.random(N_MODELS), rng.random(len(KINDS)), 0.25, listed, groups_of)
+        terms = Terms(20.0 * turn, rng.random(N_MODELS), rng.random(len(KINDS)), 0.25, listed, groups_of, 20.0)
         for each in (room, twin_room):
             each.make(N_TALLIES, N_BLOCKS)
         found = pool(sums, laid, ours, terms, carried, room)
