@@ -35,8 +35,8 @@ CROSSED_WEIGHT = 0.25
 """What the cell of an intersection weighs in the budget: what it is made of is to be seen as soon as without it."""
 _GRAVE = np.array([SEVERITIES.index(severity(QUESTIONS[kind].alertname, ())) for kind in Kind])
 """How grave the alert of each kind is alone: places in ``SEVERITIES``."""
-_PIECE_TALLIES = 4096
-"""Tallies with cases from which the models of a piece are enough."""
+_PIECE_TALLIES = 8192
+"""Tallies, with cases or without, from which the models of a piece are enough: it is the same one at the next tick."""
 _LISTED = np.isin(list(Kind), LISTS)
 """By kind."""
 _LN10 = math.log(10.0)
@@ -137,6 +137,8 @@ class Comparer:
         self._watched: dict[WatchList, float] = {}
         self._n_seen = 0
         self._laying, self._room = Laying(register), Room()
+        self._sizes, self._n_sized = np.zeros(0, np.int64), 0
+        """How many tallies each model has, when there were so many."""
 
     def judge(self, end: float, sums: TallySums, breathe: Callable[[], None] = lambda: None) -> Compared:
         """Let every comparison that has waited long enough bet on what it pooled, the tick that ended with it.
@@ -148,9 +150,9 @@ class Comparer:
             return Compared([], [], 0)
         out = _Given()
         model = self.register.blocks["model"][self.register.tallies["block"][sums.row]]
-        sizes = np.bincount(model)
-        terms = self._terms(end, np.flatnonzero(sizes))
-        for models, piece in _pieces(sums, model, sizes):
+        came = np.flatnonzero(np.bincount(model))
+        terms = self._terms(end, came)
+        for models, piece in _pieces(sums, model, came, self._tallies_of(came)):
             laid = self._laying.of(models)
             pooled = self._pool(piece, laid, terms)
             if len(pooled.cell):
@@ -245,6 +247,12 @@ class Comparer:
         if seen.any():
             self.register.compare(group[seen], output[seen])
             self.extend()
+
+    def _tallies_of(self, models: Rows64) -> Rows64:
+        """How many tallies each of ``models`` (k,) has."""
+        if self._n_sized != len(self.register.tallies):
+            self._sizes, self._n_sized = np.bincount(self.register.models_of_tallies()), len(self.register.tallies)
+        return self._sizes[models]
 
     def _weight(self, cells: Rows64) -> Array:
         crossed = self.register.crossed(self.register.cells["group"][cells])
@@ -413,16 +421,19 @@ class Comparer:
         return split
 
 
-def _pieces(sums: TallySums, model: NDArray[np.int32], sizes: Rows64) -> Iterator[tuple[Rows64, TallySums]]:
+def _pieces(
+    sums: TallySums, model: NDArray[np.int32], models: Rows64, sizes: Rows64
+) -> Iterator[tuple[Rows64, TallySums]]:
     """Some whole models and their sums, in the order of their rows.
 
-    ``model`` is that of each tally, ``sizes`` how many tallies each model has.
+    ``model`` is that of each sum, ``sizes`` (k,) how many tallies each of the ``models`` (k,) has.
     """
-    number = (np.cumsum(sizes) - sizes) // _PIECE_TALLIES
-    number = number.astype(np.min_scalar_type(int(number[-1])))  # small numbers are sorted in one go
+    of_models = (np.cumsum(sizes) - sizes) // _PIECE_TALLIES
+    of_models = of_models.astype(np.min_scalar_type(int(of_models[-1])))  # small numbers are sorted in one go
+    number = np.zeros(models[-1] + 1, of_models.dtype)
+    number[models] = of_models
     order = np.argsort(number[model], kind="stable")
-    models = np.flatnonzero(sizes)
-    of_models, of_sums = number[models], number[model[order]]
+    of_sums = number[model[order]]
     edges = np.concatenate([[0], np.flatnonzero(np.diff(of_models)) + 1, [len(models)]])
     ends = np.searchsorted(of_sums, of_models[edges[:-1]], side="right").tolist()
     for (first, last), (begin, end) in zip(pairwise(edges.tolist()), pairwise([0, *ends]), strict=True):

@@ -24,13 +24,13 @@ Rows64 = NDArray[np.int64]
 class _Kept:
     """What was laid out for ``models``, whose layouts were these, after so many ``changes``.
 
-    ``crossed`` are the bases of intersections.
+    ``idle`` are the places of outputs that are not compared so far.
     """
 
     models: Rows64
     layouts: list[Layout]
-    crossed: NDArray[np.int32]
     laid: Laid
+    idle: Rows64
     changes: int
 
 
@@ -52,73 +52,73 @@ class Laying:
                 self._kept.clear()
             layouts = [all_layouts.of(model) for model in models.tolist()]
             # Mostly there are further comparisons of what lies where it lay.
-            if held is not None and all(map(is_, layouts, held.layouts)):
-                laid, crossed = held.laid, held.crossed
-            else:
-                laid = joined(self._register, layouts)
-                crossed = _crossed(self._register, laid.bases)
-            laid = compared(self._register, laid, crossed)
-            held = self._kept[int(models[0])] = _Kept(models, layouts, crossed, laid, all_layouts.changes)
+            same = held is not None and all(map(is_, layouts, held.layouts))
+            further = _further(self._register, held.laid, held.idle) if held is not None and same else None
+            laid, idle = compared(self._register, layouts) if further is None else further
+            held = self._kept[int(models[0])] = _Kept(models, layouts, laid, idle, all_layouts.changes)
         return held.laid
 
 
-def joined(register: Register, layouts: Sequence[Layout]) -> Laid:
+def compared(register: Register, layouts: Sequence[Layout]) -> tuple[Laid, Rows64]:
+    """The tallies of several models, and what of them is compared now; and places of outputs that are not so far."""
+    laid = _joined(register, layouts)
+    further = _further(register, laid, np.arange(len(laid.outputs)))
+    assert further is not None  # it comes behind nothing
+    return further
+
+
+def _joined(register: Register, layouts: Sequence[Layout]) -> Laid:
     """The tallies of several models, one behind the other, and nothing of them compared; each keeps its outputs."""
     starts = np.cumsum([0, *(layout.n_outputs for layout in layouts)])
     bases, rows, output = (
         np.concatenate([getattr(layout, name) for layout in layouts]) for name in ("bases", "rows", "output")
     )
     output += np.repeat(starts[:-1], [len(layout.rows) for layout in layouts])
-    nothing = np.zeros(0, np.int32)
+    tallies, nothing = register.tallies, np.zeros(0, np.int32)
+    of_two = register.crossed(register.members["group"][tallies["member"][bases]])
     return Laid(
         bases=bases.astype(np.int32),
         outputs=rows.astype(np.int32),
         of_outputs=output.astype(np.int32),
         n_outputs=int(starts[-1]),
-        of_bases=register.tallies["block"][bases],
-        waiting=nothing,
+        of_bases=tallies["block"][bases],
+        waiting=bases[of_two].astype(np.int32),
         row=nothing,
         base=nothing,
         block=nothing,
         of_row=nothing,
-        first=nothing,
+        first=np.zeros(1, np.int32),
         cell=np.zeros(0, np.int64),
         margins=nothing.reshape(-1, 2),
     )
 
 
-def compared(register: Register, laid: Laid, crossed: NDArray[np.int32]) -> Laid:
-    """``laid`` with what of it is compared now; ``crossed`` (c,) are the bases of intersections in it.
+def _further(register: Register, laid: Laid, idle: Rows64) -> tuple[Laid, Rows64] | None:
+    """``laid`` with what of its ``idle`` outputs (places) is compared by now, and those that still are not.
 
-    What was compared before goes on to be, beside the same cells: other groups are compared from when they are met.
+    Of whom an intersection is made was compared before it, and its cell comes behind all cells that were there:
+    ``None`` where it does not, as of an intersection that was compared in another life.
     """
     tallies = register.tallies
-    cell = tallies["cell"][laid.outputs]
-    own = np.flatnonzero(cell >= 0)
-    ordered = np.sort(cell[own].astype(np.int64) << 32 | own)  # numbers are sorted faster than what they stand for
+    cell = tallies["cell"][laid.outputs[idle]]
+    begun = cell >= 0
+    ordered = np.sort(cell[begun].astype(np.int64) << 32 | idle[begun])  # faster than to sort places by cells
     own, cell = ordered & 0xFFFFFFFF, ordered >> 32
-    begins = np.ones(len(own), bool)
-    np.not_equal(cell[1:], cell[:-1], out=begins[1:])
-    first = np.flatnonzero(begins)
-    cells, row = cell[first], laid.outputs[own]
-    margins, new = np.empty((len(cells), 2), np.int32), np.ones(len(cells), bool)
-    known = np.searchsorted(cells, laid.cell)
-    margins[known], new[known] = laid.margins, False
-    margins[new] = margins_of(register, cells[new])
-    return replace(
+    if len(cell) and len(laid.cell) and cell[0] <= laid.cell[-1]:
+        return None
+    last = np.ones(len(cell), bool)
+    np.not_equal(cell[1:], cell[:-1], out=last[:-1])
+    ends = np.flatnonzero(last)
+    cells, row = cell[ends], laid.outputs[own]
+    further = replace(
         laid,
-        waiting=crossed[tallies["cell"][crossed] < 0],
-        row=row,
-        base=tallies["base"][row],
-        block=tallies["block"][row],
-        of_row=laid.of_outputs[own],
-        first=np.append(first, len(own)).astype(np.int32),
-        cell=cells,
-        margins=margins,
+        waiting=laid.waiting[tallies["cell"][laid.waiting] < 0],
+        row=np.concatenate([laid.row, row]),
+        base=np.concatenate([laid.base, tallies["base"][row]]),
+        block=np.concatenate([laid.block, tallies["block"][row]]),
+        of_row=np.concatenate([laid.of_row, laid.of_outputs[own]]),
+        first=np.concatenate([laid.first, (laid.first[-1] + ends + 1).astype(np.int32)]),
+        cell=np.concatenate([laid.cell, cells]),
+        margins=np.concatenate([laid.margins, margins_of(register, cells)]),
     )
-
-
-def _crossed(register: Register, bases: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Which of ``bases`` (b,) count the cases of intersections."""
-    found: NDArray[np.int32] = bases[register.crossed(register.members["group"][register.tallies["member"][bases]])]
-    return found
+    return further, idle[~begun]
