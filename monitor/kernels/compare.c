@@ -317,11 +317,11 @@ void mw_moved(const moved_call *c)
         int gap = c->gap[c->kind[j]];
         const double *seen[2] = {c->of_recent + 4 * cell, c->of_since + 4 * cell};
         const double *strata[2] = {c->of_recent_within + 3 * cell, c->of_since_within + 3 * cell};
-        const double people[2] = {c->recent_people[j], c->since_people[j]};
+        const double people[2] = {c->recent_people[j], c->since_people[j]}, edge = edge_of(gap, c->tolerance[j]);
         c->clear[j] = 0;
         for (int i = 0; i < 2; i++) {
             double beyond[DIRECTIONS], furthest = -INFINITY;
-            outside(gap, c->asks[c->kind[j]], c->tolerance[j], strata[i], beyond);
+            outside(gap, c->asks[c->kind[j]], edge, strata[i], beyond);
             int64_t direction = beyond[MORE] > beyond[LESS] ? MORE : LESS;
             if (smaller(seen[i][0], people[i]) >= c->smallest)
                 furthest = beyond[direction];

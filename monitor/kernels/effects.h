@@ -11,17 +11,20 @@ static inline double larger(double a, double b) { return a > b ? a : b; }
 static inline double smaller(double a, double b) { return a < b ? a : b; }
 static inline double within(double x, double low, double high) { return smaller(larger(x, low), high); }
 
-/* By how much each direction lies beyond what is tolerated, by the sums of Mantel and Haenszel. `asks` has a bit for
- * each direction that is harm. */
-static inline void outside(int gap, uint8_t asks, double tolerance, const double *strata, double beyond[DIRECTIONS])
+/* Where what is tolerated ends: a gap, or the logarithm of a ratio. */
+static inline double edge_of(int gap, double tolerance) { return gap ? tolerance : log(larger(tolerance, 1e-9)); }
+
+/* By how much each direction lies beyond the `edge`, by the sums of Mantel and Haenszel. `asks` has a bit for each
+ * direction that is harm. */
+static inline void outside(int gap, uint8_t asks, double edge, const double *strata, double beyond[DIRECTIONS])
 {
     double got = strata[0], due = strata[1];
     if (gap) {
         double moved = (due - got) / larger(strata[2], 1e-9);
-        beyond[LESS] = moved - tolerance;
-        beyond[MORE] = -moved - tolerance;
+        beyond[LESS] = moved - edge;
+        beyond[MORE] = -moved - edge;
     } else {
-        double ratio = due > 0.0 ? got / due : got > 0.0 ? INFINITY : 1.0, edge = log(larger(tolerance, 1e-9));
+        double ratio = due > 0.0 ? got / due : got > 0.0 ? INFINITY : 1.0;
         double log_ratio = within(log(ratio), -50.0, 50.0);
         beyond[LESS] = edge - log_ratio;
         beyond[MORE] = edge + log_ratio;

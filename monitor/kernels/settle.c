@@ -55,12 +55,12 @@ static void note(const settle_call *c, int64_t j)
     c->beside[j] = c->log_total[j] <= c->log_budget[j] + c->suspicious * needed && !alarm ? CALM : 0;
 }
 
-/* How far a cell lies beyond in the direction of the one at `j`. */
-static double beyond(const settle_call *c, int64_t j, const double *strata)
+/* How far a cell lies beyond the edge in the direction of the one at `j`. */
+static double beyond(const settle_call *c, int64_t j, double edge, const double *strata)
 {
     double both[DIRECTIONS];
     uint8_t kind = c->kind[j];
-    outside(c->gap[kind], c->asks[kind], c->tolerance[j], strata, both);
+    outside(c->gap[kind], c->asks[kind], edge, strata, both);
     return both[c->direction[j]];
 }
 
@@ -72,19 +72,20 @@ static void look_beside(const settle_call *c, int64_t j)
         return;
     int64_t cell = c->cell[j];
     int gap = c->gap[c->kind[j]];
-    double more = gap ? c->tolerance[j] : -log(larger(c->tolerance[j], 1e-9));
-    double now = beyond(c, j, c->recent_within + 3 * cell) - c->surely_more * noise(gap, c->recent + 4 * cell, c->weight);
-    double ever = beyond(c, j, c->since_within + 3 * cell) - c->surely_more * noise(gap, c->since + 4 * cell, 1.0);
+    double edge = edge_of(gap, c->tolerance[j]), more = gap ? edge : -edge;
+    double now = beyond(c, j, edge, c->recent_within + 3 * cell), ever = beyond(c, j, edge, c->since_within + 3 * cell);
+    now -= c->surely_more * noise(gap, c->recent + 4 * cell, c->weight);
+    ever -= c->surely_more * noise(gap, c->since + 4 * cell, 1.0);
     double surely = larger(now, ever);
     for (int i = 0; i < 2; i++) {
         int64_t margin = margins[i];
         if (margin < 0)
             continue;
         int tells = c->firing[margin] == FIRING || c->suspicion[margin] > (float)c->suspicious;
-        double of_margin = beyond(c, j, c->recent_within + 3 * margin);
+        double of_margin = beyond(c, j, edge, c->recent_within + 3 * margin);
         if (tells) {
             c->beside[j] |= OF_TOLD;
-            of_margin = larger(of_margin, beyond(c, j, c->since_within + 3 * margin));
+            of_margin = larger(of_margin, beyond(c, j, edge, c->since_within + 3 * margin));
         }
         if (of_margin > 0.0 && surely <= of_margin + more)
             c->beside[j] |= BESIDE_HELD | (tells && c->firing[cell] != FIRING ? EXPLAINED : 0);
