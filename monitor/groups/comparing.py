@@ -35,7 +35,7 @@ CROSSED_WEIGHT = 0.25
 """What the cell of an intersection weighs in the budget: what it is made of is to be seen as soon as without it."""
 _GRAVE = np.array([SEVERITIES.index(severity(QUESTIONS[kind].alertname, ())) for kind in Kind])
 """How grave the alert of each kind is alone: places in ``SEVERITIES``."""
-_PIECE_TALLIES = 8192
+_PIECE_TALLIES = 16384
 """Tallies, with cases or without, from which the models of a piece are enough: it is the same one at the next tick."""
 _LISTED = np.isin(list(Kind), LISTS)
 """By kind."""
