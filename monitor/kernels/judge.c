@@ -56,9 +56,13 @@ void mw_cut_shares(int64_t n, const double *counts, const uint8_t *is_number, co
 
 int64_t mw_bet_call_size(void) { return sizeof(bet_call); }
 
+/* How many components a cell has: so many of each cut; and so many lanes hold them. */
+typedef struct {
+    int64_t cuts, per_cut, components, width;
+} shape;
+
 /* What does not change from cell to cell: the sign and size of each shift of a cut, and logarithms of small numbers. */
 typedef struct {
-    int64_t per_cut, components, width;
     float shift[COMPONENTS_MAX];
     double log_of[COMPONENTS_MAX + 1];
 } plan;
@@ -70,37 +74,37 @@ typedef struct {
     uint8_t active[CUTS_MAX];
 } cell;
 
-static int make_plan(const bet_call *c, plan *p)
+INLINE shape shape_of(int64_t cuts, int64_t per_cut)
 {
-    p->per_cut = c->sides * c->shifts;
-    p->components = c->cuts * p->per_cut;
-    if (p->components > COMPONENTS_MAX || c->cuts > CUTS_MAX)
-        return -1;
-    p->width = (p->components + LANES - 1) / LANES * LANES;
-    for (int64_t k = 0; k < p->components; k++) {
+    int64_t components = cuts * per_cut;
+    return (shape){cuts, per_cut, components, (components + LANES - 1) / LANES * LANES};
+}
+
+static void make_plan(const bet_call *c, shape f, plan *p)
+{
+    for (int64_t k = 0; k < f.components; k++) {
         float size = (float)c->shift[k % c->shifts];
-        p->shift[k] = k % p->per_cut < c->shifts ? size : -size;
+        p->shift[k] = k % f.per_cut < c->shifts ? size : -size;
     }
-    for (int64_t k = 1; k <= p->components; k++)
+    for (int64_t k = 1; k <= f.components; k++)
         p->log_of[k] = log((double)k);
-    return 0;
 }
 
 /* One step of every component of a cell; returns log R of the cell before any reset. */
-INLINE float step_cell(const plan *p, const float *cost, float *log_r, const double *s, float n, float eta,
-                              float fresh)
+INLINE float step_cell(shape f, const plan *p, const float *cost, float *log_r, const double *s, float n, float eta,
+                       float fresh)
 {
     float moved[COMPONENTS_MAX], price[COMPONENTS_MAX];
     lanes peaks = all(-3e38f), sums = all(0.0f), least = all(fresh);
-    for (int64_t k = 0, cut = 0; k < p->components; cut++) {
+    for (int64_t k = 0, cut = 0; k < f.components; cut++) {
         float share = (float)s[cut];
-        for (int64_t i = 0; i < p->per_cut; i++, k++)
+        for (int64_t i = 0; i < f.per_cut; i++, k++)
             price[k] = share * p->shift[k] - n * cost[k];
     }
-    memcpy(moved, log_r, (size_t)p->components * sizeof(float));
-    for (int64_t k = p->components; k < p->width; k++)
+    memcpy(moved, log_r, (size_t)f.components * sizeof(float));
+    for (int64_t k = f.components; k < f.width; k++)
         price[k] = moved[k] = -INFINITY;
-    for (int64_t k = 0; k < p->width; k += LANES) {
+    for (int64_t k = 0; k < f.width; k += LANES) {
         lanes before = load(moved + k), larger = larger_of(before, least);
         lanes smaller = where(before > least, least, before);
         larger += log1p_of(exp_of(smaller - larger)) + load(price + k) * eta;
@@ -110,46 +114,46 @@ INLINE float step_cell(const plan *p, const float *cost, float *log_r, const dou
     float peak = -3e38f;
     for (int64_t lane = 0; lane < LANES; lane++)
         peak = peaks[lane] > peak ? peaks[lane] : peak;
-    for (int64_t k = 0; k < p->width; k += LANES)
+    for (int64_t k = 0; k < f.width; k += LANES)
         sums += exp_of(load(moved + k) - peak);
     float total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
     total = logf(total) + peak;
     if (total >= 0.0f)
-        for (int64_t k = 0; k < p->components; k++)
+        for (int64_t k = 0; k < f.components; k++)
             moved[k] = -INFINITY;
-    memcpy(log_r, moved, (size_t)p->components * sizeof(float));
+    memcpy(log_r, moved, (size_t)f.components * sizeof(float));
     return total;
 }
 
 /* The same for cells of a few components each: lane `i` is a cell. `total` gets log R of each. */
-INLINE void step_narrow(const bet_call *c, const plan *p, int64_t some, const cell *cells, float *total)
+INLINE void step_narrow(const bet_call *c, shape f, const plan *p, int64_t some, const cell *cells, float *total)
 {
     float price[LANES][LANES] = {{0}}, moved[LANES][LANES] = {{0}}, fresh[LANES] = {0}, eta[LANES] = {0};
     for (int64_t i = 0; i < some; i++) {
-        const float *cost = c->cost + cells[i].row * p->components, *log_r = c->log_r + cells[i].row * p->components;
-        const double *s = c->tick_s + cells[i].place * c->cuts;
+        const float *cost = c->cost + cells[i].row * f.components, *log_r = c->log_r + cells[i].row * f.components;
+        const double *s = c->tick_s + cells[i].place * f.cuts;
         float n = (float)c->tick_n[cells[i].place];
         fresh[i] = cells[i].fresh;
         eta[i] = cells[i].eta;
-        for (int64_t k = 0; k < p->components; k++) {
-            price[k][i] = (float)s[k / p->per_cut] * p->shift[k] - n * cost[k];
+        for (int64_t k = 0; k < f.components; k++) {
+            price[k][i] = (float)s[k / f.per_cut] * p->shift[k] - n * cost[k];
             moved[k][i] = log_r[k];
         }
     }
     lanes least = load(fresh), tempered = load(eta), peaks = all(-3e38f), sums = all(0.0f);
-    for (int64_t k = 0; k < p->components; k++) {
+    for (int64_t k = 0; k < f.components; k++) {
         lanes before = load(moved[k]), larger = larger_of(before, least);
         lanes smaller = where(before > least, least, before);
         larger += log1p_of(exp_of(smaller - larger)) + load(price[k]) * tempered;
         peaks = larger_of(larger, peaks);
         put(moved[k], larger);
     }
-    for (int64_t k = 0; k < p->components; k++)
+    for (int64_t k = 0; k < f.components; k++)
         sums += exp_of(load(moved[k]) - peaks);
     for (int64_t i = 0; i < some; i++) {
-        float *log_r = c->log_r + cells[i].row * p->components;
+        float *log_r = c->log_r + cells[i].row * f.components;
         total[i] = logf(sums[i]) + peaks[i];
-        for (int64_t k = 0; k < p->components; k++)
+        for (int64_t k = 0; k < f.components; k++)
             log_r[k] = total[i] >= 0.0f ? -INFINITY : moved[k][i];
     }
 }
@@ -162,7 +166,7 @@ INLINE void change(float *at, float x)
 }
 
 /* The exponent that earlier ticks call for; then this tick's own scatter is added for those to come. */
-INLINE float tempering(const bet_call *c, int64_t r, const double *s, double n)
+INLINE float tempering(const bet_call *c, shape f, int64_t r, const double *s, double n)
 {
     double sum = c->scatter[r], weight_sum = c->scatter_weight[r];
     double phi = weight_sum > 0.0 ? sum / weight_sum : c->prior;
@@ -173,38 +177,38 @@ INLINE float tempering(const bet_call *c, int64_t r, const double *s, double n)
     double margin = c->dispersion_margin * phi;
     double eta = 1.0 / (margin > 1.0 ? margin : 1.0);
     double n_prev = c->n_prev[r], numerator = 0.0, weight = 0.0;
-    float *s_prev = c->s_prev + r * c->cuts;
+    float *s_prev = c->s_prev + r * f.cuts;
     if (n_prev > 0.0 && n > 0.0) {
         double total = n_prev + n, of_total = 1.0 / total, of_n = 1.0 / n, of_prev = 1.0 / n_prev;
-        for (int64_t cut = 0; cut < c->cuts; cut++) {
+        for (int64_t cut = 0; cut < f.cuts; cut++) {
             double before = s_prev[cut], both = before + s[cut], gap = s[cut] * of_n - before * of_prev;
             numerator += gap * gap;
             weight += both * (total - both); /* of counts, not of shares: exactly 0 where all or none were */
         }
-        numerator *= n_prev * n * of_total / (double)c->cuts;
-        weight *= of_total / ((total - 1.0) * (double)c->cuts);
+        numerator *= n_prev * n * of_total / (double)f.cuts;
+        weight *= of_total / ((total - 1.0) * (double)f.cuts);
     }
     double most = c->dispersion_max * weight;
     change(c->scatter + r, (float)(sum + (numerator < most ? numerator : most)));
     change(c->scatter_weight + r, (float)(weight_sum + weight));
     if (weight > 0.0)
         c->scatter_ticks[r]++;
-    for (int64_t cut = 0; cut < c->cuts; cut++)
+    for (int64_t cut = 0; cut < f.cuts; cut++)
         change(s_prev + cut, (float)s[cut]);
     c->n_prev[r] = (float)n;
     return (float)eta;
 }
 
 /* How strong the present moved, and how far it lies outside the null: beyond it, and beyond it by more than chance. */
-INLINE void effect_of(const bet_call *c, int64_t r, const double *s, double n, const uint8_t *active,
-                             int *beyond, int *sustained)
+INLINE void effect_of(const bet_call *c, shape f, int64_t r, const double *s, double n, const uint8_t *active,
+                      int *beyond, int *sustained)
 {
     double weight = 2.0 * (n > 1.0 ? n : 1.0), of_weight = 1.0 / weight, strength = 0.0;
     double chance = c->clear_margin * c->clear_margin * of_weight;
-    const float *lows = c->null_low + r * c->cuts, *highs = c->null_high + r * c->cuts;
-    const float *reference = c->reference_share + r * c->cuts;
+    const float *lows = c->null_low + r * f.cuts, *highs = c->null_high + r * f.cuts;
+    const float *reference = c->reference_share + r * f.cuts;
     *beyond = *sustained = 0;
-    for (int64_t cut = 0; cut < c->cuts; cut++) {
+    for (int64_t cut = 0; cut < f.cuts; cut++) {
         double rate = n > 0.0 ? s[cut] / n : 0.0, before = reference[cut]; /* all of n are 1, not an ulp less */
         rate = rate < 1.0 ? rate : 1.0;
         float low = lows[cut], high = highs[cut], edge = rate > high ? high : low;
@@ -244,23 +248,23 @@ INLINE uint8_t decide(const bet_call *c, int64_t r, int64_t place, int alarm, in
     return flag;
 }
 
-INLINE cell open_cell(const bet_call *c, const plan *p, int64_t j)
+INLINE cell open_cell(const bet_call *c, shape f, const plan *p, int64_t j)
 {
     cell own = {.place = c->place[j], .row = c->row[j]};
-    const float *cost = c->cost + own.row * p->components;
+    const float *cost = c->cost + own.row * f.components;
     int64_t n_active = 0;
-    for (int64_t cut = 0; cut < c->cuts; cut++) {
-        for (int64_t i = 0; i < p->per_cut; i++)
-            own.active[cut] += cost[cut * p->per_cut + i] < (float)c->off;
+    for (int64_t cut = 0; cut < f.cuts; cut++) {
+        for (int64_t i = 0; i < f.per_cut; i++)
+            own.active[cut] += cost[cut * f.per_cut + i] < (float)c->off;
         n_active += own.active[cut];
     }
-    double apart = p->log_of[p->components] - p->log_of[n_active ? n_active : 1];
-    own.fresh = (float)(c->log_budget[own.place] + apart) - (float)p->log_of[p->components];
-    own.eta = tempering(c, own.row, c->tick_s + own.place * c->cuts, c->tick_n[own.place]);
+    double apart = p->log_of[f.components] - p->log_of[n_active ? n_active : 1];
+    own.fresh = (float)(c->log_budget[own.place] + apart) - (float)p->log_of[f.components];
+    own.eta = tempering(c, f, own.row, c->tick_s + own.place * f.cuts, c->tick_n[own.place]);
     return own;
 }
 
-INLINE void settle_cell(const bet_call *c, int64_t j, const cell *own, float total)
+INLINE void settle_cell(const bet_call *c, shape f, int64_t j, const cell *own, float total)
 {
     int64_t place = own->place, r = own->row;
     double log_budget = c->log_budget[place], needed = -log_budget, evidence = total - log_budget;
@@ -273,19 +277,19 @@ INLINE void settle_cell(const bet_call *c, int64_t j, const cell *own, float tot
     c->suspicion[r] = (float)(evidence / needed);
     c->evidence_out[j] = evidence;
     c->eta_out[j] = own->eta;
-    effect_of(c, r, c->now_s + place * c->cuts, c->now_n[place], own->active, &beyond, &sustained);
+    effect_of(c, f, r, c->now_s + place * f.cuts, c->now_n[place], own->active, &beyond, &sustained);
     alarm = alarm && beyond;
     sustained = alarm || sustained || c->suspicion[r] > (float)c->suspicious;
     c->flags[j] = decide(c, r, place, alarm, sustained);
 }
 
 /* Ask for what the cell at `j` holds, while others are at work. */
-INLINE void fetch(const bet_call *c, const plan *p, int64_t j)
+INLINE void fetch(const bet_call *c, shape f, int64_t j)
 {
     if (j >= c->bets)
         return;
-    int64_t row = c->row[j], own = row * p->components, cuts = row * c->cuts;
-    for (int64_t k = 0; k < p->components; k += LINE) {
+    int64_t row = c->row[j], own = row * f.components, cuts = row * f.cuts;
+    for (int64_t k = 0; k < f.components; k += LINE) {
         __builtin_prefetch(c->cost + own + k, 0);
         __builtin_prefetch(c->log_r + own + k, 1);
     }
@@ -294,37 +298,51 @@ INLINE void fetch(const bet_call *c, const plan *p, int64_t j)
         __builtin_prefetch(of_cuts[i], 0);
 }
 
-/* Lets each cell bet on its tick; -1 for a detector with too many components. What a cell came with is told of those
- * that are suspicious now: `before` is written for no other. */
-FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
+INLINE void bet_each(const bet_call *c, shape f, const plan *p)
 {
-    plan p;
-    if (make_plan(c, &p) < 0)
-        return -1;
     for (int64_t first = 0; first < c->bets; first += LANES) {
         int64_t some = c->bets - first < LANES ? c->bets - first : LANES;
         cell cells[LANES];
         float total[LANES], held[LANES][COMPONENTS_MAX];
-        size_t own = (size_t)p.components * sizeof(float);
+        size_t own = (size_t)f.components * sizeof(float);
         for (int64_t i = 0; i < some; i++) {
-            fetch(c, &p, first + i + LANES);
-            cells[i] = open_cell(c, &p, first + i);
-            memcpy(held[i], c->log_r + cells[i].row * p.components, own);
+            fetch(c, f, first + i + LANES);
+            cells[i] = open_cell(c, f, p, first + i);
+            memcpy(held[i], c->log_r + cells[i].row * f.components, own);
         }
-        if (p.components <= LANES)
-            step_narrow(c, &p, some, cells, total);
+        if (f.components <= LANES)
+            step_narrow(c, f, p, some, cells, total);
         else
-            for (int64_t i = 0; i < some; i++)
-                total[i] = step_cell(&p, c->cost + cells[i].row * p.components, c->log_r + cells[i].row * p.components,
-                                     c->tick_s + cells[i].place * c->cuts, (float)c->tick_n[cells[i].place],
-                                     cells[i].eta, cells[i].fresh);
+            for (int64_t i = 0; i < some; i++) {
+                int64_t place = cells[i].place, at = cells[i].row * f.components;
+                total[i] = step_cell(f, p, c->cost + at, c->log_r + at, c->tick_s + place * f.cuts,
+                                     (float)c->tick_n[place], cells[i].eta, cells[i].fresh);
+            }
         for (int64_t i = 0; i < some; i++) {
-            settle_cell(c, first + i, &cells[i], total[i]);
+            settle_cell(c, f, first + i, &cells[i], total[i]);
             if (c->suspicion[cells[i].row] > (float)c->suspicious || c->flags[first + i] & HELD ||
                 c->firing[cells[i].row] == PENDING)
-                memcpy(c->before + (first + i) * p.components, held[i], own);
+                memcpy(c->before + (first + i) * f.components, held[i], own);
         }
     }
+}
+
+/* Lets each cell bet on its tick; -1 for a detector with too many components. What a cell came with is told of those
+ * that are suspicious now: `before` is written for no other. Where the compiler knows the shape, as of shares that may
+ * neither rise nor fall and of one that may not rise, nothing is counted for each cell. */
+FOR_EACH_WIDTH int64_t mw_bet(const bet_call *c)
+{
+    shape f = shape_of(c->cuts, c->sides * c->shifts);
+    plan p;
+    if (f.components > COMPONENTS_MAX || f.cuts > CUTS_MAX)
+        return -1;
+    make_plan(c, f, &p);
+    if (f.cuts == 9 && f.per_cut == 6)
+        bet_each(c, shape_of(9, 6), &p);
+    else if (f.cuts == 1 && f.per_cut == 3)
+        bet_each(c, shape_of(1, 3), &p);
+    else
+        bet_each(c, f, &p);
     return 0;
 }
 
