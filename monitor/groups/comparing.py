@@ -315,13 +315,13 @@ class Comparer:
         out.spent.append((carried, kind, pooled.model))
         batch = self._batch(pooled, carried)
         stepped = step(ASKED, self.register.tallies, state, batch)
-        people = [self._people_of(pooled.group, state[name][cells, 2]) for name in ("recent", "since")]
+        people = [self._people_of(pooled.group, state[name][:, 2][cells]) for name in ("recent", "since")]
         # The present fades slowly, so that a change is seen late in it; since suspicion began it is seen whole.
         least = Least(self.smallest_group, WEIGHT, CLEAR_MARGIN)
         gone = moved(ASKED, state, cells, kind, pooled.tolerance, people, least)
         times = (models[name][pooled.model] for name in ("tick", "hold", "keep_firing"))
         by = (kind, pooled.tolerance, stepped.log_total, batch.log_budget)
-        flags = settle(ASKED, state, Bets(end, cells, laid.margins[pooled.at], *by, *times), gone, WEIGHT)
+        flags = settle(ASKED, state, Bets(end, cells, laid.margins.take(pooled.at, axis=0), *by, *times), gone, WEIGHT)
         evidence = stepped.log_total - batch.log_budget
         alarms = [
             self._alarm(end, int(cells[i]), int(gone.direction[i]), float(evidence[i]))
@@ -432,10 +432,10 @@ def _pieces(
     of_models = of_models.astype(np.min_scalar_type(int(of_models[-1])))  # small numbers are sorted in one go
     number = np.zeros(models[-1] + 1, of_models.dtype)
     number[models] = of_models
-    order = np.argsort(number[model], kind="stable")
-    of_sums = number[model[order]]
+    of_sums = number[model]
+    order, behind = np.argsort(of_sums, kind="stable"), np.cumsum(np.bincount(of_sums))
     edges = np.concatenate([[0], np.flatnonzero(np.diff(of_models)) + 1, [len(models)]])
-    ends = np.searchsorted(of_sums, of_models[edges[:-1]], side="right").tolist()
+    ends = behind[of_models[edges[:-1]]].tolist()
     for (first, last), (begin, end) in zip(pairwise(edges.tolist()), pairwise([0, *ends]), strict=True):
         own = order[begin:end]
         yield models[first:last], TallySums(sums.row[own], sums.n[own], sums.s[own])
