@@ -35,19 +35,21 @@ class Cases:
 
 def counted(register: Register, group: Rows64, output: Rows64) -> Cases:
     """The cases of groups by outputs (rows, (k,)), over all strata, since the first event."""
-    tallies, n = register.tallies, len(register.tallies)
-    of = register.members["group"][tallies["member"][:n]]
-    attribute = register.groups["attribute"]
-    some = np.flatnonzero((tallies["output"][:n] >= 0) & np.isin(attribute[of], attribute[group]))
-    outputs = np.int64(len(register.outputs))
-    asked = tallies["output"][some].astype(np.int64)
+    tallies, attribute, n = register.tallies, register.groups["attribute"], len(register.tallies)
+    of, outputs = register.members["group"][tallies["member"][:n]], np.int64(len(register.outputs))
+    # Of cases of any output, -1, nothing is asked: the last mark stays unset.
+    asked = _marked(len(register.outputs) + 1, output)[tallies["output"][:n]]
+    some = np.flatnonzero(asked & _marked(len(attribute), attribute[group])[attribute[of]])
+    of, asked = of[some], tallies["output"][some].astype(np.int64)
     cases, got = tallies["total"][tallies["base"][some], 0], tallies["total"][some, 1]
-    keys, place = np.unique(attribute[of[some]] * outputs + asked, return_inverse=True)
+    keys, place = np.unique(attribute[of] * outputs + asked, return_inverse=True)
     whole = np.searchsorted(keys, attribute[group] * outputs + output)
     size = np.asarray(np.bincount(place, weights=cases)[whole], np.float64)
     rate = np.bincount(place, weights=got)[whole] / np.maximum(size, 1.0)
-    keys, place = np.unique(of[some] * outputs + asked, return_inverse=True)
-    own = np.asarray(np.bincount(place, weights=cases)[np.searchsorted(keys, group * outputs + output)], np.float64)
+    theirs = np.flatnonzero(_marked(len(attribute), group)[of])
+    keys, place = np.unique(of[theirs] * outputs + asked[theirs], return_inverse=True)
+    summed = np.bincount(place, weights=cases[theirs])[np.searchsorted(keys, group * outputs + output)]
+    own = np.asarray(summed, np.float64)
     return Cases(size - own, own, rate)
 
 
@@ -107,3 +109,10 @@ def _nearest(kind: Kind, tolerance: Array, level: Array, na: Array, nb: Array) -
     a1 = np.minimum(level / (1.0 - share + share * ratio), 0.97)
     a0, b0 = project_ratio(a1, ratio * a1, na, nb, tolerance)
     return a1, ratio * a1, a0, b0
+
+
+def _marked(n: int, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of ``n`` rows are among ``rows`` (k,)."""
+    marks = np.zeros(n, bool)
+    marks[rows] = True
+    return marks
