@@ -402,10 +402,11 @@ void mw_shares(const shares_call *c)
     for (int64_t j = 0; j < c->series; j++) {
         const uint32_t *own = c->counts + j * COLUMNS;
         float *recent = c->recent + c->row[j] * COLUMNS;
-        double values = 0.0, tick[COLUMNS], now[COLUMNS];
+        double tick[COLUMNS], now[COLUMNS];
+        uint64_t values = 0; /* whole numbers are added at once, in any order */
         for (int64_t k = 0; k < BINS; k++)
             values += own[k];
-        double kept = exp(-values / c->recent_events);
+        double kept = exp(-(double)values / c->recent_events);
         for (int64_t k = 0; k < COLUMNS; k++) {
             tick[k] = own[k];
             now[k] = recent[k] * kept + own[k];
