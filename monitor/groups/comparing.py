@@ -138,7 +138,7 @@ class Comparer:
         self._n_seen = 0
         self._laying, self._room = Laying(register), Room()
         self._sizes, self._n_sized = np.zeros(0, np.int64), 0
-        """How many tallies each model has, when there were so many."""
+        """How many tallies each model has, of the first so many."""
 
     def judge(self, end: float, sums: TallySums, breathe: Callable[[], None] = lambda: None) -> Compared:
         """Let every comparison that has waited long enough bet on what it pooled, the tick that ended with it.
@@ -250,8 +250,13 @@ class Comparer:
 
     def _tallies_of(self, models: Rows64) -> Rows64:
         """How many tallies each of ``models`` (k,) has."""
-        if self._n_sized != len(self.register.tallies):
-            self._sizes, self._n_sized = np.bincount(self.register.models_of_tallies()), len(self.register.tallies)
+        register, known = self.register, self._n_sized
+        if known < len(register.tallies):
+            self._n_sized = len(register.tallies)
+            of = register.blocks["model"][register.tallies["block"][known : self._n_sized]]
+            sizes = np.bincount(of, minlength=len(self.models))
+            sizes[: len(self._sizes)] += self._sizes
+            self._sizes = sizes
         return self._sizes[models]
 
     def _weight(self, cells: Rows64) -> Array:
