@@ -152,6 +152,7 @@ class Comparer:
         model = self.register.blocks["model"][self.register.tallies["block"][sums.row]]
         came = np.flatnonzero(np.bincount(model))
         terms = self._terms(end, came)
+        breathe()
         for models, piece in _pieces(sums, model, came, self._tallies_of(came)):
             laid = self._laying.of(models)
             pooled = self._pool(piece, laid, terms)
