@@ -14,8 +14,8 @@ from monitor.groups.margins import margins_of
 from monitor.groups.register import Register
 from monitor.kernels.pool import Laid
 
-_KEPT_MAX = 1024
-"""Stretches of models that are kept."""
+_TIMES = 4
+"""So many times all tallies may be kept, as bases and as outputs: of few models at a time, others come every time."""
 
 Rows64 = NDArray[np.int64]
 
@@ -33,6 +33,11 @@ class _Kept:
     idle: Rows64
     changes: int
 
+    @property
+    def size(self) -> int:
+        """How many tallies are laid out, as bases and as outputs."""
+        return len(self.laid.bases) + len(self.laid.outputs)
+
 
 class Laying:
     """What was laid out for models that are judged together, kept until one of them changes."""
@@ -41,6 +46,8 @@ class Laying:
         self._register = register
         self._kept: dict[int, _Kept] = {}
         """By the first of models that were asked for together."""
+        self._size = 0
+        """Of all of them."""
 
     def of(self, models: Rows64) -> Laid:
         """The tallies of ``models`` together: mostly the same models are asked for at every tick."""
@@ -48,15 +55,23 @@ class Laying:
         if held is not None and not np.array_equal(held.models, models):
             held = None
         if held is None or all_layouts.changed(models) > held.changes:
-            if len(self._kept) >= _KEPT_MAX:
-                self._kept.clear()
             layouts = [all_layouts.of(model) for model in models.tolist()]
             # Mostly there are further comparisons of what lies where it lay.
             same = held is not None and all(map(is_, layouts, held.layouts))
             further = _further(self._register, held.laid, held.idle) if held is not None and same else None
             laid, idle = compared(self._register, layouts) if further is None else further
-            held = self._kept[int(models[0])] = _Kept(models, layouts, laid, idle, all_layouts.changes)
+            held = _Kept(models, layouts, laid, idle, all_layouts.changes)
+            self._keep(held)
         return held.laid
+
+    def _keep(self, held: _Kept) -> None:
+        first = int(held.models[0])
+        before = self._kept.pop(first, None)
+        self._size += held.size - (0 if before is None else before.size)
+        if self._size > _TIMES * len(self._register.tallies):
+            self._kept.clear()
+            self._size = held.size
+        self._kept[first] = held
 
 
 def compared(register: Register, layouts: Sequence[Layout]) -> tuple[Laid, Rows64]:
