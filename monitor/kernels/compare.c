@@ -310,7 +310,7 @@ FOR_EACH_WIDTH void mw_compare(const compare_call *c)
 }
 
 /* How far each cell lies beyond what is tolerated, by the present or by what was seen since suspicion began. */
-void mw_moved(const moved_call *c)
+FOR_EACH_WIDTH void mw_moved(const moved_call *c)
 {
     for (int64_t j = 0; j < c->cells; j++) {
         int64_t cell = c->cell[j];

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "effects.h"
+#include "lanes.h"
 
 enum { IDLE = 0, PENDING = 1, FIRING = 2 };
 enum { HELD = 1, OVER = 2, KEPT = 4, FRESH = 8, UNSEEN = 16 };
@@ -42,7 +43,7 @@ void mw_settle(const settle_call *c);
 int64_t mw_settle_call_size(void) { return sizeof(settle_call); }
 
 /* Write down what the step came to. */
-static void note(const settle_call *c, int64_t j)
+INLINE void note(const settle_call *c, int64_t j)
 {
     int64_t cell = c->cell[j];
     double needed = larger(-c->log_budget[j], 1.0), evidence = c->log_total[j] - c->log_budget[j];
@@ -56,7 +57,7 @@ static void note(const settle_call *c, int64_t j)
 }
 
 /* How far a cell lies beyond the edge in the direction of the one at `j`. */
-static double beyond(const settle_call *c, int64_t j, double edge, const double *strata)
+INLINE double beyond(const settle_call *c, int64_t j, double edge, const double *strata)
 {
     double both[DIRECTIONS];
     uint8_t kind = c->kind[j];
@@ -65,7 +66,7 @@ static double beyond(const settle_call *c, int64_t j, double edge, const double 
 }
 
 /* What is said of an intersection beside its groups, before anything is decided of either. */
-static void look_beside(const settle_call *c, int64_t j)
+INLINE void look_beside(const settle_call *c, int64_t j)
 {
     const int32_t *margins = c->margins + 2 * j;
     if (margins[0] < 0 && margins[1] < 0)
@@ -93,7 +94,7 @@ static void look_beside(const settle_call *c, int64_t j)
 }
 
 /* Evidence and effect make an alarm; a firing cell clears when it has had neither for long enough. */
-static uint8_t decide(const settle_call *c, int64_t j, int alarm, int sustained)
+INLINE uint8_t decide(const settle_call *c, int64_t j, int alarm, int sustained)
 {
     int64_t cell = c->cell[j];
     uint8_t was = c->firing[cell], flag = 0;
@@ -117,7 +118,7 @@ static uint8_t decide(const settle_call *c, int64_t j, int alarm, int sustained)
 }
 
 /* Forget the evidence of a cell of which what it bet on is accounted for. */
-static void begin_anew(const settle_call *c, int64_t cell)
+INLINE void begin_anew(const settle_call *c, int64_t cell)
 {
     for (int k = 0; k < COMPONENTS; k++)
         c->log_r[COMPONENTS * cell + k] = -INFINITY;
@@ -125,7 +126,7 @@ static void begin_anew(const settle_call *c, int64_t cell)
 }
 
 /* What a cell shows from here on is seen since now; of one that is told of, or followed, when that is done. */
-static void see_anew(const settle_call *c, int64_t j)
+INLINE void see_anew(const settle_call *c, int64_t j)
 {
     int64_t cell = c->cell[j];
     if (c->flags[j] & KEPT)
@@ -141,7 +142,7 @@ static void see_anew(const settle_call *c, int64_t j)
 }
 
 /* Decide of every comparison that has bet. */
-void mw_settle(const settle_call *c)
+FOR_EACH_WIDTH void mw_settle(const settle_call *c)
 {
     for (int64_t j = 0; j < c->cells; j++)
         note(c, j);
