@@ -397,7 +397,7 @@ INLINE void ask(const shares_call *c, int64_t which, int64_t j, const double *x)
 }
 
 /* Lets counts into the fading present of their rows, and asks of both what detectors ask. */
-void mw_shares(const shares_call *c)
+FOR_EACH_WIDTH void mw_shares(const shares_call *c)
 {
     for (int64_t j = 0; j < c->series; j++) {
         const uint32_t *own = c->counts + j * COLUMNS;
