@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "effects.h"
+#include "lanes.h"
 
 typedef struct {
     int64_t sums;
@@ -43,13 +44,13 @@ void mw_pool(pool_call *c);
 int64_t mw_pool_call_size(void) { return sizeof(pool_call); }
 
 /* How often `smallest` cases have doubled when there are so many. */
-static int doublings(const pool_call *c, double cases)
+INLINE int doublings(const pool_call *c, double cases)
 {
     return ilogb(larger(cases, 0.5) / larger(c->smallest, 1.0));
 }
 
 /* List those that wait whose cases passed `smallest`, or doubled once more, in the tick that was laid out. */
-static void see_growth(pool_call *c)
+INLINE void see_growth(pool_call *c)
 {
     c->n_grown = 0;
     for (int64_t i = 0; i < c->n_waiting; i++) {
@@ -61,7 +62,7 @@ static void see_growth(pool_call *c)
 }
 
 /* Lay the sums out by tally, and add them up by block and by output. */
-static void spread(const pool_call *c)
+INLINE void spread(const pool_call *c)
 {
     for (int64_t i = 0; i < c->sums; i++) {
         int64_t row = c->sum_row[i], later = c->sum_row[i + AHEAD < c->sums ? i + AHEAD : i];
@@ -80,7 +81,7 @@ static void spread(const pool_call *c)
 }
 
 /* Leave nothing behind that the next piece would find. */
-static void gather(const pool_call *c)
+INLINE void gather(const pool_call *c)
 {
     for (int64_t i = 0; i < c->sums; i++) {
         int64_t row = c->sum_row[i];
@@ -92,7 +93,7 @@ static void gather(const pool_call *c)
 }
 
 /* Let the tick into the pools of a cell's tallies in blocks that it touched; whether there are any. */
-static int let_in(pool_call *c, int64_t j)
+INLINE int let_in(pool_call *c, int64_t j)
 {
     int64_t before = c->n_pooled;
     for (int32_t i = c->first[j]; i < c->first[j + 1]; i++) {
@@ -112,7 +113,7 @@ static int let_in(pool_call *c, int64_t j)
 }
 
 /* Ask for what the cell at `j` and its first tally hold. */
-static void fetch(const pool_call *c, int64_t j)
+INLINE void fetch(const pool_call *c, int64_t j)
 {
     if (j >= c->n_cells || c->first[j] == c->first[j + 1])
         return;
@@ -123,7 +124,7 @@ static void fetch(const pool_call *c, int64_t j)
     __builtin_prefetch(c->pool + 4 * row, 1);
 }
 
-void mw_pool(pool_call *c)
+FOR_EACH_WIDTH void mw_pool(pool_call *c)
 {
     spread(c);
     see_growth(c);
