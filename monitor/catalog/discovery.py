@@ -121,16 +121,25 @@ class Discovery:
         if not len(unknown):
             return series, 0
         keys = series_key(hashes[batch.event[unknown]], batch.space[unknown], batch.name.hash[unknown])
-        for j in _first_of_each(keys).tolist():
+        watchable = batch.type[unknown] != ValueType.DROPPED  # what is dropped lets nothing in, nor keeps it out
+        first = np.flatnonzero(watchable)[_first_of_each(keys[watchable])]
+        for j in first.tolist():
             i = int(unknown[j])
             self._let_in(batch, i, int(model[batch.event[i]]), int(keys[j]))
         series[unknown] = self._series.index.find(keys)
-        watchable = batch.type[unknown] != ValueType.DROPPED
+        dropped = np.flatnonzero(~watchable & (series[unknown] >= 0))
+        if len(dropped):
+            # What came before its series was let in is of none, as if the batch had ended there.
+            order = np.argsort(keys[first])
+            since = first[order[np.searchsorted(keys[first], keys[dropped], sorter=order)]]
+            before = unknown[dropped[dropped < since]]
+            series[before] = -1
+            like[np.isin(like, batch.event[before])] = -1
         return series, int(((series[unknown] < 0) & watchable).sum())
 
     def _let_in(self, batch: EventBatch, entry: int, model: int, key: int) -> None:
         known = self._models.items[model]
-        if self.shut or known.full or batch.type[entry] == ValueType.DROPPED:
+        if self.shut or known.full:
             return
         if len(known.series) - known.retired >= self._series_max or len(known.series) >= LOCAL_MAX:
             known.full = True

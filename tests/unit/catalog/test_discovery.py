@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from fleets.build import START, decoded, event, feed, new_fleet, series_named
 
 from monitor.events.columns import Space
-from monitor.kernels.tally import KIND_CATEGORY, KIND_NUMBER, KIND_UNKNOWN, TYPE
+from monitor.kernels.tally import DROPPED, KIND_CATEGORY, KIND_NUMBER, KIND_UNKNOWN, PRESENT, TYPE
 from monitor.tally.blocks import EVENTS_IN, WITH_FEATURES, WITH_METRICS, WITH_OUTCOME, WITH_PREDICTION
 
 
@@ -71,6 +72,19 @@ def test_nothing_decides_nothing() -> None:
     assert fleet.series.rows["kind"][row] == KIND_UNKNOWN
     absorb(fleet, [event(START, {"a": "x"})])
     assert fleet.series.rows["kind"][row] == KIND_CATEGORY
+
+
+@pytest.mark.parametrize("batch", [1, 3, 40])
+def test_what_is_dropped_lets_nothing_in_and_keeps_nothing_out(batch: int) -> None:
+    """A value that was dropped is of no series before another lets one in; the next one does, in the same batch too."""
+    fleet = new_fleet()
+    values = [[1], [1], 1.0, [1], *range(36)]
+    events = [event(START + i, {"a": i, "b": value}) for i, value in enumerate(values)]
+    got = [absorb(fleet, events[first : first + batch]) for first in range(0, len(events), batch)]
+    assert sum(each.values_turned_away for each in got) == 0
+    [tick] = fleet.close(np.inf).ticks
+    assert fleet.series.names == ["a", "b"]
+    assert tick.counts[1:, [DROPPED, PRESENT]].tolist() == [[0, 40], [1, 38]]
 
 
 def test_models_beyond_the_limit() -> None:
