@@ -14,7 +14,8 @@ from monitor.groups.register import Register
 from monitor.kernels.lean import SLOTS, STRATA, lay
 
 FULL_EVENTS = 30_000
-"""Events of a group after which its counts, of 16 bits, are laid aside until the day is over."""
+"""Events of a group after which its counts, of 16 bits, are laid aside until the day is over; no more are counted at
+once."""
 
 FIELDS = {
     "group": Field(np.int32, (), -1, still=True),
@@ -40,14 +41,10 @@ class Counting:
 
     def add(self, group: Rows64, event: Rows64, places: NDArray[np.uint64]) -> None:
         """Count that ``event`` (k,) is of ``group`` (k,); ``places`` (n, 2) says where the features of events lie."""
-        lay(self.rows.count(group, "n", "held"), event, places, self.rows["counts"])
-
-    def close(self) -> None:
-        """At the end of a tick: lay aside what may be too much for 16 bits before the day is over."""
-        grown = self.rows.take_counted()
-        for row in grown[self.rows["held"][grown] > FULL_EVENTS].tolist():
-            self._shelf.write(DAYS, row, self._day(row).astype(_ASIDE).tobytes())
-            self.rows["counts"][row], self.rows["held"][row], self.rows["aside"][row] = 0, 0, True
+        for first in range(0, len(group), FULL_EVENTS):
+            some = slice(first, first + FULL_EVENTS)
+            lay(self.rows.count(group[some], "n", "held"), event[some], places, self.rows["counts"])
+            self._lay_aside(self.rows.take_counted())
 
     def take(self, attribute: int) -> tuple[Rows64, Array]:
         """The groups of an attribute (k,) and their day, (k, SLOTS, STRATA), which is counted anew from here on."""
@@ -69,6 +66,12 @@ class Counting:
     def restored(self) -> None:
         """Put in order what follows from the table, after it was loaded."""
         self.rows.restored()
+
+    def _lay_aside(self, rows: Rows64) -> None:
+        """Put away what might soon be too much for 16 bits, however long the tick is."""
+        for row in rows[self.rows["held"][rows] > FULL_EVENTS].tolist():
+            self._shelf.write(DAYS, row, self._day(row).astype(_ASIDE).tobytes())
+            self.rows["counts"][row], self.rows["held"][row], self.rows["aside"][row] = 0, 0, True
 
     def _day(self, row: int) -> Array:
         """What a group had since its day began, (SLOTS, STRATA)."""

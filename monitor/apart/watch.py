@@ -155,7 +155,6 @@ class Apart:
         aside = models[planned & ~np.isnan(due)]
         self.days["planned"][aside] = True
         self.days.stir(aside)
-        self.counting.close()
         for model in models[due <= end].tolist():
             if np.isfinite(self.days["due"][model]):
                 self._judge_day(model, end, out)

@@ -30,7 +30,7 @@ MODEL_EVENTS = 4
 """Events a tick that every model has looked at, however large the fleet."""
 SHORT_SECONDS, LONG = 60.0, 8.0
 """Ticks that are longer have as many times more looked at, up to ``LONG``: fewer would be few a day. More might be more
-in one tick than counts of 16 bits hold (:mod:`monitor.apart.counting`)."""
+in one tick than counts of 16 bits hold (:mod:`monitor.leaning.features_by_group`)."""
 FOLD_EVENTS = 64.0
 """Sampled events after which a model that is under no suspicion lets them into what was before."""
 MEMORY = np.float32(10_000.0)
