@@ -17,7 +17,7 @@ from monitor.ingest.kafka_cursors import NO_END, Cursors, only
 from monitor.ingest.schema_gate import SchemaGate
 
 BATCH_BYTES_MAX = 64 << 20
-"""About how many bytes of values one batch may hold; without it 16,000 records of 1 MiB would be one batch."""
+"""About how many bytes of values one batch may hold; without it 64,000 records of 1 MiB would be one batch."""
 
 CONSUMED_MAX = 2000
 """Records that are asked of librdkafka at once: what it hands over is looked at while it is in the cache."""

@@ -409,8 +409,8 @@ static void find_alike(const tally_call *c, int64_t n, const int32_t *order, con
  * event's inputs goes into `print`. What needs Python is listed in `deferred`, its number returned. They are counted in
  * the `order` of their blocks, so that rows and edges come from memory once: a fleet is larger than a cache. What is
  * `like` the event before it, as mw_series says, is counted with it, series by series: then what is known of a series is
- * read once, and its names not again. The order within a block and a series stays, so sums do too. `column`, ELSEWHERE before, becomes the one that an entry was counted into, where
- * its series is known for what it is.
+ * read once, and its names not again. The order within a block and a series stays, so sums do too. `column`, ELSEWHERE
+ * before, becomes the one that an entry was counted into, where its series is known for what it is.
  */
 FOR_EACH_WIDTH
 int64_t COUNTING(mw_tally)(int64_t n, const int32_t *start, const int32_t *order, const int32_t *event_base,
