@@ -18,6 +18,7 @@ enum { COLUMNS = 40, MOMENTS = 4 };
 enum { AHEAD = 64 }; /* events whose memory is asked for before it is needed: a fleet is larger than a cache */
 enum { SOON = 4 };   /* entries whose values are asked for again when they are near */
 enum { TOGETHER = 32, KNOWN_TEXTS = 8 }; /* events of a block counted at once, and texts of a series remembered then */
+enum { PARTS = 1024 }; /* of rows, by which the same ones are looked for */
 enum { NULLS = 32, INVALID = 33, TYPE = 34, DROPPED = 35, BELOW = 36, ABOVE = 37, PRESENT = 39 };
 enum { UNSEEN_BIN = 31 };
 enum { WITH_INPUTS = 6, REPEATED_INPUTS = 7, FAR_INPUTS = 8 }; /* columns of a block's first row */
@@ -372,17 +373,21 @@ static inline __attribute__((always_inline)) void count_alike(const tally_call *
     }
 }
 
-/* Whether no series is named twice among `width` entries from `first` on, as far as a look at parts of its row says. */
+/* Whether no series is named twice among `width` entries from `first` on. Of rows of which a part came before all of it
+ * is compared, but not in events that are so wide that this would cost more than it saves. */
 static int are_distinct(const tally_call *c, int64_t first, int32_t width)
 {
-    uint64_t seen[16] = {0};
+    uint64_t seen[PARTS / 64] = {0};
     for (int64_t i = first; i < first + width; i++) {
-        uint32_t part = (uint32_t)c->series[i] % 1024;
-        if (c->series[i] < 0)
+        int32_t r = c->series[i];
+        uint64_t *word = seen + (uint32_t)r % PARTS / 64, bit = 1ULL << (uint32_t)r % 64;
+        if (r < 0)
             continue;
-        if (seen[part / 64] >> part % 64 & 1)
-            return 0;
-        seen[part / 64] |= 1ULL << part % 64;
+        if (*word & bit)
+            for (int64_t k = first; k < i; k++)
+                if (c->series[k] == r || width > PARTS)
+                    return 0;
+        *word |= bit;
     }
     return 1;
 }

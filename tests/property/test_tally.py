@@ -127,8 +127,11 @@ def test_columns_are_those_counted_into(world: tuple) -> None:
     assert len(told) == 0 or (counts[at, entries.column[told]] > 0).all()
 
 
-def alike(seed: int) -> tuple[Entries, NDArray[np.int32], SeriesColumns, Table]:
-    """Events of three models that mostly name the same values as the model's last one did; one names a series twice."""
+def alike(seed: int, apart: int) -> tuple[Entries, NDArray[np.int32], SeriesColumns, Table]:
+    """Events of three models that mostly name the same values as the model's last one did; one names a series twice.
+
+    Rows of series lie so far ``apart``.
+    """
     rng, n = np.random.default_rng(seed), 120
     edges = np.sort(rng.choice(np.linspace(-4, 4, 65), (SERIES, EDGES)), axis=1)
     series = SeriesColumns(
@@ -142,7 +145,8 @@ def alike(seed: int) -> tuple[Entries, NDArray[np.int32], SeriesColumns, Table]:
     )
     categories = Table()
     for row in range(SERIES):
-        for code, key in enumerate(mix(np.full(12, row, np.uint64), np.arange(1, 13, dtype=np.uint64)).tolist()):
+        whose = np.full(12, row * apart, np.uint64)
+        for code, key in enumerate(mix(whose, np.arange(1, 13, dtype=np.uint64)).tolist()):
             categories.insert(key, code)
     named = [rng.permutation(SERIES), rng.permutation(SERIES), rng.integers(-1, SERIES, SERIES)]
     spaces = rng.integers(0, 2, (3, SERIES)).astype(np.uint8)
@@ -160,14 +164,15 @@ def alike(seed: int) -> tuple[Entries, NDArray[np.int32], SeriesColumns, Table]:
         event=event.astype(np.int32),
         type=types.astype(np.uint8),
         space=space.astype(np.uint8),
-        series=rows.astype(np.int32),
+        series=np.where(rows < 0, -1, rows * apart).astype(np.int32),
         number=np.where(rng.random(m) < 0.05, rng.choice([np.nan, np.inf, -0.0, 1e308], m), rng.normal(size=m)),
         text=rng.integers(1, 16, m).astype(np.uint64),
         name=(rows + 100).astype(np.uint64),
         like=like,
     )
     base = np.where(rng.random(n) < 0.05, -1, model * (SERIES + 1)).astype(np.int32)
-    return entries, base, series, categories
+    columns = (np.repeat(getattr(series, name), apart, axis=0) for name in SeriesColumns.__slots__)
+    return entries, base, SeriesColumns(*columns), categories
 
 
 @needs_kernels
@@ -178,7 +183,7 @@ def test_events_alike_are_counted_as_each(width: type, seed: int) -> None:
     """Events that name the same, counted together, come to what their twin counts, bit for bit."""
     ways = []
     for count in (tally, tally_twin):
-        entries, base, series, categories = alike(seed)
+        entries, base, series, categories = alike(seed, apart=1 + seed % 2 * 1023)
         counts, moments = arena()
         counts = counts.astype(width)
         with np.errstate(over="ignore"):
