@@ -267,7 +267,8 @@ def _days(values: NDArray[np.float64]) -> NDArray[np.float64]:
     month, day = np.divmod(rest, 100.0)
     spelled = (values == np.floor(values)) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
     days = (year - 1970.0) * 365.2425 + (month - 1.0) * 30.44 + day
-    return np.asarray(np.where(spelled, days * 86400.0, np.nan), np.float64)
+    with np.errstate(over="ignore"):  # a number near the end of float64 is no day
+        return np.asarray(np.where(spelled, days * 86400.0, np.nan), np.float64)
 
 
 def _too_few_or_constant(values: NDArray[np.float64]) -> bool:

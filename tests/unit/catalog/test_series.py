@@ -100,6 +100,7 @@ def test_listed_with_the_reason(judged) -> None:
         ("x", START + np.arange(100) * 86400.0, "timestamp"),
         ("x", (START - 90 * 86400.0 + np.arange(100)) * 1e9, "timestamp"),
         ("x", START + np.arange(100) * 366 * 86400.0, "counter"),
+        ("x", np.append(1.7e308, np.arange(99) % 7), ""),
     ],
 )
 def test_numbers_by_their_first_values(name: str, values, reason: str) -> None:
