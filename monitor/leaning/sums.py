@@ -146,7 +146,12 @@ class Leaning:
         return found
 
     def one_in(self, model: int) -> int:
-        """Of how many events one is looked at."""
+        """Of how many events one is looked at; before a tick of the model has closed, of how many of the next ones."""
+        rows, new = self._models.rows, self._new()
+        if new[model]:
+            tick = rows["tick"][model : model + 1]
+            own, of_fleet = rows["events"][model : model + 1] + 1, self._came_of(new) + 1
+            return 1 << int(thinned(in_short_tick(own, tick), in_short_tick(of_fleet, tick))[0])
         return 1 << int(self.rows["thin"][model]) if model < len(self.rows) else 1
 
     def _fold(self, models: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
@@ -168,14 +173,13 @@ class Leaning:
         An event is thinned by how many came up to it in the ticks that are open: of its model, and of all models of
         which none has closed.
         """
-        rows, n = self._models.rows, len(self._models)
-        new = np.isnan(rows["closed_until"][:n])
+        rows, n, new = self._models.rows, len(self._models), self._new()
         at = np.flatnonzero(new[model] & (model >= 0)) if new.any() else np.zeros(0, np.int64)
         if not len(at):
             return model
         of, events, tick = model[at], rows["events"][:n], rows["tick"][:n]
         before = events - np.bincount(of, minlength=n)
-        of_fleet = int(events[new & (rows["root"][:n] == np.arange(n))].sum()) - len(at)
+        of_fleet = self._came_of(new) - len(at)
         least = thinned(in_short_tick(before + 1, tick), in_short_tick(of_fleet + 1, tick))
         most = thinned(in_short_tick(events, tick), in_short_tick(of_fleet + len(at), tick))
         thin, grows = least[of], np.flatnonzero((least < most)[of])  # seldom: it takes twice as many events
@@ -184,6 +188,15 @@ class Leaning:
         looked_at = model.copy()
         looked_at[at[~let_in(key[at], thin)]] = -1
         return looked_at
+
+    def _new(self) -> NDArray[np.bool_]:
+        """By model: whether none of its ticks has closed."""
+        return np.isnan(self._models.rows["closed_until"][: len(self._models)])
+
+    def _came_of(self, new: NDArray[np.bool_]) -> int:
+        """How many events came of the whole models that are ``new``."""
+        rows, n = self._models.rows, len(new)
+        return int(rows["events"][:n][new & (rows["root"][:n] == np.arange(n))].sum())
 
     def _thin(self, models: NDArray[np.int64], events: NDArray[np.int64]) -> None:
         """Choose how many of the next events are looked at, from those of a tick that closed."""

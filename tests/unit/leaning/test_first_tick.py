@@ -39,6 +39,7 @@ def test_a_first_tick_is_thinned() -> None:
     rare = fleet.find_model("rare")
     assert rare is not None
     assert seen[rare] >= MODEL_EVENTS
+    assert [fleet.leaning.one_in(row) for row in (0, 1, rare)] == [2, 8, 2]
 
 
 def test_a_longer_tick_has_more_looked_at() -> None:
