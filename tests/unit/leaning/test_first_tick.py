@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fleets.build import START, decoded, event, new_fleet
 
 from monitor.fleet import Fleet
 from monitor.leaning.sums import FLEET_EVENTS, MODEL_EVENTS
+from monitor.store.checkpoint import Checkpoint
+from monitor.store.database import Database
+from monitor.store.ticklog import TickLog
+from monitor.tally.event_time import EventTime
 
 EVENTS, MODELS = 12_000, 5
 
 
-def busy(batch: int, tick: str = "1m") -> Fleet:
-    """A fleet in its first tick, which has its events ``batch`` at a time; the last model has one in a thousand."""
+def busy(batch: int, tick: str = "1m", again: Callable[[Fleet], Fleet] = lambda fleet: fleet) -> Fleet:
+    """A fleet in its first tick, which has its events ``batch`` at a time; the last model has one in a thousand.
+
+    Before each batch it is had ``again``.
+    """
     fleet = new_fleet({"tick": tick})
     names = ["rare" if i % 1000 == 0 else f"m{i % (MODELS - 1)}" for i in range(EVENTS)]
     events = [
@@ -21,8 +31,18 @@ def busy(batch: int, tick: str = "1m") -> Fleet:
         for i, name in enumerate(names)
     ]
     for first in range(0, EVENTS, batch):
+        fleet = again(fleet)
         fleet.absorb(decoded(some := events[first : first + batch]), np.zeros(len(some), bool))
     return fleet
+
+
+def reopened(fleet: Fleet, folder: Path) -> Fleet:
+    """The fleet as it is after it was stored and read back."""
+    with Database(folder) as database:
+        Checkpoint(database, TickLog(database, np.inf)).save(fleet, EventTime(0.0), {}, [], [])
+        other = new_fleet({"tick": "1m"})
+        Checkpoint(database, TickLog(database, np.inf)).load(other, EventTime(0.0))
+    return other
 
 
 def looked_at(fleet: Fleet) -> np.ndarray:
@@ -54,6 +74,14 @@ def test_batches_do_not_matter(batch: int) -> None:
     assert (looked_at(parts) == looked_at(whole)).all()
     n = len(whole.series.rows)
     assert (parts.leaning.sums["answer"]["sums"][:n] == whole.leaning.sums["answer"]["sums"][:n]).all()
+
+
+def test_restarts_do_not_matter(tmp_path: Path) -> None:
+    """The same events are looked at by a fleet that was stored and read back in the midst of its first tick."""
+    whole, restarted = busy(EVENTS), busy(5000, again=lambda fleet: reopened(fleet, tmp_path / "store"))
+    assert (looked_at(restarted) == looked_at(whole)).all()
+    n = len(whole.series.rows)
+    assert (restarted.leaning.sums["answer"]["sums"][:n] == whole.leaning.sums["answer"]["sums"][:n]).all()
 
 
 def test_afterwards_the_tick_says_it() -> None:
