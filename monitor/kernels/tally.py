@@ -54,7 +54,7 @@ class Entries:
     ``text`` and ``name`` are hashes. ``column`` is empty until the entries were counted; then it is the column that
     each was counted into, or :data:`ELSEWHERE`. ``start`` (n + 1,) says where those of each event begin, as
     :func:`starts_of` does, ``like`` (n,) which event before each names the same, as :func:`series_of` does; they may be
-    empty.
+    empty. Whoever gives an entry another series before it is counted takes back what is like its event.
     """
 
     event: NDArray[np.int32]
