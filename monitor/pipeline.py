@@ -30,6 +30,8 @@ from monitor.telemetry.metrics import EVENT_KINDS, Metrics
 BATCH_RECORDS, BATCH_RECORDS_MAX, OF_EACH_MODEL = 16_000, 64_000, 16
 """Records of one turn; in a large fleet so many of each model, as far as memory goes: the more of a model are counted
 behind one another, the less often its counts and edges come from memory."""
+_DECODING_SECONDS = 1.0
+"""The longest that so many may take to decode: else it is fewer, for what Python reads would hold up all else."""
 POLL_SECONDS = 0.1
 """The longest that a quiet turn waits, and so the longest that a question to the loop does."""
 
@@ -163,6 +165,8 @@ class Pipeline:
         self._asleep = False
         self._closed = -math.inf
         self._gave_way = -math.inf
+        self._decoding = 0.0
+        """What it took to decode a record of the last turn, in seconds."""
 
     def turn(self) -> int:
         """Do one turn of the loop; returns the number of records read."""
@@ -171,8 +175,10 @@ class Pipeline:
             self.commit()
             return 0
         with self._stage("poll"):
-            raw = self.source.poll(self._pace.batch_records or _records(len(self.fleet.models)), POLL_SECONDS)
+            raw = self.source.poll(self._pace.batch_records or self._records(), POLL_SECONDS)
         silent = self._listen(raw)
+        if len(raw):
+            self._decoding = 0.0
         for part in by_decoder(raw, self._decoder_of) if len(raw) else ():
             self._absorb(*part)
         if raw.passed:
@@ -229,10 +235,16 @@ class Pipeline:
             with self._stage("notify"):
                 self._told(incidents)
 
+    def _records(self) -> int:
+        """How many to read in one turn."""
+        many = min(max(BATCH_RECORDS, OF_EACH_MODEL * len(self.fleet.models)), BATCH_RECORDS_MAX)
+        return many if many * self._decoding <= _DECODING_SECONDS else BATCH_RECORDS
+
     def _absorb(self, raw: RawBatch, decoder: Decoder) -> None:
         with self._stage("decode"):
-            future_limit = self._clock.now() + self._pace.future
+            future_limit, began = self._clock.now() + self._pace.future, self._clock.monotonic()
             batch = decoder.decode(raw.values, raw.timestamps, future_limit, raw.keys, raw.headers)
+            self._decoding = max(self._decoding, (self._clock.monotonic() - began) / len(raw))
             self._count(raw, batch)
         if len(batch.rejected):
             reasons = [Reason(r).name.lower() for r in batch.reasons]
@@ -461,7 +473,3 @@ def _stretches(
         if last > first:
             yield first, last
         first = last
-
-
-def _records(models: int) -> int:
-    return min(max(BATCH_RECORDS, OF_EACH_MODEL * models), BATCH_RECORDS_MAX)

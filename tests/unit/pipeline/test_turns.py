@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from unit.pipeline.stage import Stage
 
 from monitor.catalog.profile import Profile, number_series, save
 from monitor.config import load
+from monitor.decode.native import NativeDecoder
+from monitor.events.columns import EventBatch
 from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.files import FilesSource
 from monitor.kernels.tally import PRESENT
@@ -187,6 +191,21 @@ def test_a_turn_has_some_records_of_each_model(stage, monkeypatch: pytest.Monkey
         models = len(one.fleet.models)
         read.append((models, one.pipeline.turn()))
     assert read[:6] == [(0, 4), (1, 4), (2, 6), (4, 10), (5, 10), (5, 6)]
+
+
+def test_a_turn_is_not_larger_where_decoding_takes_long(stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of records that Python reads a large fleet reads no more than a small one: a turn must not hold up all else."""
+    for name, n in (("BATCH_RECORDS", 4), ("OF_EACH_MODEL", 3), ("BATCH_RECORDS_MAX", 10)):
+        monkeypatch.setattr(f"monitor.pipeline.{name}", n)
+    one = stage([event(START + i, {"a": 1.0}, model=f"m{i % 4}") for i in range(40)], batch_records=None)
+    decode, seconds = NativeDecoder.decode, [0.2, 0.2, 0.01, 0.01]
+
+    def slow(self: NativeDecoder, values: Sequence[bytes | None], *rest: Any) -> EventBatch:
+        one.clock.advance(len(values) * (seconds.pop(0) if seconds else 0.0))
+        return decode(self, values, *rest)
+
+    monkeypatch.setattr(NativeDecoder, "decode", slow)
+    assert [one.pipeline.turn() for _ in range(5)] == [4, 4, 4, 10, 10]
 
 
 def test_limits_are_counted(stage) -> None:
