@@ -191,7 +191,8 @@ class Leaning:
 
     def _new(self) -> NDArray[np.bool_]:
         """By model: whether none of its ticks has closed."""
-        return np.isnan(self._models.rows["closed_until"][: len(self._models)])
+        new: NDArray[np.bool_] = np.isnan(self._models.rows["closed_until"][: len(self._models)])
+        return new
 
     def _came_of(self, new: NDArray[np.bool_]) -> int:
         """How many events came of the whole models that are ``new``."""
