@@ -133,7 +133,7 @@ class Sheaves:
         for moment, mark in zip(due[~lies].tolist(), number[~lies].tolist(), strict=True):
             self._of.setdefault(moment, {})
             self._marks.setdefault(moment, []).append(mark)
-        self._next = int(number.max(initial=-1)) + 1
+        self._next = max(self._next, int(number.max(initial=-1)) + 1)  # before there was a store some began already
         whole, starts = np.concatenate(keys), np.cumsum(sizes) - sizes
         places = np.repeat(np.where(lies, first - starts, -1), sizes)
         places += np.where(np.repeat(lies, sizes), np.arange(len(whole)), 0)

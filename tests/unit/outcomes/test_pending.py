@@ -517,6 +517,26 @@ def test_bytes_that_wait_ask_for_a_commit(tmp_path: Path, monkeypatch: pytest.Mo
         assert not pending.crowded
 
 
+def test_what_was_over_before_there_is_a_store_goes_into_it(tmp_path: Path) -> None:
+    """Of a replay that outgrows its memory late nothing is written over, nor taken for what came first."""
+    with Database(tmp_path) as database:
+        pending = Pending()
+        for first in (1, 11):
+            pending.add(cases(range(first, first + 2), 10.0 + first))
+            assert due_keys(pending, 10.0 + first) == [first, first + 1]
+        pending.attach(database)
+        pending.buffered_max = 0
+        pending.add(cases(range(21, 23), 111.0))
+        pending.add(cases(range(31, 33), 121.0))
+        saved(pending, database)
+        again = Pending()
+        again.attach(database)
+        for each in (pending, again):
+            assert (each.cases["stage"][each.find(keys(1, 11, 21, 31))] == OPEN).tolist() == [False, False, True, True]
+            assert due_keys(each, 111.0) == [1, 2, 21, 22]
+            assert due_keys(each, 121.0) == [11, 12, 31, 32]
+
+
 def test_memory_is_let_go(tmp_path: Path) -> None:
     """A crowded buffer asks for a store, and never has room for much more than makes it crowded."""
     pending, temporary = Pending(), TemporaryCases()
