@@ -332,8 +332,10 @@ class Sheaves:
     def _read_over(self, places: Indices, cases: Cases, rows: Indices) -> None:
         """Read cases that are over: of which model each was, and until when that is remembered."""
         slots, own = np.unique(places >> SIZE_BITS, return_inverse=True)
-        models = [_models_in(named) for named in self._values(slots.tolist(), KEYS)]
-        starts = np.cumsum([0, *map(len, models)])
+        held = self._held[slots].astype(np.int64)
+        named = self._values(slots.tolist(), KEYS)
+        models = [_models_in(value, n) for value, n in zip(named, held.tolist(), strict=True)]
+        starts = np.cumsum(held) - held
         made = blank(len(rows), cases.dtype)
         made["model"] = np.concatenate(models)[starts[own] + (places & (SIZE - 1))]
         made["due"], made["stage"] = self._due[slots][own], CLOSED
@@ -421,15 +423,20 @@ def _cuts(due: NDArray[np.float64]) -> Indices:
 
 def _keys_in(value: bytes) -> Keys:
     """The keys of a stored record; 0 for one that was removed."""
-    n, spare = divmod(len(value) - 1, _OVER_BYTES if value.startswith(_OVER) else 8)
-    if spare:
+    kind = value[:1]
+    n, spare = divmod(len(value) - 1, _OVER_BYTES if kind == _OVER else 8)
+    if spare or kind not in (_HERE, _MOVED, _OVER):
         raise StoreError(f"the keys of waiting cases have {len(value)} bytes, 8 or 12 a case and one were expected")
+    if n > SIZE and kind != _MOVED:
+        raise StoreError(f"a sheaf of waiting cases has {n}, {SIZE} at most were expected")
     return np.frombuffer(value, np.uint64, n, 1)
 
 
-def _models_in(value: bytes) -> NDArray[np.int32]:
-    """The models in a stored record of cases that are over."""
-    return np.frombuffer(value, "<i4", offset=1 + 8 * ((len(value) - 1) // _OVER_BYTES))
+def _models_in(value: bytes, n: int) -> NDArray[np.int32]:
+    """The models in a stored record of ``n`` cases that are over."""
+    if not value.startswith(_OVER) or len(_keys_in(value)) != n:
+        raise StoreError(f"a sheaf of {n} cases that are over is damaged")
+    return np.frombuffer(value, "<i4", n, 1 + 8 * n)
 
 
 def _cases_in(whole: bytes, n: int) -> list[bytes]:

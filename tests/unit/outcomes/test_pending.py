@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fleets.cohorts import fleet_of
 
+from monitor.errors import StoreError
 from monitor.outcomes import pending as room
 from monitor.outcomes import sheaves
 from monitor.outcomes.case import HAS_PREDICTION, OPEN, blank
@@ -299,6 +300,44 @@ def test_little_is_stored_of_what_is_over(tmp_path: Path) -> None:
             assert due_keys(each, 110.0) == [1, 3, 4, 5, 6]
         saved(again, database)
         assert not list(database.scan_prefix(b"W"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\3" + keys(1, 2).tobytes(),  # of no kind
+        b"\0" + keys(*range(1, 66)).tobytes(),  # more than a sheaf takes: they would lie in the next one
+        b"\2" + bytes(12 * 65),
+        b"\2" + bytes(16),
+        b"\0" + bytes(12),
+        b"",
+    ],
+)
+def test_keys_that_are_damaged_are_refused(tmp_path: Path, value: bytes) -> None:
+    """What no sheaf begins with, or what has other bytes than its cases take, is not read as some sheaf."""
+    with Database(tmp_path) as database:
+        writes = Writes()
+        writes.put(b"W" + (10_000 + (1 << 62)).to_bytes(8, "big") + bytes(8), value)
+        database.commit(writes)
+        with pytest.raises(StoreError, match="waiting cases ha"):
+            Pending().attach(database)
+
+
+@pytest.mark.parametrize("value", [b"\2" + bytes(12), b"\2" + bytes(36), b"\0" + bytes(24), b"\2" + bytes(11)])
+def test_a_sheaf_of_what_is_over_is_read_as_it_was_begun(tmp_path: Path, value: bytes) -> None:
+    """Where its record changed meanwhile, no case of another place is taken for one of it."""
+    with Database(tmp_path) as database:
+        pending = Pending()
+        pending.attach(database)
+        pending.add(cases(range(1, 3), 10.0))
+        assert due_keys(pending, 10.0) == [1, 2]
+        saved(pending, database)
+        ((under, _),) = database.scan_prefix(b"W")
+        writes = Writes()
+        writes.put(b"W" + under, value)
+        database.commit(writes)
+        with pytest.raises(StoreError, match="cases"):
+            pending.find(keys(1))
 
 
 @pytest.mark.parametrize("held", [0, 100])
