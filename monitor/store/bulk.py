@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rocksdict import IngestExternalFileOptions, Options, Rdict, SstFileWriter, WriteBatch
@@ -77,10 +77,11 @@ class Bulk:
 def _in_the_cache(path: Path) -> Iterator[None]:
     """Keep what was written at ``path`` in the system's cache: RocksDB tells it to let go of a file it finished.
 
-    Much of it is read again within minutes, and what somebody has mapped is not let go of.
+    Much of it is read again within minutes, and what somebody has mapped is not let go of. Where no file can be mapped,
+    as on some network file systems, it is read from the disk.
     """
     flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-    with path.open("rb") as file, ExitStack() as held:
-        if path.stat().st_size:
+    with ExitStack() as held:
+        with suppress(OSError, ValueError), path.open("rb") as file:  # ValueError: there is nothing in it yet
             held.enter_context(mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ))
         yield

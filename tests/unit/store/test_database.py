@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import shutil
 from pathlib import Path
 
@@ -140,6 +142,21 @@ def test_what_is_large_and_refused_leaves_nothing(tmp_path: Path) -> None:
         database.commit(writes)
         assert [key for key, _ in database.scan(b"", b"z")] == [b"a", b"b"]
         assert sorted(each.name for each in tmp_path.iterdir() if each.name == "coming") == []
+
+
+def test_a_file_system_that_maps_no_files_takes_large_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only makes it faster is not needed for it: some network file systems refuse to map what is written."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(mmap, "mmap", refused)
+    with Database(tmp_path) as database:
+        writes = Writes()
+        writes.put(b"a", LARGE)
+        writes.put(b"b", LARGE)
+        database.commit(writes)
+        assert database.get(b"b") == LARGE
 
 
 def test_large_writes_are_merged_many_at_once(tmp_path: Path) -> None:
