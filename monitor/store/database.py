@@ -138,7 +138,8 @@ class Database:
         Raises
         ------
         StoreFullError
-            The disk is full. RocksDB goes on by itself some seconds after there is room for a buffer (8 MiB).
+            The disk is full. RocksDB goes on by itself some seconds after there is room for a buffer (8 MiB), and a
+            large write once there is room for all of it.
         StoreError
             The disk is broken.
         """
