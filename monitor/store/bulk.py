@@ -22,9 +22,9 @@ class Bulk:
     ) -> None:
         """``path`` is where a file is while it is written, on the disk of ``db``."""
         self._db, self._options, self._path, self._keys = db, options, path, keys
-        self._moved = IngestExternalFileOptions()
-        self._moved.set_move_files(True)
         path.unlink(missing_ok=True)
+        self._moved = IngestExternalFileOptions()
+        self._moved.set_move_files(_may_have_two_names(path))
 
     def write(self, changes: Sequence[Change]) -> None:
         """Do all of ``changes`` or nothing, and have it on the disk; what fails raises what RocksDB does."""
@@ -71,6 +71,21 @@ class Bulk:
         else:
             batch.put(key, value)
         self._db.write(batch)
+
+
+def _may_have_two_names(path: Path) -> bool:
+    """Whether a file at ``path``, where none is, can be linked to: RocksDB moves it by that. Else it is copied."""
+    second = path.with_suffix(".second")
+    try:
+        path.touch()
+        second.unlink(missing_ok=True)
+        second.hardlink_to(path)
+    except OSError:
+        return False
+    finally:
+        for name in (path, second):
+            name.unlink(missing_ok=True)
+    return True
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from monitor.errors import StoreError
+from monitor.store import bulk
 from monitor.store import database as module
 from monitor.store.database import Database, Writes
 
@@ -157,6 +158,32 @@ def test_a_file_system_that_maps_no_files_takes_large_writes(tmp_path: Path, mon
         writes.put(b"b", LARGE)
         database.commit(writes)
         assert database.get(b"b") == LARGE
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_system_without_links_takes_large_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    """Where a file has one name, as on FAT and in some mounts of users, it is copied: what is written is the same."""
+    written = []
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def noted(_: bulk.Bulk, __: bytes) -> None:
+        written.append((tmp_path / "coming").stat().st_ino)
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", refused)
+    monkeypatch.setattr(bulk.Bulk, "_nudge", noted)
+    with Database(tmp_path) as database:
+        writes = Writes()
+        writes.put(b"a", LARGE)
+        writes.put(b"b", LARGE)
+        database.commit(writes)
+        assert database.get(b"b") == LARGE
+        assert ([each.stat().st_ino for each in tmp_path.glob("*.sst")] == written) == links
+        assert not list(tmp_path.glob("coming*"))
 
 
 def test_large_writes_are_merged_many_at_once(tmp_path: Path) -> None:
