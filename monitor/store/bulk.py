@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -25,16 +28,26 @@ class Bulk:
         path.unlink(missing_ok=True)
         self._moved = IngestExternalFileOptions()
         self._moved.set_move_files(_may_have_two_names(path))
+        self._refused = False
 
     def write(self, changes: Sequence[Change]) -> None:
         """Do all of ``changes`` or nothing, and have it on the disk; what fails raises what RocksDB does."""
         left = self._left(changes)
+        if self._refused:
+            self._seek_room(left)
+        self._refused = True
         try:
             self._lay_out(left)
             self._nudge(min(left))
             self._db.ingest_external_file([str(self._path)], self._moved)
+            self._refused = False
         finally:
             self._path.unlink(missing_ok=True)  # of one that was refused the room is wanted
+
+    def _seek_room(self, left: dict[bytes, bytes | None]) -> None:
+        """What was refused is tried again and again: without room for it, it would fill the disk each time."""
+        if shutil.disk_usage(self._path.parent).free < sum(len(key) + len(value or b"") for key, value in left.items()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _left(self, changes: Sequence[Change]) -> dict[bytes, bytes | None]:
         """What is to become of each key (``None``: it goes): in a file a key comes once, and there are no ranges."""

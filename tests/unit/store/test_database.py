@@ -6,11 +6,12 @@ import errno
 import mmap
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from monitor.errors import StoreError
+from monitor.errors import StoreError, StoreFullError
 from monitor.store import bulk
 from monitor.store import database as module
 from monitor.store.database import Database, Writes
@@ -184,6 +185,34 @@ def test_a_file_system_without_links_takes_large_writes(
         assert database.get(b"b") == LARGE
         assert ([each.stat().st_ino for each in tmp_path.glob("*.sst")] == written) == links
         assert not list(tmp_path.glob("coming*"))
+
+
+def test_a_disk_that_was_full_is_not_filled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What had no room is laid out again once there is some: others write to that disk, too."""
+    lay_out, tried, room = bulk.Bulk._lay_out, [], [0]
+
+    def laid_out(self: bulk.Bulk, left: dict[bytes, bytes | None]) -> None:
+        tried.append(room[0])
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        lay_out(self, left)
+
+    monkeypatch.setattr(bulk.Bulk, "_lay_out", laid_out)
+    monkeypatch.setattr(bulk.shutil, "disk_usage", lambda _: SimpleNamespace(free=room[0]))
+    with Database(tmp_path) as database:
+        writes = Writes()
+        writes.put(b"a", LARGE)
+        writes.put(b"b", LARGE)
+        writes.delete(b"c")
+        for room[0] in (0, 0, len(LARGE)):
+            with pytest.raises(StoreFullError, match="No space left"):
+                database.commit(writes)
+        room[0] = 3 * len(LARGE)
+        database.commit(writes)
+        assert database.get(b"b") == LARGE
+        room[0] = 1  # a disk that tells no truth of itself is believed only where it was full
+        database.commit(writes)
+    assert tried == [0, 3 * len(LARGE), 1]
 
 
 def test_large_writes_are_merged_many_at_once(tmp_path: Path) -> None:
