@@ -21,6 +21,8 @@ A write of more would be a file at once: it becomes one by itself."""
 _FIRST_FILES, _MANY_FILES, _TOO_MANY_FILES = 16, 32, 48
 """Files of what was collected before they are merged; before writes wait a little, and until there are fewer. A large
 write leaves two, and one of them has next to nothing."""
+_LOOKS = 20
+"""Times that a store is opened to look at it, until nothing is moved meanwhile."""
 _COMING = "coming"
 """What a file is called that is being written."""
 _NO_ROOM = "No space left on device"
@@ -67,14 +69,14 @@ class Database:
     """
 
     def __init__(self, path: Path, *, to_look: bool = False, passing: bool = False) -> None:
-        options, self._bulk = _options(), None
-        options.create_if_missing(not to_look)
-        self.path = path
+        self.path, self._bulk = path, None
         try:
             if to_look:
-                self._db = Rdict(str(path), options, access_type=AccessType.read_only())
+                self._db = _to_look(path)
             else:
                 path.mkdir(parents=True, exist_ok=True)
+                options = _options()
+                options.create_if_missing(True)
                 self._db = Rdict(str(path), options)
                 if not passing:
                     self._bulk = Bulk(self._db, _options(merged=False), path / _COMING, self._keys)
@@ -192,6 +194,35 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _to_look(path: Path) -> Rdict:
+    """Open for reading what is there at one moment, also while another process writes.
+
+    RocksDB reads which files there are, opens them, and reads the log then. What went into a file meanwhile would be
+    missing, and what came behind it would be there: so it is opened again where the list of files changed.
+    """
+    for _ in range(_LOOKS):
+        before = _listed(path)
+        try:
+            db = Rdict(str(path), _options(), access_type=AccessType.read_only())
+        except Exception:
+            if _listed(path) == before:
+                raise
+            continue  # a file was gone before it was opened
+        if _listed(path) == before:
+            return db
+        db.close()
+    raise StoreError("what writes to it is too fast; try again")
+
+
+def _listed(path: Path) -> tuple[str, int]:
+    """What the list of files is called, and how long it is: it only grows, or another one takes its place."""
+    try:
+        name = (path / "CURRENT").read_text("ascii").strip()
+        return name, (path / name).stat().st_size
+    except OSError:
+        return "", 0
 
 
 def _options(*, merged: bool = True) -> Options:

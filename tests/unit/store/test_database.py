@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rocksdict import AccessType, Options, Rdict
 
 from monitor.errors import StoreError, StoreFullError
 from monitor.store import bulk
@@ -213,6 +214,42 @@ def test_a_disk_that_was_full_is_not_filled_again(tmp_path: Path, monkeypatch: p
         room[0] = 1  # a disk that tells no truth of itself is believed only where it was full
         database.commit(writes)
     assert tried == [0, 3 * len(LARGE), 1]
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_who_looks_sees_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool) -> None:
+    """What goes into files while a store is opened is not missing beside what came behind it: it is opened again."""
+    opened, real = [], module.Rdict
+    with Database(tmp_path) as database:
+
+        def write(value: bytes) -> None:
+            writes = Writes()
+            writes.put(b"a", value)
+            database.commit(writes)
+
+        def slow(path: str, options: Options, **access: AccessType) -> Rdict:
+            opened.append(real(path, options, **access))
+            if len(opened) < 3:
+                write(b"%d" % len(opened) * (10 << 20))
+                if fails:
+                    opened[-1].close()
+                    raise OSError("a file is gone")
+            return opened[-1]
+
+        write(b"small")
+        monkeypatch.setattr(module, "Rdict", slow)
+        with Database(tmp_path, to_look=True) as looked:
+            assert (looked.get(b"a") or b"")[:1] == b"2"
+        assert len(opened) == 3
+
+        def never(path: str, options: Options, **access: AccessType) -> Rdict:
+            write(b"x" * (9 << 20))
+            return real(path, options, **access)
+
+        monkeypatch.setattr(module, "_LOOKS", 3)
+        monkeypatch.setattr(module, "Rdict", never)
+        with pytest.raises(StoreError, match="cannot be opened: what writes to it is too fast"):
+            Database(tmp_path, to_look=True)
 
 
 def test_large_writes_are_merged_many_at_once(tmp_path: Path) -> None:
