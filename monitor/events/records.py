@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Self, overload
+from typing import TYPE_CHECKING, Final, Self, cast, overload
 
 import numpy as np
 
@@ -32,10 +32,11 @@ class Records(Sequence["bytes | None"]):
         """``values`` in one piece; themselves where they are."""
         if isinstance(values, Records):
             return values
+        known = cast("Sequence[bytes]", values)  # mostly there are no tombstones, which have no length
         try:
-            lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # see below
-            return cls(b"".join([*values, CONSTANTS]), lengths)  # type: ignore[list-item]
-        except TypeError:  # a tombstone has no length
+            lengths = np.fromiter(map(len, known), np.int64, len(known))
+            return cls(b"".join([*known, CONSTANTS]), lengths)
+        except TypeError:
             lengths = np.array([-1 if value is None else len(value) for value in values], np.int64)
             return cls(b"".join([*filter(None, values), CONSTANTS]), lengths)
 

@@ -147,6 +147,14 @@ def test_what_is_large_and_refused_leaves_nothing(tmp_path: Path) -> None:
         assert sorted(each.name for each in tmp_path.iterdir() if each.name == "coming") == []
 
 
+def write_two(database: Database) -> None:
+    """A write that becomes a file."""
+    writes = Writes()
+    writes.put(b"a", LARGE)
+    writes.put(b"b", LARGE)
+    database.commit(writes)
+
+
 def test_a_file_system_that_maps_no_files_takes_large_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What only makes it faster is not needed for it: some network file systems refuse to map what is written."""
 
@@ -155,10 +163,7 @@ def test_a_file_system_that_maps_no_files_takes_large_writes(tmp_path: Path, mon
 
     monkeypatch.setattr(mmap, "mmap", refused)
     with Database(tmp_path) as database:
-        writes = Writes()
-        writes.put(b"a", LARGE)
-        writes.put(b"b", LARGE)
-        database.commit(writes)
+        write_two(database)
         assert database.get(b"b") == LARGE
 
 
@@ -179,10 +184,7 @@ def test_a_file_system_without_links_takes_large_writes(
         monkeypatch.setattr(Path, "hardlink_to", refused)
     monkeypatch.setattr(bulk.Bulk, "_nudge", noted)
     with Database(tmp_path) as database:
-        writes = Writes()
-        writes.put(b"a", LARGE)
-        writes.put(b"b", LARGE)
-        database.commit(writes)
+        write_two(database)
         assert database.get(b"b") == LARGE
         assert ([each.stat().st_ino for each in tmp_path.glob("*.sst")] == written) == links
         assert not list(tmp_path.glob("coming*"))
