@@ -26,19 +26,20 @@ import memory
 import stages
 
 ROOT = Path(__file__).parents[1]
-MODELS, PER_TICK = 1_000, 60.0
+MODELS, EVENTS = 1_000, 60_000
+"""How many models modelwatch watches; and how many events the tools are given, of as many models as fill a tick."""
 _INSTALLER = "uv"
 _OWN_TICKS = 6
 _SILENT = {"NML_DISABLE_USAGE_LOGGING": "1", "DO_NOT_TRACK": "1"}
 WAYS = {
     "whylogs_rows": ("whylogs", "a profile a model, event by event"),
-    "whylogs_batches": ("whylogs", "a profile a model, tables of 60 events"),
+    "whylogs_batches": ("whylogs", "a profile a model, a table of each tick"),
     "whylogs_table": ("whylogs", "one model, one table of 60,000"),
-    "evidently_batches": ("evidently", "drift preset, 60 events of a model"),
-    "evidently_batches_fastest": ("evidently", "columns that drift, by PSI, 60 events of a model"),
+    "evidently_batches": ("evidently", "drift preset, a tick of a model"),
+    "evidently_batches_fastest": ("evidently", "columns that drift, by PSI, a tick of a model"),
     "evidently_table": ("evidently", "drift preset, one model, 10,000 events"),
     "evidently_table_fastest": ("evidently", "columns that drift, by PSI, one model, 10,000 events"),
-    "nannyml_batches": ("nannyml", "Jensen-Shannon, 60 events of a model"),
+    "nannyml_batches": ("nannyml", "Jensen-Shannon, a tick of a model"),
     "nannyml_table": ("nannyml", "Jensen-Shannon, one model, 60,000 events"),
     "nannyml_table_fastest": ("nannyml", "Hellinger and L-infinity, one model, 60,000 events"),
     "adwin": ("river", "ADWIN, 17 numbers"),
@@ -77,19 +78,19 @@ def python_of(package: str, venvs: Path) -> Path | None:
     return python
 
 
-def own_rate() -> float:
+def own_rate(per_tick: int) -> float:
     """Events a CPU second of modelwatch, once it has met every model: decoded, counted, joined, judged, stored."""
-    shape = bench_events.Shape(round(MODELS * PER_TICK) * _OWN_TICKS, MODELS, PER_TICK, 0)
+    shape = bench_events.Shape(MODELS * per_tick * _OWN_TICKS, MODELS, per_tick, 0)
     spent = stages.measured(shape, keyed=False)  # no other tool waits for outcomes
     return 1e6 / (spent["process"] * spent["parsing_us"])
 
 
-def of_peer(way: str, path: Path, venvs: Path, seconds: float) -> tuple[str, str, float]:
+def of_peer(way: str, path: Path, venvs: Path, seconds: float, per_tick: int) -> tuple[str, str, float]:
     """Cells of the table, rate and memory, and the rate as a number."""
     python = python_of(WAYS[way][0], venvs)
     if python is None:
         return "cannot be installed here", "", 0.0
-    command = [str(python), str(ROOT / "bench" / "peers" / "rates.py"), str(path), way, str(seconds)]
+    command = [str(python), str(ROOT / "bench" / "peers" / "rates.py"), str(path), way, str(seconds), str(per_tick)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | _SILENT)
     if ran.returncode:
         return f"fails: {ran.stderr.strip().splitlines()[-1]}", "", 0.0
@@ -102,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--seconds", type=float, default=5.0, help="CPU time after which a way begins no further step")
+    parser.add_argument("--per-tick", type=int, default=600, help="events of a model in a 60-s tick, in the mean")
     parser.add_argument("--venvs", type=Path, default=ROOT / ".cache" / "peers", help="an environment for each package")
     given = parser.parse_args()
     own: dict[str, float] = {}
@@ -109,21 +111,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="modelwatch-peers-") as folder:
         path = Path(folder) / "events.jsonl"
         with path.open("wb") as file:
-            file.writelines(line + b"\n" for line in bench_events.events(_shape()))
+            file.writelines(line + b"\n" for line in bench_events.events(_shape(given.per_tick)))
         for way in given.ways.split(","):
             package, words = WAYS[way]
             if package not in own:
-                own[package] = own_rate()
-            told, kept, rate = of_peer(way, path, given.venvs, given.seconds)
+                own[package] = own_rate(given.per_tick)
+            told, kept, rate = of_peer(way, path, given.venvs, given.seconds, given.per_tick)
             faster = f"{own[package] / rate:,.1f}" if rate else ""
             print(f"| {package} | {words} | {told} | {kept} | {faster} |", flush=True)
     each, rate = (memory.measured(MODELS) - memory.measured(0)) * 1024.0 / MODELS, statistics.median(own.values())
     spread = f"{rate:,.0f} ({min(own.values()):,.0f} to {max(own.values()):,.0f})"
-    print(f"| modelwatch | everything, 1,000 models, 60 events a tick | {spread} | {each:,.0f} | |")
+    print(f"| modelwatch | everything, {MODELS:,} models, {given.per_tick} events a tick | {spread} | {each:,.0f} | |")
 
 
-def _shape() -> bench_events.Shape:
-    return bench_events.Shape(round(MODELS * PER_TICK), MODELS, PER_TICK, 0)
+def _shape(per_tick: int) -> bench_events.Shape:
+    return bench_events.Shape(EVENTS, EVENTS // per_tick, per_tick, 0)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ class _Memory:
     def __init__(self, values: Sequence[bytes], source: np.ndarray[Any, Any]) -> None:
         self.values, self.source, self.at = values, source, 0
         self.offsets = np.zeros(len(values), np.int64)
+        self._next = np.zeros(len(PARTITIONS), np.int64)
         for number in range(len(PARTITIONS)):
             own = source == number
             self.offsets[own] = np.arange(own.sum())
@@ -85,13 +86,13 @@ class _Memory:
         part = slice(self.at, min(self.at + records_max, len(self.values)))
         self.at = part.stop
         n = part.stop - part.start
+        self._next += np.bincount(self.source[part], minlength=len(PARTITIONS))
         return RawBatch(
             self.values[part], np.full(n, np.nan), PARTITIONS, self.source[part], self.offsets[part], [None] * n
         )
 
     def positions(self) -> Mapping[Partition, int]:
-        counts = np.bincount(self.source[: self.at], minlength=len(PARTITIONS))
-        return dict(zip(PARTITIONS, counts.tolist(), strict=True))
+        return dict(zip(PARTITIONS, self._next.tolist(), strict=True))
 
     def exhausted(self, _partition: Partition) -> bool:
         return False

@@ -48,6 +48,7 @@ from servers.kafka import KafkaServer  # noqa: E402
 BROKER_CORE, MEASURED_CORE = 0, 1
 TOPIC, PARTITIONS = "ml.predictions", 4
 _CONSUME = 1000
+_NAMED = len(b'{"model":"')
 
 _CONFIG = """
 [kafka]
@@ -172,7 +173,16 @@ def _values(metric: Any, label: str) -> dict[str, float]:
     }
 
 
-def fill(server: KafkaServer, shape: bench_events.Shape, compression: str) -> float:
+def placed(value: bytes, keys: str) -> tuple[bytes | None, int]:
+    """A record's key and partition; an outcome goes where its prediction went, as it does where both have one key."""
+    if keys == "model":
+        name = value[_NAMED : value.index(b'"', _NAMED)]
+        return name, int(name.rpartition(b"-")[2]) % PARTITIONS
+    number = value[bench_events.NUMBERED]
+    return number if keys == "random" else None, int(number) % PARTITIONS
+
+
+def fill(server: KafkaServer, shape: bench_events.Shape, compression: str, keys: str) -> float:
     """Write the events to the topic; returns their mean size in bytes."""
     server.create_topic(TOPIC, PARTITIONS)
     producer = Producer(
@@ -186,10 +196,10 @@ def fill(server: KafkaServer, shape: bench_events.Shape, compression: str) -> fl
     size = 0
     for value in bench_events.events(shape):
         size += len(value)
+        key, partition = placed(value, keys)
         while True:
             try:
-                # An outcome goes where its prediction went, as it does where both have one key.
-                producer.produce(TOPIC, value, partition=int(value[bench_events.NUMBERED]) % PARTITIONS)
+                producer.produce(TOPIC, value, key, partition)
                 break
             except BufferError:
                 producer.poll(0.05)
@@ -247,15 +257,15 @@ def check(run: dict[str, Any], shape: bench_events.Shape) -> None:
         assert run["incidents"] == faulty, run["incidents"]
 
 
-def benchmark(shape: bench_events.Shape, pairs: int, compression: str) -> dict[str, Any]:
+def benchmark(shape: bench_events.Shape, pairs: int, compression: str, keys: str) -> dict[str, Any]:
     """Fill a topic, then measure in turn."""
     with tempfile.TemporaryDirectory(prefix="modelwatch-bench-") as scratch:
         directory = Path(scratch)
-        bench_events.reference(directory / "all.mwref")
+        bench_events.reference(directory / "all.mwref", shape.numbers)
         with KafkaServer(directory / "kafka") as server:
             command = ["taskset", "-a", "-c", "-p", str(BROKER_CORE), str(server.process.pid)]
             subprocess.run(command, check=True, capture_output=True)
-            size = fill(server, shape, compression)
+            size = fill(server, shape, compression, keys)
             parsed, watched = [], []
             for i in range(pairs):
                 parsed.append(run_child("--parse-line", server.bootstrap, "--events", str(shape.events)))
@@ -283,6 +293,8 @@ def benchmark(shape: bench_events.Shape, pairs: int, compression: str) -> dict[s
         "models": shape.models,
         "bytes_per_event": round(size, 1),
         "compression": compression,
+        "keys": keys,
+        "numbers": shape.numbers,
         "outcomes": shape.events - shape.predictions,
         "sensitive_attributes": 2 if shape.sensitive else 0,
         "per_tick": shape.per_tick,
@@ -299,6 +311,8 @@ def main() -> None:
     parser.add_argument("--per-tick", type=float, default=600.0, help="events of a model in a 60-s tick, in the mean")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--compression", default="none")
+    parser.add_argument("--keys", choices=("none", "random", "model"), default="none", help="what a record's key is")
+    parser.add_argument("--numbers", type=int, default=bench_events.NUMBERS, help="beside four categories")
     parser.add_argument("--without-groups", action="store_true", help="events say nothing of the people they are about")
     parser.add_argument("--joined", action="store_true", help="let an outcome follow on every prediction")
     parser.add_argument("--json", action="store_true", help="one object, last")
@@ -316,9 +330,10 @@ def main() -> None:
             arguments.models,
             arguments.per_tick,
             sensitive=not arguments.without_groups,
+            numbers=arguments.numbers,
             outcomes=arguments.joined,
         )
-        found = benchmark(shape, arguments.pairs, arguments.compression)
+        found = benchmark(shape, arguments.pairs, arguments.compression, arguments.keys)
         if not arguments.json:
             print(
                 "the daemon takes {daemon:,} events/s, the parse line {parse_line:,}: ratio {ratio}; "

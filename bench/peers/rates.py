@@ -21,8 +21,6 @@ import numpy as np
 import pandas as pd
 
 Row = dict[str, Any]
-_BATCH = 60
-"""Events of a model that are looked at together where many models are watched: a tick of the default configuration."""
 _REFERENCE = 1000
 """Rows of a reference; the stream's own first ones."""
 _SHORT_REFERENCE = 200
@@ -38,10 +36,10 @@ def resident_kb() -> float:
 
 
 class Stream:
-    """The events by model, and as one table."""
+    """The events by model, and as one table; ``tick`` of a model are looked at together where many are watched."""
 
-    def __init__(self, path: str, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, path: str, seconds: float, tick: int) -> None:
+        self.seconds, self.tick = seconds, tick
         self.rows: list[Row] = []
         self.models: dict[str, list[Row]] = {}
         with Path(path).open("rb") as file:
@@ -55,8 +53,8 @@ class Stream:
         self.classes = [name for name in self.table if name not in self.numbers]
 
     def frames(self) -> list[pd.DataFrame]:
-        """A table of each model's first batch."""
-        return [pd.DataFrame(rows[:_BATCH]) for rows in self.models.values()]
+        """A table of each model's first tick."""
+        return [pd.DataFrame(rows[: self.tick]) for rows in self.models.values()]
 
     def rate(self, steps: Iterable[Callable[[], int]]) -> float:
         """Events a second of CPU over as many of ``steps`` as the time allows; each says how many it took.
@@ -98,7 +96,7 @@ def whylogs_rows(stream: Stream) -> tuple[float, float]:
     some = list(stream.models.items())[:10]
     for name, rows in some:  # what a new profile costs is not counted
         track(name, rows[0])
-    events = [(name, rows[i]) for i in range(1, _BATCH) for name, rows in some if i < len(rows)]
+    events = [(name, rows[i]) for i in range(1, stream.tick) for name, rows in some if i < len(rows)]
     rate = stream.rate(lambda name=name, row=row: track(name, row) for name, row in events)
     rows = next(iter(stream.models.values()))
 
@@ -112,7 +110,7 @@ def whylogs_rows(stream: Stream) -> tuple[float, float]:
 
 
 def whylogs_batches(stream: Stream) -> tuple[float, float]:
-    """A profile a model, a table of 60 events at a time."""
+    """A profile a model, a table of a tick at a time."""
     from whylogs.core import DatasetProfile
 
     profiles = []
@@ -164,12 +162,12 @@ def _tables(stream: Stream) -> list[pd.DataFrame]:
 
 
 def evidently_batches(stream: Stream) -> tuple[float, float]:
-    """The drift preset on 60 events of a model; what is kept is the reference."""
+    """The drift preset on a tick of a model; what is kept is the reference."""
     return _evidently(stream, stream.frames())
 
 
 def evidently_batches_fastest(stream: Stream) -> tuple[float, float]:
-    """The number of columns that drift, by PSI, on 60 events of a model."""
+    """The number of columns that drift, by PSI, on a tick of a model."""
     return _evidently(stream, stream.frames(), fastest=True)
 
 
@@ -207,8 +205,8 @@ def _nannyml(
 
 
 def nannyml_batches(stream: Stream) -> tuple[float, float]:
-    """Jensen-Shannon's distance of each column, a chunk of 60 events of a model at a time."""
-    return _nannyml(stream, stream.frames(), _BATCH)
+    """Jensen-Shannon's distance of each column, a tick of a model at a time."""
+    return _nannyml(stream, stream.frames(), stream.tick)
 
 
 def nannyml_table(stream: Stream) -> tuple[float, float]:
@@ -233,7 +231,7 @@ def _river(stream: Stream, make: Callable[[], Any]) -> tuple[float, float]:
             detector.update(row[number])
         return 1
 
-    # Some models with as many events as fill a window: a model's own 60 do not.
+    # Some models with as many events as fill a window: a model's own may not.
     shared = [(str(i % 5), row) for i, row in enumerate(stream.rows)]
     for name, row in shared[:1500]:
         update(name, row)
@@ -370,9 +368,9 @@ WAYS = {
 
 
 def main() -> None:
-    """Arguments: the file, the way, and the seconds of CPU after which no further step is begun."""
+    """Arguments: the file, the way, the seconds of CPU after which no further step is begun, the events of a tick."""
     warnings.simplefilter("ignore")
-    stream = Stream(sys.argv[1], float(sys.argv[3]))
+    stream = Stream(sys.argv[1], float(sys.argv[3]), int(sys.argv[4]))
     rate, each = WAYS[sys.argv[2]](stream)
     print(json.dumps({"events_per_second": rate, "kb": None if np.isnan(each) else each}))
 
