@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field, Rows, aside
 from monitor.detectors import DETECTORS, SHARED_TABLES
 from monitor.detectors.cell import Detector
 from monitor.kernels.judge import IDLE, OFF, Question
@@ -100,7 +100,7 @@ def make_cells() -> tuple[dict[str, Rows], dict[str, Cells]]:
         fields = cell_fields(asked)
         applies = fields.pop(_APPLIES)
         fields |= _RESTING
-        table = Rows({**{f"{_APPLIES}.{name}": applies for name in names}, **fields})
+        table = Rows(aside({**{f"{_APPLIES}.{name}": applies for name in names}, **fields}))
         tables["+".join(names)] = table
         cells |= {name: Cells(name, table, fields) for name in names}
     return tables, cells

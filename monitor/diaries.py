@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.policies import WEEK_SECONDS
-from monitor.catalog.rows import CHUNK, Field, Rows
+from monitor.catalog.rows import CHUNK, Field, Rows, aside
 from monitor.catalog.series import CUTS
 from monitor.stats.seasons import HOURS, SLOTS
 
@@ -78,7 +78,7 @@ class Diaries:
     """
 
     def __init__(self) -> None:
-        self.rows = Rows(DIARY)
+        self.rows = Rows(aside(DIARY))
         self.volumes = Rows(VOLUME)
         self._store: DiaryStore | None = None
         self._leaves: dict[int, list[bytes]] = {}

@@ -47,6 +47,7 @@ class StoreKeeper:
         self._known = dict(shard.positions)
         self._unwritten: Writes | None = None
         self._trouble = ""
+        self._in_memory = 0
         self.topic_ids: Mapping[str, str] = {}
 
     def forget(self, partition: Partition) -> None:
@@ -85,11 +86,20 @@ class StoreKeeper:
         self._unwritten, self._trouble = None, ""
         if self._lasting:
             self._trail.lasts()
+        self._count_in_memory()
         self._metrics.store_commit.observe(self._clock.monotonic() - began)
         self._metrics.store_last_commit.set(self._clock.now())
         if len(fleet.models) and np.isfinite(time.watermark):
             self._roll_up(len(fleet.models), time.watermark)
         return True
+
+    def _count_in_memory(self) -> None:
+        aside = self._database.aside
+        if aside is not None and aside.n_refused > self._in_memory:
+            if not self._in_memory:
+                _log.warning("nothing_lies_aside", error=aside.refused, detail="more memory is held than need be")
+            self._metrics.store_tables_in_memory.inc(aside.n_refused - self._in_memory)
+            self._in_memory = aside.n_refused
 
     def _roll_up(self, n_models: int, watermark: float) -> None:
         try:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.policies import WEEK_SECONDS
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field, Rows, aside
 from monitor.catalog.series import CUTS
 from monitor.diaries import CYCLES, Diaries, DiaryStore, DiaryWrites
 from monitor.shapes import Shapes, ShapeStore, ShapeWrites
@@ -106,9 +106,9 @@ class Seasons:
     """The diaries and profiles of all series. ``links`` has a row for each series, the other tables for some."""
 
     def __init__(self) -> None:
-        self.links = Rows(LINKS)
+        self.links = Rows(aside(LINKS))
         self.diaries = Diaries()
-        self.profiles = Rows(PROFILE)
+        self.profiles = Rows(aside(PROFILE))
         self.shapes = Shapes()
         self.weeks = Weeks()
         self._free: dict[str, list[int]] = {"diary": [], "profile": [], "week": []}

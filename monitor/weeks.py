@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.catalog.rows import CHUNK, Field, Rows
+from monitor.catalog.rows import CHUNK, Field, Rows, aside
 from monitor.catalog.series import CUTS
 
 HOUR_SECONDS = 3600.0
@@ -61,7 +61,7 @@ class Weeks:
     """All weeks, by slot. What changed is in memory until :meth:`save`, and always where no store is attached."""
 
     def __init__(self) -> None:
-        self.rows = Rows(WEEK)
+        self.rows = Rows(aside(WEEK))
         self._store: WeekStore | None = None
         self._changed: dict[bytes, bytes] = {}
 

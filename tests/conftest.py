@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session", autouse=True)
 def spare_rows_hold_rubbish() -> Iterator[None]:
     """Rows of a table that nobody added hold what no row may: to read them is an error each time, not by chance."""
-    made, patch = rows._made, pytest.MonkeyPatch()
+    patch = pytest.MonkeyPatch()
 
-    def spoilt(field: Field, n: int) -> NDArray[Any]:
-        array = made(field, n)
-        if not field.rare:
-            array.reshape(-1).view(np.uint8)[:] = _RUBBISH
-        return array
+    def spoilt(make: Callable[..., NDArray[Any]]) -> Callable[..., NDArray[Any]]:
+        def made(field: Field, *where: Any) -> NDArray[Any]:
+            array = make(field, *where)
+            if not field.rare:
+                array.reshape(-1).view(np.uint8)[:] = _RUBBISH
+            return array
 
-    patch.setattr(rows, "_made", spoilt)
+        return made
+
+    for name in ("_made", "_laid"):
+        patch.setattr(rows, name, spoilt(getattr(rows, name)))
     yield
     patch.undo()

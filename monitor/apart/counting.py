@@ -22,7 +22,7 @@ FIELDS = {
     "n": Field(np.int64),
     "held": Field(np.uint32),
     "aside": Field(bool),
-    "counts": Field(np.uint16, (SLOTS, STRATA)),
+    "counts": Field(np.uint16, (SLOTS, STRATA), aside=True),
 }
 """By row: the group, its events since the first, those that ``counts`` holds: how many lie in each stratum of each of
 its model's first 32 features; and whether more of the same day lie in the store."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from monitor.catalog.aside import Aside, let_go
 from monitor.errors import StoreError
 
 CHUNK = 256
@@ -20,7 +21,7 @@ STILL = 1 << 31
 _PAGE = 512
 """Words of 8 bytes in a page of memory, the least that the system gives."""
 _MAPPED = 1 << 16
-"""Bytes from which an array of zeros is left to the system, page by page."""
+"""Bytes from which an array of zeros is left to the system, page by page, and a table's arrays lie aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Field:
     A ``still`` one changes seldom: it is stored apart, so that what changes with every tick does not drag it along.
     A ``rare`` one holds zeros, its fill, in most rows of most fleets: a page of it takes memory from the first time on
     that it is written, so whoever often writes what is there already passes it over (:func:`put`).
+    One that lies ``aside`` is looked at when a tick closes, and not for each event: over a store it is in a file, and
+    takes memory from when it is looked at to the next commit.
     """
 
     dtype: DTypeLike
@@ -37,9 +40,15 @@ class Field:
     fill: float = 0
     still: bool = False
     rare: bool = False
+    aside: bool = False
 
     def __post_init__(self) -> None:
         assert not (self.rare and self.fill), "what is rare is filled with zeros"
+
+
+def aside(fields: Mapping[str, Field]) -> dict[str, Field]:
+    """``fields``, all of which lie aside."""
+    return {name: replace(field, aside=True) for name, field in fields.items()}
 
 
 class Rows:
@@ -51,9 +60,11 @@ class Rows:
 
     def __init__(self, fields: Mapping[str, Field]) -> None:
         self._fields = dict(fields)
-        self._arrays = {name: _made(field, CHUNK) for name, field in fields.items()}
         self._capacity, self._filled = CHUNK, 0
         self._length = 0
+        self._place: Aside | None = None
+        self._pages: mmap.mmap | None = None
+        self._arrays = self._made()
         self._dirty = np.zeros((2, 1), bool)
         self._parts: tuple[list[str], list[str]] = (
             [name for name, field in fields.items() if not field.still],
@@ -65,6 +76,16 @@ class Rows:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
+
+    def lie_in(self, place: Aside | None) -> None:
+        """Let the arrays that lie aside do so in ``place`` from here on; in memory where there is none."""
+        self._place = place
+        self._renew()
+
+    def let_go(self) -> None:
+        """Let the memory of what lies aside go until it is looked at again."""
+        if self._pages is not None:
+            let_go(self._pages)
 
     def add(self, n: int = 1) -> int:
         """Append ``n`` rows of fill values; returns the first one's index."""
@@ -155,13 +176,31 @@ class Rows:
     def _grow(self) -> None:
         while self._capacity < self._length:
             self._capacity += max(CHUNK, self._capacity // 2 // CHUNK * CHUNK)
-        for name, field in self._fields.items():
-            grown = _made(field, self._capacity)
-            _copy(self._arrays[name][: self._filled], grown, rare=field.rare)
-            self._arrays[name] = grown
+        self._renew()
         dirty = np.zeros((2, self._capacity // CHUNK), bool)
         dirty[:, : self._dirty.shape[1]] = self._dirty
         self._dirty = dirty
+
+    def _renew(self) -> None:
+        """Let other arrays, of as many rows as there may be, hold what is there."""
+        arrays, self._arrays = self._arrays, self._made()
+        for name, field in self._fields.items():
+            _copy(arrays.pop(name)[: self._filled], self._arrays[name], rare=field.rare)
+
+    def _made(self) -> dict[str, NDArray[Any]]:
+        """Arrays of as many rows as there may be; those that lie aside are in one piece, if there is a place for it."""
+        fields, n = self._fields, self._capacity
+        sizes = {name: _in_pages(_n_bytes(field, n)) for name, field in fields.items() if field.aside}
+        total = sum(sizes.values())
+        self._pages = self._place.take(total) if self._place is not None and total >= _MAPPED else None
+        arrays, start = {}, 0
+        for name, field in fields.items():
+            if self._pages is None or not field.aside:
+                arrays[name] = _made(field, n)
+            else:
+                arrays[name] = _laid(field, n, self._pages, start)
+                start += sizes[name]
+        return arrays
 
     def _fill_chunks(self) -> None:
         filled = self._chunks() * CHUNK
@@ -184,16 +223,30 @@ def put(array: NDArray[Any], rows: NDArray[np.integer[Any]], values: NDArray[Any
 
 def _made(field: Field, n: int) -> NDArray[Any]:
     """An array of ``n`` rows: zeros if it is rare, else whatever the memory holds."""
-    dtype = np.dtype(field.dtype)
     if not field.rare:
-        return np.empty((n, *field.shape), dtype)
-    size = n * int(np.prod(field.shape, dtype=np.int64)) * dtype.itemsize
+        return np.empty((n, *field.shape), field.dtype)
+    size = _n_bytes(field, n)
     if size < _MAPPED:
-        return np.zeros((n, *field.shape), dtype)
+        return np.zeros((n, *field.shape), field.dtype)
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         pages.madvise(mmap.MADV_NOHUGEPAGE)  # where large pages are always given, one value would take 2 MB
-    return np.frombuffer(pages, dtype).reshape(n, *field.shape)
+    return _laid(field, n, pages, 0)
+
+
+def _laid(field: Field, n: int, pages: mmap.mmap, start: int) -> NDArray[Any]:
+    """An array of ``n`` rows that begins at ``start`` in ``pages``."""
+    count = n * int(np.prod(field.shape, dtype=np.int64))
+    return np.frombuffer(pages, field.dtype, count, start).reshape(n, *field.shape)
+
+
+def _n_bytes(field: Field, n: int) -> int:
+    return n * int(np.prod(field.shape, dtype=np.int64)) * np.dtype(field.dtype).itemsize
+
+
+def _in_pages(n_bytes: int) -> int:
+    """``n_bytes`` and what is left of their last page."""
+    return -(-n_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 def _copy(old: NDArray[Any], new: NDArray[Any], *, rare: bool) -> None:

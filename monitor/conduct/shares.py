@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.budget import Budget, Crowd
 from monitor.catalog.models import SHARES, Models
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field, Rows, aside
 from monitor.cells import cell_fields
 from monitor.conduct.alarm import ConductAlarm, Conducted
 from monitor.dockets import Dockets, Line, closed
@@ -76,7 +76,7 @@ class ModelShares:
         self._dockets = dockets
         self.asked = asked
         self.models = models
-        self.rows = Rows(fields(asked))
+        self.rows = Rows(aside(fields(asked)))
         self._question = asked.question
         self._budget = budget
         self._weight = budget.weight(SEVERITY)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from monitor.budget import Budget, Crowd
 from monitor.catalog.models import SHARES, Models
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field, Rows, aside
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.conduct.alarm import ConductAlarm, Conducted
 from monitor.conduct.evidence import NATS_MAX, go_on
@@ -91,7 +91,7 @@ class Stretches:
         """``cells`` counts the cells of each share in the fleet; those of stretches are added to it."""
         self.models = models
         self.series = series
-        self.rows = Rows(FIELDS)
+        self.rows = Rows(aside(FIELDS))
         self._budget = budget
         self._weight = budget.weight(SEVERITY)
         self._cells = cells

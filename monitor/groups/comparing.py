@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from monitor.budget import Budget, Crowd
 from monitor.catalog.models import Models
 from monitor.catalog.policies import WatchList
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field, Rows, aside
 from monitor.dockets import Dockets
 from monitor.groups import planning
 from monitor.groups.effects import DECAY, WEIGHT, affected, effect, gap_split, told, tolerated
@@ -122,7 +122,7 @@ class Comparer:
         self.budget = budget
         self.smallest_group = smallest_group
         self._people_of = people_of
-        self.state = Rows(STATE)
+        self.state = Rows(aside(STATE))
         self.dockets = Dockets()
         """What comparisons under suspicion are judged by."""
         self._recorder = Recorder(self.dockets, self.state, people_of, self._stratum)

@@ -45,9 +45,9 @@ TALLIES = {
     "cell": Field(np.int32, (), -1, still=True),
     "block": Field(np.int32, still=True),
     "total": Field(np.float64, (2,)),
-    "pool": Field(np.float64, (4,)),
-    "last": Field(np.float64, (4,)),
-    "recent": Field(np.float64, (4,)),
+    "pool": Field(np.float64, (4,), aside=True),
+    "last": Field(np.float64, (4,), aside=True),
+    "recent": Field(np.float64, (4,), aside=True),
 }
 """Cases of one group and stratum with one output. ``base`` is the tally whose ``n`` they are part of: itself, where the
 kind has one output. ``total`` is (n, s) since the first event. ``pool``, ``last`` and ``recent`` are (n, s) of the

@@ -25,7 +25,7 @@ EVENTS_MAX = 20_000
 FIELDS = {
     "group": Field(np.int32, (), -1, still=True),
     "n": Field(np.int64),
-    "counts": Field(np.uint16, (SLOTS, STRATA)),
+    "counts": Field(np.uint16, (SLOTS, STRATA), aside=True),
 }
 """By row: the group, its events, and how many of them lie in each stratum of each of the first 32 features."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field, Rows, aside
 from monitor.catalog.series import Series
 from monitor.events.columns import EventBatch
 from monitor.judging import Judge
@@ -54,7 +54,7 @@ class Leaning:
 
     def __init__(self, models: Models, series: Series, judge: Judge, outcomes: Outcomes) -> None:
         self.rows = Rows(FIELDS)
-        self.sums = {measure: Rows(SERIES_FIELDS) for measure in MEASURES}
+        self.sums = {measure: Rows(aside(SERIES_FIELDS)) for measure in MEASURES}
         self.places: Words = np.zeros((0, 2), np.uint64)
         """Where the features of the events lie that were counted last."""
         self._models, self._judge, self._outcomes = models, judge, outcomes

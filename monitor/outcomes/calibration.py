@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.budget import Budget, Crowd
 from monitor.catalog.models import Models
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field, Rows, aside
 from monitor.incidents.firing import CellKey
 from monitor.incidents.incident import Effect
 from monitor.kernels.add import add_rows
@@ -128,7 +128,7 @@ class Calibration:
 
     def __init__(self, models: Models, budget: Budget, recorder: Recorder | None = None) -> None:
         """``recorder`` keeps the dockets, where any are kept."""
-        self.rows = Rows(FIELDS)
+        self.rows = Rows(aside(FIELDS))
         self._models, self._budget, self._recorder = models, budget, recorder
 
     def extend(self) -> None:

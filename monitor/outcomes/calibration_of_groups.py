@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from monitor.budget import Budget
 from monitor.catalog.models import SHARES, Models
-from monitor.catalog.rows import Field
+from monitor.catalog.rows import Field, aside
 from monitor.groups.group_rows import GroupRows
 from monitor.groups.margins import SURELY_MORE, accounted_for
 from monitor.groups.sorting import Memberships
@@ -47,7 +47,7 @@ class CalibrationOfGroups(Calibration):
     ) -> None:
         """``n_cells`` counts the fleet's cells by share, those of groups too."""
         super().__init__(models, budget, outcomes.recorder)
-        self.rows: GroupRows = GroupRows(_FIELDS)
+        self.rows: GroupRows = GroupRows(aside(_FIELDS))
         self._groups, self._outcomes, self._n_cells = groups, outcomes, n_cells
         self._of_model: dict[int, int] = {}
         """Cells of each model's groups."""

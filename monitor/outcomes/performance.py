@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from monitor.budget import Budget, Crowd
 from monitor.catalog.models import Models
-from monitor.catalog.rows import Field, Rows
+from monitor.catalog.rows import Field, Rows, aside
 from monitor.cells import cell_fields
 from monitor.dockets import floats
 from monitor.incidents.incident import Effect
@@ -100,8 +100,8 @@ class Performance:
     def __init__(self, models: Models, asked: Asked, budget: Budget, recorder: Recorder | None = None) -> None:
         """``recorder`` keeps the dockets, where any are kept."""
         self._recorder = recorder
-        self.rows = Rows(FIELDS)
-        self.states = tuple(Rows(cell_fields(_QUESTION)) for _ in MEASURES)
+        self.rows = Rows(aside(FIELDS))
+        self.states = tuple(Rows(aside(cell_fields(_QUESTION))) for _ in MEASURES)
         self._models, self._asked, self._budget = models, asked, budget
         self._scale = Scale(np.ones((_M, 0)), np.ones((_M, 0)))
 

@@ -15,7 +15,7 @@ from monitor.kernels.add import count
 from monitor.outcomes.matured import Matured
 from monitor.outcomes.totals import SCORE_BINS
 
-FIELDS = {"group": Field(np.int32, (), -1, still=True), "counts": Field(np.uint32, (2, SCORE_BINS))}
+FIELDS = {"group": Field(np.int32, (), -1, still=True), "counts": Field(np.uint32, (2, SCORE_BINS), aside=True)}
 """By row: the group, and its cases by outcome (what the score speaks of did not come, or came) and bin of the score."""
 
 

@@ -30,14 +30,14 @@ FIELDS = {
     "waiting": Field(np.int64),
     "cases": Field(np.int64),
     "labelled": Field(np.int64),
-    "fates": Field(np.int64, (len(FATES),), rare=True),
+    "fates": Field(np.int64, (len(FATES),), rare=True, aside=True),
     "early": Field(np.int64, (2,)),
-    "observed": Field(np.int64, (2, 2), rare=True),
-    "confusion": Field(np.int64, (2, 2), rare=True),
-    "sums": Field(np.float64, (len(SUMS), 3), rare=True),
-    "scores": Field(np.uint32, (2, SCORE_BINS), rare=True),
-    "measured": Field(np.float64, (len(MEASURES), 2), rare=True),
-    "curve": Field(np.float64, (CURVE_BINS, 3), rare=True),
+    "observed": Field(np.int64, (2, 2), rare=True, aside=True),
+    "confusion": Field(np.int64, (2, 2), rare=True, aside=True),
+    "sums": Field(np.float64, (len(SUMS), 3), rare=True, aside=True),
+    "scores": Field(np.uint32, (2, SCORE_BINS), rare=True, aside=True),
+    "measured": Field(np.float64, (len(MEASURES), 2), rare=True, aside=True),
+    "curve": Field(np.float64, (CURVE_BINS, 3), rare=True, aside=True),
 }
 """``waiting``: cases that have not matured. ``early``: those of them with an outcome, and how many of these are wrong.
 ``observed``: by favourable decision (no, yes), cases and those of them with an outcome. ``confusion``: by predicted and

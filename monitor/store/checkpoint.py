@@ -137,6 +137,7 @@ class Checkpoint:
         for name, table in _tables(fleet).items():
             for chunk, blob in table.take_dirty():
                 writes.put(_ROWS + name.encode() + b"\0" + _INDEX.pack(chunk), blob)
+            table.let_go()
         for row in fleet.take_changed_models():
             writes.put(_MODEL + _INDEX.pack(row), msgspec.msgpack.encode(record_of(fleet, fleet.models.items[row])))
         self._save_blocks(fleet, writes)
@@ -176,9 +177,12 @@ class Checkpoint:
         fleet.outcomes.pending.attach(self._database)
         fleet.groups.hours.wanted = True
         fleet.outcomes.totals.keep_days(np.zeros(0))
+        tables = _tables(fleet)
+        for table in tables.values():
+            table.lie_in(self._database.aside)
         if head is None:
             return {}
-        for name, table in _tables(fleet).items():
+        for name, table in tables.items():
             if name in head.lengths:
                 self._load_table(name, table, head)
         for key, value in self._database.scan_prefix(_MODEL):
@@ -203,6 +207,8 @@ class Checkpoint:
         fleet.outcomes.totals.keep_days(head.watermark - horizon)
         _restore_time(time, head)
         self.topic_ids = head.topics
+        for table in tables.values():
+            table.let_go()
         return {Partition(topic, number): offset for topic, number, offset in head.positions}
 
     def owner(self, name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from rocksdict import AccessType, BlockBasedOptions, DBCompressionType, Options, Rdict, WriteBatch, WriteOptions
 
+from monitor.catalog.aside import Aside
 from monitor.errors import StoreError, StoreFullError
 from monitor.store.bulk import DELETE, DELETE_RANGE, PUT, Bulk, Change
 
@@ -82,6 +83,8 @@ class Database:
                     self._bulk = Bulk(self._db, _options(merged=False), path / _COMING, self._keys)
         except Exception as error:  # rocksdict raises bare Exception; all it can mean here is an unusable store
             raise StoreError(f"{path}: the store cannot be opened: {error}") from error
+        self.aside = None if to_look else Aside(path)
+        """Where a fleet over this store lays what it seldom looks at; nowhere if it only looks."""
         self._watched: list[Change] | None = None
         self._writing = threading.Lock()
         self._synced = WriteOptions()

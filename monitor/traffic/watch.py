@@ -68,8 +68,8 @@ FIELDS = {
     "day": Field(np.float64, (4,)),
     "of_hours": Field(np.float64, (3,)),
     "of_days": Field(np.float64, (3,)),
-    "observed": Field(np.float32, (SLOTS,), still=True),
-    "seen": Field(np.uint8, (SLOTS,), still=True),
+    "observed": Field(np.float32, (SLOTS,), still=True, aside=True),
+    "seen": Field(np.uint8, (SLOTS,), still=True, aside=True),
 }
 """What is known of one model's traffic, besides what the names say.
 

@@ -1,0 +1,172 @@
+"""Do tables that lie aside hold what others hold, take memory only when looked at, and leave nothing behind?"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.catalog.aside import Aside
+from monitor.catalog.rows import CHUNK, Field, Rows, aside, put
+
+FIELDS = {
+    "a": Field(np.int32, (), -1, still=True),
+    "b": Field(np.float64, (9,), np.nan),
+    "r": Field(np.float32, (5,), rare=True),
+    "s": Field(np.uint8, (7,)),
+}
+MIXED = FIELDS | {"b": Field(np.float64, (9,), np.nan, aside=True), "r": Field(np.float32, (5,), rare=True, aside=True)}
+_MB = 1e6
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Aside:
+    """A folder to lie in, on a disk that keeps what was reserved."""
+    made = Aside(tmp_path_factory.mktemp("store"))
+    if made.take(4096) is None:
+        pytest.skip(made.refused)
+    return made
+
+
+Steps = list[tuple[str, int, int]]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "write", "reset", "take", "go"]), st.integers(1, 9 * CHUNK), st.integers(0, 2**31)
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS, fields=st.sampled_from([aside(FIELDS), MIXED]))
+def test_what_lies_aside_is_as_what_does_not(place: Aside, steps: Steps, fields: dict[str, Field]) -> None:
+    """Added to, written, reset, stored, let go of in any order: every array, and all that is stored, is the same."""
+    there, here = Rows(fields), Rows(FIELDS)
+    there.lie_in(place)
+    stored: tuple[dict[int, bytes], dict[int, bytes]] = {}, {}
+    for what, n, seed in steps:
+        if what == "go":
+            there.let_go()
+        for rows, kept in zip((there, here), stored, strict=True):
+            _do(rows, kept, what, n, seed)
+        for name in FIELDS:
+            assert np.array_equal(there[name][: len(here)], here[name][: len(here)], equal_nan=name == "b")
+    assert stored[0] == stored[1]
+    assert place.n_refused == 0
+    there.touch(np.arange(len(there)))
+    again = Rows(fields)
+    again.lie_in(place)
+    again.load(len(there), dict(there.take_dirty()))
+    again.let_go()
+    for name in FIELDS:
+        assert np.array_equal(again[name][: len(here)], here[name][: len(here)], equal_nan=name == "b")
+
+
+def _do(rows: Rows, kept: dict[int, bytes], what: str, n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    if what == "add":
+        rows.add(n)
+    at = np.unique(rng.integers(0, max(len(rows), 1), 9))
+    if what == "write" and len(rows):
+        rows["a"][at], rows["b"][at], rows["s"][at] = 7, rng.random((len(at), 9)), 3
+        put(rows["r"], at, rng.integers(0, 2, (len(at), 5)))
+        rows.touch(at)
+    if what == "reset" and len(rows):
+        rows.reset(at)
+    if what == "take":
+        kept.update(rows.take_dirty())
+
+
+def test_without_room_it_is_memory(place: Aside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk a table is held in memory, which is counted; it holds the same, and leaves no file."""
+
+    def full(file: int, start: int, n_bytes: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    rows = Rows(aside(FIELDS))
+    narrow = Aside(tmp_path)
+    rows.lie_in(narrow)
+    rows.add(9 * CHUNK)
+    rows["a"][: len(rows)] = np.arange(len(rows))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    rows.add(90 * CHUNK)
+    rows.let_go()
+    assert rows["a"][: 9 * CHUNK].tolist() == list(range(9 * CHUNK))
+    assert narrow.n_refused == 1
+    assert "No space left" in narrow.refused
+    monkeypatch.undo()
+    rows.add(900 * CHUNK)
+    assert rows["a"][: 9 * CHUNK].tolist() == list(range(9 * CHUNK))
+    assert narrow.n_refused == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_file_systems_give_no_room(tmp_path: Path) -> None:
+    """Where room that was reserved may be gone at a later write, as on file systems of memory, nothing lies aside."""
+    proc = Aside(Path("/proc"))
+    assert proc.take(4096) is None
+    assert proc.n_refused == 1
+    assert Aside(tmp_path / "gone").take(4096) is None
+
+
+def test_who_is_killed_leaves_nothing(place: Aside, tmp_path: Path) -> None:
+    """A process that holds a table and is killed leaves an empty folder, and the room that it had reserved."""
+    asked = "from unit.catalog.test_aside import hold; hold(__import__('sys').argv[1])"
+    before = os.statvfs(tmp_path).f_bfree
+    with subprocess.Popen([sys.executable, "-c", asked, tmp_path], env=_env(), stdout=subprocess.PIPE) as held:
+        assert held.stdout is not None
+        assert held.stdout.readline() == b"held\n"
+        taken = before - os.statvfs(tmp_path).f_bfree
+        assert list(tmp_path.iterdir()) == []
+        held.send_signal(signal.SIGKILL)
+    assert list(tmp_path.iterdir()) == []
+    assert before - os.statvfs(tmp_path).f_bfree < taken / 2
+
+
+def hold(folder: str) -> None:
+    """Hold 400 MB aside until somebody ends it."""
+    rows = Rows(aside({"x": Field(np.float64, (100,))}))
+    rows.lie_in(Aside(Path(folder)))
+    rows.add(500_000)
+    print("held", flush=True)
+    signal.pause()
+
+
+def test_memory_comes_back(place: Aside, tmp_path: Path) -> None:
+    """Of 80 MB that were written next to nothing is resident once they were let go of, and all of it is still there."""
+    asked = "from unit.catalog.test_aside import held_mb; print(*held_mb(__import__('sys').argv[1]))"
+    done = subprocess.run([sys.executable, "-c", asked, tmp_path], env=_env(), capture_output=True, check=True)
+    full, rest, total = map(float, done.stdout.split())
+    assert full > 70
+    assert rest < 5
+    assert total == 100_000 * 100 * 7.0
+
+
+def held_mb(folder: str) -> tuple[float, float, float]:
+    """How much more is resident behind writing 80 MB, and once they were let go of; and the sum of what is there."""
+    rows = Rows(aside({"x": Field(np.float64, (100,))}))
+    rows.lie_in(Aside(Path(folder)))
+    began = _resident_mb()
+    rows.add(100_000)
+    rows["x"][:100_000] = 7.0
+    full = _resident_mb() - began
+    rows.let_go()
+    rest = _resident_mb() - began
+    return full, rest, float(rows["x"][:100_000].sum())
+
+
+def _env() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def _resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / _MB
