@@ -2,18 +2,22 @@
 
 For each size a fresh process feeds events straight into a fleet and commits it to a store, without Kafka and HTTP,
 until every model has seen several ticks open and close and an hour turn, and prints what is resident then, once the
-store is at rest. The first line is an empty fleet: what imports and the generator cost.
+store is at rest and what lies aside was let go of, as at each commit. Beside it stands the most that was resident while
+it ran, and the most that was in no file: what is in one the system takes back when it is short of memory. The first
+line is an empty fleet: what imports and the generator cost.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -28,6 +32,7 @@ _PER_TICK = 2.0
 _TICKS = 8
 _BATCH = 1_000
 _REST_SECONDS, _LITTLE_MB = 3.0, 1.0
+_LOOK_SECONDS = 0.03
 _BEFORE_THE_HOUR = 1_560.0
 """Later than the generator's start, so that an hour turns in the middle."""
 
@@ -61,30 +66,54 @@ def _rest() -> None:
         give_back()
 
 
-def resident_mb() -> float:
-    """What the kernel says that this process holds."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+def resident_mb(name: str = "VmRSS") -> float:
+    """What the kernel says that this process holds, or under another ``name`` of /proc/self/status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{name}:"))
     return int(line.split()[1]) / 1024.0
 
 
-def measured(models: int) -> float:
-    """Resident megabytes of so many models, in a process of its own."""
-    return float(subprocess.check_output([sys.executable, __file__, str(models)]))
+class Highest:
+    """Looks every few hundredths of a second at how much is resident, and how much of it in no file."""
+
+    def __init__(self) -> None:
+        self.resident = self.in_no_file = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            self.resident = max(self.resident, resident_mb())
+            self.in_no_file = max(self.in_no_file, resident_mb("RssAnon"))
+
+
+def measured(models: int) -> tuple[float, float, float]:
+    """Megabytes of so many models, in a process of its own: resident at rest, at most, and of that in no file."""
+    at_rest, highest, in_no_file = subprocess.check_output([sys.executable, __file__, str(models)]).split()
+    return float(at_rest), float(highest), float(in_no_file)
 
 
 def main() -> None:
     """Measure every size."""
     if len(sys.argv) > 1:
-        with filled(int(sys.argv[1])):
-            print(resident_mb())
+        with Highest() as highest, filled(int(sys.argv[1])):
+            print(resident_mb(), highest.resident, highest.in_no_file)
         return
-    print(f"{'models':>8} {'resident MB':>12} {'kB a model':>11}")
+    print(f"{'models':>8} {'resident MB':>12} {'kB a model':>11} {'at most MB':>11} {'in no file':>11}")
     empty = 0.0
     for models in SIZES:
-        resident = measured(models)
+        resident, highest, in_no_file = measured(models)
         empty = empty or resident
-        each = f"{(resident - empty) * 1024.0 / models:11.1f}" if models else ""
-        print(f"{models:8,} {resident:12.1f} {each}", flush=True)
+        each = f"{(resident - empty) * 1024.0 / models:11.1f}" if models else " " * 11
+        print(f"{models:8,} {resident:12.1f} {each} {highest:11.1f} {in_no_file:11.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def main() -> None:
             told, kept, rate = of_peer(way, path, given.venvs, given.seconds, given.per_tick)
             faster = f"{own[package] / rate:,.1f}" if rate else ""
             print(f"| {package} | {words} | {told} | {kept} | {faster} |", flush=True)
-    each, rate = (memory.measured(MODELS) - memory.measured(0)) * 1024.0 / MODELS, statistics.median(own.values())
+    each, rate = (memory.measured(MODELS)[0] - memory.measured(0)[0]) * 1024.0 / MODELS, statistics.median(own.values())
     spread = f"{rate:,.0f} ({min(own.values()):,.0f} to {max(own.values()):,.0f})"
     print(f"| modelwatch | everything, {MODELS:,} models, {given.per_tick} events a tick | {spread} | {each:,.0f} | |")
 

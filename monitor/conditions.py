@@ -139,8 +139,9 @@ def memory_limit() -> int:
 
 
 def resident_bytes() -> int:
-    """Bytes of memory that this process really holds."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    """Bytes of memory that this process really holds: files it looks into are the system's, which takes them back."""
+    resident, of_files = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    return (resident - of_files) * resource.getpagesize()
 
 
 def _limits() -> Iterator[int]:

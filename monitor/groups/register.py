@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Rows
 from monitor.groups.layouts import Layout, Layouts
-from monitor.groups.owners import OfModel, listed
+from monitor.groups.owners import Lists, OfModel, listed
 from monitor.groups.questions import ASKED, LISTS, QUESTIONS, Kind, edge
 from monitor.groups.tables import ALWAYS, ATTRIBUTES, BLOCKS, CELLS, GROUPS, MEMBERS, OUTPUTS, STRATA, TALLIES
 from monitor.kernels.hashing import hash64
@@ -66,13 +67,13 @@ class Register:
         """Models that have more names than when they were last stored."""
         self.turned_away = 0
         """Values that a limit kept out."""
-        self._of_attribute: dict[int, list[int]] = {}
-        self._members_of: dict[int, list[int]] = {}
-        self._members_of_group: dict[int, list[int]] = {}
+        self._of_attribute: Lists = {}
+        self._members_of: Lists = {}
+        self._members_of_group: Lists = {}
         self._found: dict[tuple[int, int], NDArray[np.int64]] = {}
         """What :meth:`tallies_of` found among ``_found_among`` tallies: a document asks for each many times."""
         self._found_among = 0
-        self._tallies_of: dict[int, list[int]] = {}
+        self._tallies_of: Lists = {}
         self.layouts = Layouts(self._lay)
 
     def tables(self) -> dict[str, Rows]:
@@ -259,7 +260,7 @@ class Register:
 
     def groups_of(self, attribute: int) -> list[int]:
         """The rows of an attribute's groups."""
-        return self._of_attribute.get(attribute, [])
+        return list(self._of_attribute.get(attribute, ()))
 
     def cell(self, group: int, output: int) -> int:
         """The row of the cell that compares a group's cases with ``output``; -1 where there is none."""
@@ -273,7 +274,7 @@ class Register:
     def compare(self, group: NDArray[np.integer], output: NDArray[np.integer]) -> None:
         """Let the cases of intersections (k,) with outputs (k,) be compared from now on."""
         cell = self._cells(group, output)
-        own = [self._members_of_group.get(each, []) for each in group.tolist()]
+        own = [self._members_of_group.get(each, ()) for each in group.tolist()]
         of = np.repeat(np.arange(len(own)), [len(each) for each in own])
         keys = mix(self.members["key"][[row for each in own for row in each]], self.outputs["key"][output[of]])
         rows = self.index["tallies"].find(keys).astype(np.int64)
@@ -289,7 +290,7 @@ class Register:
             self._found, self._found_among = {}, len(self.tallies)
         found = self._found.get((group, output))
         if found is None:
-            own = self._members_of_group.get(group, [])
+            own = np.array(self._members_of_group.get(group, ()), np.int64)
             keys = np.sort(mix(self.members["key"][own], self.outputs["key"][output]))
             rows = self.index["tallies"].find(keys).astype(np.int64)
             found = self._found[group, output] = rows[rows >= 0]
@@ -428,7 +429,7 @@ class Register:
         other = (of[0] >= 0) & (self.groups["other"][of] > 0).any(axis=0)
         model, made = self.attributes["model"][attribute].tolist(), set[int]()
         for i, (own, key, key_of_rest) in enumerate(zip(attribute.tolist(), keys.tolist(), rest.tolist(), strict=True)):
-            groups = self._of_attribute.setdefault(own, [])
+            groups = self._of_attribute.setdefault(own, array("i"))
             if key in made:
                 continue
             full = len(groups) >= self.limits.groups
