@@ -33,6 +33,7 @@ class Field:
     that it is written, so whoever often writes what is there already passes it over (:func:`put`).
     One that lies ``aside`` is looked at when a tick closes, and not for each event: over a store it is in a file, and
     takes memory from when it is looked at to the next commit.
+    One that is ``derived`` follows from others, and is not stored.
     """
 
     dtype: DTypeLike
@@ -41,6 +42,7 @@ class Field:
     still: bool = False
     rare: bool = False
     aside: bool = False
+    derived: bool = False
 
     def __post_init__(self) -> None:
         assert not (self.rare and self.fill), "what is rare is filled with zeros"
@@ -67,8 +69,8 @@ class Rows:
         self._arrays = self._made()
         self._dirty = np.zeros((2, 1), bool)
         self._parts: tuple[list[str], list[str]] = (
-            [name for name, field in fields.items() if not field.still],
-            [name for name, field in fields.items() if field.still],
+            [name for name, field in fields.items() if not field.still and not field.derived],
+            [name for name, field in fields.items() if field.still and not field.derived],
         )
 
     def __len__(self) -> int:
@@ -123,6 +125,7 @@ class Rows:
         return ";".join(
             f"{name}:{np.dtype(field.dtype).str}:{field.shape}{':still' * field.still}"
             for name, field in self._fields.items()
+            if not field.derived
         )
 
     def take_dirty(self) -> Iterator[tuple[int, bytes]]:

@@ -70,6 +70,7 @@ FIELDS = {
     "of_days": Field(np.float64, (3,)),
     "observed": Field(np.float32, (SLOTS,), still=True, aside=True),
     "seen": Field(np.uint8, (SLOTS,), still=True, aside=True),
+    "sure": Field(np.float64, (SLOTS,), derived=True, aside=True),
 }
 """What is known of one model's traffic, besides what the names say.
 
@@ -78,7 +79,8 @@ hour that is counted, ``in_hour`` its events, ``since`` the first whole hour, ``
 yet; ``gaps`` and ``waits`` are those of :func:`silence.learned` in expected events and in seconds, ``brought`` the
 events with which they ended; ``squares`` sums the squared events of ticks; ``present`` has events, what was expected,
 lower and upper edge, fading; ``day`` the same of the day so far, without fading or tolerance; ``of_hours`` and
-``of_days`` their scatter; ``observed`` and ``seen`` are as in :func:`expectation.rates`.
+``of_days`` their scatter; ``observed`` and ``seen`` are as in :func:`expectation.rates`, and what is ``sure`` follows
+from them.
 """
 
 
@@ -92,7 +94,6 @@ class Traffic:
         self._budget = budget
         self._weight = budget.weight(SEVERITY)
         self._cells = cells
-        self._sure: Array = np.zeros((0, SLOTS))
         self._hour = -1
         self._met: list[Indices] = []
         self._next_due = math.inf
@@ -212,7 +213,6 @@ class Traffic:
         """Put in order what follows from the table, after it was loaded and the cells of series were counted."""
         self._extend()
         rows, n = self.rows, len(self.rows)
-        self._sure = np.zeros((n, SLOTS))
         self._expect(np.arange(n))
         judged = np.flatnonzero((rows["judged"][:n] > 0) & (rows["retired"][:n] == 0))
         self._count_cells(judged)
@@ -225,7 +225,6 @@ class Traffic:
         missing = len(self.models) - len(self.rows)
         if missing > 0:
             self.rows.add(missing)
-            self._sure = np.concatenate([self._sure, np.zeros((missing, SLOTS))])
 
     def _padded(self, name: str) -> NDArray[np.bool_]:
         out = np.zeros(len(self.models), bool)
@@ -243,7 +242,7 @@ class Traffic:
         models, events = models[known], events[known]
         last = rows["last"][models]
         slots = (expectation.hour_of(t) % SLOTS for t in (last, np.full(len(models), end)))
-        sure = np.minimum(*(self._sure[models, slot] for slot in slots)) > 0.0
+        sure = np.minimum(*(self.rows["sure"][models, slot] for slot in slots)) > 0.0
         known, events = models[sure], events[sure]
         kept = np.where(rows["gaps"][known, 0] >= silence.GAPS_KEPT, 0.5, 1.0)
         rows["brought"][known] = rows["brought"][known] * kept + events
@@ -254,11 +253,11 @@ class Traffic:
         """Events expected since each model's last tick with events."""
         last = self.rows["last"][models]
         hour = math.ceil(until / HOUR) - 1
-        gap = self._sure[models, hour % SLOTS] * (until - last) / HOUR
+        gap = self.rows["sure"][models, hour % SLOTS] * (until - last) / HOUR
         across = np.flatnonzero(last < hour * HOUR)
         if len(across):
             far = models[across]
-            gap[across] = expectation.between(self._sure[far], last[across], np.full(len(far), until))
+            gap[across] = expectation.between(self.rows["sure"][far], last[across], np.full(len(far), until))
         return np.asarray(gap)
 
     def _return(self, back: Indices, hour: int) -> list[tuple[int, str]]:
@@ -303,7 +302,7 @@ class Traffic:
         """What the hours of the week bring each of ``models``, and how wide that is; what is sure is kept at hand."""
         observed, seen = self.rows["observed"][models], self.rows["seen"][models]
         rate, wide = expectation.rates(observed, seen), expectation.widths(seen)
-        self._sure[models] = expectation.sure_rates(rate, wide)
+        self.rows["sure"][models] = expectation.sure_rates(rate, wide)
         return rate, wide
 
     def _begin(self, met: Indices) -> None:
@@ -344,7 +343,7 @@ class Traffic:
         rows, tick = self.rows, self.models.rows["tick"][models]
         waits, last = rows["waits"][models], rows["last"][models]
         nats = math.log(2.0) + self._nats(models, waits[:, 1] / np.maximum(waits[:, 0], 1.0))
-        least = self._sure[models] / expectation.widths(rows["seen"][models])
+        least = self.rows["sure"][models] / expectation.widths(rows["seen"][models])
         gaps = rows["gaps"][models]
         # Where more comes than was expected, gaps look shorter than they are.
         scale = np.maximum(rows["brought"][models] / np.maximum(gaps[:, 1], 1e-300), 1.0)

@@ -84,6 +84,20 @@ def test_damaged_chunk(damage: str) -> None:
         Rows(FIELDS).load(CHUNK + 3, chunks)
 
 
+def test_what_is_derived_is_not_stored() -> None:
+    """A column that follows from others is in no chunk and no signature, and is filled anew where a table is loaded."""
+    rows = Rows(FIELDS | {"d": Field(np.float64, (4,), 3.0, derived=True)})
+    rows.add(CHUNK)
+    rows["a"][:CHUNK], rows["d"][:CHUNK] = 7, 8.0
+    stored = dict(rows.take_dirty())
+    again = Rows(FIELDS | {"d": Field(np.float64, (4,), 3.0, derived=True)})
+    again.load(CHUNK, stored)
+    assert again["a"][:CHUNK].tolist() == [7] * CHUNK
+    assert (again["d"][:CHUNK] == 3.0).all()
+    assert again.signature() == Rows(FIELDS).signature()
+    Rows(FIELDS).load(CHUNK, stored)
+
+
 def test_signature_knows_columns() -> None:
     """Other names, types or shapes are another signature."""
     others = [{"a": Field(np.int64, (), -1)}, {"a": Field(np.int32, (2,))}, {"z": Field(np.int32)}]
