@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from fleets.build import START, event, write_lines
+from structlog.testing import capture_logs
 from unit.pipeline.stage import Stage
 
 from monitor.config import load
@@ -63,10 +65,11 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 class Kept(Stage):
     """A stage whose keeper is the daemon's."""
 
-    def __init__(self, disk: Disk, file: Path, store: Path | None = None) -> None:
+    def __init__(self, disk: Disk | None, file: Path, store: Path | None = None) -> None:
         config = file.with_name("config.toml")
         config.write_text('[[models]]\nmatch = "*"\ntick = "60s"\n')
-        super().__init__(load(config, {}), [file], store or disk.directory / "store")
+        directory = file.parent if disk is None else disk.directory
+        super().__init__(load(config, {}), [file], store or directory / "store")
         trail = Trail(self.clock)
         checkpoint = Checkpoint(self.database, self.log, math.inf, trail)
         aged = Ageing((self.log,))
@@ -87,6 +90,31 @@ class Kept(Stage):
 def file(tmp_path: Path) -> Path:
     lines = [event(START + i, {"x": float(i % 7)}, model=f"m{i % 5}", id=f"{i}") for i in range(EVENTS)]
     return write_lines(tmp_path / "events.jsonl", lines)
+
+
+def test_tables_without_room_are_held_in_memory(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no room can be reserved for what lies aside all goes on; tables are counted, and it is told once."""
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    stage = Kept(None, file)
+    with capture_logs() as logs:
+        for _ in range(2):
+            stage.run(3)
+            stage.pipeline.commit()
+    aside = stage.database.aside
+    assert aside is not None
+    assert 0 < aside.n_refused == counted(stage)
+    assert [line["event"] for line in logs].count("nothing_lies_aside") == 1
+    stage.run(EVENTS)
+    assert int(stage.fleet.models.rows["events"][: len(stage.fleet.models)].sum()) == EVENTS
+
+
+def counted(stage: Stage) -> float:
+    (family,) = stage.metrics.store_tables_in_memory.collect()
+    return next(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
 
 def test_what_had_no_room_is_written_later(disk: Disk, file: Path) -> None:
