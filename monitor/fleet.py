@@ -345,6 +345,8 @@ class Fleet:
         facts, ticks = self.gathering.take(end, blocks, model_rows["tick"][models], self.breathe)
         closed.ticks.append(facts)
         self.judge.extend()
+        for table in (self.series.rows, *self.judge.tables.values(), self.conduct.stretches.rows):
+            table.bring(ticks.rows)
         came = ticks.heads[:, EVENTS_IN].astype(np.int64)
         # What a model does as a whole is not asked of its parts again.
         planned, own = self.models.planned(models, end), model_rows["root"][models] == models

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _KEEPING = frozenset({"ext4", "xfs"})
 """File systems on which room that was reserved once is there for every later write: others copy what is written anew,
 and where the disk is full then, the process is killed for it."""
+_POPULATE_WRITE = 23
+"""``MADV_POPULATE_WRITE`` of Linux, which Python has no name for."""
 _DEVICE, _OPTIONS_END = 2, "-"
 """Where a line of mountinfo says of which device it is; behind what it says of which kind."""
 
@@ -45,6 +48,13 @@ class Aside:
 def let_go(pages: mmap.mmap) -> None:
     """Hold none of ``pages``, which lie aside, in this process until they are looked at again."""
     pages.madvise(mmap.MADV_DONTNEED)
+
+
+def bring(pages: mmap.mmap, start: int, stop: int) -> None:
+    """Have what lies from ``start`` to ``stop`` at hand to be written: at once, and not with an interrupt a page."""
+    first = start // mmap.PAGESIZE * mmap.PAGESIZE
+    with suppress(OSError):  # a kernel before 5.14 does not know it, and what it cannot do now comes when it is written
+        pages.madvise(_POPULATE_WRITE, first, stop - first)
 
 
 def _mapped(folder: Path, n_bytes: int) -> mmap.mmap:

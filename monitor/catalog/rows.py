@@ -5,13 +5,13 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from monitor.catalog.aside import Aside, let_go
+from monitor.catalog.aside import Aside, bring, let_go
 from monitor.errors import StoreError
 
 CHUNK = 256
@@ -66,6 +66,9 @@ class Rows:
         self._length = 0
         self._place: Aside | None = None
         self._pages: mmap.mmap | None = None
+        self._starts: dict[str, int] = {}
+        """Where in them each array begins that lies aside."""
+        self._away = False
         self._arrays = self._made()
         self._dirty = np.zeros((2, 1), bool)
         self._parts: tuple[list[str], list[str]] = (
@@ -88,6 +91,20 @@ class Rows:
         """Let the memory of what lies aside go until it is looked at again."""
         if self._pages is not None:
             let_go(self._pages)
+            self._away = True
+
+    def bring(self, rows: NDArray[np.integer[Any]]) -> None:
+        """Have at hand what changes of ``rows`` with each tick, if it was let go of, and they are most of a stretch."""
+        if self._pages is None or not self._away or len(rows) < CHUNK:
+            return
+        first, stop = int(rows.min()), int(rows.max()) + 1
+        if stop - first > 2 * len(rows):
+            return
+        for name, at in self._starts.items():
+            field, row = self._fields[name], _n_bytes(self._fields[name], 1)
+            if not (field.still or field.rare or field.derived):
+                bring(self._pages, at + first * row, at + stop * row)
+        self._away = False
 
     def add(self, n: int = 1) -> int:
         """Append ``n`` rows of fill values; returns the first one's index."""
@@ -194,15 +211,14 @@ class Rows:
         """Arrays of as many rows as there may be; those that lie aside are in one piece, if there is a place for it."""
         fields, n = self._fields, self._capacity
         sizes = {name: _in_pages(_n_bytes(field, n)) for name, field in fields.items() if field.aside}
-        total = sum(sizes.values())
-        self._pages = self._place.take(total) if self._place is not None and total >= _MAPPED else None
-        arrays, start = {}, 0
-        for name, field in fields.items():
-            if self._pages is None or not field.aside:
-                arrays[name] = _made(field, n)
-            else:
-                arrays[name] = _laid(field, n, self._pages, start)
-                start += sizes[name]
+        ends = list(accumulate(sizes.values()))
+        wanted = self._place is not None and ends and ends[-1] >= _MAPPED
+        self._pages = self._place.take(ends[-1]) if self._place is not None and wanted else None
+        self._starts = {} if self._pages is None else dict(zip(sizes, [0, *ends], strict=False))
+        self._away = False
+        arrays = {name: _made(field, n) for name, field in fields.items() if name not in self._starts}
+        if self._pages is not None:
+            arrays |= {name: _laid(fields[name], n, self._pages, start) for name, start in self._starts.items()}
         return arrays
 
     def _fill_chunks(self) -> None:
