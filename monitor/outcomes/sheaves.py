@@ -1,6 +1,6 @@
 """Where stored cases lie: some that are due at one moment in one value, so that a case costs no key of its own.
 
-A sheaf is two records of the store under the moment and a number: the keys of its cases, and the cases. Of cases that
+A sheaf is two records of the store under a number and the moment: the keys of its cases, and the cases. Of cases that
 are over it is one, of keys and models. It is never changed: what becomes of a case is written into a later sheaf, and
 the newest says how the case is. A sheaf goes with its moment, or once each of its cases is in a later one.
 """
@@ -24,8 +24,11 @@ SIZE = 1 << SIZE_BITS
 """Cases in a sheaf at most: about 6 kB, what a store reads at once."""
 FEW = SIZE // 2
 """A sheaf of less is thin, and so many thin ones of one moment are too many: a sheaf costs 100 bytes of memory."""
-CASES, KEYS = b"C", b"W"
-"""With what the records of a sheaf begin: those with its cases, and those with the keys of them."""
+CASES, KEYS = b"w", b"W"
+"""With what the records of a sheaf begin: those with its cases, and those with the keys of them.
+
+Behind all other keys of a store, and in the order of their numbers: so those that are new lie behind all that is there.
+"""
 
 _UNDER = struct.Struct(">QQ")
 _EPOCH = 1 << 62
@@ -121,10 +124,9 @@ class Sheaves:
         """
         self._store = store
         found = [(*_UNDER.unpack(under), value) for under, value in store.scan_prefix(KEYS)]
-        found.sort(key=lambda each: each[1])
         named = [value for _, _, value in found]
-        due = (np.array([milliseconds for milliseconds, _, _ in found], np.int64) - _EPOCH) / 1000.0
-        number = np.array([number for _, number, _ in found], np.int64)
+        due = (np.array([milliseconds for _, milliseconds, _ in found], np.int64) - _EPOCH) / 1000.0
+        number = np.array([number for number, _, _ in found], np.int64)
         kind = np.array([value[:1] for value in named], "S1")
         keys = [np.zeros(0, np.uint64), *map(_keys_in, named)]
         sizes = np.array([len(own) for own in keys[1:]], np.int64)
@@ -408,7 +410,7 @@ class Sheaves:
         at = np.array(slots, np.int64)
         if prefix == CASES:
             at = at[~self._over[at]]
-        under = np.empty(len(at), [("due", ">i8"), ("number", ">i8")])
+        under = np.empty(len(at), [("number", ">i8"), ("due", ">i8")])
         under["due"] = np.round(self._due[at] * 1000.0).astype(np.int64) + _EPOCH
         under["number"] = self._number[at]
         return [prefix + each for each in under.view("V16").tolist()]
@@ -459,4 +461,4 @@ def _blotted(named: bytes, whole: bytes, keys: Keys) -> tuple[bytes, bytes]:
 
 
 def _under(due: float, number: int) -> bytes:
-    return _UNDER.pack(round(due * 1000.0) + _EPOCH, number)
+    return _UNDER.pack(number, round(due * 1000.0) + _EPOCH)

@@ -1,4 +1,8 @@
-"""A large write as one file, sorted and laid beside the others: it passes through no log, no batch and no memory."""
+"""A large write as files, sorted and laid beside the others: it passes through no log, no batch and no memory.
+
+Most of it goes on top, and is merged with what is there by and by. What is new each time, under keys behind all that
+came before, goes into a file of its own: that meets no other, so it is laid at the bottom, and left alone there.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,20 @@ import errno
 import mmap
 import os
 import shutil
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rocksdict import IngestExternalFileOptions, Options, Rdict, SstFileWriter, WriteBatch
 
+from monitor.outcomes.sheaves import CASES
+
 PUT, DELETE, DELETE_RANGE = range(3)
 Change = tuple[int, bytes, bytes]
 """What is done; a key, and its value; or the first key of a range, and the one behind it."""
+APART_BYTES = 4 << 20
+"""What is new in cases has a file of its own from here on: what is less waits with the rest until it is merged."""
 
 
 class Bulk:
@@ -23,9 +32,10 @@ class Bulk:
     def __init__(
         self, db: Rdict, options: Options, path: Path, keys: Callable[[bytes, bytes], Iterator[bytes]]
     ) -> None:
-        """``path`` is where a file is while it is written, on the disk of ``db``."""
-        self._db, self._options, self._path, self._keys = db, options, path, keys
-        path.unlink(missing_ok=True)
+        """``path`` is where a file is while it is written, on the disk of ``db``; a second one stands beside it."""
+        self._db, self._options, self._keys = db, options, keys
+        self._path, self._apart = path, path.with_suffix(".apart")
+        self._remove()
         self._moved = IngestExternalFileOptions()
         self._moved.set_move_files(_may_have_two_names(path))
         self._refused = False
@@ -39,10 +49,16 @@ class Bulk:
         try:
             self._lay_out(left)
             self._nudge(min(left))
-            self._db.ingest_external_file([str(self._path)], self._moved)
+            files = [str(path) for path in (self._path, self._apart) if path.exists()]
+            self._db.ingest_external_file(files, self._moved)
             self._refused = False
         finally:
-            self._path.unlink(missing_ok=True)  # of one that was refused the room is wanted
+            self._remove()  # of one that was refused the room is wanted
+
+    def _remove(self) -> None:
+        """Remove what was not taken."""
+        for path in (self._path, self._apart):
+            path.unlink(missing_ok=True)
 
     def _seek_room(self, left: dict[bytes, bytes | None]) -> None:
         """What was refused is tried again and again: without room for it, it would fill the disk each time."""
@@ -61,15 +77,23 @@ class Bulk:
         return left
 
     def _lay_out(self, left: dict[bytes, bytes | None]) -> None:
+        keys = sorted(left)
+        cut = _behind(keys, left)
+        for path, own in ((self._path, keys[:cut]), (self._apart, keys[cut:])):
+            if own:
+                self._lay(path, own, left)
+
+    def _lay(self, path: Path, keys: list[bytes], left: dict[bytes, bytes | None]) -> None:
+        """Write one file, of ``keys`` in their order."""
         writer = SstFileWriter(self._options)
-        writer.open(str(self._path))
-        for key in sorted(left):
+        writer.open(str(path))
+        for key in keys:
             value = left[key]
             if value is None:
                 writer.__delitem__(key)
             else:
                 writer[key] = value
-        with _in_the_cache(self._path):
+        with _in_the_cache(path):
             writer.finish()
 
     def _nudge(self, key: bytes) -> None:
@@ -84,6 +108,14 @@ class Bulk:
         else:
             batch.put(key, value)
         self._db.write(batch)
+
+
+def _behind(keys: list[bytes], left: dict[bytes, bytes | None]) -> int:
+    """Where in ``keys``, in order, those of cases begin that have a file of their own, behind all that are removed."""
+    first = bisect_left(keys, CASES) if keys[-1].startswith(CASES) else len(keys)
+    first = next((i for i in range(len(keys), first, -1) if left[keys[i - 1]] is None), first)
+    size = sum(len(left[key] or b"") for key in keys[first:])
+    return first if size >= APART_BYTES else len(keys)
 
 
 def _may_have_two_names(path: Path) -> bool:

@@ -32,7 +32,7 @@ from monitor.tally.closed import ClosedTicks
 from monitor.tally.duplicates import Duplicates
 from monitor.tally.event_time import EventTime
 
-FORMAT = 5
+FORMAT = 6
 """Raised when what is stored changes its meaning; docs/formats/store.md."""
 
 _HEAD, _ROWS, _MODEL, _BLOCK, OPEN, DONE, _GROUPS, _NAMES = b"head", b"R", b"M", b"B", b"I", b"J", b"G", b"N"

@@ -198,7 +198,7 @@ def test_an_older_store_is_read(tmp_path: Path) -> None:
     with Database(tmp_path / "store") as database:
         Checkpoint(database, TickLog(database, np.inf)).save(fleet, EventTime(0.0), {}, [], [])
         head = head_of(database)
-        assert head.format == FORMAT == 5
+        assert head.format == FORMAT == 6
         lengths = {name: n for name, n in head.lengths.items() if name != "groups.crowded"}
         signatures = {name: text for name, text in head.signatures.items() if name != "groups.crowded"}
         writes = Writes()

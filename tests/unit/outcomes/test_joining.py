@@ -156,7 +156,7 @@ def test_what_event_time_leaps_over_is_forgotten(tmp_path: Path) -> None:
             writes = Writes()
             pending.save(writes)
             database.commit(writes)
-            return len([*database.scan_prefix(b"C"), *database.scan_prefix(b"W")])
+            return len([*database.scan_prefix(b"w"), *database.scan_prefix(b"W")])
 
         story.tell(predicted(), event(START + 4 * DAY, id="b", prediction="yes"))
         assert saved() == 4

@@ -87,7 +87,7 @@ def test_a_case_goes_through_its_life_wherever_it_lies(tmp_path: Path, saves: in
         saved(pending, database)
         saved(pending, database)
         assert (pending.find(keys(1, 2, 3)) >= 0).tolist() == [False, True, False]
-        assert len(list(database.scan_prefix(b"C"))) == 1
+        assert len(list(database.scan_prefix(b"w"))) == 1
         assert len(list(database.scan_prefix(b"W"))) == 1
 
 
@@ -154,10 +154,10 @@ def test_sheaves_go_when_their_cases_are_in_later_ones(tmp_path: Path) -> None:
         for _ in range(5):
             pending.touch(rows)
             saved(pending, database)
-        assert len(list(database.scan_prefix(b"C"))) == len(list(database.scan_prefix(b"W"))) == 4
+        assert len(list(database.scan_prefix(b"w"))) == len(list(database.scan_prefix(b"W"))) == 4
         pending.touch(rows[:70])
         saved(pending, database)
-        assert len(list(database.scan_prefix(b"C"))) == 5
+        assert len(list(database.scan_prefix(b"w"))) == 5
         assert due_keys(pending, 10.0) == list(range(1, 201))
 
 
@@ -199,7 +199,7 @@ def test_nothing_stays_of_a_case_that_moved(tmp_path: Path) -> None:
         pending.list(rows)
         pending.touch(rows)
         saved(pending, database)
-        assert [value[:1] for _, value in database.scan_prefix(b"W")] == [b"\0", b"\1"]
+        assert sorted(value[:1] for _, value in database.scan_prefix(b"W")) == [b"\0", b"\1"]
         pending = Pending()
         pending.attach(database)
         for piece in pending.take(20.0):
@@ -233,7 +233,7 @@ def test_what_is_removed_is_in_no_sheaf(tmp_path: Path, written: int) -> None:
         assert pending.keys_of_entity(eight).tolist() == [2, 3]
         pending.erase(pending.keys_of_entity(eight))
         saved(pending, database)
-        held = b"".join(value for prefix in (b"C", b"W") for _, value in database.scan_prefix(prefix))
+        held = b"".join(value for prefix in (b"w", b"W") for _, value in database.scan_prefix(prefix))
         said = [np.float64(0.001), np.float64(0.004), np.uint64(1), np.uint64(7)]
         assert [each.tobytes() in held for each in said] == [True] * 4
         for gone in (np.float64(0.002), np.float64(0.003), np.uint64(2), np.uint64(3), eight):
@@ -264,7 +264,7 @@ def test_what_is_over_is_removed_from_where_it_was_due_first(tmp_path: Path) -> 
         seven = np.uint64(7)
         assert outcomes.forget(pending.keys_of_entity(seven)) == (0, 0, [])
         saved(pending, database)
-        held = b"".join(value for prefix in (b"C", b"W") for _, value in database.scan_prefix(prefix))
+        held = b"".join(value for prefix in (b"w", b"W") for _, value in database.scan_prefix(prefix))
         assert seven.tobytes() not in held
         assert np.uint64(8).tobytes() in held
         assert (pending.find(keys(1, 2)) >= 0).tolist() == [False, True]
@@ -286,7 +286,7 @@ def test_little_is_stored_of_what_is_over(tmp_path: Path) -> None:
         pending.touch(rows[:1])
         assert due_keys(pending, 10.0) == [1, 2, 3, 4, 5, 6]
         saved(pending, database)
-        assert not list(database.scan_prefix(b"C"))
+        assert not list(database.scan_prefix(b"w"))
         ((_, value),) = database.scan_prefix(b"W")
         assert value == b"\2" + keys(1, 2, 3, 4, 5, 6).tobytes() + np.arange(41, 47, dtype="<i4").tobytes()
         again = Pending()
@@ -317,7 +317,7 @@ def test_keys_that_are_damaged_are_refused(tmp_path: Path, value: bytes) -> None
     """What no sheaf begins with, or what has other bytes than its cases take, is not read as some sheaf."""
     with Database(tmp_path) as database:
         writes = Writes()
-        writes.put(b"W" + (10_000 + (1 << 62)).to_bytes(8, "big") + bytes(8), value)
+        writes.put(b"W" + bytes(8) + (10_000 + (1 << 62)).to_bytes(8, "big"), value)
         database.commit(writes)
         with pytest.raises(StoreError, match="waiting cases ha"):
             Pending().attach(database)
@@ -523,7 +523,7 @@ def test_a_sheaf_that_goes_before_it_is_written_never_is(tmp_path: Path) -> None
                 pending.forget(piece["key"])
         assert pending._sheaves.unwritten_bytes == 0
         saved(pending, database)
-        assert not list(database.scan_prefix(b"C")) + list(database.scan_prefix(b"W"))
+        assert not list(database.scan_prefix(b"w")) + list(database.scan_prefix(b"W"))
 
 
 def test_nothing_is_noted_for_a_store_that_is_not_there() -> None:

@@ -41,7 +41,7 @@ def known(stage: Stage) -> tuple[dict[str, int], int, list[float], int]:
     assert outcomes.pending.room == 1000 - waiting
     stage.pipeline.finish(30 * DAY)
     stage.pipeline.commit(whatever=True)
-    assert not [*stage.database.scan_prefix(b"C"), *stage.database.scan_prefix(b"W")]
+    assert not [*stage.database.scan_prefix(b"w"), *stage.database.scan_prefix(b"W")]
     return fates, waiting, dues, int(totals["cases"][0])
 
 

@@ -13,6 +13,7 @@ import pytest
 from rocksdict import AccessType, Options, Rdict
 
 from monitor.errors import StoreError, StoreFullError
+from monitor.outcomes.sheaves import CASES
 from monitor.store import bulk
 from monitor.store import database as module
 from monitor.store.database import Database, Writes
@@ -263,3 +264,54 @@ def test_large_writes_are_merged_many_at_once(tmp_path: Path) -> None:
             writes.put(b"z", LARGE)
             database.commit(writes)
             assert database._db.property_int_value("rocksdb.num-files-at-level0") == 2 * turn
+
+
+def files_at(database: Database, level: int) -> int:
+    return int(database._db.property_value(f"rocksdb.num-files-at-level{level}") or 0)
+
+
+CASE = CASES + b"%08d"
+
+
+def test_cases_are_merged_with_nothing_while_they_wait(tmp_path: Path) -> None:
+    """What a large write has of new cases lies at the bottom from the beginning, and stays as it is until it is over.
+
+    What is removed of older ones, and all else, goes on top: merging it touches none that wait.
+    """
+    with Database(tmp_path) as database:
+        for turn in range(5):
+            writes = Writes()
+            writes.put(b"a", LARGE)
+            for number in (2 * turn, 2 * turn + 1):
+                writes.put(CASE % number, LARGE)
+            if turn > 1:
+                writes.delete(CASE % (2 * turn - 4))
+                writes.delete(CASE % (2 * turn - 3))
+            database.commit(writes)
+            assert (files_at(database, 0), files_at(database, 6)) == (2 * (turn + 1), turn + 1)
+        waiting = {each["name"]: each["size"] for each in database._db.live_files() if each["level"] == 6}
+        database._db.compact_range(None, CASE % 5)
+        still = {each["name"]: each["size"] for each in database._db.live_files() if each["level"] == 6}
+        assert len(still.items() & waiting.items()) == 2
+        assert [key for key, _ in database.scan(b"", b"z")] == [b"a", *(CASE % number for number in range(6, 10))]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_lies_apart_is_one_write_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """New cases, others written over and removed in any order, behind and before them: as what small writes leave."""
+    monkeypatch.setattr(bulk, "APART_BYTES", 0)
+    rng = np.random.default_rng(seed)
+    with Database(tmp_path / "a") as large, Database(tmp_path / "b") as small:
+        for turn in range(12):
+            writes = Writes()
+            for what, number in rng.integers(0, [4, 30], (rng.integers(1, 9), 2)).tolist():
+                key = rng.choice([b"a%d" % number, CASE % number, CASE % (100 * turn + number)])
+                if what == 3:
+                    writes.delete(key)
+                else:
+                    writes.put(key, b"%d" % turn)
+            monkeypatch.setattr(module, "_BUFFER_BYTES", rng.choice([0, 1 << 20]))
+            large.commit(writes)
+            monkeypatch.setattr(module, "_BUFFER_BYTES", 1 << 20)
+            small.commit(writes)
+            assert list(large.scan(b"", b"z")) == list(small.scan(b"", b"z"))
