@@ -59,7 +59,7 @@ typedef struct {
     int32_t *values;
     uint64_t mask;
     const int64_t *spare;
-    int64_t room;
+    int64_t n_spare, room;
     int64_t *listed, *first;
     int32_t *met_model;
     uint8_t *met;
@@ -252,13 +252,27 @@ static void bring(join_call *c, int64_t i, int64_t entry, int64_t last)
     c->dirty[row] = 1;
 }
 
+/* Asks for what event `i` will need: its case, or where a new one comes, about, and its slot. */
+static inline void expect(const join_call *c, int64_t i)
+{
+    int64_t row = c->row[i];
+    if (row < 0) {
+        __builtin_prefetch(c->keys + (c->key[i] & c->mask), 1);
+        __builtin_prefetch(c->values + (c->key[i] & c->mask), 1);
+        if (c->n_new + AHEAD >= c->n_spare)
+            return;
+        row = c->spare[c->n_new + AHEAD];
+    }
+    for (int64_t at = 0; at < (int64_t)sizeof(narrow_case); at += LINE)
+        __builtin_prefetch(c->cases + row * c->size + at, 1);
+}
+
 void mw_join(join_call *c)
 {
     int64_t entry = 0;
     for (int64_t i = 0; i < c->events; i++) {
-        if (i + AHEAD < c->events && c->row[i + AHEAD] >= 0)
-            for (int64_t at = 0; at < (int64_t)sizeof(narrow_case); at += LINE)
-                __builtin_prefetch(c->cases + c->row[i + AHEAD] * c->size + at, 1);
+        if (i + AHEAD < c->events)
+            expect(c, i + AHEAD);
         int64_t first = entry;
         while (entry < c->attributes && c->of[entry] == i)
             entry++;

@@ -56,6 +56,7 @@ class _Call(ctypes.Structure):
         *((name, _P) for name in ("dirty", "keys", "values")),
         ("mask", _U),
         ("spare", _P),
+        ("n_spare", _N),
         ("room", _N),
         *((name, _P) for name in ("listed", "first", "met_model", "met")),
         *((name, _N) for name in ("n_new", "n_slots", "n_listed", "n_first", "n_met")),
@@ -107,7 +108,7 @@ def join(
     kernels = needed(compiled())
     n, m = len(columns["key"]), len(columns["of"])
     index.reserve(len(spare))
-    call = _Call(events=n, attributes=m, size=cases.itemsize, mask=index.mask, room=room)
+    call = _Call(events=n, attributes=m, size=cases.itemsize, mask=index.mask, n_spare=len(spare), room=room)
     for name, column in columns.items():
         assert column.dtype == _COLUMNS[name]
         setattr(call, name, address(column))
