@@ -187,8 +187,7 @@ class Sheaves:
         slots = list(self._of.pop(due, ()))
         self._drop(slots, KEYS, CASES)
         self._dropped += (KEYS + _under(due, number) for number in self._marks.pop(due, ()))
-        for slot in slots:
-            self._end(slot)
+        self._end(slots)
         return bool(slots)
 
     def gone(self, places: Indices) -> NDArray[np.bool_]:
@@ -246,7 +245,7 @@ class Sheaves:
             named = [_HERE + names[8 * first : 8 * last] for first, last in pairwise(cut)]
             lengths_of = [sizes[2 * first : 2 * last] for first, last in pairwise(cut)]
             wholes = [each + blob[first:last] for each, (first, last) in zip(lengths_of, pairwise(stops), strict=True)]
-            places[order[part]] = self._lay(due[some[:-1]], np.diff(some), named, wholes)
+            places[order[part]] = self._lay(due[some[:-1]], np.diff(some), named, wholes, over=False)
         return places
 
     def close(self, keys: Keys, models: NDArray[np.int32], due: NDArray[np.float64]) -> Indices:
@@ -256,7 +255,7 @@ class Sheaves:
         places, cuts = np.empty(len(keys), np.int64), _cuts(due)
         cut = pairwise(cuts.tolist())
         named = [_OVER + names[8 * first : 8 * last] + said[4 * first : 4 * last] for first, last in cut]
-        places[order] = self._lay(due[cuts[:-1]], np.diff(cuts), named, [b""] * len(named))
+        places[order] = self._lay(due[cuts[:-1]], np.diff(cuts), named, [b""] * len(named), over=True)
         return places
 
     def tidy(self, places: Indices) -> None:
@@ -266,7 +265,7 @@ class Sheaves:
         self._drop(slots.tolist(), KEYS, CASES)
         for slot, due in zip(slots.tolist(), self._due[slots].tolist(), strict=True):
             self._of[due].pop(slot)
-            self._end(slot)
+        self._end(slots.tolist())
 
     def scattered(self) -> tuple[Keys, Indices]:
         """What lies in thin sheaves, at moments that have too many: keys and places.
@@ -299,10 +298,11 @@ class Sheaves:
         self._blotted, self._dropped, self._moved = {}, [], []
         self._unwritten, self.unwritten_bytes = {}, 0
 
-    def _lay(self, due: NDArray[np.float64], sizes: Indices, named: list[bytes], wholes: list[bytes]) -> Indices:
+    def _lay(
+        self, due: NDArray[np.float64], sizes: Indices, named: list[bytes], wholes: list[bytes], *, over: bool
+    ) -> Indices:
         """Begin sheaves (k,) of so many cases with these records; returns the places of all these cases."""
-        over = np.array([each.startswith(_OVER) for each in named], bool)
-        slots = self._begin(due, self._next + np.arange(len(due)), sizes, over=over)
+        slots = self._begin(due, self._next + np.arange(len(due)), sizes, over=np.full(len(due), over))
         self._next += len(due)
         self._unwritten |= zip(slots.tolist(), zip(named, wholes, strict=True), strict=True)
         self.unwritten_bytes += sum(map(len, named)) + sum(map(len, wholes)) - len(named)
@@ -378,7 +378,8 @@ class Sheaves:
         """Slots for sheaves (k,) of ``n`` cases each."""
         while len(self._free) < len(due):
             self._grow()
-        slots = np.array([self._free.pop() for _ in range(len(due))], np.int64)
+        slots = np.array(self._free[: -len(due) - 1 : -1], np.int64)
+        del self._free[len(self._free) - len(due) :]
         self._due[slots], self._number[slots], self._held[slots], self._current[slots] = due, number, n, 0
         self._over[slots] = over
         edges = [0, *(np.flatnonzero(np.diff(due)) + 1).tolist(), len(due)]
@@ -389,13 +390,14 @@ class Sheaves:
                 self._thin[moment] = self._thin.get(moment, 0) + few
         return slots
 
-    def _end(self, slot: int) -> None:
-        """Have a slot back, whose sheaf is gone."""
-        self._at_hand.pop(slot, None)
-        named, whole = self._unwritten.pop(slot, (b"", b""))
-        self.unwritten_bytes -= len(whole) + max(len(named) - 1, 0)
-        self._held[slot] = self._current[slot] = 0
-        self._free.append(slot)
+    def _end(self, slots: list[int]) -> None:
+        """Have slots back, whose sheaves are gone."""
+        for slot in slots:
+            named, whole = self._unwritten.pop(slot, (b"", b""))
+            self.unwritten_bytes -= len(whole) + max(len(named) - 1, 0)
+            self._at_hand.pop(slot, None)
+        self._held[slots] = self._current[slots] = 0
+        self._free += slots
 
     def _grow(self) -> None:
         n = len(self._due)

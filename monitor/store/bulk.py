@@ -10,7 +10,7 @@ import errno
 import mmap
 import os
 import shutil
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -112,8 +112,10 @@ class Bulk:
 
 def _behind(keys: list[bytes], left: dict[bytes, bytes | None]) -> int:
     """Where in ``keys``, in order, those of cases begin that have a file of their own, behind all that are removed."""
-    first = bisect_left(keys, CASES) if keys[-1].startswith(CASES) else len(keys)
-    first = next((i for i in range(len(keys), first, -1) if left[keys[i - 1]] is None), first)
+    if not keys[-1].startswith(CASES):
+        return len(keys)
+    removed = max((key for key, value in left.items() if value is None), default=b"")
+    first = max(bisect_left(keys, CASES), bisect_right(keys, removed))
     size = sum(len(left[key] or b"") for key in keys[first:])
     return first if size >= APART_BYTES else len(keys)
 
