@@ -6,7 +6,7 @@
 #include "case.h"
 
 enum { PREDICTED = 1, SCORE = 2, VALUE = 4, OUTCOME = 8, MONEY = 16, ENTITY = 32, PLACES = 64, LISTS = 128 };
-enum { SLOTS_AT = 8, SLOTS_MASK = 7, NUMBER = 1 << 11, OVER = 1 << 15 };
+enum { SLOTS_AT = 8, SLOTS_MASK = 7, NUMBER = 1 << 11 };
 enum { UNPACKED = -1, NO_ROOM = -2 };
 
 int64_t mw_case_size(int wide);
@@ -35,8 +35,6 @@ static int slots_of(const narrow_case *c)
 /* Which parts a case has. */
 static uint16_t code_of(const narrow_case *c, int wide)
 {
-    if (c->stage == STAGE_CLOSED)
-        return OVER;
     int code = slots_of(c) << SLOTS_AT;
     code |= c->predicted ? PREDICTED : 0;
     code |= told(c->score) ? SCORE : 0;
@@ -71,8 +69,6 @@ static uint8_t *put_case(uint8_t *to, const narrow_case *c, int wide)
     size_t slots = (size_t)slots_of(c);
     to = put(to, &code, sizeof code);
     to = put(to, &c->model, sizeof c->model);
-    if (code == OVER)
-        return to;
     to = put(to, &c->time, sizeof c->time);
     to = put(to, &c->has, sizeof c->has);
     if (code & PREDICTED)
@@ -126,8 +122,6 @@ static size_t size_of(int code)
     const narrow_case *c = NULL;
     size_t slots = (size_t)(code >> SLOTS_AT & SLOTS_MASK);
     size_t n = sizeof(uint16_t) + sizeof c->model;
-    if (code == OVER)
-        return n;
     n += sizeof c->time + sizeof c->has + slots * (sizeof *c->names + sizeof *c->texts + sizeof *c->kinds);
     n += code & PREDICTED ? sizeof c->predicted : 0;
     n += code & SCORE ? sizeof c->score : 0;
@@ -157,11 +151,6 @@ static void take_case(const uint8_t *from, int code, narrow_case *c)
     c->outcome_time = c->score = c->value = c->outcome_number = c->money = NAN;
     c->places[0] = c->places[1] = UINT64_MAX;
     from = take(from, &c->model, sizeof c->model);
-    if (code == OVER) {
-        c->time = NAN;
-        c->stage = STAGE_CLOSED;
-        return;
-    }
     from = take(from, &c->time, sizeof c->time);
     from = take(from, &c->has, sizeof c->has);
     if (code & PREDICTED)
@@ -234,7 +223,7 @@ int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, c
         memcpy(&code, from, sizeof code);
         if (length != (int64_t)size_of(code) || (code >> SLOTS_AT & SLOTS_MASK) > SLOTS)
             return i;
-        if (code != OVER && code & LISTS && !wide)
+        if (code & LISTS && !wide)
             return NO_ROOM;
         memset(cases + rows[i] * size, 0, (size_t)size);
         take_case(from + sizeof code, code, (narrow_case *)(void *)(cases + rows[i] * size));

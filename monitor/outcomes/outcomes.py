@@ -192,7 +192,7 @@ class Outcomes:
         until = np.round(due + kept, 3)[model]
         remembered = until > due
         if remembered.any():
-            self.pending.close(_some(cases, remembered), until[remembered])
+            self.pending.close(cases["key"][remembered], until[remembered])
         if not remembered.all():
             self.pending.forget(cases["key"][~remembered])
 

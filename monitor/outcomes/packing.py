@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from monitor.errors import StoreError
 from monitor.kernels import pack_cases
 from monitor.kernels.lean import NO_PLACES
-from monitor.outcomes.case import CLOSED, OPEN, SLOTS, WIDE, Cases, blank
+from monitor.outcomes.case import OPEN, SLOTS, WIDE, Cases, blank
 
 _PARTS = (
     ("predicted",),
@@ -34,8 +34,6 @@ _LISTS = 1 << _PARTS.index(("list", "n_served", "n_shown", "served", "shown"))
 _ATTRIBUTES = ("names", "texts", "kinds")
 _SLOTS_AT, _SLOTS_MASK = 8, 7
 """Where the word has the number of slots for attributes that are used."""
-_OVER = 1 << 15
-"""Of a closed case, which is remembered so that a late outcome is known as one: its model."""
 _WORD, _CODE_BYTES = ("parts", "<u2"), 2
 
 Codes = NDArray[np.uint16]
@@ -90,7 +88,7 @@ def unpacked_twin(values: bytes, where: Sequence[Indices], cases: Cases, rows: I
         slots = code >> _SLOTS_AT & _SLOTS_MASK
         if len(record) < _CODE_BYTES or slots > SLOTS or len(record) != _layout(code).itemsize:
             return i
-        if code != _OVER and code & _LISTS and cases.dtype != WIDE:
+        if code & _LISTS and cases.dtype != WIDE:
             return pack_cases.NO_ROOM
         said, case = np.frombuffer(record, _layout(code))[0], blank(1, cases.dtype)
         case["due"] = 0.0
@@ -99,7 +97,7 @@ def unpacked_twin(values: bytes, where: Sequence[Indices], cases: Cases, rows: I
                 case[name][0, : len(said[name])] = said[name]
             else:
                 case[name] = said[name]
-        case["stage"] = CLOSED if code == _OVER else OPEN
+        case["stage"] = OPEN
         cases[rows[i]] = case[0]
     return pack_cases.UNPACKED
 
@@ -113,7 +111,7 @@ def records(value: bytes, n: int) -> list[bytes]:
 
 
 def entity_of(record: bytes) -> bytes:
-    """The entity of a stored case, as its 8 bytes; empty where it has none, is closed, or was removed."""
+    """The entity of a stored case, as its 8 bytes; empty where it has none, or was removed."""
     at = _entity_at(int.from_bytes(record[:2], "little")) if record else 0
     return record[at : at + 8] if at else b""
 
@@ -136,7 +134,7 @@ def _codes(cases: Cases) -> Codes:
     codes = slots << _SLOTS_AT
     for bit, part in zip(_BITS, has, strict=True):
         codes |= part.astype(np.int64) << bit
-    return np.where(cases["stage"] == CLOSED, _OVER, codes).astype(np.uint16)
+    return codes.astype(np.uint16)
 
 
 @cache
@@ -150,8 +148,6 @@ def _layout(code: int) -> np.dtype[np.void]:
 @cache
 def _names(code: int) -> tuple[str, ...]:
     """The fields of a case with these parts, in their order behind the word."""
-    if code == _OVER:
-        return ("model",)
     names = [name for bit, part in zip(_BITS, _PARTS, strict=True) if code >> bit & 1 for name in part]
     return ("model", "time", "has", *names, *(_ATTRIBUTES if code >> _SLOTS_AT & _SLOTS_MASK else ()))
 

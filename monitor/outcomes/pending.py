@@ -136,11 +136,10 @@ class Pending:
         if self._sheaves.finish(due):
             self._outlive()
 
-    def close(self, cases: Cases, until: NDArray[np.float64]) -> None:
-        """Remember of ``cases``, which have matured, no more than that they have, until ``until``, which is later."""
-        keys = cases["key"]
+    def close(self, keys: Keys, until: NDArray[np.float64]) -> None:
+        """Remember of cases (n,), which have matured, no more than that they have, until ``until``, which is later."""
         self._let_go(keys)
-        places = self._sheaves.close(keys, cases["model"], until)
+        places = self._sheaves.close(keys, until)
         self._sheaves.count(places, 1)
         self._index.insert_many(keys, places + _AWAY)
         for due in np.unique(until).tolist():

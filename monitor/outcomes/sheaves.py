@@ -1,7 +1,7 @@
 """Where stored cases lie: some that are due at one moment in one value, so that a case costs no key of its own.
 
 A sheaf is two records of the store under a number and the moment: the keys of its cases, and the cases. Of cases that
-are over it is one, of keys and models. It is never changed: what becomes of a case is written into a later sheaf, and
+are over it is one, of keys. It is never changed: what becomes of a case is written into a later sheaf, and
 the newest says how the case is. A sheaf goes with its moment, or once each of its cases is in a later one.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StoreError
-from monitor.outcomes.case import CLOSED, Cases, blank, copy
+from monitor.outcomes.case import CLOSED, Cases, blank
 from monitor.outcomes.packing import entity_of, packed, records, unpacked
 
 SIZE_BITS = 6
@@ -34,10 +34,7 @@ _UNDER = struct.Struct(">QQ")
 _EPOCH = 1 << 62
 """Added to times in milliseconds, so that those before 1970 are in order too."""
 _HERE, _MOVED, _OVER = b"\0", b"\1", b"\2"
-"""How a record of keys begins: their cases lie in the sheaf; or they are due at another moment now; or they are over,
-and their models stand behind the keys."""
-_OVER_BYTES = 12
-"""What a case that is over takes: its key, and its model's row."""
+"""How a record of keys begins: their cases lie in the sheaf; or are due at another moment now; or are over."""
 _AT_ONCE = 128
 """Sheaves that are read or laid out at once: what lies between is less than a megabyte, and stays in the cache."""
 _HELD_MAX = 32_768
@@ -162,7 +159,7 @@ class Sheaves:
         """
         over = self._over[places >> SIZE_BITS]
         if over.any():
-            self._read_over(places[over], cases, rows[over])
+            self._tell_over(places[over], cases, rows[over])
         read = over.all() or self._read_open(places[~over], cases, rows[~over])
         cases["key"][rows] = keys
         return bool(read)
@@ -172,12 +169,14 @@ class Sheaves:
         slots = list(self._of.get(due, ()))
         if not slots:
             return np.zeros(0, np.uint64)
-        named = dict(zip(slots, self._read(slots, KEYS), strict=True))
-        self.holds = len(slots) <= _HELD_MAX
+        named = self._read(slots, KEYS)
+        if [len(each) for each in named] != (1 + 8 * self._held[slots].astype(np.int64)).tolist():
+            raise StoreError("a sheaf of waiting cases has other keys than it was begun with")
+        still = [slot for slot in slots if not self._over[slot]]
+        self.holds = len(still) <= _HELD_MAX
         if self.holds:
-            still = [slot for slot in slots if not self._over[slot]]
-            self._at_hand = named | dict(zip(still, self._read(still, CASES), strict=True))
-        return np.concatenate([_keys_in(value) for value in named.values()])
+            self._at_hand = dict(zip(still, self._read(still, CASES), strict=True))
+        return np.frombuffer(b"".join([each[1:] for each in named]), np.uint64)
 
     def finish(self, due: float) -> bool:
         """All that was due then has matured, and is removed with the next :meth:`save`; whether there was a sheaf."""
@@ -248,13 +247,12 @@ class Sheaves:
             places[order[part]] = self._lay(due[some[:-1]], np.diff(some), named, wholes, over=False)
         return places
 
-    def close(self, keys: Keys, models: NDArray[np.int32], due: NDArray[np.float64]) -> Indices:
+    def close(self, keys: Keys, due: NDArray[np.float64]) -> Indices:
         """Take cases of which nothing is kept but that they are over, (n,), until ``due``; returns their places."""
         order = np.argsort(due, kind="stable")
-        due, names, said = due[order], keys[order].tobytes(), models[order].astype("<i4").tobytes()
+        due, names = due[order], keys[order].tobytes()
         places, cuts = np.empty(len(keys), np.int64), _cuts(due)
-        cut = pairwise(cuts.tolist())
-        named = [_OVER + names[8 * first : 8 * last] + said[4 * first : 4 * last] for first, last in cut]
+        named = [_OVER + names[8 * first : 8 * last] for first, last in pairwise(cuts.tolist())]
         places[order] = self._lay(due[cuts[:-1]], np.diff(cuts), named, [b""] * len(named), over=True)
         return places
 
@@ -322,7 +320,7 @@ class Sheaves:
         edges = np.searchsorted(own[order], np.arange(0, len(slots) + _AT_ONCE, _AT_ONCE))
         for start, first, last in zip(range(0, len(slots), _AT_ONCE), edges[:-1], edges[1:], strict=True):
             some, part = slots[start : start + _AT_ONCE], order[first:last]
-            values, of = self._values(some.tolist(), CASES), own[part] - start
+            values, of = self._cases(some.tolist()), own[part] - start
             stops = np.cumsum([0, *map(len, values)])
             held = self._held[some].astype(np.int64)
             where = (stops[of], stops[of + 1], held[of], places[part] & (SIZE - 1))
@@ -331,23 +329,17 @@ class Sheaves:
             cases["due"][rows[part]] = self._due[some][of]
         return True
 
-    def _read_over(self, places: Indices, cases: Cases, rows: Indices) -> None:
-        """Read cases that are over: of which model each was, and until when that is remembered."""
-        slots, own = np.unique(places >> SIZE_BITS, return_inverse=True)
-        held = self._held[slots].astype(np.int64)
-        named = self._values(slots.tolist(), KEYS)
-        models = [_models_in(value, n) for value, n in zip(named, held.tolist(), strict=True)]
-        starts = np.cumsum(held) - held
-        made = blank(len(rows), cases.dtype)
-        made["model"] = np.concatenate(models)[starts[own] + (places & (SIZE - 1))]
-        made["due"], made["stage"] = self._due[slots][own], CLOSED
-        copy(made, np.arange(len(rows)), cases, rows)
+    def _tell_over(self, places: Indices, cases: Cases, rows: Indices) -> None:
+        """Say of cases that they are over, and until when that is remembered."""
+        whole = np.dtype((np.void, cases.itemsize))
+        cases.view(whole)[rows] = blank(1, cases.dtype).view(whole)
+        cases["due"][rows], cases["stage"][rows] = self.due(places), CLOSED
 
-    def _values(self, slots: list[int], prefix: bytes) -> list[bytes]:
-        """What the sheaves in ``slots`` have under ``prefix``."""
+    def _cases(self, slots: list[int]) -> list[bytes]:
+        """The cases of the sheaves in ``slots``."""
         if self._at_hand and self._at_hand.keys() >= set(slots):
             return [self._at_hand[slot] for slot in slots]
-        return self._read(slots, prefix)
+        return self._read(slots, CASES)
 
     def _read(self, slots: list[int], prefix: bytes) -> list[bytes]:
         """The records of ``slots`` that begin with ``prefix``, from memory or the store."""
@@ -428,19 +420,12 @@ def _cuts(due: NDArray[np.float64]) -> Indices:
 def _keys_in(value: bytes) -> Keys:
     """The keys of a stored record; 0 for one that was removed."""
     kind = value[:1]
-    n, spare = divmod(len(value) - 1, _OVER_BYTES if kind == _OVER else 8)
+    n, spare = divmod(len(value) - 1, 8)
     if spare or kind not in (_HERE, _MOVED, _OVER):
-        raise StoreError(f"the keys of waiting cases have {len(value)} bytes, 8 or 12 a case and one were expected")
+        raise StoreError(f"the keys of waiting cases have {len(value)} bytes, 8 a case and one were expected")
     if n > SIZE and kind != _MOVED:
         raise StoreError(f"a sheaf of waiting cases has {n}, {SIZE} at most were expected")
     return np.frombuffer(value, np.uint64, n, 1)
-
-
-def _models_in(value: bytes, n: int) -> NDArray[np.int32]:
-    """The models in a stored record of ``n`` cases that are over."""
-    if not value.startswith(_OVER) or len(_keys_in(value)) != n:
-        raise StoreError(f"a sheaf of {n} cases that are over is damaged")
-    return np.frombuffer(value, "<i4", n, 1 + 8 * n)
 
 
 def _cases_in(whole: bytes, n: int) -> list[bytes]:
@@ -455,7 +440,7 @@ def _blotted(named: bytes, whole: bytes, keys: Keys) -> tuple[bytes, bytes]:
     """The records of a sheaf without the cases of ``keys``; of one of cases that moved there are the keys alone."""
     own = _keys_in(named)
     out = np.isin(own, keys)
-    named = named[:1] + np.where(out, 0, own).astype(np.uint64).tobytes() + named[1 + own.nbytes :]
+    named = named[:1] + np.where(out, 0, own).astype(np.uint64).tobytes()
     if not named.startswith(_HERE):
         return named, b""
     kept = [b"" if away else each for away, each in zip(out.tolist(), _cases_in(whole, len(own)), strict=True)]

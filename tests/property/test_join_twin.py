@@ -56,12 +56,11 @@ class Memory:
     def said(self) -> dict[int, tuple[bytes, bytes]]:
         """By key the moment at which a stored case is due, and the case, as it was written last."""
         found: dict[int, tuple[bytes, bytes]] = {}
-        for under, value in sorted(self.scan_prefix(sheaves.KEYS), key=lambda each: each[0][8:]):
-            n = (len(value) - 1) // (12 if value[0] == 2 else 8)  # of what is over the model stands with the key
-            own, models = np.frombuffer(value, np.uint64, n, 1).tolist(), value[1 + 8 * n :]
-            held = records(self.held.get(sheaves.CASES + under, b""), len(own)) or [b""] * len(own)
-            held = [models[i : i + 4] for i in range(0, len(models), 4)] or held
-            found |= {key: (under[:8], record) for key, record in zip(own, held, strict=True)}
+        for under, value in self.scan_prefix(sheaves.KEYS):
+            own = np.frombuffer(value, np.uint64, (len(value) - 1) // 8, 1).tolist()
+            lain = b"over" if value[0] == 2 else b""
+            held = records(self.held.get(sheaves.CASES + under, b""), len(own)) or [lain] * len(own)
+            found |= {key: (under[8:], record) for key, record in zip(own, held, strict=True)}
         return {key: case for key, case in found.items() if case[1]}
 
 
@@ -134,7 +133,7 @@ def mature(pending: Pending, until: float) -> list[list[int]]:
             if len(piece):  # what was due then may all have moved
                 found.append(piece["key"].tolist())
             stays = matured(piece) & (piece["key"] % np.uint64(2) > 0)
-            pending.close(piece[stays], np.full(int(stays.sum()), due + 2.0))
+            pending.close(piece["key"][stays], np.full(int(stays.sum()), due + 2.0))
             pending.forget(piece["key"][~stays])
     return found
 

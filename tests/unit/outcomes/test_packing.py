@@ -7,12 +7,12 @@ import pytest
 
 from monitor.errors import StoreError
 from monitor.kernels import pack_cases
-from monitor.outcomes.case import CASE, CLOSED, HAS_OUTCOME, HAS_PREDICTION, ITEMS_MAX, OPEN, SLOTS, WIDE, Cases, blank
+from monitor.outcomes.case import CASE, HAS_OUTCOME, HAS_PREDICTION, ITEMS_MAX, SLOTS, WIDE, Cases, blank
 from monitor.outcomes.packing import entity_of, packed, packed_twin, records, unpacked, unpacked_twin
 
 
 def anything(n: int, rng: np.random.Generator, dtype: np.dtype[np.void]) -> Cases:
-    """Open cases with some of their parts, and closed ones."""
+    """Cases that wait, with some of their parts."""
     cases = blank(n, dtype)
     cases["key"], cases["due"], cases["time"] = rng.permutation(n) + 1, rng.random(n), rng.random(n)
     cases["model"], cases["has"] = rng.integers(0, 99, n), HAS_PREDICTION
@@ -52,21 +52,16 @@ READERS = [unpacked_twin] if pack_cases.compiled() is None else [unpacked_twin, 
 @pytest.mark.parametrize("dtype", [CASE, WIDE], ids=["alone", "with lists"])
 @pytest.mark.parametrize("seed", range(3))
 def test_round_trip(seed: int, dtype: np.dtype[np.void], read) -> None:
-    """Every field of an open case comes back but those that its sheaf has; of a closed one its model."""
+    """Every field of a case comes back but those that its sheaf has."""
     rng = np.random.default_rng(seed)
     was = anything(300, rng, dtype)
-    was["stage"] = np.where(rng.random(len(was)) < 0.2, CLOSED, OPEN)
     sizes = [64, 1, 200, 35]
     values = [sheaf(was, rows) for rows in np.split(np.arange(300), np.cumsum(sizes)[:-1])]
     rows, found = rng.permutation(300), np.full(300 * dtype.itemsize, 0xA7, np.uint8).view(dtype)
     assert read(b"".join(values), where(values, sizes), found, rows) == pack_cases.UNPACKED
     found = found[rows]
-    closed = was["stage"] == CLOSED
-    for name in ("stage", "model"):
-        assert np.array_equal(found[name], was[name])
     for name in [each for each in dtype.names or () if each not in {"key", "due"}]:
-        assert np.array_equal(found[name][~closed], was[name][~closed], equal_nan=found[name].dtype.kind == "f"), name
-    assert np.isnan(found["score"][closed]).all()
+        assert np.array_equal(found[name], was[name], equal_nan=found[name].dtype.kind == "f"), name
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -105,7 +100,6 @@ def test_kernel_and_twin_agree(n: int, dtype: np.dtype[np.void]) -> None:
     """Both give the same bytes for each case, of some rows in any order too."""
     rng = np.random.default_rng(n)
     cases = anything(n, rng, dtype)
-    cases["stage"] = np.where(rng.random(n) < 0.2, CLOSED, OPEN)
     for rows in (np.arange(n), rng.permutation(n)[: n // 2]):
         (blob, lengths), (own, own_lengths) = packed(cases, rows), packed_twin(cases, rows)
         assert blob == own
@@ -116,10 +110,9 @@ def test_kernel_and_twin_agree(n: int, dtype: np.dtype[np.void]) -> None:
 
 
 def test_entity_is_found_in_what_is_stored() -> None:
-    """Whose a stored case is can be told without reading it whole; of a closed one, or one of nobody, nothing is."""
+    """Whose a stored case is can be told without reading it whole; of one of nobody nothing is."""
     cases = anything(200, np.random.default_rng(1), CASE)
-    cases["stage"][:50] = CLOSED
-    of_nobody = (cases["entity"] == 0) | (cases["stage"] == CLOSED)
+    of_nobody = cases["entity"] == 0
     told = [entity_of(record) for record in records(sheaf(cases, np.arange(200)), 200)]
     assert told == [b"" if none else e.tobytes() for none, e in zip(of_nobody, cases["entity"], strict=True)]
     assert entity_of(b"") == b""
