@@ -263,8 +263,10 @@ static inline void expect(const join_call *c, int64_t i)
             return;
         row = c->spare[c->n_new + AHEAD];
     }
+    const uint8_t *own = c->cases + row * c->size;
     for (int64_t at = 0; at < (int64_t)sizeof(narrow_case); at += LINE)
-        __builtin_prefetch(c->cases + row * c->size + at, 1);
+        __builtin_prefetch(own + at, 1);
+    __builtin_prefetch(own + sizeof(narrow_case) - 1, 1);
 }
 
 void mw_join(join_call *c)

@@ -315,12 +315,14 @@ class Sheaves:
 
     def _read_open(self, places: Indices, cases: Cases, rows: Indices) -> bool:
         """Read cases that wait; False where there is no room for the lists of one."""
-        slots, own = np.unique(places >> SIZE_BITS, return_inverse=True)
-        order = np.argsort(own, kind="stable")
-        edges = np.searchsorted(own[order], np.arange(0, len(slots) + _AT_ONCE, _AT_ONCE))
-        for start, first, last in zip(range(0, len(slots), _AT_ONCE), edges[:-1], edges[1:], strict=True):
-            some, part = slots[start : start + _AT_ONCE], order[first:last]
-            values, of = self._cases(some.tolist()), own[part] - start
+        order = np.argsort(places, kind="stable")  # they mostly come in order, which this takes as it is
+        slot = places[order] >> SIZE_BITS
+        begins = np.diff(slot, prepend=-1) != 0
+        firsts, own = np.flatnonzero(begins), np.cumsum(begins) - 1
+        edges = [*firsts[::_AT_ONCE].tolist(), len(order)]
+        for start, (first, last) in zip(range(0, len(firsts), _AT_ONCE), pairwise(edges), strict=True):
+            some, part = slot[firsts[start : start + _AT_ONCE]], order[first:last]
+            values, of = self._cases(some.tolist()), own[first:last] - start
             stops = np.cumsum([0, *map(len, values)])
             held = self._held[some].astype(np.int64)
             where = (stops[of], stops[of + 1], held[of], places[part] & (SIZE - 1))

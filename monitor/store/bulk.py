@@ -13,6 +13,7 @@ import shutil
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 
 from rocksdict import IngestExternalFileOptions, Options, Rdict, SstFileWriter, WriteBatch
@@ -116,8 +117,8 @@ def _behind(keys: list[bytes], left: dict[bytes, bytes | None]) -> int:
         return len(keys)
     removed = max((key for key, value in left.items() if value is None), default=b"")
     first = max(bisect_left(keys, CASES), bisect_right(keys, removed))
-    size = sum(len(left[key] or b"") for key in keys[first:])
-    return first if size >= APART_BYTES else len(keys)
+    sizes = accumulate(len(left[key] or b"") for key in keys[first:])
+    return first if any(size >= APART_BYTES for size in sizes) else len(keys)
 
 
 def _may_have_two_names(path: Path) -> bool:

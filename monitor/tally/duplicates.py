@@ -32,7 +32,8 @@ def keys_of(batch: EventBatch) -> Keys:
     """
     keys = mix(mix(batch.model.hash, batch.id.hash), _KIND_OF[batch.parts])
     told = np.flatnonzero(batch.in_space(Space.OUTCOME))
-    keys[batch.event[told]] = mix(keys[batch.event[told]], batch.text.hash[told])
+    at = batch.event[told]
+    keys[at] = mix(keys[at], batch.text.hash[told])
     np.maximum(keys, np.uint64(1), out=keys)
     keys[batch.id.length == 0] = 0
     return keys
