@@ -38,7 +38,7 @@ from monitor.incidents.suspects import Suspects
 from monitor.incidents.telling import fact_of, tell, tell_conduct, tell_traffic
 from monitor.judging import CellAlarm, Judge
 from monitor.kernels.hashing import hash64
-from monitor.kernels.tally import ModelTotals, count_events, tally
+from monitor.kernels.tally import ModelTotals, count_events, order_of, tally
 from monitor.leaning.features_by_group import FeaturesByGroup
 from monitor.leaning.setting import Settings
 from monitor.leaning.sums import Leaning
@@ -189,6 +189,7 @@ class Fleet:
         Groups are compared within whole models alone: events of models within another have nothing to compare.
         """
         resolved = self.discovery.resolve(batch)
+        entries = resolved.entries
         self.lives.begin_installed()
         counted = np.flatnonzero((resolved.model >= 0) & ~late)
         model, rows = resolved.model[counted], self.models.rows
@@ -202,23 +203,26 @@ class Fleet:
         if crowded_out:
             placed = base[counted] >= 0
             counted, model = counted[placed], model[placed]
-        self.blocks.widen_for(_most(resolved.entries.starts(len(batch)), model))
+        self.blocks.widen_for(_most(entries.starts(len(batch)), model))
         self._count_events(batch, counted, model, base[counted])
         columns, codes = self.series.columns(), self.series.codes
         counts, moments = self.blocks.counts, self.blocks.moments
-        deferred, prints = tally(resolved.entries, base, columns, codes, counts, moments)
-        self.conduct.note(batch, prints, resolved.model, base, counts)
         own = np.full(len(batch), -1, np.int32)
         own[counted] = model
         hashes = np.maximum(batch.model.hash, np.uint64(1))
         whole = np.where(rows["root"][own] == own, own, -1)
-        groups_turned_away = self.groups.count(batch, hashes, whole, resolved.entries, ends)
+        entries.order = order_of(base)
+        tallied: list[tuple[NDArray[np.int64], NDArray[np.uint64]]] = []
+        groups_turned_away = self.groups.count(
+            *(batch, hashes, whole, entries, ends),
+            lambda people: tallied.append(tally(entries, base, columns, codes, counts, moments, people)),
+        )
+        deferred, prints = tallied[0]
+        self.conduct.note(batch, prints, resolved.model, base, counts)
         others = 0
         if len(deferred):
-            others, waiting = place(
-                self.series, batch, resolved.entries, deferred, base, counts, moments, self._categories_max
-            )
-            resolved.entries.series[waiting] = -1  # what lies in no bin yet lies in no stratum either
+            others, waiting = place(self.series, batch, entries, deferred, base, counts, moments, self._categories_max)
+            entries.series[waiting] = -1  # what lies in no bin yet lies in no stratum either
         absorbed = Absorbed(
             events=len(counted),
             late=int((late & (resolved.model >= 0)).sum()),
@@ -228,8 +232,8 @@ class Fleet:
             groups_turned_away=groups_turned_away,
             ticks_turned_away=crowded_out,
         )
-        places = self.leaning.note(batch, resolved.entries, whole)
-        self.features_by_group.note(batch, hashes, whole, resolved.entries.series, places)
+        places = self.leaning.note(batch, entries, whole)
+        self.features_by_group.note(batch, hashes, whole, entries.series, places)
         return absorbed, own, places
 
     def close(self, watermark: float, *, silence: bool = True) -> Closed:

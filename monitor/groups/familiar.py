@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -77,6 +78,7 @@ class Familiar:
         hashes: NDArray[np.uint64],
         model: NDArray[np.int32],
         ends: NDArray[np.float64],
+        beside: Callable[[int], None],
     ) -> Known:
         """Count what is familiar of ``batch``, given as to :meth:`Groups.count`, and say what that was."""
         counted = model >= 0
@@ -84,12 +86,14 @@ class Familiar:
         columns = self._columns(batch, hashes, model)
         columns["tick"] = np.zeros(len(model), np.int32)
         columns["tick"][counted] = ticks.of
-        columns["start"] = entries.starts(len(model))
+        columns["start"], columns["like"] = entries.starts(len(model)), entries.liked(len(model))
+        columns["order"] = entries.order
         index = self._register.index
         tables = {"said": self.said, "both": self._sorter.intersections.known, "favourable": self._counter.favourable}
         tables |= {name: index[name] for name in ("outputs", "tallies")}
-        made = count_groups(columns, tables, _WORDS, ticks.tables)
+        made = count_groups(columns, tables, _WORDS, ticks.tables, beside)
         if made is None:
+            beside(0)
             return replace(Known.of_none(), left=np.flatnonzero(counted))
         self._sums.keep(ticks, made.added)
         return Known(made.event, made.member, made.left)

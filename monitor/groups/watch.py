@@ -68,16 +68,19 @@ class Groups:
         model: NDArray[np.int32],
         entries: Entries,
         ends: NDArray[np.float64],
+        beside: Callable[[int], None],
     ) -> int:
         """Count the predictions of ``batch`` among the groups of people they were made for.
 
         ``hashes`` (n,) are keys of models, ``model`` (n,) their rows, -1 for events that do not count; ``entries`` (m,)
-        have their series, ``ends`` (n,) are those of the events' ticks. Returns how many values a limit kept out.
+        have their series, ``ends`` (n,) are those of the events' ticks. What else goes through the events is done
+        ``beside``, as :func:`monitor.kernels.groups.count_groups` says. Returns how many values a limit kept out.
         """
         if not self.sorter.concerns(batch) or not (model >= 0).any():
             self.known = Known.of_none()
+            beside(0)
             return 0
-        self.known = self.familiar.count(batch, entries, hashes, model, ends)
+        self.known = self.familiar.count(batch, entries, hashes, model, ends, beside)
         if len(left := self.known.left):
             rest = np.full(len(model), -1, np.int32)
             rest[left] = model[left]

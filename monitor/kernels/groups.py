@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ from monitor.kernels.table import Table, mix
 _P, _N, _U = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
 _SMALLEST = 256
 _FULL = 0.5
-_SUM = np.dtype([("key", np.uint64), ("n", np.float64), ("s", np.float64)])
+_SUM = np.dtype([("key", np.uint32), ("n", np.uint32), ("s", np.float64)])
 _PEOPLE_MAX = 16
 """Groups that an event may have in the mean; what is beyond is left."""
 
@@ -45,7 +45,8 @@ class _Call(ctypes.Structure):
 
     _fields_ = (
         *((name, _N) for name in ("events", "kinds")),
-        *((name, _P) for name in ("start", "space", "type", "name", "text", "number", "model", "tick", "model_key")),
+        *((name, _P) for name in ("start", "order", "like", "space", "type", "name", "text", "number")),
+        *((name, _P) for name in ("model", "tick", "model_key")),
         *((name, _P) for name in ("plain", "crossing", "favours", "threshold", "quarters")),
         *((name, _Table) for name in ("said", "both", "favourable", "outputs", "tallies")),
         *((name, _P) for name in ("base", "member_key", "output_key")),
@@ -53,7 +54,7 @@ class _Call(ctypes.Structure):
         *((name, _P) for name in ("sums", "of_event", "of_member")),
         *((name, _N) for name in ("room", "pairs")),
         ("left", _P),
-        *((name, _N) for name in ("n_left", "next")),
+        *((name, _N) for name in ("n_left", "next", "stop", "full")),
     )
 
 
@@ -62,7 +63,7 @@ def _compiled() -> ctypes.CDLL | None:
     loaded = library()
     if loaded is not None:
         loaded.mw_group_call_size.argtypes, loaded.mw_group_call_size.restype = (), _N
-        loaded.mw_count_groups.argtypes, loaded.mw_count_groups.restype = (ctypes.POINTER(_Call),), _N
+        loaded.mw_count_groups.argtypes, loaded.mw_count_groups.restype = (_P, _N), None
         loaded.mw_add_sums.argtypes = (_N, *[_P] * 3, ctypes.POINTER(_Sums))
         loaded.mw_add_sums.restype = _N
         loaded.mw_rows_of_sums.argtypes, loaded.mw_rows_of_sums.restype = (ctypes.POINTER(_Sums),), _N
@@ -100,7 +101,7 @@ class SumTable:
         return max(_SMALLEST, 1 << math.ceil(math.log2(max(self._used, 1) / _FULL)))
 
     def add(self, rows: Rows64, n: Values, s: Values) -> None:
-        """Add ``n`` and ``s`` to the sums of ``rows``; shapes ``(k,)``. A row may come more than once."""
+        """Add whole ``n`` and ``s`` to the sums of ``rows``; shapes ``(k,)``. A row may come more than once."""
         rows, n, s = np.ascontiguousarray(rows), np.ascontiguousarray(n), np.ascontiguousarray(s)
         while len(rows):
             done = self._add(rows, n, s)
@@ -136,10 +137,10 @@ class SumTable:
     def _sums_twin(self) -> tuple[Rows64, Values, Values]:
         """What the kernel does."""
         used = np.flatnonzero(self._slots["key"])
-        rows = (self._slots["key"][used] - np.uint64(1)).astype(np.int64)
+        rows = self._slots["key"][used].astype(np.int64) - 1
         order = np.argsort(rows)
         held = self._slots[used[order]]
-        return rows[order], held["n"].copy(), held["s"].copy()
+        return rows[order], held["n"].astype(np.float64), held["s"].copy()
 
     def _room(self) -> int:
         """Rows that may come in before it is full."""
@@ -168,21 +169,29 @@ class SumTable:
                     return i
                 self._slots["key"][slot] = key
                 self._used += 1
-            self._slots["n"][slot] += n[i]
+            self._slots["n"][slot] += np.uint32(n[i])
             self._slots["s"][slot] += s[i]
         return len(rows)
 
 
 def count_groups(
-    columns: dict[str, NDArray[Any]], tables: dict[str, Table], words: tuple[int, int, int], sums: Sequence[SumTable]
+    columns: dict[str, NDArray[Any]],
+    tables: dict[str, Table],
+    words: tuple[int, int, int],
+    sums: Sequence[SumTable],
+    beside: Callable[[int], None],
 ) -> Counted | None:
     """Count the events that name nothing new into ``sums``; ``None`` where no kernel is built, and all are left.
+
+    ``beside`` is told where the call lies, for :func:`monitor.kernels.tally.tally`, which goes through the same events
+    in the same order and lets them be counted on its way; what it left is counted behind it.
 
     The twin is the longer way of :meth:`Groups.count`, through which any event can go.
 
     ``columns`` by the names in ``group_call``, whose element types they have: those of entries, ordered by event, of
     events, of models, members and outputs; ``start`` (n + 1,) says where the entries of events begin, ``tick`` which of
-    ``sums`` an event's are. ``tables``: ``said`` finds
+    ``sums`` an event's are. They are counted in their ``order`` (n,), of which those of one model and tick that stand
+    together are looked up together, and read faster where each is ``like`` the one before. ``tables``: ``said`` finds
     the member that a model, a name and a value stand for, ``both`` that of two members, the others are those of the
     register. ``words`` are the hashes of label, score and value.
     """
@@ -192,7 +201,7 @@ def count_groups(
     events = len(columns["model"])
     event, member = np.empty((2, events * _PEOPLE_MAX), np.int32)
     left = np.empty(events, np.int64)
-    call = _Call(events=events, kinds=columns["base"].shape[1], room=len(event))
+    call = _Call(events=events, kinds=columns["base"].shape[1], room=len(event), full=-1)
     call.label, call.score, call.value = words
     for name, column in columns.items():
         assert column.flags.c_contiguous
@@ -202,12 +211,16 @@ def count_groups(
     call.of_event, call.of_member, call.left = (address(array) for array in (event, member, left))
     lent = _sums_of(len(sums))(*(each.lend() for each in sums))
     call.sums = ctypes.addressof(lent)
-    while (full := kernels.mw_count_groups(ctypes.byref(call))) >= 0:
+    beside(ctypes.addressof(call))
+    kernels.mw_count_groups(ctypes.byref(call), events)
+    while (full := call.full) >= 0:
         sums[full].take_back(lent[full])
         sums[full].grow()
         so_far, lent[full] = lent[full].added, sums[full].lend()
         lent[full].added = so_far
+        call.full = -1
+        kernels.mw_count_groups(ctypes.byref(call), events)
     for own, loan in zip(sums, lent, strict=True):
         own.take_back(loan)
     added = [int(loan.added) for loan in lent]
-    return Counted(event[: call.pairs], member[: call.pairs], left[: call.n_left], added)
+    return Counted(event[: call.pairs], member[: call.pairs], np.sort(left[: call.n_left]), added)

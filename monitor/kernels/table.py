@@ -32,7 +32,7 @@ def compiled() -> ctypes.CDLL | None:
         for width in ("", "_narrow"):
             counting, repeats = getattr(loaded, f"mw_tally{width}"), getattr(loaded, f"mw_repeats{width}")
             events = getattr(loaded, f"mw_count_events{width}")
-            counting.argtypes = (long, *[at] * 19, size, *[at] * 5)
+            counting.argtypes = (long, *[at] * 19, size, *[at] * 6)
             repeats.argtypes = (long, *[at] * 5)
             events.argtypes = (long, *[at] * 5, long, *[at] * 4)
             counting.restype, repeats.restype, events.restype = long, None, None

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "groups.h"
 #include "places.h"
 
 #ifndef NARROW
@@ -415,7 +416,8 @@ static void find_alike(const tally_call *c, int64_t n, const int32_t *order, con
  * the `order` of their blocks, so that rows and edges come from memory once: a fleet is larger than a cache. What is
  * `like` the event before it, as mw_series says, is counted with it, series by series: then what is known of a series is
  * read once, and its names not again. The order within a block and a series stays, so sums do too. `column`, ELSEWHERE
- * before, becomes the one that an entry was counted into, where its series is known for what it is.
+ * before, becomes the one that an entry was counted into, where its series is known for what it is. Events are counted
+ * among `groups`, if given, while what they say is near.
  */
 FOR_EACH_WIDTH
 int64_t COUNTING(mw_tally)(int64_t n, const int32_t *start, const int32_t *order, const int32_t *event_base,
@@ -423,7 +425,8 @@ int64_t COUNTING(mw_tally)(int64_t n, const int32_t *start, const int32_t *order
                  const double *number, const uint64_t *text, const uint64_t *name, const int16_t *local,
                  const uint8_t *kind, const uint8_t *open, const uint8_t *n_edges, const double *edges,
                  const double *low, const double *high, const uint64_t *keys, const int32_t *values, uint64_t mask,
-                 count_t *counts, double *moments, int64_t *deferred, uint64_t *print, uint8_t *column)
+                 count_t *counts, double *moments, int64_t *deferred, uint64_t *print, uint8_t *column,
+                 void *groups)
 {
     tally_call c = {type, space, series, number, text, name, local, kind, open, n_edges, edges, low, high,
                     keys, values, mask, counts, moments, column};
@@ -455,6 +458,8 @@ int64_t COUNTING(mw_tally)(int64_t n, const int32_t *start, const int32_t *order
             print[order[k + j]] = of.print[j];
             *far += of.far[j] >= FAR_MIN;
         }
+        if (groups)
+            mw_count_groups(groups, k + of.size);
     }
     return n_deferred;
 }

@@ -53,8 +53,9 @@ class Entries:
 
     ``text`` and ``name`` are hashes. ``column`` is empty until the entries were counted; then it is the column that
     each was counted into, or :data:`ELSEWHERE`. ``start`` (n + 1,) says where those of each event begin, as
-    :func:`starts_of` does, ``like`` (n,) which event before each names the same, as :func:`series_of` does; they may be
-    empty. Whoever gives an entry another series before it is counted takes back what is like its event.
+    :func:`starts_of` does, ``like`` (n,) which event before each names the same, as :func:`series_of` does, ``order``
+    (n,) in which order events are counted, as :func:`order_of` puts their blocks; they may be empty. Whoever gives an
+    entry another series before it is counted takes back what is like its event.
     """
 
     event: NDArray[np.int32]
@@ -67,10 +68,15 @@ class Entries:
     column: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
     start: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     like: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    order: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     def starts(self, n: int) -> NDArray[np.int32]:
         """``start``, which is found here if nobody said it, of ``n`` events."""
         return self.start if len(self.start) else starts_of(self.event, n)
+
+    def liked(self, n: int) -> NDArray[np.int32]:
+        """``like``; none of ``n`` events is like another if nobody said it."""
+        return self.like if len(self.like) else np.full(n, -1, np.int32)
 
 
 @dataclass(slots=True)
@@ -93,6 +99,7 @@ def tally(
     categories: Table,
     counts: Counts,
     moments: NDArray[np.float64],
+    people: int = 0,
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Count ``entries`` into ``counts`` (rows, 40) and ``moments`` (rows, 4), and note their columns.
 
@@ -100,6 +107,9 @@ def tally(
     Returns the indices of the entries that only the catalogue can place: numbers without bins yet, categories that
     were never met. They are counted as present and nothing else. Beside them, by event, a print of its inputs: alike
     where all features are, by their names, numbers to a part in 128; 0 where there are none.
+
+    ``people`` is where a call of :func:`monitor.kernels.groups.count_groups` lies, 0 for none: the same events are
+    counted by it as well, while what they say is in a near cache.
     """
     if compiled() is None:
         return tally_twin(entries, event_base, series, categories, counts, moments)
@@ -107,11 +117,11 @@ def tally(
     deferred = np.empty(n_entries + 1, np.int64)
     prints = np.zeros(n_events, np.uint64)
     entries.column = np.full(n_entries, ELSEWHERE, np.uint8)
-    start, order = entries.starts(n_events), order_of(event_base)
-    like = entries.like if len(entries.like) else np.full(n_events, -1, np.int32)
+    start, like = entries.starts(n_events), entries.liked(n_events)
+    entries.order = entries.order if len(entries.order) else order_of(event_base)
     n = _of_width("mw_tally", counts)(
         n_events,
-        *(address(a) for a in (start, order, event_base, like)),
+        *(address(a) for a in (start, entries.order, event_base, like)),
         *(address(a) for a in (entries.type, entries.space, entries.series)),
         *(address(a) for a in (entries.number, entries.text, entries.name)),
         *(address(a) for a in (series.local, series.kind, series.open, series.n_edges, series.edges)),
@@ -119,6 +129,7 @@ def tally(
         categories.mask,
         address(counts),
         *(address(a) for a in (moments, deferred, prints, entries.column)),
+        people,
     )
     return np.sort(deferred[:n]), prints
 

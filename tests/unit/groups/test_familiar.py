@@ -120,6 +120,27 @@ def test_a_tick_grows_while_it_is_counted(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(set(known[2])) == 3 * 900
 
 
+@pytest.mark.skipif(library() is None, reason="the kernels are not built")
+@pytest.mark.parametrize("most", [2, 5, 12])
+def test_however_many_attributes_events_name(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each event counts once among all it is of, whether those before it named as much, the same people or others."""
+    monkeypatch.setattr(intersections, "EVENTS_MIN", 0)
+    rng = np.random.default_rng(most)
+
+    def someone() -> dict[str, str]:
+        return {f"of {k}": "abcd"[rng.integers(4)] for k in range(most) if rng.random() < 0.8}
+
+    answers = [{"label": "a", "score": 0.5}, {"score": 0.9}, {"label": "b"}]
+    batches = [
+        [event(START, sensitive=someone(), prediction=answers[rng.integers(len(answers))]) for _ in range(200)]
+        for _ in range(3)
+    ]
+    ours = counted({}, batches)
+    monkeypatch.setattr(familiar, "count_groups", lambda *_: None)
+    assert ours == counted({}, batches)
+    assert ours
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 3), st.integers(0, 8)), max_size=400))
 def test_sums_are_sums(added: list[tuple[int, int, int]]) -> None:
