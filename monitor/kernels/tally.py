@@ -387,9 +387,10 @@ def series_of(
     out, unknown = np.empty(len(event), np.int32), np.empty(len(event), np.int64)
     latest = np.full(int(event_row.max(initial=-1)) + 1, -1, np.int32)
     like = np.full(len(event_row), -1, np.int32) if like is None else like
+    start = starts_of(event, len(event_row))
     n = kernels.mw_series(
-        len(event),
-        *(address(a) for a in (event, event_model, event_row, space, name, row_keys)),
+        len(event_row),
+        *(address(a) for a in (start, event_model, event_row, space, name, row_keys)),
         len(row_keys),
         *(address(a) for a in (table.keys, table.values)),
         table.mask,
