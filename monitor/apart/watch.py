@@ -21,6 +21,7 @@ from monitor.groups.visible import visible_beside
 from monitor.groups.watch import Groups
 from monitor.incidents.firing import CellKey
 from monitor.judging import Judge
+from monitor.kernels.add import distinct
 from monitor.kernels.judge import FIRING, HELD, OVER, decide
 from monitor.kernels.lean import SLOTS, STRATA
 from monitor.kernels.tally import KIND_NUMBER
@@ -124,7 +125,7 @@ class Apart:
         if len(self.models) > len(self.days):
             self.days.add(len(self.models) - len(self.days))
         register = self.groups.register
-        model = np.unique(register.attributes["model"][register.groups["attribute"][group]])
+        model = register.attributes["model"][register.groups["attribute"][distinct(group)]]
         new = model[np.isnan(self.days["due"][model])]
         self.days["due"][new] = -np.inf
         self.days.stir(new)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.rows import Field, Rows
+from monitor.kernels.add import distinct
 
 Rows64 = NDArray[np.int64]
 
@@ -52,8 +53,9 @@ class GroupRows(Rows):
     def take_counted(self) -> Rows64:
         """The rows (k,), rising, in which something was counted since this was last asked."""
         counted, self._counted = self._counted, []
-        rows: Rows64 = np.unique(np.concatenate(counted)) if counted else np.zeros(0, np.int64)
-        return rows
+        if len(counted) == 1:
+            return counted[0]
+        return distinct(np.concatenate(counted)) if counted else np.zeros(0, np.int64)
 
     def restored(self) -> None:
         """Put in order what follows from the table, after it was loaded."""
