@@ -70,13 +70,10 @@ class Discovery:
         self._resolve_versions(batch, hashes, model, met)
         for row in range(met, len(self._models)):
             self.on_model(row, float(self._models.rows["first_time"][row]))
-        like = np.full(len(batch), -1, np.int32)
-        series, series_turned_away = self._resolve_series(batch, hashes, model, like)
-        entries = Entries(
-            *(batch.event, batch.type, batch.space, series, batch.number, batch.text.hash, batch.name.hash),
-            start=starts_of(batch.event, len(batch)),
-            like=like,
-        )
+        start, like = starts_of(batch.event, len(batch)), np.full(len(batch), -1, np.int32)
+        series, series_turned_away = self._resolve_series(batch, hashes, model, start, like)
+        columns = (batch.event, batch.type, batch.space, series, batch.number, batch.text.hash, batch.name.hash)
+        entries = Entries(*columns, start=start, like=like)
         return Resolved(model, entries, turned_away, series_turned_away)
 
     def _resolve_models(self, batch: EventBatch, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int32], int]:
@@ -113,11 +110,16 @@ class Discovery:
         return named[unknown[_first_of_each(pairs[unknown])]]
 
     def _resolve_series(
-        self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], like: NDArray[np.int32]
+        self,
+        batch: EventBatch,
+        hashes: NDArray[np.uint64],
+        model: NDArray[np.int32],
+        start: NDArray[np.int32],
+        like: NDArray[np.int32],
     ) -> tuple[NDArray[np.int32], int]:
         row_keys, index = self._series.rows["key"], self._series.index
         names = batch.space, batch.name.hash
-        series, unknown = series_of(batch.event, hashes, model, *names, row_keys, index, like)
+        series, unknown = series_of(batch.event, hashes, model, *names, row_keys, index, like, start)
         if not len(unknown):
             return series, 0
         keys = series_key(hashes[batch.event[unknown]], batch.space[unknown], batch.name.hash[unknown])

@@ -361,7 +361,7 @@ def order_of(numbers: NDArray[np.int32]) -> NDArray[np.int32]:
     return order
 
 
-def series_of(
+def series_of(  # noqa: PLR0913, PLR0917 -- the columns that it goes through
     event: NDArray[np.int32],
     event_model: NDArray[np.uint64],
     event_row: NDArray[np.int32],
@@ -370,6 +370,7 @@ def series_of(
     row_keys: NDArray[np.uint64],
     table: Table,
     like: NDArray[np.int32] | None = None,
+    start: NDArray[np.int32] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The series row of each entry, by (model, space, name); -1 where there is none yet.
 
@@ -377,7 +378,7 @@ def series_of(
     whose model has a row (``event_row`` is not -1). ``row_keys`` has the key of each row that ``table`` leads to, and
     0 for the others. ``like`` (n,), if given with -1 in all, becomes the last event before each that is of its model,
     where that names the same values of the same spaces in the same order, and so has the same series: a help to the
-    kernels, which no twin needs.
+    kernels, which no twin needs. ``start`` is what :func:`starts_of` says, where that is known.
     """
     kernels = compiled()
     if kernels is None:
@@ -387,7 +388,7 @@ def series_of(
     out, unknown = np.empty(len(event), np.int32), np.empty(len(event), np.int64)
     latest = np.full(int(event_row.max(initial=-1)) + 1, -1, np.int32)
     like = np.full(len(event_row), -1, np.int32) if like is None else like
-    start = starts_of(event, len(event_row))
+    start = starts_of(event, len(event_row)) if start is None else start
     n = kernels.mw_series(
         len(event_row),
         *(address(a) for a in (start, event_model, event_row, space, name, row_keys)),
