@@ -101,8 +101,14 @@ class Watch:
             "events_per_second": self.events / (now - self._began),
             "met_events_per_second": (self.events - self._records_met) / (now - self._met),
             "cpu_us_per_event": cpu / self.events * 1e6,
-            "max_rss_mb": used.ru_maxrss / 1024.0,
+            "max_rss_mb": most_resident_mb(),
         }
+
+
+def most_resident_mb() -> float:
+    """The most that was resident of this program; ``ru_maxrss`` would begin with what its parent had at the start."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024.0
 
 
 def parse_line(bootstrap: str, events: int) -> dict[str, Any]:
