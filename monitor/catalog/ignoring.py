@@ -50,7 +50,7 @@ def _holds(entry: Ignore, batch: EventBatch) -> Marks:
     return holds
 
 
-def _begins(strings: Strings, buffer: bytes, prefix: bytes) -> Marks:
+def _begins(strings: Strings, buffer: bytes | bytearray, prefix: bytes) -> Marks:
     """Which of ``strings`` begin with ``prefix``."""
     begins = strings.length >= len(prefix)
     places = strings.start[begins][:, None] + np.arange(len(prefix))

@@ -141,7 +141,7 @@ class EventArrays:
 
     def __init__(
         self,
-        joined: bytes,
+        joined: bytes | bytearray,
         lengths: NDArray[np.int64],
         timestamps: NDArray[np.float64],
         limits: DecodeLimits,

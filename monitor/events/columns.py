@@ -134,7 +134,7 @@ class EventBatch:
     ``unknown_fields`` counts top-level fields that no one knows.
     """
 
-    buffer: bytes
+    buffer: bytes | bytearray
     record: NDArray[np.int32]
     model: Strings
     version: Strings

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
 
 from monitor.events.records import Records
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 Headers = Sequence[tuple[str, bytes | str | None]]
@@ -56,21 +54,3 @@ class RawBatch:
     def size(self) -> int:
         """The bytes of all values."""
         return self.values.size if isinstance(self.values, Records) else sum(map(len, filter(None, self.values)))
-
-
-def joined(batches: Sequence[RawBatch]) -> RawBatch:
-    """The records of ``batches`` behind one another, in one batch; at least one batch, all with the same partitions."""
-    if len(batches) == 1:
-        return batches[0]
-    headers: Sequence[Headers | None] = ()
-    if any(batch.headers for batch in batches):
-        headers = list(chain.from_iterable(batch.headers or [None] * len(batch) for batch in batches))
-    return RawBatch(
-        Records.joined([Records.of(batch.values) for batch in batches]),
-        np.concatenate([batch.timestamps for batch in batches]),
-        batches[0].partitions,
-        np.concatenate([batch.source for batch in batches]),
-        np.concatenate([batch.offsets for batch in batches]),
-        list(chain.from_iterable(batch.keys for batch in batches)),
-        headers,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Self, cast, overload
+from typing import TYPE_CHECKING, Final, cast, overload
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Records(Sequence["bytes | None"]):
 
     __slots__ = ("_ends", "body", "lengths")
 
-    def __init__(self, body: bytes, lengths: NDArray[np.int64]) -> None:
+    def __init__(self, body: bytes | bytearray, lengths: NDArray[np.int64]) -> None:
         self.body, self.lengths = body, lengths
         self._ends: NDArray[np.int64] | None = None
 
@@ -40,14 +40,6 @@ class Records(Sequence["bytes | None"]):
             lengths = np.array([-1 if value is None else len(value) for value in values], np.int64)
             return cls(b"".join([*filter(None, values), CONSTANTS]), lengths)
 
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """All records of ``parts``, in their order; at least one part."""
-        if len(parts) == 1:
-            return parts[0]
-        bodies = [memoryview(part.body)[: part.size] for part in parts]
-        return cls(b"".join([*bodies, CONSTANTS]), np.concatenate([part.lengths for part in parts]))
-
     @property
     def size(self) -> int:
         """The bytes of all records."""
@@ -60,7 +52,7 @@ class Records(Sequence["bytes | None"]):
         first = 0
         for length in self.lengths.tolist():
             last = first + max(length, 0)
-            yield self.body[first:last] if length >= 0 else None
+            yield bytes(self.body[first:last]) if length >= 0 else None
             first = last
 
     @overload
@@ -73,4 +65,4 @@ class Records(Sequence["bytes | None"]):
         if self._ends is None:
             self._ends = np.maximum(self.lengths, 0).cumsum()
         length, last = int(self.lengths[at]), int(self._ends[at])
-        return self.body[last - length : last] if length >= 0 else None
+        return bytes(self.body[last - length : last]) if length >= 0 else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
 from typing import cast
 
 import numpy as np
@@ -12,9 +11,11 @@ from numpy.typing import NDArray
 
 from monitor.events.raw import Headers, Partition, RawBatch
 from monitor.events.records import Records
+from monitor.kernels.messages import Questions, Told
 
 NO_END = np.iinfo(np.int64).max
 """The end of a partition that is read for ever."""
+_QUESTIONS = Questions(Message.error, Message.value, Message.key, Message.offset, Message.partition, Message.timestamp)
 
 
 class Cursors:
@@ -81,20 +82,15 @@ class Cursors:
         self.next[slot] = min(offset, int(self.end[slot]))
         self.at_end[slot] = True
 
-    def batch(self, messages: Sequence[Message]) -> RawBatch:
-        """Turn messages without errors into a batch, and move on behind them.
+    def batch(self, taken: Taken) -> RawBatch:
+        """Turn what was taken into a batch, and move on behind it.
 
         A record that was delivered already, lies behind its partition's end, or is of a partition that is no longer
         read is left out.
         """
-        # No line of Python runs for a single message, and nothing is kept of them: they hold copies of everything. What
-        # they say is put in one piece while it is in the cache.
-        values = Records.of(list(map(Message.value, messages)))
-        keys = list(map(Message.key, messages))
-        offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
-        slots = self._slots_of(messages)
-        headers = self._headers_of(messages, slots)
-        batch = RawBatch(values, _seconds(messages), self.partitions, slots, offsets, keys, headers)
+        n, told = len(taken), taken.told
+        offsets, slots = told.offsets[:n], taken.slots[:n]
+        batch = RawBatch(told.records(), told.seconds[:n], self.partitions, slots, offsets, told.keys, taken.headers)
         wanted = self.reading[slots] & (offsets >= self.next[slots]) & (offsets < self.end[slots])
         if not wanted.all():
             batch = only(batch, np.flatnonzero(wanted))
@@ -103,23 +99,13 @@ class Cursors:
             self.at_end[batch.source] = False
         return batch
 
-    def _slots_of(self, messages: Sequence[Message]) -> NDArray[np.int32]:
-        n = len(messages)
+    def slots_of(self, messages: Sequence[Message], numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The slots of the partitions that messages are of, by the partitions' ``numbers``; shapes ``(n,)``."""
         rows: NDArray[np.intp] | int = 0
         if len(self._topics) != 1:
-            rows = np.fromiter(map(self._topics.__getitem__, map(Message.topic, messages)), np.intp, n)
-        numbers = np.fromiter(map(Message.partition, messages), np.intp, n)
+            rows = np.fromiter(map(self._topics.__getitem__, map(Message.topic, messages)), np.intp, len(messages))
         slots: NDArray[np.int32] = self._table[rows, numbers]
         return slots
-
-    def _headers_of(self, messages: Sequence[Message], slots: NDArray[np.int32]) -> Sequence[Headers | None]:
-        headed = self.headed[slots]
-        if not headed.any():
-            return ()
-        if headed.all():
-            return list(map(_headers, messages))
-        pairs = zip(messages, headed.tolist(), strict=True)
-        return [_headers(message) if wanted else None for message, wanted in pairs]
 
     def _add(self, partition: Partition) -> int:
         slot = self._slots[partition] = len(self.partitions)
@@ -139,20 +125,44 @@ class Cursors:
         return slot
 
 
+class Taken:
+    """What up to ``records`` messages say, in columns, before it is a batch of ``cursors``.
+
+    ``told`` is what all of them are asked, ``slots`` (int32) are their partitions', both filled up to ``len(self)``;
+    ``headers`` are empty where no record comes with them. ``notes`` are the messages that are no records. ``size`` is
+    how many bytes of values are expected.
+    """
+
+    def __init__(self, cursors: Cursors, records: int, size: int = 0) -> None:
+        self.told = Told(_QUESTIONS, TIMESTAMP_NOT_AVAILABLE, records, size)
+        self.slots = np.empty(records, np.int32)
+        self.headers: list[Headers | None] = []
+        self.notes: list[Message] = []
+        self._cursors = cursors
+
+    def __len__(self) -> int:
+        return len(self.told)
+
+    def take(self, messages: list[Message]) -> None:
+        """Put what ``messages`` say behind what was taken; nothing is kept of them, for they hold copies of it all."""
+        first = len(self)
+        notes = self.told.take(messages)
+        if notes:
+            self.notes += [messages[i] for i in notes]
+            odd = set(notes)
+            messages = [message for i, message in enumerate(messages) if i not in odd]
+        slots = self._cursors.slots_of(messages, self.told.partitions[first : len(self)])
+        self.slots[first : len(self)] = slots
+        headed = self._cursors.headed[slots]
+        if self.headers or headed.any():
+            self.headers += [None] * (first - len(self.headers))
+            pairs = zip(messages, headed.tolist(), strict=True)
+            self.headers += [_headers(message) if wanted else None for message, wanted in pairs]
+
+
 def _headers(message: Message) -> Headers | None:
     """The headers of a record that was read: those come as a list, whatever its type leaves open."""
     return cast("Headers | None", message.headers())
-
-
-def _seconds(messages: Sequence[Message]) -> NDArray[np.float64]:
-    pairs = list(map(Message.timestamp, messages))
-    milliseconds = np.fromiter(map(itemgetter(1), pairs), np.int64, len(pairs))
-    seconds: NDArray[np.float64] = milliseconds / 1e3
-    doubtful = milliseconds <= 0  # what librdkafka gives where there is none; kinds are looked at for these alone
-    if doubtful.any():
-        kinds = np.fromiter(map(itemgetter(0), pairs), np.int64, len(pairs))
-        seconds[doubtful & ((kinds == TIMESTAMP_NOT_AVAILABLE) | (milliseconds < 0))] = np.nan
-    return seconds
 
 
 def only(batch: RawBatch, kept: NDArray[np.intp]) -> RawBatch:

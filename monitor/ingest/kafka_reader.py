@@ -11,9 +11,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from monitor.clock import Clock
 from monitor.errors import IngestError
-from monitor.events.raw import Partition, RawBatch, joined
+from monitor.events.raw import Partition, RawBatch
 from monitor.ingest.kafka_client import open_client, reason_of
-from monitor.ingest.kafka_cursors import NO_END, Cursors, only
+from monitor.ingest.kafka_cursors import NO_END, Cursors, Taken, only
 from monitor.ingest.schema_gate import SchemaGate
 
 BATCH_BYTES_MAX = 64 << 20
@@ -86,6 +86,7 @@ class Reader:
         self._alive = np.zeros(0, np.bool_)
         self._back: dict[Partition, None] = {}
         self._record_bytes = 1.0
+        self._batch_bytes = 0
         self._statistics = msgspec.json.Decoder(_Statistics)
         callbacks: Mapping[str, Callable[..., None]] = {
             "error_cb": self._on_error,
@@ -132,17 +133,14 @@ class Reader:
         """
         self._take_up_again()
         self._let_go()
-        parts: list[RawBatch] = []
-        while True:
-            # What is large is known behind the first part.
-            left = min(records_max, int(BATCH_BYTES_MAX / self._record_bytes)) - len(parts) * CONSUMED_MAX
-            if parts and left <= 0:
-                break
-            wanted = max(1, min(left, CONSUMED_MAX))
-            parts.append(self._consume(wanted, 0.0 if parts else timeout_seconds))
-            if len(parts[-1]) < CONSUMED_MAX:
-                break
-        return self._up_to_gate(joined(parts))
+        taken = Taken(self.cursors, records_max, self._batch_bytes)
+        self._consume(taken, records_max, timeout_seconds)
+        batch = self.cursors.batch(taken)
+        if batch.size:
+            self._batch_bytes = batch.size
+        for message in taken.notes:
+            self._note(message)
+        return self._up_to_gate(batch)
 
     def alive(self, slot: int) -> bool:
         """Whether the broker that leads a partition was there when we last heard.
@@ -177,23 +175,25 @@ class Reader:
         """Let a commit on its way arrive, within some seconds, and let go of everything."""
         self.consumer.close()
 
-    def _consume(self, wanted: int, timeout_seconds: float) -> RawBatch:
-        """So many of the next records, fewer when ``timeout_seconds`` are over; takes note of what is no record."""
-        try:
-            messages = self.consumer.consume(wanted, timeout_seconds)
-        except KafkaException as error:
-            raise IngestError(f"Kafka: {reason_of(error)}") from error
-        notes: list[Message] = []
-        if any(map(Message.error, messages)):
-            # Identity, not equality: to compare a KafkaError with None leaves an error behind.
-            notes = [message for message in messages if message.error() is not None]
-            messages = [message for message in messages if message.error() is None]
-        batch = self.cursors.batch(messages)
-        if batch.size:
-            self._record_bytes = batch.size / len(batch)
-        for message in notes:
-            self._note(message)
-        return batch
+    def _consume(self, taken: Taken, records_max: int, timeout_seconds: float) -> None:
+        """Take the next records, a part at a time: what librdkafka hands over is looked at while it is in the cache."""
+        consumed = 0
+        while True:
+            # What is large is known behind the first part.
+            left = min(records_max, int(BATCH_BYTES_MAX / self._record_bytes)) - consumed
+            if consumed and left <= 0:
+                break
+            wanted = max(1, min(left, CONSUMED_MAX))
+            try:
+                messages = self.consumer.consume(wanted, 0.0 if consumed else timeout_seconds)
+            except KafkaException as error:
+                raise IngestError(f"Kafka: {reason_of(error)}") from error
+            taken.take(messages)
+            if taken.told.size:
+                self._record_bytes = taken.told.size / len(taken)
+            consumed += wanted
+            if len(taken) < consumed:
+                break
 
     def _up_to_gate(self, batch: RawBatch) -> RawBatch:
         """The records that may be read now; partitions of which there are others stand still before the first."""
