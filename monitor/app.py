@@ -24,7 +24,7 @@ from monitor.compose import program_version
 from monitor.conditions import Conditions
 from monitor.config import Config
 from monitor.errors import ConfigError, ModelwatchError
-from monitor.heap import give_back
+from monitor.heap import give_back, hold
 from monitor.incidents.incident import Incident
 from monitor.incidents.order import Order, Outcome
 from monitor.ingest.anchors import Anchors
@@ -79,6 +79,7 @@ class Daemon:
         with self._cleanups:
             self._start()
             self._settle_collector()
+            hold()
             self._manager.ready()
             while not self._stop.is_set():
                 self.work.turn()
