@@ -83,7 +83,7 @@ typedef struct {
     int32_t first_name[OUTCOME_TAG + 1]; /* by space, the place of the name with which its objects begin as a rule */
     guess fields[GUESSED], predicted[GUESSED];
     int64_t entry;       /* where the next entry goes */
-    int64_t entry_limit; /* where an event with too many values would end */
+    int64_t entry_limit; /* where an event with too many values, or the room for entries, would end */
     int64_t members;     /* of the object being read */
     event_row row;
 } reader;
@@ -263,13 +263,10 @@ static inline bool add_entry(reader *r, uint8_t space, uint8_t type, const span 
 {
     decode_call *c = r->text.call;
     int64_t i = r->entry;
-    if (i >= r->entry_limit)
-        return false;
-    if (i >= c->entry_capacity) {
-        r->text.full = true;
+    if (i >= r->entry_limit) {
+        r->text.full = i == c->entry_capacity && i < c->entries + c->values_per_event;
         return false;
     }
-    c->event[i] = (int32_t)c->events;
     c->space[i] = space;
     c->type[i] = type;
     put_string(&c->name, i, name);
@@ -420,12 +417,12 @@ static const uint8_t *add_label(reader *r, const uint8_t *p, uint8_t space)
 
 /* ---- Objects of named values ----------------------------------------------------------------------------------- */
 
-/* A number that may be NaN or infinite, as Python's own writer spells them. */
-static inline const uint8_t *read_measure(reader *r, const uint8_t *p, double *value)
+/* A number that is not short, or none at all: NaN and infinity, as Python's own writer spells them. */
+static __attribute__((noinline)) const uint8_t *read_rare_measure(const reader *r, const uint8_t *p, double *value)
 {
     const uint8_t *end = r->text.end, *behind;
     number n;
-    behind = read_number(&r->text, p, &n);
+    behind = read_any_number(&r->text, p, &n);
     *value = n.value;
     if (behind)
         return behind;
@@ -443,12 +440,23 @@ static inline const uint8_t *read_measure(reader *r, const uint8_t *p, double *v
     return NULL;
 }
 
+/* The rest of a member whose value is a number, NaN or infinite, p on its first byte. */
+static inline const uint8_t *add_measured(reader *r, const uint8_t *p, uint8_t space, const span *name)
+{
+    short_number brief;
+    double value;
+    const uint8_t *behind = read_short(p, r->text.end, &brief);
+    if (behind)
+        return add_number(r, space, name, short_value(&brief)) ? behind : NULL;
+    behind = read_rare_measure(r, p, &value);
+    return behind && add_number(r, space, name, value) ? behind : NULL;
+}
+
 /* The value of a feature or metric. */
 static inline const uint8_t *read_feature(reader *r, const uint8_t *p, uint8_t space, const span *name)
 {
     const uint8_t *begin = p, *end = r->text.end;
     span text;
-    double value;
     bool ok;
     switch (*p) {
     case '"':
@@ -478,8 +486,7 @@ static inline const uint8_t *read_feature(reader *r, const uint8_t *p, uint8_t s
         ok = p && add_bare(r, space, TYPE_DROPPED, name);
         break;
     default:
-        p = read_measure(r, p, &value);
-        ok = p && add_number(r, space, name, value);
+        return add_measured(r, p, space, name);
     }
     return ok ? p : NULL;
 }
@@ -509,16 +516,10 @@ static const uint8_t *read_group(reader *r, const uint8_t *p, uint8_t space, con
 
 static const uint8_t *read_class_score(reader *r, const uint8_t *p, const span *name)
 {
-    double value;
-    bool ok;
-    if (*p == 'n') {
-        p = WORD(p, r->text.end, "null");
-        ok = p && add_bare(r, CLASS_SCORE, TYPE_NULL, name);
-    } else {
-        p = read_measure(r, p, &value);
-        ok = p && add_number(r, CLASS_SCORE, name, value);
-    }
-    return ok ? p : NULL;
+    if (*p != 'n')
+        return add_measured(r, p, CLASS_SCORE, name);
+    p = WORD(p, r->text.end, "null");
+    return p && add_bare(r, CLASS_SCORE, TYPE_NULL, name) ? p : NULL;
 }
 
 /* features, metrics, sensitive, segment, prediction.scores; p on the opening brace. */
@@ -570,9 +571,7 @@ static const uint8_t *read_list(reader *r, const uint8_t *p, uint8_t space)
 
 static const uint8_t *add_measure(reader *r, const uint8_t *p, int name)
 {
-    double value;
-    p = read_measure(r, p, &value);
-    return p && add_number(r, PREDICTION, &r->constants[name], value) ? p : NULL;
+    return add_measured(r, p, PREDICTION, &r->constants[name]);
 }
 
 /* The value of a known member of a prediction that is an object. */
@@ -934,7 +933,8 @@ static void begin_record(reader *r, const uint8_t *end)
     r->text.scratch = c->scratch_used;
     r->text.full = false;
     r->entry = c->entries;
-    r->entry_limit = c->entries + c->values_per_event;
+    r->entry_limit = c->entry_capacity - c->entries < c->values_per_event ? c->entry_capacity
+                                                                          : c->entries + c->values_per_event;
     row->model = no_string;
     row->version = no_string;
     row->id = no_string;
@@ -974,6 +974,8 @@ static void commit(const reader *r)
     c->parts[i] = (uint16_t)(row->parts | (row->entity.length ? PART_ENTITY : 0));
     c->value[i] = row->value;
     c->lifecycle[i] = row->lifecycle;
+    for (int64_t entry = c->entries; entry < r->entry; entry++) /* many at once, which one by one they are not */
+        c->event[entry] = (int32_t)i;
     c->entries = r->entry;
     c->scratch_used = r->text.scratch;
     c->unknown_fields += row->unknown;

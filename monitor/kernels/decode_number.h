@@ -90,13 +90,15 @@ static bool scale_by_power(const decode_call *c, uint64_t digits, int64_t expone
     return true;
 }
 
+/* Those that are doubles. */
+static const double power_of_ten[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                        1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
 /* digits * 10^exponent, as above; where both fit a double exactly, one operation rounds once. */
 static inline bool decimal_to_double(const decode_call *c, uint64_t digits, int64_t exponent, double *value)
 {
-    static const double tens[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
     if (digits <= UINT64_C(1) << 53 && exponent >= -22 && exponent <= 22) {
-        *value = exponent < 0 ? (double)digits / tens[-exponent] : (double)digits * tens[exponent];
+        *value = exponent < 0 ? (double)digits / power_of_ten[-exponent] : (double)digits * power_of_ten[exponent];
         return true;
     }
     if (exponent == 0) {
@@ -205,35 +207,59 @@ static __attribute__((noinline)) const uint8_t *read_any_number(const text_reade
     return sure ? p : NULL;
 }
 
-/* A number, p on its sign or first digit; there is one byte at least. Minus zero becomes zero.
+/* A number of eight characters at most behind its sign, its end among them: digits / 10^places. */
+typedef struct {
+    uint64_t digits, negative;
+    int places, significant;
+    bool fraction;
+} short_number;
+
+/* Such a number, p on its sign or first digit and one byte there at least; NULL where it is of another kind.
  *
- * Where what comes next is sought takes longer than what is found there: so a number of eight characters at most behind
- * its sign, its end among them, is taken from one word, in which its point and its end are found at once. */
-static inline const uint8_t *read_number(const text_reader *r, const uint8_t *p, number *n)
+ * Where what comes next is sought takes longer than what is found there: so such a number is taken from one word, in
+ * which its point and its end are found at once. */
+static inline const uint8_t *read_short(const uint8_t *p, const uint8_t *end, short_number *n)
 {
-    uint64_t word = load_word(p), behind = load_word(p + 8);
-    uint64_t negative = (word & 0xFF) == '-'; /* no branch: signs cannot be foretold */
-    word = word >> (8 * negative) | (behind << 56 & -negative);
-    uint64_t digits = word ^ (ONES * '0');
+    n->negative = *p == '-'; /* no branch: signs cannot be foretold */
+    p += n->negative;
+    uint64_t word = load_word(p), digits = word ^ (ONES * '0');
     uint64_t stops = (((digits & ~HIGHS) + ONES * (0x80 - 10)) | digits) & HIGHS, later = stops & (stops - 1);
     if (!later)
-        return read_any_number(r, p, n);
+        return NULL;
     int point = __builtin_ctzll(stops) >> 3, stop = __builtin_ctzll(later) >> 3;
-    bool fraction = (word >> (8 * point) & 0xFF) == '.';
-    stop = fraction ? stop : point;
-    const uint8_t *last = p + negative + stop;
-    if (point == 0 || (point > 1 && (word & 0xFF) == '0') || (fraction && stop == point + 1) || last >= r->end ||
-        (*last | 0x20) == 'e')
-        return read_any_number(r, p, n);
+    n->fraction = (word >> (8 * point) & 0xFF) == '.';
+    stop = n->fraction ? stop : point;
+    p += stop;
+    if (point == 0 || (point > 1 && (word & 0xFF) == '0') || (n->fraction && stop == point + 1) || p >= end ||
+        (*p | 0x20) == 'e')
+        return NULL;
     uint64_t before = (UINT64_C(1) << (8 * point)) - 1;
-    n->negative = negative != 0;
-    n->integer = !fraction;
-    n->significant = stop - fraction;
-    n->exponent = fraction ? point + 1 - stop : 0;
-    n->digits = leading_digits(fraction ? (word & before) | (word >> 8 & ~before) : word, n->significant);
-    decimal_to_double(r->call, n->digits, n->exponent, &n->value);
-    n->value = with_sign(n->value, n->negative) + 0.0;
-    return last;
+    n->places = n->fraction ? stop - point - 1 : 0;
+    n->significant = stop - n->fraction;
+    n->digits = leading_digits(n->fraction ? (word & before) | (word >> 8 & ~before) : word, n->significant);
+    return p;
+}
+
+/* Its value: both parts are doubles, so that dividing rounds once. Minus zero is zero. */
+static inline double short_value(const short_number *n)
+{
+    return (double)(int64_t)((n->digits ^ -n->negative) + n->negative) / power_of_ten[n->places];
+}
+
+/* A number, p on its sign or first digit; there is one byte at least. Minus zero becomes zero. */
+static inline const uint8_t *read_number(const text_reader *r, const uint8_t *p, number *n)
+{
+    short_number brief;
+    const uint8_t *behind = read_short(p, r->end, &brief);
+    if (!behind)
+        return read_any_number(r, p, n);
+    n->value = short_value(&brief);
+    n->digits = brief.digits;
+    n->exponent = -brief.places;
+    n->significant = brief.significant;
+    n->negative = brief.negative;
+    n->integer = !brief.fraction;
+    return behind;
 }
 
 /* The fewest digits that read back as value (positive, finite, not an integer); false where twins may differ: at a
