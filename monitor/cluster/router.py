@@ -69,7 +69,9 @@ class Router:
         """By partition, the offset below which all records were sent; what was read and not sorted lies behind."""
         self._ended_at: dict[Partition, float] = {}
         self._events: list[SourceEvent] = []
-        self.group = GroupReader(kafka, kafka.group_id, self, clock, kafka.reads_headers, gate_of(kafka))
+        self.group = GroupReader(
+            kafka, kafka.group_id, self, clock, kafka.reads_headers, gate_of(kafka), kafka.is_native
+        )
 
     @property
     def held(self) -> tuple[Partition, ...]:

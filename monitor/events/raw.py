@@ -28,7 +28,8 @@ class RawBatch:
     """Records in the order they were read.
 
     ``values[i]`` is ``None`` for a tombstone. ``timestamps`` (float64, shape ``(n,)``) are the records' own times in
-    seconds since the epoch, NaN where a source has none. ``source`` (int32, shape ``(n,)``) indexes ``partitions``;
+    seconds since the epoch, NaN where a source has none, or where it saw that an event of the native format says its
+    time itself. ``source`` (int32, shape ``(n,)``) indexes ``partitions``;
     within one partition ``offsets`` (int64) only grow. ``keys`` are the records' keys, empty where a source has none.
     ``headers`` are theirs, in order, ``None`` for a record without any; empty where no topic's format reads them.
 

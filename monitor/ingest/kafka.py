@@ -56,7 +56,7 @@ class KafkaSource:
         self._refresh_at = clock.monotonic()
         self._cluster = Cluster(admin_settings(servers, client), clock)
         consumer = consumer_settings(servers, settings.group_id, client)
-        self._reader = Reader(consumer, clock, settings.reads_headers, gate_of(settings))
+        self._reader = Reader(consumer, clock, settings.reads_headers, gate_of(settings), settings.is_native)
         self.topic_ids = dict(topic_ids)
         """By name, of every topic that was seen since the store began."""
         asking = admin_settings(servers, client)

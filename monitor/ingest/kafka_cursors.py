@@ -25,10 +25,15 @@ class Cursors:
     ``at_end`` (bool) whether the broker said that there is nothing behind ``next`` for now; ``high`` (int64) the end
     of the log as last heard, -1 where unknown; ``reading`` (bool) whether it is being read; ``headed`` (bool) whether
     its records come with their headers, which ``reads_headers`` says of its topic: they cost as much as decoding.
+    ``native`` (bool) is whether its records are of the native format, as ``is_native`` says of its topic.
     """
 
-    def __init__(self, reads_headers: Callable[[str], bool] = lambda _topic: False) -> None:
-        self._reads_headers = reads_headers
+    def __init__(
+        self,
+        reads_headers: Callable[[str], bool] = lambda _topic: False,
+        is_native: Callable[[str], bool] = lambda _topic: False,
+    ) -> None:
+        self._reads_headers, self._is_native = reads_headers, is_native
         self.partitions: tuple[Partition, ...] = ()
         self.next = np.zeros(0, np.int64)
         self.end = np.zeros(0, np.int64)
@@ -36,6 +41,7 @@ class Cursors:
         self.at_end = np.zeros(0, np.bool_)
         self.reading = np.zeros(0, np.bool_)
         self.headed = np.zeros(0, np.bool_)
+        self.native = np.zeros(0, np.bool_)
         self._slots: dict[Partition, int] = {}
         self._topics: dict[str | None, int] = {}
         self._table = np.full((0, 0), -1, np.int32)
@@ -116,6 +122,7 @@ class Cursors:
         self.at_end = np.append(self.at_end, False)
         self.reading = np.append(self.reading, False)
         self.headed = np.append(self.headed, self._reads_headers(partition.topic))
+        self.native = np.append(self.native, self._is_native(partition.topic))
         row = self._topics.setdefault(partition.topic, len(self._topics))
         rows, columns = self._table.shape
         grown = np.full((max(rows, row + 1), max(columns, partition.number + 1)), -1, np.int32)
@@ -146,7 +153,7 @@ class Taken:
     def take(self, messages: list[Message]) -> None:
         """Put what ``messages`` say behind what was taken; nothing is kept of them, for they hold copies of it all."""
         first = len(self)
-        notes = self.told.take(messages)
+        notes = self.told.take(messages, native=bool(self._cursors.native.all()))
         if notes:
             self.notes += [messages[i] for i in notes]
             odd = set(notes)

@@ -76,6 +76,7 @@ class GroupReader:
         clock: Clock,
         reads_headers: Callable[[str], bool] = lambda _topic: False,
         gate: SchemaGate | None = None,
+        is_native: Callable[[str], bool] = lambda _topic: False,
     ) -> None:
         bootstrap, settings = kafka.bootstrap_servers, kafka.client()
         ours = {**consumer_settings(bootstrap, group, {**GROUP_SETTINGS, **settings}), **_OWNED}
@@ -89,7 +90,7 @@ class GroupReader:
         self._holder = holder
         self._clock = clock
         self._topics: frozenset[str] = frozenset()
-        self.reader = Reader(ours, clock, reads_headers, gate)
+        self.reader = Reader(ours, clock, reads_headers, gate, is_native)
         self._asking = GroupMembers(group, admin_settings(bootstrap, settings), clock)
         self.fresh: set[Partition] = set()
         """Given by the group, and not read yet."""

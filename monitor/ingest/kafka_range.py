@@ -50,7 +50,7 @@ class KafkaRange:
         self._done: dict[Partition, int] = {}
         self._cluster = Cluster(admin_settings(servers, client), clock)
         consumer = consumer_settings(servers, settings.group_id, client)
-        self._reader = Reader(consumer, clock, settings.reads_headers, gate_of(settings))
+        self._reader = Reader(consumer, clock, settings.reads_headers, gate_of(settings), settings.is_native)
         try:
             self._begin(topic, since, until, positions)
         except (KafkaException, IngestError) as error:

@@ -67,7 +67,8 @@ class Reader:
 
     ``trouble`` is the last error that still holds, empty where all is well; ``lost`` are the partitions whose
     position the broker refused, which stand still until they are placed anew; ``held`` are those that stand still until
-    a schema is known, by its first bytes. ``reads_headers`` says of a topic whether its headers are wanted.
+    a schema is known, by its first bytes. ``reads_headers`` says of a topic whether its headers are wanted,
+    ``is_native`` whether its records are of the native format.
     """
 
     def __init__(
@@ -76,8 +77,9 @@ class Reader:
         clock: Clock,
         reads_headers: Callable[[str], bool] = lambda _topic: False,
         gate: SchemaGate | None = None,
+        is_native: Callable[[str], bool] = lambda _topic: False,
     ) -> None:
-        self.cursors = Cursors(reads_headers)
+        self.cursors = Cursors(reads_headers, is_native)
         self.held: dict[Partition, bytes] = {}
         self._gate = gate
         self.trouble = ""

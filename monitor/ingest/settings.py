@@ -237,6 +237,11 @@ class KafkaSettings(Settings):
         topic = self.topic(name)
         return topic is not None and topic.reads_headers()
 
+    def is_native(self, name: str) -> bool:
+        """Whether records of the topic ``name`` are of the native format."""
+        topic = self.topic(name)
+        return topic is not None and topic.format == "native"
+
     def is_framed(self, name: str) -> bool:
         """Whether records of the topic ``name`` begin with the id of a schema."""
         topic = self.topic(name)

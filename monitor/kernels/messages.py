@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -26,6 +27,9 @@ _OF_PYTHON = (
     "Py_DecRef",
 )
 _DONE, _FULL = 0, 1
+_TEXT = rb'"(?:[^"]*[^"\\])?"'
+_SAYS_TIME = re.compile(rb'\{(?:%b: ?%b, ?){0,5}"time": ?["0-9-]' % (_TEXT, _TEXT))
+"""How an event begins that says its own time, behind a few texts at most."""
 _begin_of = ctypes.PYFUNCTYPE(_P, _O)(("PyByteArray_AsString", ctypes.pythonapi))
 _resize = ctypes.PYFUNCTYPE(ctypes.c_int, _O, ctypes.c_ssize_t)(("PyByteArray_Resize", ctypes.pythonapi))
 
@@ -58,7 +62,7 @@ class _AskCall(ctypes.Structure):
         *((name, _N) for name in ("room", "used", "rows")),
         ("keys", _O),
         *((name, _P) for name in ("lengths", "offsets", "partitions", "seconds")),
-        ("untimed", _N),
+        *((name, _N) for name in ("untimed", "native")),
         ("notes", _P),
         ("n_notes", _N),
     )
@@ -79,8 +83,9 @@ class Told:
     """The columns of up to ``rows`` records, in the order in which messages were taken.
 
     Of the first ``len(self)`` rows are set: ``offsets`` (int64), ``partitions`` (int32), their numbers; ``seconds``
-    (float64), the records' own times since the epoch, NaN where there is none. ``keys`` are as many, bytes or ``None``.
-    ``untimed`` is the kind of a timestamp that is none; ``size`` the bytes of values that are expected.
+    (float64), the records' own times since the epoch, NaN where there is none, or where a ``native`` event was seen to
+    say its time itself: then nobody looks at its record's. ``keys`` are as many, bytes or ``None``. ``untimed`` is the
+    kind of a timestamp that is none; ``size`` the bytes of values that are expected.
     """
 
     def __init__(self, questions: Questions, untimed: int, rows: int, size: int = 0) -> None:
@@ -102,12 +107,15 @@ class Told:
         """The bytes of all values."""
         return self._used
 
-    def take(self, messages: list[Any]) -> list[int]:
-        """Ask ``messages``, for which there are rows, and put them behind the others; which of them are no records."""
+    def take(self, messages: list[Any], *, native: bool = False) -> list[int]:
+        """Ask ``messages``, for which there are rows, and put them behind the others; which of them are no records.
+
+        ``native`` says that all records are of the native format.
+        """
         if self._rows + len(messages) > len(self.offsets):
             raise ValueError(f"{self._rows} and {len(messages)} messages for {len(self.offsets)} rows")
         kernel = compiled()
-        return self._take_twin(messages) if kernel is None else self._take(kernel, messages)
+        return self._take_twin(messages, native) if kernel is None else self._take(kernel, messages, native)
 
     def records(self) -> Records:
         """The values; nothing can be taken any more."""
@@ -116,7 +124,7 @@ class Told:
         self._body += CONSTANTS
         return Records(self._body, self._lengths[: self._rows])
 
-    def _take(self, kernel: ctypes.PyDLL, messages: list[Any]) -> list[int]:
+    def _take(self, kernel: ctypes.PyDLL, messages: list[Any], native: bool) -> list[int]:
         notes = np.empty(len(messages), np.int64)
         self.keys += [None] * len(messages)
         columns = (self._lengths, self.offsets, self.partitions, self.seconds)
@@ -124,7 +132,7 @@ class Told:
             *_functions(),
             *(None, *self._questions, messages, len(messages), 0, *self._room(), self._used, self._rows, self.keys),
             *(column.ctypes.data for column in columns),
-            *(self._untimed, notes.ctypes.data, 0),
+            *(self._untimed, native, notes.ctypes.data, 0),
         )
         while (status := kernel.mw_ask(ctypes.byref(call))) == _FULL:
             needed = call.used + len(self._questions.value(messages[call.next]))
@@ -143,23 +151,28 @@ class Told:
         """What is new of the body is not set to anything."""
         _resize(self._body, size)
 
-    def _take_twin(self, messages: Sequence[Any]) -> list[int]:
+    def _take_twin(self, messages: Sequence[Any], native: bool) -> list[int]:
         """What :meth:`take` does, in Python."""
         ask, notes = self._questions, []
         for i, message in enumerate(messages):
             if ask.error(message) is not None:
                 notes.append(i)
                 continue
-            value, (kind, milliseconds) = ask.value(message), ask.timestamp(message)
-            untimed = milliseconds < 0 or (milliseconds == 0 and kind == self._untimed)
+            value = ask.value(message)
             self._lengths[self._rows] = -1 if value is None else len(value)
             self._body += value or b""
             self.offsets[self._rows], self.partitions[self._rows] = ask.offset(message), ask.partition(message)
-            self.seconds[self._rows] = math.nan if untimed else milliseconds / 1e3
+            own = native and _SAYS_TIME.match(value or b"") is not None
+            self.seconds[self._rows] = math.nan if own else self._time(message)
             self.keys.append(ask.key(message))
             self._rows += 1
         self._used = len(self._body)
         return notes
+
+    def _time(self, message: Any) -> float:
+        kind, milliseconds = self._questions.timestamp(message)
+        untimed = milliseconds < 0 or (milliseconds == 0 and kind == self._untimed)
+        return math.nan if untimed else milliseconds / 1e3
 
 
 @cache

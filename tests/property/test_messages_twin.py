@@ -11,6 +11,8 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.decode.limits import DecodeLimits
+from monitor.decode.native import NativeDecoder
 from monitor.kernels import messages as kernel
 from monitor.kernels.messages import Questions, Told
 
@@ -61,7 +63,7 @@ def test_twins_and_the_messages(parts: list[list[Message]], size: int) -> None:
     one, twin = Told(QUESTIONS, 0, rows, size), Told(QUESTIONS, 0, rows)
     for messages in parts:
         odd = [i for i, message in enumerate(messages) if message.error() is not None]
-        assert one.take(messages) == twin._take_twin(messages) == odd
+        assert one.take(messages) == twin._take_twin(messages, native=False) == odd
         assert one.size == twin.size
     records = [message for messages in parts for message in messages if message.error() is None]
     times = [message.timestamp() for message in records]
@@ -75,6 +77,55 @@ def test_twins_and_the_messages(parts: list[list[Message]], size: int) -> None:
     ]
     untimed = [ms < 0 or (ms == 0 and kind == TIMESTAMP_NOT_AVAILABLE) for kind, ms in times]
     assert found[4] == [None if none else ms / 1e3 for none, (_, ms) in zip(untimed, times, strict=True)]
+
+
+WORD = st.sampled_from(["time", "model", "id", "version", r"a\"b", r"c\\", "", r"t\u0069me", "x" * 30])
+PIECE = st.sampled_from(
+    ['"2026-03-01T09:30:00.250Z"', "1772357400", "-5", "null", "true", '"m"', '""', r'"\\"', r'"q\""', "{}", '"1":']
+)
+MEMBER = st.one_of(
+    st.just('"model":"m"'),
+    st.just('"features":{"time":1}'),
+    st.just('"features":{"f":1}'),
+    st.just('"time":"2026-03-01T09:30:00.250Z"'),
+    st.just('"time":null'),
+    st.builds(lambda word, piece: f'"{word}":{piece}', WORD, PIECE),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(MEMBER, max_size=8),
+    st.sampled_from([",", ", ", ",  ", " ,"]),
+    st.sampled_from([":", ": ", " :", ":  "]),
+    st.integers(0, 3),
+)
+def test_who_says_a_time_needs_none(members: list[str], comma: str, colon: str, cut: int) -> None:
+    """Whatever an event holds, it becomes the same without its record's time where none was asked for.
+
+    Kernel and twin ask of the same records, and of every one that is not of the native format.
+    """
+    text = "{" + comma.join(member.replace('":', f'"{colon}') for member in members) + "}"
+    value = text.encode()[: len(text) - cut]
+    message = Message(topic="t", value=value, offset=1, partition=0, timestamp=(1, 1_772_000_000_123))
+    one, twin, other = Told(QUESTIONS, 0, 1), Told(QUESTIONS, 0, 1), Told(QUESTIONS, 0, 1)
+    one.take([message], native=True)
+    twin._take_twin([message], native=True)
+    other.take([message])
+    assert math.isnan(one.seconds[0]) == math.isnan(twin.seconds[0])
+    assert other.seconds[0] == 1_772_000_000.123
+    decoder = NativeDecoder(DecodeLimits(), compiled=True)
+    without, beside = decoder.decode([value], one.seconds), decoder.decode([value], other.seconds)
+    assert without.reasons.tolist() == beside.reasons.tolist()
+    assert without.time.tolist() == beside.time.tolist()
+
+
+def test_an_event_that_says_its_time_early_is_not_asked() -> None:
+    """As our own producers write it: model, id and time first, in either of the usual ways to put spaces."""
+    for text in ('{"model":"m","id":"1","time":"2026-03-01T09:30:00Z"}', '{"model": "m", "time": 1772357400}'):
+        told = Told(QUESTIONS, 0, 1)
+        told.take([Message(topic="t", value=text.encode(), offset=1, partition=0, timestamp=(1, 5))], native=True)
+        assert math.isnan(told.seconds[0])
 
 
 def test_nothing_is_held_or_let_go_too_often() -> None:

@@ -78,6 +78,20 @@ def test_the_epoch_is_a_time() -> None:
     assert math.isnan(batch.timestamps[1])
 
 
+def test_a_record_lacks_its_time_only_where_its_event_says_one() -> None:
+    """Of topics of the native format an event that says no time keeps its record's; any other format always does."""
+    says, says_none = b'{"model":"m","time":5,"features":{"f":1}}', b'{"model":"m","features":{"time":5}}'
+    native = Cursors(is_native=lambda _topic: True)
+    native.place(A, 10)
+    times = batch_of(native, [message(A, 10, says), message(A, 11, says_none), message(A, 12, None)]).timestamps
+    assert math.isnan(times[0])
+    assert times[1:].tolist() == [1.5, 1.5]
+    mixed = Cursors(is_native=lambda topic: topic == "a")
+    for partition in (A, C):
+        mixed.place(partition, 10)
+    assert batch_of(mixed, [message(A, 10, says), message(C, 10, says)]).timestamps.tolist() == [1.5, 1.5]
+
+
 def test_a_batch_knows_its_size() -> None:
     """The size is that of the values which the batch has, taken at once or in parts: a tombstone's is nothing."""
     first = [message(A, 10, b"four"), message(A, 11, None), message(A, 12, b"again"), message(B, 12)]
