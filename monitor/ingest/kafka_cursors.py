@@ -97,7 +97,7 @@ class Cursors:
         n, told = len(taken), taken.told
         offsets, slots = told.offsets[:n], taken.slots[:n]
         batch = RawBatch(told.records(), told.seconds[:n], self.partitions, slots, offsets, told.keys, taken.headers)
-        wanted = self.reading[slots] & (offsets >= self.next[slots]) & (offsets < self.end[slots])
+        wanted = self.reading.take(slots) & (offsets >= self.next.take(slots)) & (offsets < self.end.take(slots))
         if not wanted.all():
             batch = only(batch, np.flatnonzero(wanted))
         if len(batch):
@@ -160,7 +160,7 @@ class Taken:
             messages = [message for i, message in enumerate(messages) if i not in odd]
         slots = self._cursors.slots_of(messages, self.told.partitions[first : len(self)])
         self.slots[first : len(self)] = slots
-        headed = self._cursors.headed[slots]
+        headed = self._cursors.headed.take(slots)
         if self.headers or headed.any():
             self.headers += [None] * (first - len(self.headers))
             pairs = zip(messages, headed.tolist(), strict=True)
