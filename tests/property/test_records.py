@@ -20,13 +20,3 @@ def test_every_record_is_what_it_was(values: list[bytes | None]) -> None:
     assert records[1:-1] == values[1:-1]
     assert records.body == b"".join([*filter(None, values), CONSTANTS])
     assert records.size == sum(map(len, filter(None, values)))
-
-
-@given(st.lists(VALUES, min_size=1, max_size=4))
-def test_joined_records_stand_behind_one_another(parts: list[list[bytes | None]]) -> None:
-    """What was read in parts is the same as what was read at once."""
-    joined = Records.joined([Records.of(part) for part in parts])
-    at_once = Records.of([value for part in parts for value in part])
-    assert list(joined) == list(at_once)
-    assert joined.body == at_once.body
-    assert joined.lengths.tolist() == at_once.lengths.tolist()
