@@ -109,7 +109,9 @@ def main() -> None:
         with Highest() as highest, filled(int(sys.argv[1])):
             print(resident_mb(), highest.resident, highest.in_no_file)
         return
-    print(f"{'models':>8} {'resident MB':>12} {'kB a model':>11} {'above one':>10} {'at most MB':>11} {'in no file':>10}")
+    print(
+        f"{'models':>8} {'resident MB':>12} {'kB a model':>11} {'above one':>10} {'at most MB':>11} {'in no file':>10}"
+    )
     found: list[float] = []
     for models in SIZES:
         resident, highest, in_no_file = measured(models)
