@@ -1,5 +1,5 @@
-/* What many messages say, in columns: each is asked once, while it is in the cache. messages.py of this room has the same in
- * Python, and says what it means.
+/* What many messages say, in columns: each is asked once, while it is in the cache. messages.py of this room has the
+ * same in Python, and says what it means.
  *
  * A message is a Python object, and is asked by calling its type's methods: nothing here knows how it is laid out. All
  * that is called of Python is of its stable interface and comes by address, under the name that its manual has: so this
