@@ -7,9 +7,11 @@ process that made it, however that ends.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
-from contextlib import suppress
+import weakref
+from functools import cache
 from pathlib import Path
 
 _KEEPING = frozenset({"ext4", "xfs"})
@@ -17,8 +19,42 @@ _KEEPING = frozenset({"ext4", "xfs"})
 and where the disk is full then, the process is killed for it."""
 _POPULATE_WRITE = 23
 """``MADV_POPULATE_WRITE`` of Linux, which Python has no name for."""
+_FAILED = ctypes.c_void_p(-1).value
+"""What ``mmap`` of the C library returns where it failed."""
 _DEVICE, _OPTIONS_END = 2, "-"
 """Where a line of mountinfo says of which device it is; behind what it says of which kind."""
+
+
+class Pages:
+    """Memory that is a file's, for as long as somebody holds its ``room`` (n_bytes,), or an array within.
+
+    Of the file no descriptor is held, as :class:`mmap.mmap` does: a fleet has dozens of tables, a replica those of up
+    to 256 shards, and a process often no more than 1,024 descriptors for all that it has open.
+    """
+
+    def __init__(self, file: int, n_bytes: int) -> None:
+        """Raises ``OSError`` where the system has no room for it among the addresses, or maps no files."""
+        kernel = _c_library()
+        at = kernel.mmap(None, n_bytes, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, file, 0)
+        if at == _FAILED:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        self._at = int(at)
+        there = (ctypes.c_char * n_bytes).from_address(self._at)
+        weakref.finalize(there, kernel.munmap, self._at, n_bytes).atexit = False  # it goes with the process anyway
+        self.room = memoryview(there)
+
+    def let_go(self) -> None:
+        """Hold none of it in this process until it is looked at again."""
+        self._advise(mmap.MADV_DONTNEED, 0, len(self.room))
+
+    def bring(self, start: int, stop: int) -> None:
+        """Have what lies from ``start`` to ``stop`` at hand to be written: at once, not with an interrupt a page."""
+        first = start // mmap.PAGESIZE * mmap.PAGESIZE
+        self._advise(_POPULATE_WRITE, first, stop - first)
+
+    def _advise(self, what: int, start: int, n_bytes: int) -> None:
+        """What the system does not do, as one before 5.14 populates nothing, costs time or memory and nothing else."""
+        _c_library().madvise(self._at + start, n_bytes, what)
 
 
 class Aside:
@@ -32,7 +68,7 @@ class Aside:
         self.n_refused = 0
         """How often it was not."""
 
-    def take(self, n_bytes: int) -> mmap.mmap | None:
+    def take(self, n_bytes: int) -> Pages | None:
         """So much memory, all zeros, that lies aside until nobody holds it; ``None`` where there is no room for it."""
         if self._keeps:
             try:
@@ -45,23 +81,11 @@ class Aside:
         return None
 
 
-def let_go(pages: mmap.mmap) -> None:
-    """Hold none of ``pages``, which lie aside, in this process until they are looked at again."""
-    pages.madvise(mmap.MADV_DONTNEED)
-
-
-def bring(pages: mmap.mmap, start: int, stop: int) -> None:
-    """Have what lies from ``start`` to ``stop`` at hand to be written: at once, and not with an interrupt a page."""
-    first = start // mmap.PAGESIZE * mmap.PAGESIZE
-    with suppress(OSError):  # a kernel before 5.14 does not know it, and what it cannot do now comes when it is written
-        pages.madvise(_POPULATE_WRITE, first, stop - first)
-
-
-def _mapped(folder: Path, n_bytes: int) -> mmap.mmap:
+def _mapped(folder: Path, n_bytes: int) -> Pages:
     file = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
     try:
         os.posix_fallocate(file, 0, n_bytes)  # on a full disk this fails, and not a later write to memory
-        return mmap.mmap(file, n_bytes)
+        return Pages(file, n_bytes)
     finally:
         os.close(file)
 
@@ -77,3 +101,14 @@ def _keeps_room(folder: Path) -> bool:
         return False
     own = [mount for mount in mounts if mount[_DEVICE] == f"{os.major(device)}:{os.minor(device)}"]
     return any(mount[mount.index(_OPTIONS_END) + 1] in _KEEPING for mount in own)
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    """The C library's calls for memory."""
+    found = ctypes.CDLL(None, use_errno=True)
+    size, at, number = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int
+    found.mmap.argtypes, found.mmap.restype = (at, size, number, number, number, ctypes.c_long), at
+    found.munmap.argtypes, found.munmap.restype = (at, size), number
+    found.madvise.argtypes, found.madvise.restype = (at, size, number), number
+    return found

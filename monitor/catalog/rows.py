@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from monitor.catalog.aside import Aside, bring, let_go
+from monitor.catalog.aside import Aside, Pages
 from monitor.errors import StoreError
 
 CHUNK = 256
@@ -65,7 +65,7 @@ class Rows:
         self._capacity, self._filled = CHUNK, 0
         self._length = 0
         self._place: Aside | None = None
-        self._pages: mmap.mmap | None = None
+        self._pages: Pages | None = None
         self._starts: dict[str, int] = {}
         """Where in them each array begins that lies aside."""
         self._away = False
@@ -90,7 +90,7 @@ class Rows:
     def let_go(self) -> None:
         """Let the memory of what lies aside go until it is looked at again."""
         if self._pages is not None:
-            let_go(self._pages)
+            self._pages.let_go()
             self._away = True
 
     def bring(self, rows: NDArray[np.integer[Any]]) -> None:
@@ -103,7 +103,7 @@ class Rows:
         for name, at in self._starts.items():
             field, row = self._fields[name], _n_bytes(self._fields[name], 1)
             if not (field.still or field.rare or field.derived):
-                bring(self._pages, at + first * row, at + stop * row)
+                self._pages.bring(at + first * row, at + stop * row)
         self._away = False
 
     def add(self, n: int = 1) -> int:
@@ -218,7 +218,8 @@ class Rows:
         self._away = False
         arrays = {name: _made(field, n) for name, field in fields.items() if name not in self._starts}
         if self._pages is not None:
-            arrays |= {name: _laid(fields[name], n, self._pages, start) for name, start in self._starts.items()}
+            room = self._pages.room
+            arrays |= {name: _laid(fields[name], n, room, start) for name, start in self._starts.items()}
         return arrays
 
     def _fill_chunks(self) -> None:
@@ -253,7 +254,7 @@ def _made(field: Field, n: int) -> NDArray[Any]:
     return _laid(field, n, pages, 0)
 
 
-def _laid(field: Field, n: int, pages: mmap.mmap, start: int) -> NDArray[Any]:
+def _laid(field: Field, n: int, pages: mmap.mmap | memoryview, start: int) -> NDArray[Any]:
     """An array of ``n`` rows that begins at ``start`` in ``pages``."""
     count = n * int(np.prod(field.shape, dtype=np.int64))
     return np.frombuffer(pages, field.dtype, count, start).reshape(n, *field.shape)

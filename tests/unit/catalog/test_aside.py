@@ -189,6 +189,46 @@ def brought_mb(folder: str) -> tuple[float, float]:
     return few, _resident_mb() - began
 
 
+def test_tables_cost_no_descriptors_and_give_their_room_back(place: Aside, tmp_path: Path) -> None:
+    """A hundred tables hold no file open, whatever they grow to; what goes with them is their room, once nobody looks.
+
+    A replica holds dozens of tables of up to 256 shards, and as a rule may have 1,024 descriptors.
+    """
+    open_files, began = len(list(Path("/proc/self/fd").iterdir())), _mapped(tmp_path)
+    own = Aside(tmp_path)
+    tables = [Rows(aside(FIELDS)) for _ in range(100)]
+    for rows in tables:
+        rows.lie_in(own)
+        rows.add(8 * CHUNK)
+        rows.add(8 * CHUNK)
+        rows["s"][:] = 3
+    assert own.n_refused == 0
+    assert _mapped(tmp_path) - began == 100
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+    left = tables[0]["s"]
+    tables.clear()
+    del rows
+    assert _mapped(tmp_path) - began == 1
+    assert bool((left == 3).all())
+    del left
+    assert _mapped(tmp_path) == began
+
+
+def test_where_no_more_can_be_mapped_it_is_memory(tmp_path: Path, place: Aside) -> None:
+    """More than there are addresses for is refused with the system's word for it, and no process ends of it."""
+    own = Aside(tmp_path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", lambda *_: None)
+        assert own.take(1 << 60) is None
+    assert own.refused
+    assert own.n_refused == 1
+
+
+def _mapped(folder: Path) -> int:
+    """How many files of ``folder`` this process has mapped."""
+    return sum(str(folder) in line for line in Path("/proc/self/maps").read_text().splitlines())
+
+
 def _env() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
