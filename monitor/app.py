@@ -163,6 +163,7 @@ class Daemon:
         """As :class:`~monitor.shard.Audience` says."""
         self._notifications.forget([held.incident.id for held in shard.fleet.book.open.values()])
         self._tell_digest(without=shard)
+        self._collected_at = -np.inf  # its tables are wanted back, in memory and on the disk, and not in minutes
 
     def told(self, incidents: list[Incident]) -> None:
         """As :class:`~monitor.shard.Audience` says."""
