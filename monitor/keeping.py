@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from monitor.catalog.aside import ROOM_BYTES
 from monitor.clock import Clock
 from monitor.errors import StoreFullError, StoreWaitsError
 from monitor.events.raw import Partition
@@ -22,8 +23,8 @@ from monitor.telemetry.metrics import Metrics
 
 _ROLL_UP_MODELS = 8
 """Models whose history is rolled up behind one commit."""
-_ROOM_BYTES, _ROOM_SHARE = 256 << 20, 0.1
-"""Room on the disk below which it is called short: bytes, or part of the store's own size, whichever is more."""
+_ROOM_SHARE = 0.1
+"""Part of the store's own size that is left on the disk below which it is called short, if that is more."""
 
 _log = get_logger("monitor.keeping")
 
@@ -113,6 +114,6 @@ class StoreKeeper:
         self._metrics.store_free_bytes.set(free)
         if self._trouble:
             return Check("failing", f"nothing is read until there is room: {self._trouble}", now)
-        if free < max(_ROOM_BYTES, _ROOM_SHARE * self._database.n_bytes()):
+        if free < max(ROOM_BYTES, _ROOM_SHARE * self._database.n_bytes()):
             return Check("degraded", f"{self._database.path}: {free / 1e6:,.0f} MB are left on the disk", now)
         return Check("ok", str(self._database.path), now)

@@ -10,10 +10,13 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import shutil
 import weakref
 from functools import cache
 from pathlib import Path
 
+ROOM_BYTES = 256 << 20
+"""Room on the disk below which it is called short: it is for the store, without which nothing is read."""
 _KEEPING = frozenset({"ext4", "xfs"})
 """File systems on which room that was reserved once is there for every later write: others copy what is written anew,
 and where the disk is full then, the process is killed for it."""
@@ -70,13 +73,15 @@ class Aside:
 
     def take(self, n_bytes: int) -> Pages | None:
         """So much memory, all zeros, that lies aside until nobody holds it; ``None`` where there is no room for it."""
-        if self._keeps:
-            try:
+        try:
+            if not self._keeps:
+                self.refused = "its file system is not known to keep room that was reserved"
+            elif shutil.disk_usage(self._folder).free - n_bytes < ROOM_BYTES:
+                self.refused = f"less than {ROOM_BYTES >> 20} MB of the disk would be left to the store"
+            else:
                 return _mapped(self._folder, n_bytes)
-            except OSError as error:
-                self.refused = str(error)
-        else:
-            self.refused = "its file system is not known to keep room that was reserved"
+        except OSError as error:
+            self.refused = str(error)
         self.n_refused += 1
         return None
 

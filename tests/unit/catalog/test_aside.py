@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.catalog.aside import Aside
+from monitor.catalog.aside import ROOM_BYTES, Aside
 from monitor.catalog.rows import CHUNK, Field, Rows, aside, put
 
 FIELDS = {
@@ -112,6 +114,17 @@ def test_without_room_it_is_memory(place: Aside, tmp_path: Path, monkeypatch: py
     assert rows["a"][: 9 * CHUNK].tolist() == list(range(9 * CHUNK))
     assert narrow.n_refused == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_room_is_the_stores(place: Aside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table whose growth would leave the store less than it needs to go on is held in memory, and no other one."""
+    disk = SimpleNamespace(free=ROOM_BYTES + 90_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk)
+    narrow = Aside(tmp_path)
+    assert narrow.take(100_000) is None
+    assert "less than 256 MB" in narrow.refused
+    assert narrow.take(90_000) is not None
+    assert narrow.n_refused == 1
 
 
 def test_other_file_systems_give_no_room(tmp_path: Path) -> None:
@@ -219,8 +232,9 @@ def test_where_no_more_can_be_mapped_it_is_memory(tmp_path: Path, place: Aside) 
     own = Aside(tmp_path)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(os, "posix_fallocate", lambda *_: None)
+        patched.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 62))
         assert own.take(1 << 60) is None
-    assert own.refused
+    assert "memory" in own.refused
     assert own.n_refused == 1
 
 
