@@ -94,11 +94,14 @@ class Rows:
             self._away = True
 
     def bring(self, rows: NDArray[np.integer[Any]]) -> None:
-        """Have at hand what changes of ``rows`` with each tick, if it was let go of, and they are most of a stretch."""
+        """Have at hand what changes of ``rows`` with each tick, if it was let go of, and they are most of a stretch.
+
+        Some of them may not have been added here yet.
+        """
         if self._pages is None or not self._away or len(rows) < CHUNK:
             return
-        first, stop = int(rows.min()), int(rows.max()) + 1
-        if stop - first > 2 * len(rows):
+        first, stop = int(rows.min()), min(int(rows.max()) + 1, self._length)
+        if not 0 < stop - first <= 2 * len(rows):
             return
         for name, at in self._starts.items():
             field, row = self._fields[name], _n_bytes(self._fields[name], 1)

@@ -238,6 +238,18 @@ def test_where_no_more_can_be_mapped_it_is_memory(tmp_path: Path, place: Aside) 
     assert own.n_refused == 1
 
 
+def test_what_is_not_in_a_table_yet_is_not_brought(place: Aside) -> None:
+    """Rows of a tick behind the end of a table, or across it, are passed over: it gets them later in that tick."""
+    rows = Rows(aside({"x": Field(np.float64, (40,)), "y": Field(np.float64)}))
+    rows.lie_in(place)
+    rows.add(2 * CHUNK)
+    rows["y"][: 2 * CHUNK] = 3.0
+    for first in (CHUNK, 3 * CHUNK, 300 * CHUNK):
+        rows.let_go()
+        rows.bring(np.arange(first, first + 400 * CHUNK))
+    assert rows["y"][: 2 * CHUNK].tolist() == [3.0] * 2 * CHUNK
+
+
 def _mapped(folder: Path) -> int:
     """How many files of ``folder`` this process has mapped."""
     return sum(str(folder) in line for line in Path("/proc/self/maps").read_text().splitlines())

@@ -87,6 +87,23 @@ def test_documents_are_the_same(database: Database) -> None:
         assert np.array_equal(a.moments, b.moments)
 
 
+def test_new_models_whose_ticks_end_first_are_judged(database: Database) -> None:
+    """Behind a commit thousands of series come, those of the last models with the first tick that ends: it is closed.
+
+    Tables have a row for each series from the tick on in which that is judged first: here they end far before.
+    """
+    fleet, names = new_fleet(), [f"f{j}" for j in range(40)]
+    read(database, fleet)
+
+    def come(models: range, at: float) -> list[bytes]:
+        return [event(at, dict.fromkeys(names, 1.0), model=f"m{k}") for k in models]
+
+    feed(fleet, come(range(2), START))
+    written(database, fleet)
+    closed = feed(fleet, come(range(2, 200), START + 2 * HOUR) + come(range(200, 300), START + HOUR))
+    assert [len(facts.models) for facts in closed.ticks] == [100, 198]
+
+
 def test_dropped_feature_stays_dropped(database: Database, tmp_path: Path) -> None:
     """A feature whose reference was retired is a stranger behind a restart too."""
     for version, names in (("1", "xy"), ("2", "x")):
