@@ -79,7 +79,7 @@ class Bulk:
 
     def _lay_out(self, left: dict[bytes, bytes | None]) -> None:
         keys = sorted(left)
-        cut = _behind(keys, left)
+        cut = _behind(keys, left, self._last)
         for path, own in ((self._path, keys[:cut]), (self._apart, keys[cut:])):
             if own:
                 self._lay(path, own, left)
@@ -97,6 +97,13 @@ class Bulk:
         with _in_the_cache(path):
             writer.finish()
 
+    def _last(self) -> bytes:
+        """The last key there is."""
+        cursor = self._db.iter()
+        cursor.seek_to_last()
+        key: bytes = cursor.key() if cursor.valid() else b""
+        return key
+
     def _nudge(self, key: bytes) -> None:
         """Write of ``key`` what is there already.
 
@@ -111,12 +118,15 @@ class Bulk:
         self._db.write(batch)
 
 
-def _behind(keys: list[bytes], left: dict[bytes, bytes | None]) -> int:
-    """Where in ``keys``, in order, those of cases begin that have a file of their own, behind all that are removed."""
+def _behind(keys: list[bytes], left: dict[bytes, bytes | None], last: Callable[[], bytes]) -> int:
+    """Where in ``keys``, in order, those of cases begin that have a file of their own: new ones, behind all others.
+
+    That is behind what is removed, and behind the ``last`` key there is: an order to remove someone writes older ones.
+    """
     if not keys[-1].startswith(CASES):
         return len(keys)
     removed = max((key for key, value in left.items() if value is None), default=b"")
-    first = max(bisect_left(keys, CASES), bisect_right(keys, removed))
+    first = max(bisect_left(keys, CASES), bisect_right(keys, removed), bisect_right(keys, last()))
     sizes = accumulate(len(left[key] or b"") for key in keys[first:])
     return first if any(size >= APART_BYTES for size in sizes) else len(keys)
 

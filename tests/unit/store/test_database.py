@@ -296,6 +296,23 @@ def test_cases_are_merged_with_nothing_while_they_wait(tmp_path: Path) -> None:
         assert [key for key, _ in database.scan(b"", b"z")] == [b"a", *(CASE % number for number in range(6, 10))]
 
 
+def test_cases_that_are_written_over_draw_no_others_along(tmp_path: Path) -> None:
+    """An order to remove someone writes older sheaves anew: what is new beside them still lies at the bottom, alone."""
+    with Database(tmp_path) as database:
+        for turn in range(3):
+            writes = Writes()
+            writes.put(b"a", LARGE)
+            for number in (2 * turn, 2 * turn + 1):
+                writes.put(CASE % number, LARGE)
+            if turn == 2:
+                writes.put(CASE % 1, b"")
+            database.commit(writes)
+            assert files_at(database, 6) == turn + 1
+        assert [(key, len(value)) for key, value in database.scan(CASES, b"x")] == [
+            (CASE % number, len(LARGE) if number != 1 else 0) for number in range(6)
+        ]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_what_lies_apart_is_one_write_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """New cases, others written over and removed in any order, behind and before them: as what small writes leave."""
