@@ -181,8 +181,9 @@ class Reader:
         """Take the next records, a part at a time: what librdkafka hands over is looked at while it is in the cache."""
         consumed = 0
         while True:
-            # What is large is known behind the first part.
-            left = min(records_max, int(BATCH_BYTES_MAX / self._record_bytes)) - consumed
+            # What is large is known behind the first part, and from the last one: the mean of all would hide it.
+            n, size = len(taken), taken.told.size
+            left = min(records_max - consumed, int((BATCH_BYTES_MAX - size) / self._record_bytes))
             if consumed and left <= 0:
                 break
             wanted = max(1, min(left, CONSUMED_MAX))
@@ -191,8 +192,8 @@ class Reader:
             except KafkaException as error:
                 raise IngestError(f"Kafka: {reason_of(error)}") from error
             taken.take(messages)
-            if taken.told.size:
-                self._record_bytes = taken.told.size / len(taken)
+            if taken.told.size > size:
+                self._record_bytes = (taken.told.size - size) / (len(taken) - n)
             consumed += wanted
             if len(taken) < consumed:
                 break
