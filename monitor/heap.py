@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -13,15 +14,18 @@ _MMAP_THRESHOLD: Final = -3
 _HELD_BYTES: Final = 64 << 20
 _PIECE_BYTES: Final = 32 << 20
 """The most that the C library takes."""
+_SAID_BY: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 
 
 def hold() -> None:
     """Keep up to 64 MB that are free until :func:`give_back`: what Kafka sends fills some MB anew all the time.
 
-    Left to itself the C library gives them back at once, and pages that are touched next are fetched and zeroed.
+    Left to itself the C library gives them back at once, and pages that are touched next are fetched and zeroed. What
+    the environment says of that goes before: a client's threads have heaps of their own, each of which may keep as much
+    at its end, and nothing gives that back.
     """
     setting = _of_c_library("mallopt")
-    if setting is not None:
+    if setting is not None and not _is_said():
         setting(_MMAP_THRESHOLD, _PIECE_BYTES)
         setting(_TRIM_THRESHOLD, _HELD_BYTES)
 
@@ -35,6 +39,11 @@ def give_back() -> None:
     trim = _of_c_library("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def _is_said() -> bool:
+    """Whether the environment says what the C library is to keep."""
+    return any(name in os.environ for name in _SAID_BY) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
 
 
 def _of_c_library(name: str) -> Callable[..., int] | None:
