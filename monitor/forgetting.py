@@ -15,6 +15,7 @@ REMAINS = (
     "sums: counts, references, rates and evidence hold what this person added, as one of many, for good",
     "incidents that were told, and what people wrote to them",
     "names of categories and first values of numbers that were this person's alone (docs/privacy.md)",
+    "bytes in files of the store that nothing reads, until these files are merged (docs/privacy.md)",
     "this order in the audit trail, with the first digits of the SHA-256 of what it named",
 )
 _BY_ENTITY = "keys of this person's event ids, by which repeats are recognised, until dedupe.horizon has passed"
