@@ -1,8 +1,8 @@
 """Where stored cases lie: some that are due at one moment in one value, so that a case costs no key of its own.
 
 A sheaf is two records of the store under a number and the moment: the keys of its cases, and the cases. Of cases that
-are over it is one, of keys. It is never changed: what becomes of a case is written into a later sheaf, and
-the newest says how the case is. A sheaf goes with its moment, or once each of its cases is in a later one.
+are over it is one, of keys. It is never changed: what becomes of a case is written into a later sheaf, and the newest
+says how the case is. A sheaf goes with its moment, or once each of its cases is in a later one.
 """
 
 from __future__ import annotations

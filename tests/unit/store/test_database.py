@@ -86,6 +86,12 @@ LARGE = bytes(range(256)) * (5 << 12)
 """5 MB: two of it are too much for memory."""
 
 
+def same(large: Database, small: Database, writes: Writes) -> None:
+    """Do in ``small`` what was done in ``large``: both hold the same then."""
+    small.commit(writes)
+    assert list(large.scan(b"", b"z")) == list(small.scan(b"", b"z"))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_what_is_large_is_written_as_what_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Whatever is set, removed and set again within one write and over many: a large one leaves what small ones do."""
@@ -104,8 +110,7 @@ def test_what_is_large_is_written_as_what_is_small(tmp_path: Path, monkeypatch: 
             monkeypatch.setattr(module, "_BUFFER_BYTES", rng.choice([0, 1 << 20]))
             large.commit(writes)
             monkeypatch.setattr(module, "_BUFFER_BYTES", 1 << 20)
-            small.commit(writes)
-            assert list(large.scan(b"", b"z")) == list(small.scan(b"", b"z"))
+            same(large, small, writes)
 
 
 def test_what_is_large_outlives_a_kill(tmp_path: Path) -> None:
@@ -330,5 +335,4 @@ def test_what_lies_apart_is_one_write_with_the_rest(tmp_path: Path, monkeypatch:
             monkeypatch.setattr(module, "_BUFFER_BYTES", rng.choice([0, 1 << 20]))
             large.commit(writes)
             monkeypatch.setattr(module, "_BUFFER_BYTES", 1 << 20)
-            small.commit(writes)
-            assert list(large.scan(b"", b"z")) == list(small.scan(b"", b"z"))
+            same(large, small, writes)
