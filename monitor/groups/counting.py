@@ -168,7 +168,7 @@ class Counter:
         event = batch.event[entries].astype(np.int64)
         favours = self.facts["favours"][model[event]]
         own = favours == BY_LABEL
-        keys = mix(self._model_keys(model[event[own]]), batch.text.hash[entries[own]])
+        keys = mix(self._register.model_keys(model[event[own]]), batch.text.hash[entries[own]])
         self.add(Kind.DECISION, Cases(event[own], (self.favourable.find(keys) >= 0).astype(np.float64)), ends, of)
         free = entries[favours == NOT_SAID]
         if len(free):
@@ -254,7 +254,7 @@ class Counter:
         for i in range(int(lists.max(initial=0))):
             own = np.flatnonzero(lists > i)
             keys = mix(
-                mix(self._model_keys(model[event[own]]), np.full(len(own), i + 1, np.uint64)),
+                mix(self._register.model_keys(model[event[own]]), np.full(len(own), i + 1, np.uint64)),
                 batch.name.hash[entries[own]],
             )
             output = self._watched.find(keys).astype(np.int64)
@@ -288,26 +288,21 @@ class Counter:
     ) -> Rows64:
         """The output that each of ``entries`` names; those that were never met are let in, in their order."""
         register = self._register
-        owner = model[batch.event[entries]]
-        model_key = self._model_keys(owner)
-        keys = mix(mix(model_key, np.full(len(entries), kind + 1, np.uint64)), names)
-        output = register.index["outputs"].find(keys).astype(np.int64)
-        unknown = np.flatnonzero(output < 0)
-        if not len(unknown):
-            return output
-        first = np.sort(unknown[np.unique(keys[unknown], return_index=True)[1]])
-        for j in first.tolist():
-            i = int(entries[j])
-            text = batch.string(batch.text if kind == Kind.CLASS else batch.name, i)
-            register.output(int(owner[j]), kind, text, float(ends[batch.event[i]]))
-        output = register.index["outputs"].find(keys).astype(np.int64)
+        owner, texts = model[batch.event[entries]], batch.text if kind == Kind.CLASS else batch.name
+        called: dict[int, str] = {}
+
+        def name(i: int) -> str:
+            """Once for all models that name the same."""
+            text = int(names[i])
+            return called.get(text) or called.setdefault(text, batch.string(texts, int(entries[i])))
+
+        output = register.outputs_in(owner, kind, names, name, ends[batch.event[entries]])
         away = np.flatnonzero(output < 0)
         register.turned_away += len(away)
-        texts = batch.text if kind == Kind.CLASS else batch.name
         for j in away.tolist():
             i = int(entries[j])
-            end, name = float(ends[batch.event[i]]), partial(batch.string, texts, i)
-            self.turned_away(int(owner[j]), kind, int(names[j]), end, name)
+            end, said = float(ends[batch.event[i]]), partial(batch.string, texts, i)
+            self.turned_away(int(owner[j]), kind, int(names[j]), end, said)
         return output
 
     def _tallied(self, kind: Kind, cases: Cases, of: Memberships) -> Tallied:
@@ -316,10 +311,6 @@ class Counter:
     def _make_bases(self, member: Rows64, kind: Kind) -> None:
         """See to it that each ``member`` (k,) has a tally of all its cases of ``kind``, as far as limits allow."""
         self._register.bases(member[np.sort(np.unique(member, return_index=True)[1])], kind)
-
-    def _model_keys(self, rows: NDArray[np.int32]) -> NDArray[np.uint64]:
-        unique, inverse = np.unique(rows, return_inverse=True)
-        return np.array([self._models.items[row].name_hash for row in unique.tolist()], np.uint64)[inverse]
 
 
 def _favours(policy: Policy) -> int:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Lists = dict[int, "array[int]"]
-"""Rows by owner, as 32 bits each: as objects they would take nine times as much."""
+Ints: TypeAlias = "array[int]"
+"""Rows as 32 bits each: as objects they would take nine times as much."""
+Lists = dict[int, Ints]
+"""Rows by owner."""
+NONE: Ints = array("i")
+"""No rows; nobody adds to it."""
 
 
 @dataclass(slots=True)
@@ -32,3 +38,8 @@ def listed(lists: Lists, of: NDArray[np.integer], rows: NDArray[np.int64]) -> li
     for owner, n in zip(grown, counts.tolist(), strict=True):
         lists.setdefault(owner, array("i")).extend(islice(own, n))
     return grown
+
+
+def joined(lists: Sequence[Ints]) -> NDArray[np.int64]:
+    """The rows of all ``lists``, one behind the other."""
+    return np.frombuffer(b"".join(lists), np.intc).astype(np.int64)

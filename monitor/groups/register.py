@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from monitor.catalog.models import Models
 from monitor.catalog.rows import Rows
 from monitor.groups.layouts import Layout, Layouts
-from monitor.groups.owners import Lists, OfModel, listed
+from monitor.groups.owners import NONE, Ints, Lists, OfModel, joined, listed
 from monitor.groups.questions import ASKED, LISTS, QUESTIONS, Kind, edge
 from monitor.groups.tables import ALWAYS, ATTRIBUTES, BLOCKS, CELLS, GROUPS, MEMBERS, OUTPUTS, STRATA, TALLIES
 from monitor.kernels.hashing import hash64
@@ -186,22 +186,29 @@ class Register:
         ``born`` is the end of the tick of the event that brought it: it is not judged by that tick, in which it was
         sure to be.
         """
-        key = output_key(self._model_key(model), kind, hash64(name.encode()))
-        row = self.index["outputs"].find_one(key)
-        own = self.of(model)
-        if row >= 0:
-            return row
-        if not QUESTIONS[kind].fixed and len(own.outputs) >= self.limits.outputs:
-            return -1
-        tolerance = edge(kind, self.models.items[model].policy)
-        row = self._add("outputs", key, model=model, kind=kind, born=born, tolerance=tolerance)
-        self.output_names.append(name)
-        own.outputs.append(row)
-        self.changed.add(model)
-        members = np.array(self._members_of.get(model, ()), np.int64)
-        members = members[self.members["base"][members, kind] >= 0]
-        self._tallies(members, np.full(len(members), row), kind)
-        return row
+        text = np.array([hash64(name.encode())], np.uint64)
+        return int(self.outputs_in(np.array([model]), kind, text, lambda _: name, np.array([born]))[0])
+
+    def outputs_in(
+        self,
+        model: NDArray[np.integer],
+        kind: Kind,
+        text: NDArray[np.uint64],
+        name: Callable[[int], str],
+        born: NDArray[np.float64],
+    ) -> Rows64:
+        """:meth:`output` of each ``model`` (k,) and ``text`` (k,), the hash of a name; they come in in their order.
+
+        ``name`` is asked what each is called that is new.
+        """
+        keys = mix(mix(self.model_keys(model), np.array(kind + 1)), text)
+        rows: Rows64 = self.index["outputs"].find(keys).astype(np.int64)
+        unknown = np.flatnonzero(rows < 0)
+        if len(unknown):
+            first = unknown[np.sort(np.unique(keys[unknown], return_index=True)[1])]
+            self._new_outputs(first, model, kind, keys, born, name)
+            rows[unknown] = self.index["outputs"].find(keys[unknown])
+        return rows
 
     def hand_over(self, output: int, name: str, born: float) -> Rows64:
         """Let a row be of another output of its kind, ``born`` as one is; nothing counted stays. Returns its cells."""
@@ -394,12 +401,8 @@ class Register:
 
     def _only_outputs(self, models: Rows64, kind: Kind) -> Rows64:
         """The outputs of ``models`` (k,) for a kind that has one."""
-        keys = np.array([self._model_key(model) for model in models.tolist()], np.uint64)
-        keys = mix(mix(keys, np.array(kind + 1)), _NOTHING)
-        rows: Rows64 = self.index["outputs"].find(keys).astype(np.int64)
-        for i in np.flatnonzero(rows < 0).tolist():
-            rows[i] = self.output(int(models[i]), kind, "", ALWAYS)
-        return rows
+        n = len(models)
+        return self.outputs_in(models, kind, np.full(n, _NOTHING), lambda _: "", np.full(n, ALWAYS))
 
     def _outputs_of(self, model: int, kind: Kind) -> Rows64:
         own = np.array(self.of(model).outputs, np.int64)
@@ -444,6 +447,45 @@ class Register:
             self.changed.add(model[i])
         return self._let_in("groups", keys, attribute=attribute, other=other, first=of[0], second=of[1])
 
+    def _new_outputs(
+        self,
+        new: Rows64,
+        model: NDArray[np.integer],
+        kind: Kind,
+        keys: NDArray[np.uint64],
+        born: NDArray[np.float64],
+        name: Callable[[int], str],
+    ) -> None:
+        """Let in those of outputs (k,) that are ``new``, distinct ones, as far as there is room, with their tallies."""
+        most = None if QUESTIONS[kind].fixed else self.limits.outputs
+        at, members, n_members = len(self.outputs), list[Ints](), list[int]()
+        made, tolerances = list[int](), list[float]()
+        tolerated: dict[int, float] = {}
+        for i, owner in zip(new.tolist(), model[new].tolist(), strict=True):
+            own = self.of(owner)
+            if most is not None and len(own.outputs) >= most:
+                continue
+            own.outputs.append(at + len(made))
+            made.append(i)
+            self.output_names.append(name(i))
+            self.changed.add(owner)
+            policy = self.models.items[owner].policy
+            if id(policy) not in tolerated:
+                tolerated[id(policy)] = edge(kind, policy)
+            tolerances.append(tolerated[id(policy)])
+            members.append(self._members_of.get(owner, NONE))
+            n_members.append(len(members[-1]))
+        if not made:
+            return
+        rows = self.outputs.add(len(made)) + np.arange(len(made))
+        fields = {"key": keys[made], "model": model[made], "kind": kind, "born": born[made], "tolerance": tolerances}
+        for field, values in fields.items():
+            self.outputs[field][rows] = values
+        self.index["outputs"].insert_many(keys[made], rows)
+        member, output = joined(members), np.repeat(rows, n_members)
+        based = self.members["base"][member, kind] >= 0
+        self._tallies(member[based], output[based], kind)
+
     def _list_members(self, rows: Rows64) -> None:
         """Enter members ``rows`` (k,) with their models and groups."""
         listed(self._members_of, self._models_of(rows), rows)
@@ -485,6 +527,11 @@ class Register:
             rows[name][row] = value
         self.index[table].insert(key, row)
         return row
+
+    def model_keys(self, models: NDArray[np.integer]) -> NDArray[np.uint64]:
+        """The keys of ``models`` (k,), of which there are few different ones."""
+        rows, own = np.unique(models, return_inverse=True)
+        return np.array([self._model_key(model) for model in rows.tolist()], np.uint64)[own]
 
     def _model_key(self, model: int) -> int:
         return self.models.items[model].name_hash
