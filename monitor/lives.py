@@ -30,6 +30,9 @@ from monitor.tally.closed import ClosedTick
 from monitor.traffic.watch import Traffic
 from monitor.versions import Versions
 
+_AT_ONCE = 256
+"""New models that are given their references together: of many there may be as many files to hold."""
+
 
 class Lives:
     """Begins and ends what models are judged by. ``ended`` holds the incidents that this resolved since it was read."""
@@ -61,7 +64,7 @@ class Lives:
         self._series_rows: dict[int, NDArray[np.int64]] = {}
         self._installer = Installer(self.models, self.series)
         self.versions = Versions(self.models, self.series, judge)
-        discovery.on_model = self.refer_to_file
+        discovery.on_models = self._refer_to_files
         discovery.on_version = self.new_version
 
     def series_rows(self, model: int) -> NDArray[np.int64]:
@@ -73,23 +76,47 @@ class Lives:
 
     def refer_to_file(self, row: int, time: float) -> None:
         """Give a model the reference file that its policy names, if it can be read; else it learns one."""
-        model = self.models.items[row]
-        kind, _, template = model.policy.reference.partition(":")
-        if kind != "file" or model.split is not None:  # a file knows nothing of a segment
-            return
-        path = reference_path(template, model.name, model.version)
+        self._refer([row], [time])
+
+    def _refer_to_files(self, rows: range) -> None:
+        """:meth:`refer_to_file` for new models."""
+        for first in range(rows.start, rows.stop, _AT_ONCE):
+            part = range(first, min(first + _AT_ONCE, rows.stop))
+            self._refer(part, self.models.rows["first_time"][part.start : part.stop].tolist())
+
+    def _refer(self, rows: Sequence[int], times: Sequence[float]) -> None:
+        """:meth:`refer_to_file` for models, none twice; each file is read once."""
+        read: dict[Path, tuple[Profile, str] | ProfileError] = {}
+        found: list[tuple[int, Profile, str]] = []
+        for row, time in zip(rows, times, strict=True):
+            model = self.models.items[row]
+            kind, _, template = model.policy.reference.partition(":")
+            if kind != "file" or model.split is not None:  # a file knows nothing of a segment
+                continue
+            path = reference_path(template, model.name, model.version)
+            if path not in read:
+                read[path] = self._read(path)
+            reference = read[path]
+            if isinstance(reference, ProfileError):
+                self.models.note(row, time, "reference file not used", str(reference))
+                continue
+            profile, digest = reference
+            if len(model.series) + len(profile.series) > LOCAL_MAX:
+                self.models.note(row, time, "reference file not used", f"{path}: too many series in the model's life")
+                continue
+            if model.series:
+                self._retire(row, profile, time)
+            found.append((row, profile, digest))
+            self.discovery.grown.add(row)
+            self.models.refer(row, time, "reference file", digest[:16])
+        self._installer.install_many(found)
+
+    def _read(self, path: Path) -> tuple[Profile, str] | ProfileError:
+        """A reference and its digest, or why it cannot be read."""
         try:
-            profile, digest = self._load_reference(path)
+            return self._load_reference(path)
         except ProfileError as error:
-            self.models.note(row, time, "reference file not used", str(error))
-            return
-        if len(model.series) + len(profile.series) > LOCAL_MAX:
-            self.models.note(row, time, "reference file not used", f"{path}: too many series in the model's life")
-            return
-        self._retire(row, profile, time)
-        self._installer.install(profile, digest, row)
-        self.discovery.grown.add(row)
-        self.models.refer(row, time, "reference file", digest[:16])
+            return error
 
     def new_version(self, row: int, time: float) -> None:
         """A version is judged by a reference file of its own, or by the version before, from its first event."""
@@ -251,5 +278,6 @@ def reference_path(template: str, model: str, version: str) -> Path:
     """The file a policy names; names come from events, so nothing in them may lead elsewhere."""
     fill = {"{model}": model, "{version}": version}
     for mark, name in fill.items():
-        template = template.replace(mark, "%2E" * len(name) if name in {".", ".."} else quote(name, safe=" "))
+        if mark in template:
+            template = template.replace(mark, "%2E" * len(name) if name in {".", ".."} else quote(name, safe=" "))
     return Path(template)

@@ -47,8 +47,8 @@ class Discovery:
         """Whether no new models and series are let in for now, because memory is short."""
         self.grown: set[int] = set()
         """Models that got a series since the caller last emptied this."""
-        self.on_model: Callable[[int, float], None] = lambda _model, _time: None
-        """Hears of each new model, when its first version is known and before its series are."""
+        self.on_models: Callable[[range], None] = lambda _models: None
+        """Hears of new models, when their first versions are known and before their series are."""
         self.on_version: Callable[[int, float], None] = lambda _model, _time: None
         """Hears of each further version of a model."""
 
@@ -68,8 +68,8 @@ class Discovery:
         met = len(self._models)
         model, turned_away = self._resolve_models(batch, hashes)
         self._resolve_versions(batch, hashes, model, met)
-        for row in range(met, len(self._models)):
-            self.on_model(row, float(self._models.rows["first_time"][row]))
+        if met < len(self._models):
+            self.on_models(range(met, len(self._models)))
         start, like = starts_of(batch.event, len(batch)), np.full(len(batch), -1, np.int32)
         series, series_turned_away = self._resolve_series(batch, hashes, model, start, like)
         columns = (batch.event, batch.type, batch.space, series, batch.number, batch.text.hash, batch.name.hash)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog import references
-from monitor.catalog.models import Models, Phase
+from monitor.catalog.models import Model, Models, Phase
 from monitor.catalog.profile import Profile, SeriesProfile
 from monitor.catalog.series import RETIRED, SPACE_NAMES, UNJUDGED, Series
 from monitor.kernels.hashing import hash64
@@ -27,15 +28,19 @@ _SPACES = {name: space for space, name in SPACE_NAMES.items()}
 class ReferenceColumns:
     """A profile of ``k`` series as columns, ready to be copied into the tables: shapes ``(k,)`` and what is named.
 
-    ``arrays`` are columns of the series table. ``texts`` holds, by series, the categories and their hashes;
-    ``first_values`` some numbers in their order, of which ``first`` (NaN for a category) is the first.
+    ``arrays`` are columns of the series table. ``texts`` holds, by series, the categories, ``text_series`` (t,) whose
+    each of all of them is, ``text_hashes`` and ``text_codes`` (t,) what else is known of it; ``first_values`` some
+    numbers in their order, of which ``first`` (NaN for a category) is the first.
     """
 
     names: list[str]
     name_hashes: NDArray[np.uint64]
     spaces: NDArray[np.uint8]
     arrays: dict[str, NDArray[np.generic]]
-    texts: dict[int, tuple[list[str], NDArray[np.uint64]]]
+    texts: dict[int, list[str]]
+    text_series: NDArray[np.int64]
+    text_hashes: NDArray[np.uint64]
+    text_codes: NDArray[np.int64]
     first_values: list[NDArray[np.float64]]
     first: NDArray[np.float64]
     fixed: dict[int, SeriesProfile]
@@ -54,18 +59,25 @@ class Installer:
 
     def install(self, profile: Profile, digest: str, model: int) -> None:
         """Make ``profile`` the reference of ``model``; the series that it had before are retired by the caller."""
-        known, rows = self._models.items[model], self._models.rows
-        columns = self._columns_of(profile, digest)
-        first_time = float(rows["first_time"][model])
-        chosen = self._add(columns, model, known.name_hash, len(known.series) + 1, first_time)
-        known.series.extend(chosen.tolist())
-        known.reference_digest = digest
-        rows["n_series"][model] = len(known.series)
-        rows["phase"][model] = Phase.FROZEN
-        rows["from_file"][model] = 1
-        rows["learned"][model] = profile.events
-        rows.touch(model)
-        self._waiting.append(chosen)
+        self.install_many([(model, profile, digest)])
+
+    def install_many(self, many: Sequence[tuple[int, Profile, str]]) -> None:
+        """:meth:`install` for models, none twice: ``many`` are a model, a profile and its digest each."""
+        if not many:
+            return
+        items, rows = self._models.items, self._models.rows
+        columns = [self._columns_of(profile, digest) for _, profile, digest in many]
+        models = np.array([model for model, _, _ in many])
+        known = [items[model] for model in models.tolist()]
+        starts = self._add(columns, known, models)
+        for model, (_, _, digest), start, own in zip(known, many, starts, columns, strict=True):
+            model.series.extend(range(start, start + len(own.names)))
+            model.reference_digest = digest
+        rows["n_series"][models] = [len(model.series) for model in known]
+        rows["phase"][models] = Phase.FROZEN
+        rows["from_file"][models] = 1
+        rows["learned"][models] = [profile.events for _, profile, _ in many]
+        rows.touch(models)
 
     def begin(self) -> NDArray[np.int64]:
         """Fix what is judged of everything installed since the last call; returns its series that still count."""
@@ -96,26 +108,49 @@ class Installer:
             self._columns.popitem(last=False)
         return columns
 
-    def _add(
-        self, columns: ReferenceColumns, model: int, model_hash: int, local: int, first_time: float
-    ) -> NDArray[np.int64]:
+    def _add(self, columns: Sequence[ReferenceColumns], known: Sequence[Model], models: NDArray[np.int64]) -> list[int]:
+        """Add the series of ``models`` (k,), those of ``columns``; returns where each model's begin."""
         series, rows = self._series, self._series.rows
-        keys = series_key(np.full(len(columns.names), model_hash, np.uint64), columns.spaces, columns.name_hashes)
-        chosen = series.add_many(model, local, columns.spaces, columns.names, keys, first_time)
-        part = slice(int(chosen[0]), int(chosen[-1]) + 1) if len(chosen) else slice(0, 0)
-        for name, array in columns.arrays.items():
-            rows[name][part] = array
-        for i in np.flatnonzero(references.near_now(columns.first, first_time)).tolist():
-            if references.tells_time(columns.first_values[i], first_time):
+        sizes = np.array([len(own.names) for own in columns])
+        ends = np.cumsum(sizes)
+        distinct = list({id(own): own for own in columns}.values())
+        place = dict(zip(map(id, distinct), np.cumsum([0, *(len(own.names) for own in distinct)]), strict=False))
+        within = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
+        taken = np.repeat([place[id(own)] for own in columns], sizes) + within
+        first_time = np.repeat(self._models.rows["first_time"][models], sizes)
+        spaces = np.concatenate([own.spaces for own in distinct])[taken]
+        hashes = np.repeat(np.array([model.name_hash for model in known], np.uint64), sizes)
+        chosen = series.add_many(
+            np.repeat(models, sizes),
+            np.repeat([len(model.series) + 1 for model in known], sizes) + within,
+            spaces,
+            [name for own in columns for name in own.names],
+            series_key(hashes, spaces, np.concatenate([own.name_hashes for own in distinct])[taken]),
+            first_time,
+        )
+        part = slice(len(rows) - len(chosen), len(rows))
+        for name in distinct[0].arrays:
+            rows[name][part] = np.concatenate([own.arrays[name] for own in distinct])[taken]
+        starts: list[int] = (part.start + ends - sizes).tolist()
+        first = np.concatenate([own.first for own in distinct])[taken]
+        of_each = np.repeat(np.arange(len(columns)), sizes)
+        for i in np.flatnonzero(references.near_now(first, first_time)).tolist():
+            values = columns[of_each[i]].first_values[within[i]]
+            if references.tells_time(values, float(first_time[i])):
                 rows["unjudged"][part.start + i] = UNJUDGED.index("timestamp")
-        codes = []
-        self._fixed.update((part.start + i, fixed) for i, fixed in columns.fixed.items())
-        for i, (values, hashes) in columns.texts.items():
-            series.categories[part.start + i] = list(values)
-            codes.append((mix(np.full(len(hashes), part.start + i, np.uint64), hashes), np.arange(len(hashes))))
-        if codes:
-            series.codes.insert_many(np.concatenate([c for c, _ in codes]), np.concatenate([n for _, n in codes]))
-        return chosen
+        self._name_values(columns, starts)
+        self._waiting.append(chosen)
+        return starts
+
+    def _name_values(self, columns: Sequence[ReferenceColumns], starts: Sequence[int]) -> None:
+        """Let the categories of series be known that begin at ``starts``."""
+        series = self._series
+        for start, own in zip(starts, columns, strict=True):
+            self._fixed.update((start + i, fixed) for i, fixed in own.fixed.items())
+            series.categories.update((start + i, values.copy()) for i, values in own.texts.items())
+        rows = np.concatenate([start + own.text_series for start, own in zip(starts, columns, strict=True)])
+        keys = mix(rows.astype(np.uint64), np.concatenate([own.text_hashes for own in columns]))
+        series.codes.insert_many(keys, np.concatenate([own.text_codes for own in columns]))
 
 
 def reference_columns(profile: Profile) -> ReferenceColumns:
@@ -140,20 +175,20 @@ def reference_columns(profile: Profile) -> ReferenceColumns:
         "seen_high": np.array([part.high if part.kind == "number" else -np.inf for part in parts]),
         "unjudged": np.where(is_number, unjudged, 0).astype(np.uint8),
     }
+    texts = {i: part.categories for i, part in enumerate(parts) if part.kind == "category"}
     return ReferenceColumns(
         names=[part.name for part in parts],
         name_hashes=np.array([_hash_of(part.name) for part in parts], np.uint64),
         spaces=np.array([_SPACES[part.space] for part in parts], np.uint8),
         arrays=arrays,
-        texts={i: _texts(part) for i, part in enumerate(parts) if part.kind == "category"},
+        texts=texts,
+        text_series=np.repeat(np.array(list(texts), np.int64), [len(values) for values in texts.values()]),
+        text_hashes=np.array([_hash_of(value) for values in texts.values() for value in values], np.uint64),
+        text_codes=np.array([code for values in texts.values() for code in range(len(values))], np.int64),
         first_values=first_values,
         first=np.array([values[0] if len(values) else np.nan for values in first_values]),
         fixed={i: part for i, part in enumerate(parts) if part.cuts or part.bounds is not None},
     )
-
-
-def _texts(part: SeriesProfile) -> tuple[list[str], NDArray[np.uint64]]:
-    return part.categories, np.array([_hash_of(value) for value in part.categories], np.uint64)
 
 
 @lru_cache(_NAMES_CACHED)

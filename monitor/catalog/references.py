@@ -250,9 +250,13 @@ def tells_time(values: NDArray[np.float64], first_time: float) -> bool:
     return bool((np.abs(_moments(values) - first_time).max(axis=0) < slack).any())
 
 
-def near_now(values: NDArray[np.float64], first_time: float) -> NDArray[np.bool_]:
-    """Which of ``values`` could be a moment near ``first_time``, in any unit; for few of them a clock is looked for."""
-    return np.asarray((np.abs(_moments(values) - first_time) < _TWO_YEARS_SECONDS).any(axis=1), np.bool_)
+def near_now(values: NDArray[np.float64], first_time: NDArray[np.float64] | float) -> NDArray[np.bool_]:
+    """Which of ``values`` could be a moment near ``first_time``, one or one of each, in any unit.
+
+    For few of them a clock is looked for.
+    """
+    apart = np.abs(_moments(values) - np.asarray(first_time)[..., None])
+    return np.asarray((apart < _TWO_YEARS_SECONDS).any(axis=1), np.bool_)
 
 
 def _moments(values: NDArray[np.float64]) -> NDArray[np.float64]:

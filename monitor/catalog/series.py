@@ -103,19 +103,18 @@ class Series:
 
     def add_many(
         self,
-        model: int,
-        local: int,
+        model: NDArray[np.int64],
+        local: NDArray[np.int64],
         spaces: NDArray[np.uint8],
         names: Sequence[str],
         keys: NDArray[np.uint64],
-        first_time: float,
+        first_time: NDArray[np.float64],
     ) -> NDArray[np.int64]:
-        """:meth:`add` for ``k`` series of one model, whose places begin at ``local``; shapes ``(k,)``, as the rows."""
+        """:meth:`add` for ``k`` series; all shapes ``(k,)``, as the rows that are returned."""
         chosen = np.arange(self.rows.add(len(names)), len(self.rows))
         part = slice(len(self.rows) - len(names), len(self.rows))
         self.rows["key"][part], self.rows["model"][part], self.rows["space"][part] = keys, model, spaces
-        self.rows["local"][part] = np.arange(local, local + len(names))
-        self.rows["first_time"][part] = first_time
+        self.rows["local"][part], self.rows["first_time"][part] = local, first_time
         self.names += names
         self.changed.update(chosen.tolist())
         self.index.insert_many(keys, chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from monitor.catalog.installing import Installer
 from monitor.catalog.models import Models, Phase
 from monitor.catalog.policies import Policy
 from monitor.catalog.profile import MAGIC, Profile, SeriesProfile, category_series, load, number_series, save
+from monitor.catalog.series import FIELDS as SERIES
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.errors import ProfileError
 from monitor.kernels.hashing import hash64
@@ -171,6 +173,39 @@ def test_installed_it_is_judged_at_once() -> None:
     assert models.items[0].reference_digest == "d" * 64
     assert [series.names[row] for row in rows] == ["income", "region", "score", "latency_seconds"]
     assert (series.rows["n_cuts"][rows] > 0).all()
+
+
+def test_installed_together_as_one_by_one() -> None:
+    """Models that get their references in one go, of several files, have what each would have got alone."""
+    clock = number_series("at", "feature", 1.7e9 + np.arange(300.0) % 7, 300)
+    word = msgspec.structs.replace(category_series("c", "feature", {"b": 4, "a": 3}, 0, 300), cuts=[1], bounds=None)
+    number = msgspec.structs.replace(number_series("x", "feature", np.arange(300.0) % 50, 300), bounds=(-5.0, 99.0))
+    profiles = [example(), Profile("m", "", 300, "", [clock, word]), example(), Profile("n", "", 9, "", [number])]
+    alone, at_once = (installed_of(profiles, at_once) for at_once in (False, True))
+    assert alone == at_once
+    assert "timestamp" in at_once[0]
+
+
+def installed_of(profiles: list[Profile], at_once: bool) -> tuple[Any, ...]:
+    """All that is known of models that got ``profiles``, the reasons why their series are not judged first."""
+    models, series = Models(len(profiles)), Series()
+    installer = Installer(models, series)
+    rows = [models.add(f"m{i}", hash64(b"m%d" % i), Policy(), 1.7e9 * (i != 2)) for i in range(len(profiles))]
+    many = [(row, profile, profile.model) for row, profile in zip(rows, profiles, strict=True)]
+    for part in [many] if at_once else [[each] for each in many]:
+        installer.install_many(part)
+    begun = installer.begin()
+    return (
+        [UNJUDGED[reason] for reason in series.rows["unjudged"][begun].tolist()],
+        begun.tolist(),
+        [series.rows[name][: len(series.rows)].tobytes() for name in SERIES],
+        [series.find_category(row, hash64(value.encode())) for row in begun.tolist() for value in ("a", "b", "north")],
+        [(list(item.series), item.reference_digest) for item in models.items],
+        [models.rows[name][: len(rows)].tolist() for name in ("n_series", "phase", "from_file", "learned")],
+        series.names,
+        series.categories,
+        series.index.find(series.rows["key"][begun]).tolist(),
+    )
 
 
 def test_clocks_and_counters_are_known_by_their_first_values() -> None:
