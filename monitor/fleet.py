@@ -299,8 +299,8 @@ class Fleet:
         self.lives.versions.restored()
         self.splits.restored()
         retired = self.series.rows["judging"] == RETIRED
-        for row, model in enumerate(self.models.items):
-            self.lives.apply_policy(row)
+        self.lives.apply_policies(range(len(self.models)))
+        for model in self.models.items:
             model.retired = int(retired[model.series].sum())
         self.judge.recount()
         self.groups.restored()

@@ -150,7 +150,7 @@ class Lives:
             changed.append(row)
             if model.split is not None and model.split.segment not in policy.split_by:
                 self.ended += self._new_life(row, float(self.models.rows["last_time"][row]), "no longer split")
-            self.apply_policy(row)
+            self.apply_policies([row])
             if policy.outputs != before.outputs:
                 time = float(self.models.rows["last_time"][row])
                 self.ended += self.book.clear(self.conduct.end_outputs(row), time, "policy changed")
@@ -160,11 +160,18 @@ class Lives:
         self.begin_installed()
         return changed
 
-    def apply_policy(self, row: int) -> None:
-        """Take up a model's policy; cells that are held to something else than they were begin anew."""
+    def apply_policies(self, rows: Sequence[int]) -> None:
+        """Take up the policies of models; cells that are held to something else than they were begin anew."""
+        items = self.models.items
+        before = [(row, items[row].tolerances, items[row].contract) for row in rows]
+        self.models.apply_policies(rows)
+        for row, tolerances, contract in before:
+            if (tolerances, contract) != (items[row].tolerances, items[row].contract):
+                self._take_up(row, tolerances, contract)
+
+    def _take_up(self, row: int, before: dict[str, float], contract: dict[str, float]) -> None:
+        """Let cells of a model begin anew that were held to tolerances ``before`` and to another ``contract``."""
         model, own = self.models.items[row], self.series_rows(row)
-        before, contract = model.tolerances, model.contract
-        self.models.apply_policy(row)
         changed = {family for family, said in model.tolerances.items() if said != before.get(family, said)}
         if before and model.contract != contract:
             changed.add("performance")

@@ -81,20 +81,19 @@ class Discovery:
         unknown = np.flatnonzero(model < 0)
         if not len(unknown):
             return model, 0
-        for i in unknown[_first_of_each(hashes[unknown])].tolist():
-            if self._models.full or self.shut:
-                break
-            name = batch.string(batch.model, i)
-            self._models.add(name, int(hashes[i]), self.policy_of(name), float(batch.time[i]))
+        new = unknown[_first_of_each(hashes[unknown])][: 0 if self.shut else self._models.room]
+        if len(new):
+            names = [batch.string(batch.model, i) for i in new.tolist()]
+            self._models.add_many(names, hashes[new], [self.policy_of(name) for name in names], batch.time[new])
         model[unknown] = self._models.index.find(hashes[unknown])
         return model, int((model < 0).sum())
 
     def _resolve_versions(
         self, batch: EventBatch, hashes: NDArray[np.uint64], model: NDArray[np.int32], met: int
     ) -> None:
-        new = self._new_versions(batch, hashes)
+        new, named = self._new_versions(batch, hashes), batch.namer(batch.version)
         for i in new[model[new] >= 0].tolist():
-            row, version = int(model[i]), batch.string(batch.version, i)
+            row, version = int(model[i]), named(i)
             self._models.note(row, float(batch.time[i]), "version", version)
             self._models.add_version(row, version, int(batch.version.hash[i]))
             if row < met:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
@@ -209,9 +210,14 @@ class Models:
         return len(self.items)
 
     @property
+    def room(self) -> int:
+        """How many further models are let in."""
+        return max(self._models_max - len(self.items), 0)
+
+    @property
     def full(self) -> bool:
         """Whether no further model is let in."""
-        return len(self.items) >= self._models_max
+        return not self.room
 
     def find(self, name_hash: int) -> int | None:
         """The row of a model by the hash of its name."""
@@ -231,14 +237,25 @@ class Models:
 
     def add(self, name: str, name_hash: int, policy: Policy, first_time: float) -> int:
         """A new model; returns its row."""
-        row = self.rows.add()
-        self.items.append(Model(name, name_hash, policy))
-        self.rows["first_time"][row] = self.rows["learn_since"][row] = first_time
-        self.rows["root"][row] = row
-        self.index.insert(name_hash or 1, row)
-        self.changed.add(row)
-        self.apply_policy(row)
-        return row
+        return self.add_many([name], np.array([name_hash], np.uint64), [policy], np.array([first_time])).start
+
+    def add_many(
+        self,
+        names: Sequence[str],
+        name_hashes: NDArray[np.uint64],
+        policies: Sequence[Policy],
+        first_times: NDArray[np.float64],
+    ) -> range:
+        """New models, of shapes ``(k,)``; returns their rows."""
+        new = range(self.rows.add(len(names)), len(self.rows))
+        self.items += map(Model, names, name_hashes.tolist(), policies)
+        at = slice(new.start, new.stop)
+        self.rows["first_time"][at] = self.rows["learn_since"][at] = first_times
+        self.rows["root"][at] = new
+        self.index.insert_many(np.maximum(name_hashes, np.uint64(1)), np.array(new))
+        self.changed.update(new)
+        self.apply_policies(new)
+        return new
 
     def count_closed(self, rows: NDArray[np.integer], events: NDArray[np.int64], end: float) -> None:
         """Count the ``events`` (k,) of each of ``rows`` in ticks that closed at ``end``.
@@ -284,37 +301,46 @@ class Models:
         """One dictionary for all models of which the same is said; nobody changes it."""
         return self._said.setdefault(tuple(said.items()), said)
 
-    def apply_policy(self, row: int) -> None:
-        """Write what the model's policy says into its row."""
-        policy = self.items[row].policy
+    def apply_policies(self, rows: Sequence[int]) -> None:
+        """Write what the policies of models say into their ``rows``: at once for all that have the same one."""
+        alike: dict[int, list[int]] = {}
+        for row in rows:
+            alike.setdefault(id(self.items[row].policy), []).append(row)
+        for own in alike.values():
+            self._apply(self.items[own[0]].policy, own)
+
+    def _apply(self, policy: Policy, own: list[int]) -> None:
         said: dict[str, float] = {family: policy.tolerance_of(family) for family in TOLERANCES}
         if policy.tolerance.drift == "auto":
             said["drift"] = -1.0
-        item, said, contract = self.items[row], self._shared(said), self._shared(policy.contract())
-        if (said, contract) != (item.tolerances, item.contract):
-            self.changed.add(row)
-        item.tolerances, item.contract = said, contract
-        self.rows["tick"][row] = policy.tick
-        self.rows["hold"][row] = policy.hold
-        self.rows["keep_firing"][row] = max(policy.keep_firing, _KEEP_FIRING_TICKS * policy.tick)
-        self.rows["outcome_horizon"][row] = policy.outcome_horizon
-        self.rows["learn_events_min"][row] = policy.learn.events_min
-        self.rows["learn_events"][row] = policy.learn.events
-        self.rows["learn_for"][row] = max(policy.learn.for_, *policy.season, 0.0)
-        self.rows["drift_auto"][row] = policy.tolerance.drift == "auto"
-        self.rows["quality_auto"][row] = policy.tolerance.quality is None
-        self.rows["unseen_tolerance"][row] = policy.unseen_tolerance
-        self.rows["cycle"][row] = policy.cycle
-        self.rows["planned"][row] = len(self.items[row].windows) > 0
-        self.rows["ignores"][row] = bool(policy.ignore)
-        self.rows["catalogued"][row] = policy.outputs is not None
-        self.rows["splits"][row] = len(policy.split_by) if self.items[row].split is None else 0
-        self.rows["follows"][row] = policy.reference == PREVIOUS_VERSION
-        self.rows["paired"][row] = policy.reference == LAST_WEEK
+        said, contract = self._shared(said), self._shared(policy.contract())
+        items = [self.items[row] for row in own]
+        for row, item in zip(own, items, strict=True):
+            if (said, contract) != (item.tolerances, item.contract):
+                self.changed.add(row)
+            item.tolerances, item.contract = said, contract
+        rows, at = self.rows, np.array(own)
+        rows["tick"][at] = policy.tick
+        rows["hold"][at] = policy.hold
+        rows["keep_firing"][at] = max(policy.keep_firing, _KEEP_FIRING_TICKS * policy.tick)
+        rows["outcome_horizon"][at] = policy.outcome_horizon
+        rows["learn_events_min"][at] = policy.learn.events_min
+        rows["learn_events"][at] = policy.learn.events
+        rows["learn_for"][at] = max(policy.learn.for_, *policy.season, 0.0)
+        rows["drift_auto"][at] = policy.tolerance.drift == "auto"
+        rows["quality_auto"][at] = policy.tolerance.quality is None
+        rows["unseen_tolerance"][at] = policy.unseen_tolerance
+        rows["cycle"][at] = policy.cycle
+        rows["planned"][at] = [bool(policy.planned or item.excluded) for item in items]
+        rows["ignores"][at] = bool(policy.ignore)
+        rows["catalogued"][at] = policy.outputs is not None
+        rows["splits"][at] = [len(policy.split_by) if item.split is None else 0 for item in items]
+        rows["follows"][at] = policy.reference == PREVIOUS_VERSION
+        rows["paired"][at] = policy.reference == LAST_WEEK
         for family in TOLERANCES:
-            self.rows[f"tolerance_{family}"][row] = policy.tolerance_of(family)
-        self.rows["team"][row] = [self._team(policy.team_of(share)) for share in SHARES]
-        self.rows.touch(row)
+            rows[f"tolerance_{family}"][at] = policy.tolerance_of(family)
+        rows["team"][at] = [self._team(policy.team_of(share)) for share in SHARES]
+        rows.touch(at)
 
     def _team(self, name: str) -> int:
         if name not in self.teams:

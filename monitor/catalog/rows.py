@@ -70,6 +70,8 @@ class Rows:
         """Where in them each array begins that lies aside."""
         self._away = False
         self._arrays = self._made()
+        self._blank: dict[str, bytes] = {}
+        """Chunks that hold nothing but what they were filled with, of the arrays that were asked for."""
         self._dirty = np.zeros((2, 1), bool)
         self._parts: tuple[list[str], list[str]] = (
             [name for name, field in fields.items() if not field.still and not field.derived],
@@ -178,8 +180,17 @@ class Rows:
 
     def _bytes(self, names: list[str], part: slice) -> bytes:
         arrays = [self._arrays[name][part] for name in names]
-        used = [not _holds_only(self._fields[name].fill, array) for name, array in zip(names, arrays, strict=True)]
+        used = [not self._holds_only_fill(name, array) for name, array in zip(names, arrays, strict=True)]
         return b"".join([bytes(used), *(array.data for array in compress(arrays, used))])
+
+    def _holds_only_fill(self, name: str, array: NDArray[Any]) -> bool:
+        """Whether a chunk's ``array`` is as it was made, to the bit."""
+        blank = self._blank.get(name)
+        if blank is None:
+            field = self._fields[name]
+            blank = self._blank[name] = np.full((CHUNK, *field.shape), field.fill, field.dtype).tobytes()
+        first = array.flat[0].tobytes()  # differs as a rule, and spares a look at the rest
+        return blank.startswith(first) and blank.startswith(array.tobytes())
 
     @staticmethod
     def _fill(chunk: int, arrays: list[NDArray[Any]], blob: bytes) -> None:
@@ -282,10 +293,3 @@ def _copy(old: NDArray[Any], new: NDArray[Any], *, rare: bool) -> None:
         part = words[start : start + _PAGE]
         if part.any():
             begun[start : start + len(part)] = part
-
-
-def _holds_only(fill: float, array: NDArray[Any]) -> bool:
-    first = array.flat[0]  # differs as a rule, and spares a look at the rest
-    if np.isnan(fill):
-        return bool(np.isnan(first) and np.isnan(array).all())
-    return bool(first == fill and (array == fill).all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any
@@ -223,6 +223,19 @@ class EventBatch:
         """The text of ``strings[i]``; the slow way out, for what is met the first time."""
         start = int(strings.start[i])
         return self.buffer[start : start + int(strings.length[i])].decode()
+
+    def namer(self, strings: Strings) -> Callable[[int], str]:
+        """:meth:`string` of ``strings``, where many are alike: each text is read once, and there once for all."""
+        read: dict[int, str] = {}
+
+        def name(i: int) -> str:
+            key = int(strings.hash[i])
+            text = read.get(key)
+            if text is None:
+                text = read[key] = self.string(strings, i)
+            return text
+
+        return name
 
 
 def _one_of(column: NDArray[np.uint8], members: Sequence[int]) -> NDArray[np.bool_]:
