@@ -289,14 +289,8 @@ class Counter:
         """The output that each of ``entries`` names; those that were never met are let in, in their order."""
         register = self._register
         owner, texts = model[batch.event[entries]], batch.text if kind == Kind.CLASS else batch.name
-        called: dict[int, str] = {}
-
-        def name(i: int) -> str:
-            """Once for all models that name the same."""
-            text = int(names[i])
-            return called.get(text) or called.setdefault(text, batch.string(texts, int(entries[i])))
-
-        output = register.outputs_in(owner, kind, names, name, ends[batch.event[entries]])
+        named = batch.namer(texts)
+        output = register.outputs_in(owner, kind, names, lambda i: named(int(entries[i])), ends[batch.event[entries]])
         away = np.flatnonzero(output < 0)
         register.turned_away += len(away)
         for j in away.tolist():

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.catalog.models import Models
-from monitor.catalog.rows import Rows
+from monitor.groups.indexed import Indexed
 from monitor.groups.layouts import Layout, Layouts
 from monitor.groups.owners import NONE, Ints, Lists, OfModel, joined, listed
 from monitor.groups.questions import ASKED, LISTS, QUESTIONS, Kind, edge
-from monitor.groups.tables import ALWAYS, ATTRIBUTES, BLOCKS, CELLS, GROUPS, MEMBERS, OUTPUTS, STRATA, TALLIES
+from monitor.groups.tables import ALWAYS
 from monitor.kernels.hashing import hash64
-from monitor.kernels.table import Table, mix, mix_one
+from monitor.kernels.table import mix, mix_one
 
 OTHER = "\x00other"
 """Stands for all groups beyond the most that are told apart: part of the rest, never compared itself."""
@@ -47,16 +47,13 @@ _FOUND_MAX = 10_000
 """Answers of :meth:`Register.tallies_of` that are kept."""
 
 
-class Register:
+class Register(Indexed):
     """All that is compared, in tables whose rows never change their meaning."""
 
     def __init__(self, models: Models, limits: Limits) -> None:
+        super().__init__()
         self.models = models
         self.limits = limits
-        self.attributes, self.groups, self.strata = Rows(ATTRIBUTES), Rows(GROUPS), Rows(STRATA)
-        self.members, self.outputs, self.tallies = Rows(MEMBERS), Rows(OUTPUTS), Rows(TALLIES)
-        self.blocks, self.cells = Rows(BLOCKS), Rows(CELLS)
-        self.index: dict[str, Table] = {name: Table() for name in self.tables()}
         self.attribute_names: list[str] = []
         self.group_names: list[str] = []
         self.output_names: list[str] = []
@@ -76,28 +73,27 @@ class Register:
         self._tallies_of: Lists = {}
         self.layouts = Layouts(self._lay)
 
-    def tables(self) -> dict[str, Rows]:
-        """Everything that is stored, by name."""
-        return {
-            "attributes": self.attributes,
-            "groups": self.groups,
-            "strata": self.strata,
-            "members": self.members,
-            "outputs": self.outputs,
-            "tallies": self.tallies,
-            "blocks": self.blocks,
-            "cells": self.cells,
-        }
-
     def attribute(self, model: int, name: str) -> int:
         """The row of a model's attribute, which is let in if it is new; -1 where there are too many."""
-        key = mix_one(self._model_key(model), hash64(name.encode()))
-        row = self.index["attributes"].find_one(key)
-        if row >= 0:
-            return row
-        if len(self.margins(model)) >= self.limits.attributes:
-            return -1
-        return self._attribute(key, name, model=model)
+        return self.attributes_in([model], [name])[0]
+
+    def attributes_in(self, models: Sequence[int], names: Sequence[str]) -> list[int]:
+        """:meth:`attribute` of each of ``models`` and ``names`` (k,); they come in in their order."""
+        hashes = {name: hash64(name.encode()) for name in set(names)}
+        keys = mix(self.model_keys(np.array(models)), np.array([hashes[name] for name in names], np.uint64))
+        rows: list[int] = self.index["attributes"].find(keys).tolist()
+        made, margins, new = dict[int, int](), dict[int, int](), list[int]()
+        for i in [i for i, row in enumerate(rows) if row < 0]:
+            key, model = int(keys[i]), models[i]
+            if key not in made:
+                n = margins[model] if model in margins else len(self.margins(model))
+                if n >= self.limits.attributes:
+                    continue
+                margins[model], made[key] = n + 1, len(self.attributes) + len(new)
+                new.append(i)
+            rows[i] = made[key]
+        self._attributes(keys[new], [names[i] for i in new], [models[i] for i in new])
+        return rows
 
     def intersection(self, first: int, second: int) -> int:
         """The row of two attributes of a model taken as one, let in if it is new; -1 where there are too many.
@@ -112,7 +108,8 @@ class Register:
         if len(self.of(model).attributes) - len(self.margins(model)) >= self.limits.intersections:
             return -1
         name = BOTH.join(self.attribute_names[each] for each in (first, second))
-        return self._attribute(key, name, model=model, first=first, second=second)
+        self._attributes(np.array([key], np.uint64), [name], [model], first=[first], second=[second])
+        return len(self.attributes) - 1
 
     def margins(self, model: int) -> list[int]:
         """The rows of a model's attributes that are no intersections."""
@@ -148,25 +145,30 @@ class Register:
             attribute, mix(key[of[0]], key[of[1]]), lambda i: BOTH.join((names[first[i]], names[second[i]])), of
         )
 
-    def crossed(self, group: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """Which of ``group`` (k,) are intersections of two."""
-        found: NDArray[np.bool_] = self.groups["first"][group] >= 0
-        return found
+    def stratum(self, model: int, values: int) -> int:
+        """The row of a model's stratum, of which ``values`` is a hash; -1 where there are too many."""
+        return int(self.strata_in(np.array([model]), np.array([values], np.uint64))[0])
 
-    def stratum(self, model: int, values: int, name: Callable[[], StratumName] = tuple) -> int:
-        """The row of a model's stratum, of which ``values`` is a hash; -1 where there are too many.
+    def strata_in(
+        self, model: NDArray[np.integer], values: NDArray[np.uint64], name: Callable[[int], StratumName] = lambda _: ()
+    ) -> Rows64:
+        """:meth:`stratum` of distinct pairs (k,) of a ``model`` and ``values``; they come in in their order.
 
-        ``name`` is asked what it is called where it is new.
+        ``name`` is asked what each is called that is new.
         """
-        key = mix_one(self._model_key(model), values)
-        row = self.index["strata"].find_one(key)
-        own = self.of(model)
-        if row < 0 and len(own.strata) < self.limits.strata:
-            row = self._add("strata", key, model=model, judged=values != int(WAITING))
-            self.stratum_names.append(name())
-            own.strata.append(row)
-            self.changed.add(model)
-        return row
+        keys = mix(self.model_keys(model), values)
+        rows: Rows64 = self.index["strata"].find(keys).astype(np.int64)
+        new = list[int]()
+        for i in np.flatnonzero(rows < 0).tolist():
+            own = self.of(int(model[i]))
+            if len(own.strata) < self.limits.strata:
+                rows[i] = len(self.strata) + len(new)
+                own.strata.append(int(rows[i]))
+                self.stratum_names.append(name(i))
+                self.changed.add(int(model[i]))
+                new.append(i)
+        self._add("strata", keys[new], model=model[new], judged=values[new] != WAITING)
+        return rows
 
     def member(self, group: int, stratum: int) -> int:
         """The row of the people of one group in one stratum."""
@@ -269,15 +271,6 @@ class Register:
         """The rows of an attribute's groups."""
         return list(self._of_attribute.get(attribute, ()))
 
-    def cell(self, group: int, output: int) -> int:
-        """The row of the cell that compares a group's cases with ``output``; -1 where there is none."""
-        return self.index["cells"].find_one(mix_one(int(self.groups["key"][group]), int(self.outputs["key"][output])))
-
-    def cells_of(self, group: NDArray[np.integer], output: NDArray[np.integer]) -> NDArray[np.int64]:
-        """The rows of the cells of pairs of a group (k,) and an output (k,); -1 where there is none."""
-        keys = mix(self.groups["key"][group], self.outputs["key"][output])
-        return self.index["cells"].find(keys).astype(np.int64)
-
     def compare(self, group: NDArray[np.integer], output: NDArray[np.integer]) -> None:
         """Let the cases of intersections (k,) with outputs (k,) be compared from now on."""
         cell = self._cells(group, output)
@@ -308,10 +301,6 @@ class Register:
         rows = self.tallies_of(group, output)
         total = self.tallies["total"]
         return float(total[self.tallies["base"][rows], 0].sum()), float(total[rows, 1].sum())
-
-    def models_of_tallies(self) -> NDArray[np.int32]:
-        """The model of each tally, by row."""
-        return np.asarray(self.blocks["model"][self.tallies["block"][: len(self.tallies)]], np.int32)
 
     def reloaded(self) -> NDArray[np.int64]:
         """Take up the tolerances that policies say now; the outputs of which they changed."""
@@ -416,12 +405,15 @@ class Register:
         found: NDArray[np.bool_] = asked & ~other & (self.strata["judged"][self.members["stratum"][member]] > 0)
         return found
 
-    def _attribute(self, key: int, name: str, **fields: int) -> int:
-        row = self._add("attributes", key, **fields)
-        self.attribute_names.append(name)
-        self.of(fields["model"]).attributes.append(row)
-        self.changed.add(fields["model"])
-        return row
+    def _attributes(
+        self, keys: NDArray[np.uint64], names: Sequence[str], models: Sequence[int], **of_two: Sequence[int]
+    ) -> None:
+        """Let in attributes (k,) that are new."""
+        rows = self._add("attributes", keys, model=models, **of_two)
+        self.attribute_names += names
+        for row, model in zip(rows.tolist(), models, strict=True):
+            self.of(model).attributes.append(row)
+        self.changed.update(models)
 
     def _new_groups(
         self, attribute: Rows64, keys: NDArray[np.uint64], name: Callable[[int], str], of: Rows64
@@ -477,11 +469,7 @@ class Register:
             n_members.append(len(members[-1]))
         if not made:
             return
-        rows = self.outputs.add(len(made)) + np.arange(len(made))
-        fields = {"key": keys[made], "model": model[made], "kind": kind, "born": born[made], "tolerance": tolerances}
-        for field, values in fields.items():
-            self.outputs[field][rows] = values
-        self.index["outputs"].insert_many(keys[made], rows)
+        rows = self._add("outputs", keys[made], model=model[made], kind=kind, born=born[made], tolerance=tolerances)
         member, output = joined(members), np.repeat(rows, n_members)
         based = self.members["base"][member, kind] >= 0
         self._tallies(member[based], output[based], kind)
@@ -496,38 +484,6 @@ class Register:
         keys = mix(self.groups["key"][group], self.outputs["key"][output])
         return self._let_in("cells", keys, group=group, output=output)
 
-    def _let_in(self, table: str, keys: NDArray[np.uint64], **fields: NDArray[np.integer]) -> Rows64:
-        """The rows of ``keys`` (k,) in a table, those that are new made of ``fields`` (k,)."""
-        index, rows = self.index[table], getattr(self, table)
-        found = index.find(keys).astype(np.int64)
-        unknown = np.flatnonzero(found < 0)
-        new = unknown[np.sort(np.unique(keys[unknown], return_index=True)[1])]
-        if len(new):
-            at = rows.add(len(new)) + np.arange(len(new))
-            rows["key"][at] = keys[new]
-            for name, values in fields.items():
-                rows[name][at] = values[new]
-            index.insert_many(keys[new], at)
-            found[unknown] = index.find(keys[unknown])
-        return found
-
-    def _rename(self, table: str, at: Rows64, keys: NDArray[np.uint64]) -> None:
-        """Let the rows ``at`` (k,) of a table have other ``keys`` (k,)."""
-        rows: Rows = getattr(self, table)
-        self.index[table].forget(rows["key"][at])
-        rows["key"][at] = keys
-        self.index[table].insert_many(keys, at)
-        rows.touch(at)
-
-    def _add(self, table: str, key: int, **fields: float) -> int:
-        rows: Rows = getattr(self, table)
-        row = rows.add()
-        rows["key"][row] = key
-        for name, value in fields.items():
-            rows[name][row] = value
-        self.index[table].insert(key, row)
-        return row
-
     def model_keys(self, models: NDArray[np.integer]) -> NDArray[np.uint64]:
         """The keys of ``models`` (k,), of which there are few different ones."""
         rows, own = np.unique(models, return_inverse=True)
@@ -535,10 +491,6 @@ class Register:
 
     def _model_key(self, model: int) -> int:
         return self.models.items[model].name_hash
-
-    def _models_of(self, member: Rows64) -> Rows64:
-        attribute = self.groups["attribute"][self.members["group"][member]]
-        return np.asarray(self.attributes["model"][attribute], np.int64)
 
 
 def output_key(model: int, kind: int, name: int) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ ROLES = {
 }
 """What a name is for: an attribute of people, a legitimate reason, or both. A number drawn from features has the
 ``edges`` of its bands, once they are known."""
+
+_SENSITIVE, _SEGMENT = int(Space.SENSITIVE), int(Space.SEGMENT)
 
 Array = NDArray[Any]
 
@@ -158,10 +160,12 @@ class Sorter:
         said = said[batch.type[said] == ValueType.TEXT]
         keys = series_key(hashes[batch.event[said]], batch.space[said], batch.name.hash[said])
         role = self._index.find(keys).astype(np.int64)
-        for j in _first_of_each(keys, np.flatnonzero(role < 0)).tolist():
-            i = int(said[j])
-            self._meet(int(keys[j]), int(model[batch.event[i]]), batch.string(batch.name, i), int(batch.space[i]))
-        role = self._index.find(keys).astype(np.int64)
+        new = _first_of_each(keys, np.flatnonzero(role < 0))
+        if len(new):
+            met, name = said[new], batch.namer(batch.name)
+            names = [name(i) for i in met.tolist()]
+            self._meet(keys[new], model[batch.event[met]].tolist(), names, batch.space[met].tolist())
+            role = self._index.find(keys).astype(np.int64)
         drawn = np.flatnonzero((series >= 0) & counts) if self._of_series.any() else np.zeros(0, np.int64)
         drawn = drawn[self._of_series[series[drawn]] > 0]
         of_drawn = self._of_series[series[drawn]].astype(np.int64)
@@ -193,11 +197,11 @@ class Sorter:
         events = np.unique(named.event)
         pairs = mix(model[events].astype(np.uint64) + np.uint64(1), values[events])
         first, inverse = np.unique(pairs, return_index=True, return_inverse=True)[1:]
-        rows = np.empty(len(first), np.int64)
-        for j in np.argsort(first).tolist():
-            event = int(events[first[j]])
-            name = partial(self._explained, batch, named, event)
-            rows[j] = self._register.stratum(int(model[event]), int(values[event]), name)
+        rows, order = np.empty(len(first), np.int64), np.argsort(first)
+        at = events[first[order]]
+        rows[order] = self._register.strata_in(
+            model[at], values[at], lambda i: self._explained(batch, named, int(at[i]))
+        )
         strata[events] = rows[inverse]
         self._register.turned_away += int((strata[events] < 0).sum())
         return strata
@@ -208,8 +212,9 @@ class Sorter:
             more = np.full(len(self._models) - len(self._whole_of), -1, np.int64)
             self._whole_of = np.concatenate([self._whole_of, more])
         speaking = model[named.event]
-        for i in _first_of_each(speaking, np.flatnonzero(self._whole_of[speaking] < 0)).tolist():
-            self._whole_of[speaking[i]] = self._register.stratum(int(speaking[i]), 0)
+        new = speaking[_first_of_each(speaking, np.flatnonzero(self._whole_of[speaking] < 0))]
+        if len(new):
+            self._whole_of[new] = self._register.strata_in(new, np.zeros(len(new), np.uint64))
         return self._whole_of[model]
 
     def _groups(
@@ -226,8 +231,12 @@ class Sorter:
         order = np.argsort(named.entry[own[unknown[first]]])
         new = unknown[first[order]]
         rows, said = np.empty(len(first), np.int64), own[new]
+        entry, text = named.entry[said].tolist(), batch.namer(batch.text)
+        is_text = (batch.type[entry] == np.uint8(ValueType.TEXT)).tolist()
         rows[order] = register.groups_in(
-            attribute[new].astype(np.int64), named.value[said], lambda i: self._value(batch, named, int(said[i]))
+            attribute[new].astype(np.int64),
+            named.value[said],
+            lambda i: text(entry[i]) if is_text[i] else self._value(batch, named, int(said[i])),
         )
         group[unknown] = rows[inverse]
         return group
@@ -276,30 +285,39 @@ class Sorter:
     def _role_of(self, series: int, key: int, model: int, name: str) -> int:
         role = self._index.find_one(key)
         if role < 0:
-            role = self._meet(key, model, name, Space.FEATURE)
+            [role] = self._meet(np.array([key], np.uint64), [model], [name], [Space.FEATURE])
         if role > 0 and self.roles["series"][role] < 0:
             self.roles["series"][role] = series
             self.roles.touch(role)
             self._bandless.add(role)
         return role
 
-    def _meet(self, key: int, model: int, name: str, space: int) -> int:
-        """Decide what a name of a model is for; returns its role."""
-        policy = self._models.items[model].policy
-        named = name in policy.sensitive if policy.sensitive is not None else space == Space.SENSITIVE
-        attribute = self._register.attribute(model, name) if named and space != Space.SEGMENT else -1
-        explains = hash64(name.encode()) or 1 if name in policy.explain_by else 0
-        if named and attribute < 0 and space != Space.SEGMENT:
-            self._register.turned_away += 1
-        row = 0
+    def _meet(
+        self, keys: NDArray[np.uint64], models: Sequence[int], names: Sequence[str], spaces: Sequence[int]
+    ) -> list[int]:
+        """Decide what names of models are for, distinct ``keys`` (k,); returns their roles."""
+        policies = [self._models.items[model].policy for model in models]
+        named = [
+            name in policy.sensitive if policy.sensitive is not None else space == _SENSITIVE
+            for policy, name, space in zip(policies, names, spaces, strict=True)
+        ]
+        own = [i for i, space in enumerate(spaces) if named[i] and space != _SEGMENT]
+        attribute = np.full(len(keys), -1, np.int64)
+        attribute[own] = self._register.attributes_in([models[i] for i in own], [names[i] for i in own])
+        self._register.turned_away += int((attribute[own] < 0).sum())
+        explains = np.zeros(len(keys), np.uint64)
+        for i, (policy, name) in enumerate(zip(policies, names, strict=True)):
+            if name in policy.explain_by:
+                explains[i] = hash64(name.encode()) or 1
         if not len(self.roles):
             self.roles.add()
-        if attribute >= 0 or explains:
-            row = self.roles.add()
-            for field, value in (("key", key), ("model", model), ("attribute", attribute), ("explains", explains)):
-                self.roles[field][row] = value
-        self._index.insert(key, row)
-        return row
+        roles = np.zeros(len(keys), np.int64)
+        some = np.flatnonzero((attribute >= 0) | (explains > 0))
+        roles[some] = self.roles.add(len(some)) + np.arange(len(some))
+        for field, values in (("key", keys), ("model", models), ("attribute", attribute), ("explains", explains)):
+            self.roles[field][roles[some]] = np.asarray(values)[some]
+        self._index.insert_many(keys, roles)
+        return [int(role) for role in roles]
 
 
 def _first_of_each(keys: NDArray[np.integer[Any]], among: NDArray[np.int64]) -> NDArray[np.int64]:
