@@ -12,32 +12,28 @@ from numpy.typing import NDArray
 from monitor.acknowledging import Acknowledgements
 from monitor.budget import Budget, Crowd
 from monitor.catalog.models import SHARES, Models
-from monitor.catalog.rows import put
 from monitor.catalog.series import JUDGED, UNJUDGED, Series
 from monitor.cells import make_cells, question
 from monitor.detectors import DETECTORS
-from monitor.detectors.cell import Counts, Detector, SeriesView, Shares, in_proportion, rates
+from monitor.detectors.cell import Detector, SeriesView, Shares, rates
 from monitor.dockets import Dockets
 from monitor.kernels.judge import (
     HELD,
     IDLE,
-    OFF,
     OVER,
     SUSPICIOUS,
     Bets,
     bet,
-    costs,
     excess,
     onset_of,
     present,
     shares,
 )
 from monitor.kernels.tally import EVENTS, OTHER_BIN
+from monitor.nulls import SEASONAL, Nulls
 from monitor.recording import Found, Part, Recorder
 from monitor.resting import Resting
-from monitor.seasons import RECENT_EVENTS, UNSEEN, Seasons, Told, usual_edges
-from monitor.stats.bounds import null_edge_once
-from monitor.stats.dispersion import dispersion
+from monitor.seasons import RECENT_EVENTS, Seasons, Told
 from monitor.tally.closed import TickSums
 from monitor.tally.pieces import pieces
 from monitor.weighing import Weights
@@ -46,8 +42,8 @@ _RENULL_GROWTH = 1.1
 """The null is computed anew when a growing reference has grown by this factor."""
 _TIMESTAMP = UNJUDGED.index("timestamp")
 _LN10 = math.log(10.0)
-SEASONAL = "drift"
-"""The detector whose shares have seasons."""
+_BEGUN_AT_ONCE = 8192
+"""Series whose cells begin together: what that takes stays near the processor."""
 
 IndexArray = NDArray[np.int64]
 
@@ -113,6 +109,7 @@ class Judge:
         self.acknowledged = Acknowledgements(self.states, self._count_cells, self._gap, self.resting.wake)
         self.dockets = Dockets()
         """What cells under suspicion are judged by."""
+        self.nulls = Nulls(models, series, self.states, self.seasons, self.resting, self.view)
         self._recorder = Recorder(self.dockets, self.models, self.series, self.seasons, self.budget)
         self.records = False
         """Whether dockets are kept; in a drill they are not."""
@@ -128,22 +125,32 @@ class Judge:
 
     def begin(self, rows: IndexArray) -> None:
         """Start, or start anew, the cells of series ``rows``: their references say what is judged."""
+        known = len(self.seasons.links)
         self.extend()
+        for first in range(0, len(rows), _BEGUN_AT_ONCE):
+            self._begin(rows[first : first + _BEGUN_AT_ONCE], known)
+
+    def _begin(self, rows: IndexArray, known: int) -> None:
+        """:meth:`begin` some of them; nothing was remembered of series from ``known`` on."""
         view = self.view(rows)
-        reference = self.reference(rows, view)
+        first, kind = self.nulls.alike(rows, view, rows < known)
+        shown = rows[first]
+        reference = self.reference(shown, self.view(shown))
         for detector in DETECTORS:
             state = self.states[detector.name]
             before = state["applies"][rows].astype(np.int32)
             applies = detector.applies(view)
             self._hear(detector, rows[~applies & (before > 0)])
             fresh = rows[applies & (before == 0)]
-            state.reset(fresh)
+            state.reset(fresh[fresh < known])
             state["applies"][rows] = applies
             state.touch(rows)
             if detector.name == SEASONAL:
                 self._open_diaries(fresh)
             self._count_cells(detector, rows, applies.astype(np.int32) - before)
-            self._set_null(detector, rows[applies], reference[applies])
+            own = applies[first]
+            self.nulls.set(detector, shown[own], reference[own])
+            self.nulls.copy(detector, shown[kind[applies]], rows[applies])
 
     def restart(self, rows: IndexArray, tolerances: Collection[str]) -> None:
         """Let the cells of ``rows`` begin anew whose detectors are tolerant by one of ``tolerances``: it changed."""
@@ -155,7 +162,7 @@ class Judge:
             self._hear(detector, rows[own])
             state.reset(rows[own])
             state["applies"][rows[own]] = 1
-            self._set_null(detector, rows[own], reference[own])
+            self.nulls.set(detector, rows[own], reference[own])
 
     def anew(self, rows: IndexArray) -> None:
         """Let the cells of ``rows`` be judged by references that were changed in place.
@@ -167,7 +174,7 @@ class Judge:
             state = self.states[detector.name]
             applies = state["applies"][rows] > 0
             state.reset(rows[applies & (state["firing"][rows] == IDLE)], _GATHERED)
-            self._set_null(detector, rows[applies], reference[applies])
+            self.nulls.set(detector, rows[applies], reference[applies])
 
     def end(self, rows: IndexArray) -> None:
         """Take the cells of ``rows`` away; what they had gathered is forgotten."""
@@ -204,7 +211,7 @@ class Judge:
             self._judge_block(block, crowds, given)
             self.breathe()
         self._weights.settle(crowds)
-        out = Judged([], [], 0, self.acknowledged.give_back(sums.end, self._tolerance))
+        out = Judged([], [], 0, self.acknowledged.give_back(sums.end, self.nulls.tolerance))
         self.resting.settle()
         for own in given:
             out.add(own)
@@ -232,7 +239,7 @@ class Judge:
             grown = (state["applies"][rows] > 0) & (n > _RENULL_GROWTH * state["null_n"][rows])
             if detector.name == SEASONAL:
                 grown &= ~self.seasons.paired(rows)
-            self._set_null(detector, rows[grown], reference[grown])
+            self.nulls.set(detector, rows[grown], reference[grown])
 
     def sharing(self, share: str, model: int) -> float:
         """Among how many cells ``share`` is divided as those of the model in row ``model`` see it."""
@@ -375,13 +382,13 @@ class Judge:
                 float(models["version_since"][series["model"][row]]),
             ),
             fired_time=bets.end,
-            provisional=detector.name == SEASONAL and bool(self._unseen(at)[0]),
+            provisional=detector.name == SEASONAL and bool(self.nulls.unseen(at)[0]),
             docket=docket,
         )
 
     def _follow_season(self, rows: IndexArray) -> None:
         """Let the nulls of ``rows`` follow what is usual at the hour that has begun."""
-        self._set_null(_DRIFT, rows, self.series.rows["reference"][rows].astype(np.float64))
+        self.nulls.set(_DRIFT, rows, self.series.rows["reference"][rows].astype(np.float64))
 
     def _open_diaries(self, rows: IndexArray) -> None:
         models, model = self.models.rows, self.series.rows["model"][rows]
@@ -415,74 +422,6 @@ class Judge:
         if len(read):
             self.seasons.turned(rows, middle)
             self._follow_season(read)
-
-    def _tolerance(self, detector: Detector, rows: IndexArray) -> NDArray[np.float64]:
-        """What is too small to matter, of each of ``rows``; an automatic one comes from what the series itself does."""
-        models, model = self.models.rows, self.series.rows["model"][rows]
-        told: NDArray[np.float64] = models[f"tolerance_{detector.tolerance}"][model]
-        if detector.tolerance == "quality":
-            share = self.states[detector.name]["reference_share"][rows, 0].astype(np.float64)
-            return np.where(models["quality_auto"][model] > 0, in_proportion(told, share), told)
-        if detector.name != SEASONAL:
-            return told
-        own = np.where(models["drift_auto"][model] > 0, self.seasons.tolerance(rows), 0.0)
-        return np.maximum(told, np.where(self._unseen(rows), models["unseen_tolerance"][model], own))
-
-    def _unseen(self, rows: IndexArray) -> NDArray[np.bool_]:
-        """Which of ``rows`` learn their reference and have not been seen through a whole cycle."""
-        learned = self.models.rows["from_file"][self.series.rows["model"][rows]] == 0
-        return np.asarray(learned & (self.seasons.links["stage"][rows] == UNSEEN))
-
-    def _set_null(self, detector: Detector, rows: IndexArray, reference: Counts) -> None:
-        if not len(rows):
-            return
-        state, view = self.states[detector.name], self.view(rows)
-        shares = detector.shares(reference, view)
-        if detector.name == SEASONAL:
-            known, s, n = self.seasons.last_week(rows)
-            shares.s[known], shares.n[known] = s, n
-        put(state["reference_share"], rows, np.nan_to_num(rates(shares)))
-        tolerance = self._tolerance(detector, rows)
-        low, high = self._edges(detector, rows, shares, tolerance)
-        put(state["null_low"], rows, low)
-        state["null_high"][rows], state["tolerance"][rows], state["null_n"][rows] = high, tolerance, shares.n
-        cost = costs(question(detector), low, high)
-        if detector.cuts > 1:
-            unused = np.arange(detector.cuts) >= view.n_cuts[:, None]
-            cost[unused] = OFF
-        state["cost"][rows] = cost.reshape(len(rows), -1)
-        self.resting.mute(detector, rows, cost.reshape(len(rows), -1))
-        state.touch(rows)
-
-    def _edges(
-        self, detector: Detector, rows: IndexArray, shares: Shares, tolerance: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The edges of the nulls of ``rows``, shape ``(k, cuts)`` each; where there is a season, those of the hour."""
-        state = self.states[detector.name]
-        # Events that clump say less than their number, of a learned reference too; the rows of a file do not clump.
-        phi = dispersion(state["scatter"][rows], state["scatter_weight"][rows], state["scatter_ticks"][rows])
-        if detector.name == SEASONAL:
-            put(state["wander"], rows, self.seasons.wander(rows))
-            phi = np.maximum(phi, state["wander"][rows])
-        from_file = self.models.rows["from_file"][self.series.rows["model"][rows]] > 0
-        worth = np.where(from_file, 1.0, 1.0 / np.maximum(phi, 1.0))
-        state["worth"][rows] = worth
-        seasonal = self.seasons.seasonal(rows) & (detector.name == SEASONAL) & (shares.n > 0)
-        low, high = np.zeros(shares.s.shape), np.ones(shares.s.shape)
-        plain = ~seasonal
-        if plain.any():
-            low[plain], high[plain] = null_edge_once(
-                (shares.s * worth[:, None])[plain], (shares.n * worth)[plain, None], tolerance[plain, None]
-            )
-        if seasonal.any():
-            at = rows[seasonal]
-            usual = self.seasons.usual(at)
-            share = np.clip(state["reference_share"][at] + usual.add, 0.0, 1.0)
-            known = 1.0 / (shares.n * worth)[seasonal] + usual.variance
-            slack = usual.slack + tolerance[seasonal, None]
-            low[seasonal], high[seasonal] = usual_edges(share, known[:, None], slack)
-            state["reference_share"][at] = share
-        return low, high
 
     def _tick(self, rows: IndexArray) -> NDArray[np.float64]:
         return np.asarray(self.models.rows["tick"][self.series.rows["model"][rows]])

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from monitor.stats.alike import alike
+
 Array = NDArray[np.float64]
 
 _STEPS_MAX = 60
@@ -80,9 +82,9 @@ def null_edge_once(k: Array, n: Array, tolerance: Array) -> tuple[Array, Array]:
     """:func:`null_edge`, computed once where many shares are alike: it is dear, and most rates of quality are 0."""
     cells = np.stack(np.broadcast_arrays(k, n, tolerance), axis=-1)
     flat = np.ascontiguousarray(cells).reshape(-1, 3)
-    _, first, inverse = np.unique(flat.view("V24").ravel(), return_index=True, return_inverse=True)
+    first, kind = alike(flat.view(np.uint64))
     low, high = null_edge(*flat[first].T)
-    return low[inverse].reshape(k.shape), high[inverse].reshape(k.shape)
+    return low[kind].reshape(k.shape), high[kind].reshape(k.shape)
 
 
 def gap_edge(
