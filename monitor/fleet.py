@@ -257,7 +257,8 @@ class Fleet:
 
     def take_changed_models(self) -> list[int]:
         """Rows of the models that are known otherwise than when this was last asked."""
-        changed = sorted(self.models.changed | {int(self.series.rows["model"][row]) for row in self.series.changed})
+        series = np.fromiter(self.series.changed, np.int64, len(self.series.changed))
+        changed = sorted(self.models.changed.union(np.unique(self.series.rows["model"][series]).tolist()))
         self.models.changed.clear()
         self.series.changed.clear()
         return changed

@@ -80,8 +80,12 @@ class Lives:
 
     def _refer_to_files(self, rows: range) -> None:
         """:meth:`refer_to_file` for new models."""
+        known = len(self.series.rows)
         for first in range(rows.start, rows.stop, _AT_ONCE):
             part = range(first, min(first + _AT_ONCE, rows.stop))
+            # The others have as many series as those before them, as far as anybody knows.
+            each = (len(self.series.rows) - known) / max(first - rows.start, 1)
+            self.series.rows.reserve(int(each * (rows.stop - first)))
             self._refer(part, self.models.rows["first_time"][part.start : part.stop].tolist())
 
     def _refer(self, rows: Sequence[int], times: Sequence[float]) -> None:

@@ -32,8 +32,9 @@ class Ignoring:
             return out
         first, inverse = np.unique(hashes[asked], return_index=True, return_inverse=True)[1:]
         for place, i in enumerate(asked[first].tolist()):
-            own = asked[inverse == place]
-            for entry in self.policy_of(batch.string(batch.model, i)).ignore:
+            ignore = self.policy_of(batch.string(batch.model, i)).ignore
+            own = asked[inverse == place] if ignore else asked[:0]
+            for entry in ignore:
                 out[own] |= _holds(entry, batch)[own]
         return out
 

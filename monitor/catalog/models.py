@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
@@ -302,12 +302,17 @@ class Models:
         return self._said.setdefault(tuple(said.items()), said)
 
     def apply_policies(self, rows: Sequence[int]) -> None:
-        """Write what the policies of models say into their ``rows``: at once for all that have the same one."""
+        """Write what the policies of models say into their ``rows``."""
+        for policy, own in self.by_policy(rows):
+            self._apply(policy, own)
+
+    def by_policy(self, rows: Iterable[int]) -> Iterator[tuple[Policy, list[int]]]:
+        """Each policy of the models in ``rows``, and which of them have it: what it says is read once for all."""
         alike: dict[int, list[int]] = {}
         for row in rows:
             alike.setdefault(id(self.items[row].policy), []).append(row)
         for own in alike.values():
-            self._apply(self.items[own[0]].policy, own)
+            yield self.items[own[0]].policy, own
 
     def _apply(self, policy: Policy, own: list[int]) -> None:
         said: dict[str, float] = {family: policy.tolerance_of(family) for family in TOLERANCES}

@@ -112,6 +112,11 @@ class Rows:
                 self._pages.bring(at + first * row, at + stop * row)
         self._away = False
 
+    def reserve(self, n: int) -> None:
+        """Have room for ``n`` more rows, which are not there yet: growing step by step copies what is there thrice."""
+        if self._length + n > self._capacity:
+            self._enlarge(-(-(self._length + n) // CHUNK) * CHUNK)
+
     def add(self, n: int = 1) -> int:
         """Append ``n`` rows of fill values; returns the first one's index."""
         first = self._length
@@ -216,8 +221,13 @@ class Rows:
         return -(-self._length // CHUNK)
 
     def _grow(self) -> None:
-        while self._capacity < self._length:
-            self._capacity += max(CHUNK, self._capacity // 2 // CHUNK * CHUNK)
+        capacity = self._capacity
+        while capacity < self._length:
+            capacity += max(CHUNK, capacity // 2 // CHUNK * CHUNK)
+        self._enlarge(capacity)
+
+    def _enlarge(self, capacity: int) -> None:
+        self._capacity = capacity
         self._renew()
         dirty = np.zeros((2, self._capacity // CHUNK), bool)
         dirty[:, : self._dirty.shape[1]] = self._dirty

@@ -127,8 +127,7 @@ class Counter:
 
     def restored(self) -> None:
         """Put in order what follows from the policies, after the facts were loaded."""
-        for model in np.flatnonzero(self.facts["met"][: len(self.facts)]).tolist():
-            self._apply(model)
+        self._apply(np.flatnonzero(self.facts["met"][: len(self.facts)]))
 
     def _extend(self) -> None:
         if len(self.facts) < len(self._models):
@@ -138,28 +137,33 @@ class Counter:
         """The facts, those of ``model`` (n,) among them, which are met for the first time or were before."""
         self._extend()
         present = model[model >= 0]
-        for row in np.unique(present[self.facts["met"][present] == 0]).tolist():
-            self._apply(row)
+        self._apply(np.unique(present[self.facts["met"][present] == 0]))
         return self.facts
 
-    def _apply(self, row: int) -> None:
-        """Write down what the policy of a model asks."""
-        policy, facts = self._models.items[row].policy, self.facts
-        facts["met"][row] = 1
-        facts["favours"][row] = _favours(policy)
-        facts["threshold"][row] = np.nan if policy.decision_threshold is None else policy.decision_threshold
+    def _apply(self, rows: NDArray[np.integer[Any]]) -> None:
+        """Write down what the policies of models ask."""
+        for policy, own in self._models.by_policy(rows.tolist()):
+            self._ask(policy, np.array(own))
+        self.facts.touch(rows)
+
+    def _ask(self, policy: Policy, own: Rows64) -> None:
+        facts = self.facts
+        facts["met"][own] = 1
+        facts["favours"][own] = _favours(policy)
+        facts["threshold"][own] = np.nan if policy.decision_threshold is None else policy.decision_threshold
         lists = [(Kind.WATCHED, list_) for list_ in policy.watch_tags]
         lists += [(Kind.ROLLED, list_) for list_ in policy.roll_ups]
-        facts["lists"][row] = len(lists)
-        facts["of_kind"][row] = [sum(kind == own for own, _ in lists) for kind in LISTS]
-        facts.touch(row)
-        key = self._models.items[row].name_hash
+        facts["lists"][own] = len(lists)
+        facts["of_kind"][own] = [sum(kind == each for each, _ in lists) for kind in LISTS]
+        keys = self._register.model_keys(own)
         for label in policy.favourable:
-            self.favourable.insert(_two(key, hash64(label.encode())), 1)
-        for i, (kind, list_) in enumerate(lists):
-            output = self._register.output(row, kind, list_.name, -np.inf)
-            for tag in list_.tags:
-                self._watched.insert(_two(_two(key, i + 1), hash64(tag.encode())), output)
+            hashes = np.array(hash64(label.encode()), np.uint64)
+            self.favourable.insert_many(mix(keys, hashes), np.ones(len(own), np.int32))
+        for row, key in zip(own.tolist(), keys.tolist(), strict=True) if lists else ():
+            for i, (kind, list_) in enumerate(lists):
+                output = self._register.output(row, kind, list_.name, -np.inf)
+                for tag in list_.tags:
+                    self._watched.insert(_two(_two(key, i + 1), hash64(tag.encode())), output)
 
     def _count_labels(
         self, batch: EventBatch, model: NDArray[np.int32], ends: NDArray[np.float64], of: Memberships, entries: Rows64

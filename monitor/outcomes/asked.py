@@ -10,7 +10,7 @@ from monitor.catalog.policies import Policy
 from monitor.catalog.rows import Field, Rows
 from monitor.events.columns import EventBatch, Space
 from monitor.kernels.hashing import hash64
-from monitor.kernels.table import Table, mix, mix_one
+from monitor.kernels.table import Table, mix
 
 FAVOURABLE, MERITS, POSITIVE, SCORED, FALSE = 1, 2, 4, 8, 16
 """What a class is to a model: a favourable decision, an outcome that merits it, the class of precision and recall,
@@ -58,9 +58,11 @@ class Asked:
 
     def extend(self) -> None:
         """Read the policies of models that are new."""
-        for row in range(len(self.rows), len(self._models)):
-            self.rows.add()
-            self._read(row, self._models.items[row].policy)
+        new = range(len(self.rows), len(self._models))
+        if new:
+            self.rows.add(len(new))
+        for policy, own in self._models.by_policy(new):
+            self._read(np.array(own), policy)
 
     def read_again(self) -> None:
         """Read all policies anew, after they changed."""
@@ -96,27 +98,27 @@ class Asked:
         found: NDArray[np.int64] = entries[wanted]
         return found
 
-    def _read(self, row: int, policy: Policy) -> None:
+    def _read(self, at: NDArray[np.int64], policy: Policy) -> None:
         rows, costs, limits = self.rows, policy.costs, policy.limits
-        rows["threshold"][row] = np.nan if policy.decision_threshold is None else policy.decision_threshold
-        rows["above"][row] = policy.favourable_when == "above"
-        rows["numbers_score"][row] = policy.task == "binary"
-        rows["numbers_measure"][row] = policy.task == "regression"
-        rows["missing"][row] = 0 if policy.missing_outcome == "unknown" else class_hash(policy.missing_outcome)
-        rows["false_positive"][row], rows["false_negative"][row] = costs.false_positive, costs.false_negative
-        rows["all_sensitive"][row] = policy.sensitive is None
-        rows["favourable_only"][row] = policy.outcomes_observed == "favourable"
-        rows["joins"][row] = policy.outcome_horizon > 0.0
+        rows["threshold"][at] = np.nan if policy.decision_threshold is None else policy.decision_threshold
+        rows["above"][at] = policy.favourable_when == "above"
+        rows["numbers_score"][at] = policy.task == "binary"
+        rows["numbers_measure"][at] = policy.task == "regression"
+        rows["missing"][at] = 0 if policy.missing_outcome == "unknown" else class_hash(policy.missing_outcome)
+        rows["false_positive"][at], rows["false_negative"][at] = costs.false_positive, costs.false_negative
+        rows["all_sensitive"][at] = policy.sensitive is None
+        rows["favourable_only"][at] = policy.outcomes_observed == "favourable"
+        rows["joins"][at] = policy.outcome_horizon > 0.0
         for name, limit in (("error_rate", limits.error_rate), ("loss", limits.loss), ("cost", limits.cost)):
-            rows[f"limit_{name}"][row] = np.nan if limit is None else limit
+            rows[f"limit_{name}"][at] = np.nan if limit is None else limit
         scored = policy.favourable_outcomes or policy.positive
-        rows["says_favourable"][row] = bool(policy.favourable)
-        rows["says_merits"][row] = bool(policy.favourable_outcomes)
-        rows["own_words"][row] = bool(policy.favourable) and set(policy.favourable_outcomes) != set(policy.favourable)
-        rows["positive_merits"][row] = not set(policy.positive).isdisjoint(policy.favourable_outcomes)
-        rows["says_positive"][row] = bool(policy.positive)
-        rows["says_scored"][row] = bool(scored)
-        rows["answered"][row] = FAVOURABLE if policy.favourable else POSITIVE if policy.positive else SCORED
+        rows["says_favourable"][at] = bool(policy.favourable)
+        rows["says_merits"][at] = bool(policy.favourable_outcomes)
+        rows["own_words"][at] = bool(policy.favourable) and set(policy.favourable_outcomes) != set(policy.favourable)
+        rows["positive_merits"][at] = not set(policy.positive).isdisjoint(policy.favourable_outcomes)
+        rows["says_positive"][at] = bool(policy.positive)
+        rows["says_scored"][at] = bool(scored)
+        rows["answered"][at] = FAVOURABLE if policy.favourable else POSITIVE if policy.positive else SCORED
         meanings = (
             (FAVOURABLE, policy.favourable),
             (MERITS, policy.favourable_outcomes),
@@ -128,7 +130,8 @@ class Asked:
         for bit, names in meanings:
             for name in names:
                 bits[name] = bits.get(name, 0) | bit
+        models = at.astype(np.uint64) + np.uint64(1)
         for name, value in bits.items():
-            self._classes.insert(mix_one(row + 1, class_hash(name)), value)
+            self._classes.insert_many(mix(models, np.array(class_hash(name), np.uint64)), np.full(len(at), value))
         for name in (*(policy.sensitive or ()), *policy.explain_by):
-            self._names.insert(mix_one(row + 1, hash64(name.encode())), row)
+            self._names.insert_many(mix(models, np.array(hash64(name.encode()), np.uint64)), at)

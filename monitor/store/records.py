@@ -44,13 +44,14 @@ class ModelRecord(msgspec.Struct):
 def record_of(fleet: Fleet, model: Model) -> ModelRecord:
     """What is stored of ``model``."""
     series = fleet.series
+    spaces = series.rows["space"][model.series].tolist()
     return ModelRecord(
         name=model.name,
         versions=model.versions,
         facts=model.facts,
         series=[
-            SeriesRecord(row, int(series.rows["space"][row]), series.names[row], series.categories.get(row, []))
-            for row in model.series
+            SeriesRecord(row, space, series.names[row], series.categories.get(row, []))
+            for row, space in zip(model.series, spaces, strict=True)
         ],
         reference_digest=model.reference_digest,
         full=model.full,
