@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,12 @@ from monitor.catalog import references
 from monitor.catalog.models import Model, Models, Phase
 from monitor.catalog.profile import Profile, SeriesProfile
 from monitor.catalog.series import RETIRED, SPACE_NAMES, UNJUDGED, Series
-from monitor.kernels.hashing import hash64
+from monitor.kernels.hashing import hash_of
 from monitor.kernels.table import mix
 from monitor.kernels.tally import COLUMNS, EDGES, KIND_CATEGORY, KIND_NUMBER, series_key
 
 _COLUMNS_KEPT = 8
 """References that stay prepared: the models of a fleet may have one in common."""
-_NAMES_CACHED = 1 << 14
 _SPACES = {name: space for space, name in SPACE_NAMES.items()}
 
 
@@ -178,20 +176,14 @@ def reference_columns(profile: Profile) -> ReferenceColumns:
     texts = {i: part.categories for i, part in enumerate(parts) if part.kind == "category"}
     return ReferenceColumns(
         names=[part.name for part in parts],
-        name_hashes=np.array([_hash_of(part.name) for part in parts], np.uint64),
+        name_hashes=np.array([hash_of(part.name) for part in parts], np.uint64),
         spaces=np.array([_SPACES[part.space] for part in parts], np.uint8),
         arrays=arrays,
         texts=texts,
         text_series=np.repeat(np.array(list(texts), np.int64), [len(values) for values in texts.values()]),
-        text_hashes=np.array([_hash_of(value) for values in texts.values() for value in values], np.uint64),
+        text_hashes=np.array([hash_of(value) for values in texts.values() for value in values], np.uint64),
         text_codes=np.array([code for values in texts.values() for code in range(len(values))], np.int64),
         first_values=first_values,
         first=np.array([values[0] if len(values) else np.nan for values in first_values]),
         fixed={i: part for i, part in enumerate(parts) if part.cuts or part.bounds is not None},
     )
-
-
-@lru_cache(_NAMES_CACHED)
-def _hash_of(text: str) -> int:
-    """The hash of a name or a value: the models of a fleet have most of them in common."""
-    return hash64(text.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,12 @@ def hash64(data: bytes, seed: int = 0) -> int:
         product = ((state ^ word) * _ROOT2) & _MASK
         state = ((product << 29) | (product >> 35)) & _MASK
     return _avalanche(state ^ ((len(data) * _GOLDEN) & _MASK))
+
+
+@lru_cache(1 << 14)
+def hash_of(text: str) -> int:
+    """:func:`hash64` of a name or a value, of which the models of a fleet have most in common."""
+    return hash64(text.encode())
 
 
 def mix(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -185,8 +185,8 @@ class Checkpoint:
         for name, table in tables.items():
             if name in head.lengths:
                 self._load_table(name, table, head)
-        for key, value in self._database.scan_prefix(_MODEL):
-            restore(fleet, _INDEX.unpack(key)[0], decoded(value, ModelRecord, "model"))
+        stored = self._database.scan_prefix(_MODEL)
+        restore(fleet, ((_INDEX.unpack(key)[0], decoded(value, ModelRecord, "model")) for key, value in stored))
         self._load_groups(fleet)
         self._group_log.load(fleet.groups.hours)
         for _, value in self._database.scan_prefix(OPEN):
