@@ -74,23 +74,25 @@ class Intersections:
         keys = pairs[0] << 32 | pairs[1]
         _, places, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         rows, turned = np.full(len(places), -1, np.int64), np.zeros(len(places), bool)
+        names, asked = self._register.attribute_names, list[tuple[int, int, int]]()
         for j in np.argsort(places).tolist():
             one, other = pairs[:, places[j]].tolist()
-            if one == other or not self._wanted(one, other):
-                continue
-            names = self._register.attribute_names
-            turned[j] = names[other] < names[one]
-            rows[j] = self._register.intersection(*((other, one) if turned[j] else (one, other)))
-            if rows[j] < 0:
-                self._register.turned_away += int(counts[j])
+            if one != other and self._wanted(one, other):
+                turned[j] = names[other] < names[one]
+                asked.append((j, other, one) if turned[j] else (j, one, other))
+        if asked:
+            at, first, second = zip(*asked, strict=True)
+            rows[list(at)] = self._register.intersections_in(first, second)
+            self._register.turned_away += int(counts[list(at)][rows[list(at)] < 0].sum())
         return rows[inverse], turned[inverse]
 
     def _wanted(self, one: int, other: int) -> bool:
         """Whether the policy of a model asks for two of its attributes to be taken as one."""
         register = self._register
         wanted = self._models.items[int(register.attributes["model"][one])].policy.intersections
-        names = frozenset(register.attribute_names[each] for each in (one, other))
-        return wanted == "auto" or names in map(frozenset, wanted)
+        if wanted == "auto":
+            return True
+        return frozenset(register.attribute_names[each] for each in (one, other)) in map(frozenset, wanted)
 
 
 def _pairs(event: Rows64) -> tuple[Rows64, Rows64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeAlias
@@ -43,3 +43,22 @@ def listed(lists: Lists, of: NDArray[np.integer], rows: NDArray[np.int64]) -> li
 def joined(lists: Sequence[Ints]) -> NDArray[np.int64]:
     """The rows of all ``lists``, one behind the other."""
     return np.frombuffer(b"".join(lists), np.intc).astype(np.int64)
+
+
+def room(
+    of: Callable[[int], OfModel], most: int, model: NDArray[np.integer], crossed: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """For which of further tallies (k,) of models there is room, of ``most``, in their order; those are counted.
+
+    ``crossed`` says which are of intersections, of which there are half as many.
+    """
+    places, own, wanted = np.unique(model << 1 | crossed, return_inverse=True, return_counts=True)
+    order = np.argsort(own, kind="stable")
+    rank = np.empty(len(own), np.int64)
+    rank[order] = np.arange(len(own)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+    left = np.zeros(len(places), np.int64)
+    for i, (place, n) in enumerate(zip(places.tolist(), wanted.tolist(), strict=True)):
+        counts, of_two = of(place >> 1).n_tallies, place & 1
+        left[i] = min(n, max((most >> of_two) - counts[of_two], 0))
+        counts[of_two] += int(left[i])
+    return np.asarray(rank < left[own])

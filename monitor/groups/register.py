@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from monitor.catalog.models import Models
 from monitor.groups.indexed import Indexed
 from monitor.groups.layouts import Layout, Layouts
-from monitor.groups.owners import NONE, Ints, Lists, OfModel, joined, listed
+from monitor.groups.owners import NONE, Ints, Lists, OfModel, joined, listed, room
 from monitor.groups.questions import ASKED, LISTS, QUESTIONS, Kind, edge
 from monitor.groups.tables import ALWAYS
 from monitor.kernels.hashing import hash64
@@ -100,16 +100,27 @@ class Register(Indexed):
 
         ``first`` is the one whose name comes first. Whoever asks counts what is turned away.
         """
-        key = mix_one(int(self.attributes["key"][first]), int(self.attributes["key"][second]))
-        row = self.index["attributes"].find_one(key)
-        model = int(self.attributes["model"][first])
-        if row >= 0:
-            return row
-        if len(self.of(model).attributes) - len(self.margins(model)) >= self.limits.intersections:
-            return -1
-        name = BOTH.join(self.attribute_names[each] for each in (first, second))
-        self._attributes(np.array([key], np.uint64), [name], [model], first=[first], second=[second])
-        return len(self.attributes) - 1
+        return self.intersections_in([first], [second])[0]
+
+    def intersections_in(self, first: Sequence[int], second: Sequence[int]) -> list[int]:
+        """:meth:`intersection` of each pair (k,); they come in in their order."""
+        key, model = self.attributes["key"], self.attributes["model"][list(first)].tolist()
+        keys = mix(key[list(first)], key[list(second)])
+        rows: list[int] = self.index["attributes"].find(keys).tolist()
+        made, crossed, new = dict[int, int](), dict[int, int](), list[int]()
+        for i in [i for i, row in enumerate(rows) if row < 0]:
+            own, name = model[i], int(keys[i])
+            if name not in made:
+                n = crossed[own] if own in crossed else len(self.of(own).attributes) - len(self.margins(own))
+                if n >= self.limits.intersections:
+                    continue
+                crossed[own], made[name] = n + 1, len(self.attributes) + len(new)
+                new.append(i)
+            rows[i] = made[name]
+        of_two = {name: [rows_of[i] for i in new] for name, rows_of in (("first", first), ("second", second))}
+        names = [BOTH.join(self.attribute_names[each] for each in pair) for pair in zip(*of_two.values(), strict=True)]
+        self._attributes(keys[new], names, [model[i] for i in new], **of_two)
+        return rows
 
     def margins(self, model: int) -> list[int]:
         """The rows of a model's attributes that are no intersections."""
@@ -342,7 +353,8 @@ class Register(Indexed):
             return rows
         group = self.members["group"][member[new]]
         crossed, model = self.crossed(group), self._models_of(member[new])
-        let_in = self._room(model, crossed)
+        let_in = room(self.of, self.limits.tallies, model, crossed)
+        self.turned_away += len(let_in) - int(let_in.sum())
         new, group, crossed, model = new[let_in], group[let_in], crossed[let_in], model[let_in]
         member, output = member[new], output[new]
         of_attribute = self.attributes["key"][self.groups["attribute"][group]]
@@ -367,20 +379,6 @@ class Register(Indexed):
         bases, rows = rows[t["base"][rows] == rows], rows[t["output"][rows] >= 0]
         outputs, index = np.unique(t["block"][rows].astype(np.int64) << 32 | t["output"][rows], return_inverse=True)
         return Layout(bases, rows, index, len(outputs))
-
-    def _room(self, model: Rows64, crossed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """For which of further tallies (k,) of models there is room, in their order; those are counted, others told."""
-        places, own, wanted = np.unique(model << 1 | crossed, return_inverse=True, return_counts=True)
-        order = np.argsort(own, kind="stable")
-        rank = np.empty(len(own), np.int64)
-        rank[order] = np.arange(len(own)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
-        room = np.zeros(len(places), np.int64)
-        for i, (place, n) in enumerate(zip(places.tolist(), wanted.tolist(), strict=True)):
-            counts, of_two = self.of(place >> 1).n_tallies, place & 1
-            room[i] = min(n, max((self.limits.tallies >> of_two) - counts[of_two], 0))
-            counts[of_two] += int(room[i])
-        self.turned_away += int((wanted - room).sum())
-        return rank < room[own]
 
     def _based(self, member: Rows64, rows: Rows64, kind: Kind) -> None:
         """Note the tallies of all cases of ``kind`` of each ``member`` (k,), where they were made."""
