@@ -1,4 +1,7 @@
-"""Sets of 64-bit keys that say what was met before. Compiled in ``remember.c``; here is what it does."""
+"""Sets of 64-bit keys that say what was met before, and the keys of events. Compiled in ``remember.c``.
+
+Here is what it does with sets; of events ``tally/duplicates.py`` says it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.events.columns import EventBatch
 from monitor.kernels.library import address, library
 
 Keys = NDArray[np.uint64]
@@ -22,11 +26,26 @@ def _compiled() -> ctypes.CDLL | None:
     loaded = library()
     if loaded is not None:
         long, size, at = ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
+        loaded.mw_keys_of.argtypes, loaded.mw_keys_of.restype = (long, *[at] * 5, long, *[at] * 4), None
         loaded.mw_enter.argtypes = (long, at, at, size)
         loaded.mw_enter.restype = None
         loaded.mw_remember.argtypes = (long, at, at, size, at, size, at, size, long, at, at)
         loaded.mw_remember.restype = long
     return loaded
+
+
+def keys_of(batch: EventBatch, kinds: Keys) -> Keys | None:
+    """The key of each event, shape ``(n,)``, 0 where it has no id; ``None`` where no kernel is built.
+
+    ``kinds`` (512,) is a number by an event's parts.
+    """
+    kernels, keys = _compiled(), np.empty(len(batch), np.uint64)
+    if kernels is None:
+        return None
+    of_events = [address(x) for x in (batch.model.hash, batch.id.hash, batch.id.length, batch.parts, kinds)]
+    of_entries = [address(x) for x in (batch.event, batch.space, batch.text.hash)]
+    kernels.mw_keys_of(len(batch), *of_events, len(batch.event), *of_entries, address(keys))
+    return keys
 
 
 class KeySet:

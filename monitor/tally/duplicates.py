@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.events.columns import EventBatch, Part, Space
+from monitor.kernels import remember
 from monitor.kernels.hashing import mix
-from monitor.kernels.remember import Keys, KeySet, remember
+from monitor.kernels.remember import Keys, KeySet
 
 HORIZON = 86400.0
 CAPACITY = 5_000_000
@@ -28,8 +29,15 @@ for _number, _part in reversed(list(enumerate(_KINDS, 1))):
 def keys_of(batch: EventBatch) -> Keys:
     """A 64-bit key of each event's model, id and kind, shape ``(n,)``; 0 where it has no id.
 
-    Another outcome for the same id is no duplicate: what becomes of it is for those to say who join outcomes.
+    Another outcome for the same id is no duplicate: what becomes of it is for those to say who join outcomes. Compiled
+    in ``remember.c``.
     """
+    keys = remember.keys_of(batch, _KIND_OF)
+    return keys_of_twin(batch) if keys is None else keys
+
+
+def keys_of_twin(batch: EventBatch) -> Keys:
+    """What :func:`keys_of` does, in numpy."""
     keys = mix(mix(batch.model.hash, batch.id.hash), _KIND_OF[batch.parts])
     told = np.flatnonzero(batch.in_space(Space.OUTCOME))
     at = batch.event[told]
@@ -155,7 +163,7 @@ class Duplicates:
         newest = self.generations[-1]
         older = [each.keys for each in self.generations[-2::-1]]
         older += [self._none] * (GENERATIONS - 1 - len(older))
-        met = remember(keys, older[1], older[0], newest.keys, self._room - len(newest.keys))
+        met = remember.remember(keys, older[1], older[0], newest.keys, self._room - len(newest.keys))
         own = keys[: len(met)]
         fresh = own[~met & (own != 0)]
         if len(fresh):

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.events.columns import EventBatch, Part, Space, Strings
 from monitor.kernels import remember as kernel
 from monitor.kernels.remember import KeySet, enter, enter_twin, remember, remember_twin
+from monitor.tally.duplicates import keys_of, keys_of_twin
 
 KEY = st.one_of(st.integers(0, 12), st.integers(0, 2**64 - 1), st.integers(1, 9).map(lambda i: i << 60))
 BATCH = st.lists(KEY, max_size=50)
@@ -60,3 +62,46 @@ def test_growing_loses_nothing(batch: list[int]) -> None:
     enter(keys, one.slots)
     enter_twin(keys, slots)
     assert slots.tolist() == one.slots.tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_keys_of_events(n: int, seed: int) -> None:
+    """Whatever parts events have, whether they have an id, and whatever outcomes they tell: their keys are the same."""
+    if kernel._compiled() is None:
+        pytest.skip("the kernels are not built")
+    rng = np.random.default_rng(seed)
+    event = np.sort(rng.integers(0, max(n, 1), 3 * n)).astype(np.int32)
+    batch = events(n, event, rng)
+    assert keys_of(batch).tolist() == keys_of_twin(batch).tolist()
+
+
+def events(n: int, event: np.ndarray, rng: np.random.Generator) -> EventBatch:
+    """Events of anything, with entries in any space."""
+    m, none = len(event), np.zeros(0, np.int32)
+
+    def strings(k: int) -> Strings:
+        hashes = rng.integers(0, 2**64, k, dtype=np.uint64) * (rng.random(k) < 0.9)
+        return Strings(hashes.astype(np.uint64), np.zeros(k, np.int32), rng.integers(0, 3, k).astype(np.int32))
+
+    return EventBatch(
+        buffer=b"",
+        record=np.arange(n, dtype=np.int32),
+        model=strings(n),
+        version=strings(n),
+        id=strings(n),
+        entity=strings(n),
+        time=rng.random(n),
+        parts=rng.integers(0, 2 * max(Part), n).astype(np.uint16),
+        value=rng.random(n),
+        lifecycle=np.zeros(n, np.uint8),
+        event=event,
+        space=rng.integers(0, max(Space) + 1, m).astype(np.uint8),
+        type=np.zeros(m, np.uint8),
+        name=strings(m),
+        text=strings(m),
+        number=rng.random(m),
+        rejected=none,
+        reasons=none.astype(np.uint8),
+        unknown_fields=0,
+    )
