@@ -12,7 +12,8 @@ enum { UNPACKED = -1, NO_ROOM = -2 };
 int64_t mw_case_size(int wide);
 int64_t mw_pack_cases(int64_t n, const int64_t *rows, const uint8_t *cases, int64_t size, uint8_t *out, int64_t *lengths);
 int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, const int64_t *stop, const int64_t *held,
-                        const int64_t *place, uint8_t *cases, int64_t size, const int64_t *rows);
+                        const int64_t *place, uint8_t *cases, int64_t size, const int64_t *rows, const uint64_t *key,
+                        const double *due);
 
 int64_t mw_case_size(int wide)
 {
@@ -207,10 +208,11 @@ static int64_t find_record(const uint8_t *bytes, found want, found *last)
 }
 
 /* Reads `n` cases into `rows` of an array of records of `size`: each is record `place` of the `held` ones in a value, which
- * lies in `bytes` from `start` up to `stop`. Returns UNPACKED; or NO_ROOM where one has lists, for which these records
+ * lies in `bytes` from `start` up to `stop`; its `key` and when it is `due` are said beside, if at all. Returns UNPACKED; or NO_ROOM where one has lists, for which these records
  * have no room; or which one is no case as it was packed. */
 int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, const int64_t *stop, const int64_t *held,
-                        const int64_t *place, uint8_t *cases, int64_t size, const int64_t *rows)
+                        const int64_t *place, uint8_t *cases, int64_t size, const int64_t *rows, const uint64_t *key,
+                        const double *due)
 {
     int wide = size == (int64_t)sizeof(wide_case);
     found last = {-1, -1, -1, 0, 0};
@@ -225,8 +227,13 @@ int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, c
             return i;
         if (code & LISTS && !wide)
             return NO_ROOM;
-        memset(cases + rows[i] * size, 0, (size_t)size);
-        take_case(from + sizeof code, code, (narrow_case *)(void *)(cases + rows[i] * size));
+        narrow_case *c = (narrow_case *)(void *)(cases + rows[i] * size);
+        memset(c, 0, (size_t)size);
+        if (key)
+            c->key = key[i];
+        if (due)
+            c->due = due[i];
+        take_case(from + sizeof code, code, c);
     }
     return UNPACKED;
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +39,13 @@ _WORD, _CODE_BYTES = ("parts", "<u2"), 2
 
 Codes = NDArray[np.uint16]
 Indices = NDArray[np.int64]
+Where = Sequence[NDArray[np.integer[Any]]]
+"""Of each case (n,), where its value begins and ends, how many cases that has, and which of them it is."""
+Said = tuple[NDArray[np.uint64], NDArray[np.float64]]
+"""Of each case (n,), its key and when it is due, as its sheaf says."""
 
 
-def packed(cases: Cases, rows: Indices) -> tuple[bytes, Indices]:
+def packed(cases: Cases, rows: Indices) -> tuple[bytes | memoryview, Indices]:
     """The records of the cases at ``rows`` (n,), behind one another, and of each how many bytes it has."""
     return packed_twin(cases, rows) if pack_cases.compiled() is None else pack_cases.packed(cases, rows)
 
@@ -60,12 +65,11 @@ def packed_twin(cases: Cases, rows: Indices) -> tuple[bytes, Indices]:
     return b"".join(values), np.array([len(value) for value in values], np.int64)
 
 
-def unpacked(values: bytes, where: tuple[Indices, Indices, Indices, Indices], cases: Cases, rows: Indices) -> bool:
-    """Read stored cases into ``rows`` (n,) of ``cases``, but for their keys and when they are due.
+def unpacked(values: bytes, where: Where, cases: Cases, rows: Indices, said: Said | None = None) -> bool:
+    """Read stored cases into ``rows`` (n,) of ``cases``; their keys and when they are due are ``said`` beside.
 
-    ``where`` says of each, (n,), where its value begins in ``values`` and where it ends, how many cases that has, and
-    which of them it is; before the records of a value stand their lengths. False where one has lists and ``cases`` no
-    room for such: then some may have been read.
+    ``where`` says where each lies in ``values``; before the records of a value stand their lengths. False where one has
+    lists and ``cases`` no room for such: then some may have been read.
 
     Raises
     ------
@@ -73,13 +77,13 @@ def unpacked(values: bytes, where: tuple[Indices, Indices, Indices, Indices], ca
         One is not what was packed.
     """
     unpack = unpacked_twin if pack_cases.compiled() is None else pack_cases.unpacked
-    told = unpack(values, where, cases, rows)
+    told = unpack(values, where, cases, rows, said)
     if told >= 0:
         raise StoreError(f"a waiting case is damaged: number {int(where[3][told])} of its sheaf")
     return told == pack_cases.UNPACKED
 
 
-def unpacked_twin(values: bytes, where: Sequence[Indices], cases: Cases, rows: Indices) -> int:
+def unpacked_twin(values: bytes, where: Where, cases: Cases, rows: Indices, said: Said | None = None) -> int:
     """What the compiled loop does, case by case."""
     for i, (start, stop, held, place) in enumerate(zip(*(each.tolist() for each in where), strict=True)):
         own = records(values[start:stop], held)
@@ -90,14 +94,16 @@ def unpacked_twin(values: bytes, where: Sequence[Indices], cases: Cases, rows: I
             return i
         if code & _LISTS and cases.dtype != WIDE:
             return pack_cases.NO_ROOM
-        said, case = np.frombuffer(record, _layout(code))[0], blank(1, cases.dtype)
+        parts, case = np.frombuffer(record, _layout(code))[0], blank(1, cases.dtype)
         case["due"] = 0.0
         for name in _names(code):
             if name in _ATTRIBUTES:
-                case[name][0, : len(said[name])] = said[name]
+                case[name][0, : len(parts[name])] = parts[name]
             else:
-                case[name] = said[name]
+                case[name] = parts[name]
         case["stage"] = OPEN
+        if said is not None:
+            case["key"], case["due"] = said[0][i], said[1][i]
         cases[rows[i]] = case[0]
     return pack_cases.UNPACKED
 

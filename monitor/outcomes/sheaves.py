@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -159,10 +159,9 @@ class Sheaves:
         """
         over = self._over[places >> SIZE_BITS]
         if over.any():
-            self._tell_over(places[over], cases, rows[over])
-        read = over.all() or self._read_open(places[~over], cases, rows[~over])
-        cases["key"][rows] = keys
-        return bool(read)
+            self._tell_over(keys[over], places[over], cases, rows[over])
+            keys, places, rows = keys[~over], places[~over], rows[~over]
+        return self._read_open(keys, places, cases, rows)
 
     def hold(self, due: float) -> Keys:
         """Read what is due then; returns its keys, in no order: some twice, some of cases that are no longer."""
@@ -233,18 +232,12 @@ class Sheaves:
         due = cases["due"][rows]
         order = np.argsort(due, kind="stable")
         rows, due = rows[order], due[order]
-        places, cuts = np.empty(len(rows), np.int64), _cuts(due)
+        cuts, named, wholes = _cuts(due), list[bytes](), list[bytes]()
         for start in range(0, len(cuts) - 1, _AT_ONCE):
             some = cuts[start : start + _AT_ONCE + 1]
-            part = slice(some[0], some[-1])
-            blob, lengths = packed(cases, rows[part])
-            stops = np.concatenate([[0], np.cumsum(lengths)])[some - some[0]].tolist()
-            sizes, names = lengths.astype("<u2").tobytes(), cases["key"][rows[part]].tobytes()
-            cut = (some - some[0]).tolist()
-            named = [_HERE + names[8 * first : 8 * last] for first, last in pairwise(cut)]
-            lengths_of = [sizes[2 * first : 2 * last] for first, last in pairwise(cut)]
-            wholes = [each + blob[first:last] for each, (first, last) in zip(lengths_of, pairwise(stops), strict=True)]
-            places[order[part]] = self._lay(due[some[:-1]], np.diff(some), named, wholes, over=False)
+            _bind(cases, rows[some[0] : some[-1]], (some - some[0]).tolist(), named, wholes)
+        places = np.empty(len(rows), np.int64)
+        places[order] = self._lay(due[cuts[:-1]], np.diff(cuts), named, wholes, over=False)
         return places
 
     def close(self, keys: Keys, due: NDArray[np.float64]) -> Indices:
@@ -258,8 +251,9 @@ class Sheaves:
 
     def tidy(self, places: Indices) -> None:
         """Remove those sheaves of ``places`` of whose cases none is any more as it lies there."""
-        slots = np.unique(places >> SIZE_BITS)
-        slots = slots[(self._current[slots] == 0) & (self._held[slots] > 0)]
+        meant = np.zeros(len(self._held), bool)
+        meant[places >> SIZE_BITS] = True
+        slots = np.flatnonzero(meant & (self._current == 0) & (self._held > 0))
         self._drop(slots.tolist(), KEYS, CASES)
         for slot, due in zip(slots.tolist(), self._due[slots].tolist(), strict=True):
             self._of[due].pop(slot)
@@ -313,29 +307,30 @@ class Sheaves:
         for prefix in prefixes:
             self._dropped += self._names(written, prefix)
 
-    def _read_open(self, places: Indices, cases: Cases, rows: Indices) -> bool:
+    def _read_open(self, keys: Keys, places: Indices, cases: Cases, rows: Indices) -> bool:
         """Read cases that wait; False where there is no room for the lists of one."""
-        order = np.argsort(places, kind="stable")  # they mostly come in order, which this takes as it is
-        slot = places[order] >> SIZE_BITS
-        begins = np.diff(slot, prepend=-1) != 0
+        if (places[1:] < places[:-1]).any():  # they mostly come in order
+            order = np.argsort(places, kind="stable")
+            keys, places, rows = keys[order], places[order], rows[order]
+        slot = places >> SIZE_BITS
+        begins = np.ones(len(slot), bool)
+        np.not_equal(slot[1:], slot[:-1], out=begins[1:])
         firsts, own = np.flatnonzero(begins), np.cumsum(begins) - 1
-        edges = [*firsts[::_AT_ONCE].tolist(), len(order)]
+        edges = [*firsts[::_AT_ONCE].tolist(), len(slot)]
         for start, (first, last) in zip(range(0, len(firsts), _AT_ONCE), pairwise(edges), strict=True):
-            some, part = slot[firsts[start : start + _AT_ONCE]], order[first:last]
-            values, of = self._cases(some.tolist()), own[first:last] - start
+            some, part = slot[firsts[start : start + _AT_ONCE]], slice(first, last)
+            values, of = self._cases(some.tolist()), own[part] - start
             stops = np.cumsum([0, *map(len, values)])
-            held = self._held[some].astype(np.int64)
-            where = (stops[of], stops[of + 1], held[of], places[part] & (SIZE - 1))
-            if not unpacked(b"".join(values), where, cases, rows[part]):
+            where = (stops[of], stops[of + 1], self._held[some][of], places[part] & (SIZE - 1))
+            if not unpacked(b"".join(values), where, cases, rows[part], (keys[part], self._due[some][of])):
                 return False
-            cases["due"][rows[part]] = self._due[some][of]
         return True
 
-    def _tell_over(self, places: Indices, cases: Cases, rows: Indices) -> None:
+    def _tell_over(self, keys: Keys, places: Indices, cases: Cases, rows: Indices) -> None:
         """Say of cases that they are over, and until when that is remembered."""
         whole = np.dtype((np.void, cases.itemsize))
         cases.view(whole)[rows] = blank(1, cases.dtype).view(whole)
-        cases["due"][rows], cases["stage"][rows] = self.due(places), CLOSED
+        cases["key"][rows], cases["due"][rows], cases["stage"][rows] = keys, self.due(places), CLOSED
 
     def _cases(self, slots: list[int]) -> list[bytes]:
         """The cases of the sheaves in ``slots``."""
@@ -414,9 +409,21 @@ class Sheaves:
 
 def _cuts(due: NDArray[np.float64]) -> Indices:
     """Where to cut what is ordered by ``due``: at each new moment, behind what a sheaf takes, and at the end."""
-    edges = np.concatenate([np.flatnonzero(np.diff(due, prepend=np.nan)), [len(due)]])
-    firsts = [np.arange(first, last, SIZE) for first, last in pairwise(edges.tolist())]
+    edges = [0, *(np.flatnonzero(due[1:] != due[:-1]) + 1).tolist(), len(due)] if len(due) else [0]
+    firsts = [np.arange(first, last, SIZE) for first, last in pairwise(edges)]
     return np.concatenate([*firsts, [len(due)]])
+
+
+def _bind(cases: Cases, rows: Indices, cuts: list[int], named: list[bytes], wholes: list[bytes]) -> None:
+    """Add to ``named`` and ``wholes`` the keys and the cases of sheaves: of ``rows`` from a cut to the next each."""
+    blob, lengths = packed(cases, rows)
+    sizes, names = lengths.astype("<u2").tobytes(), cases["key"][rows].tobytes()
+    stops = accumulate(np.add.reduceat(lengths, cuts[:-1]).tolist(), initial=0)
+    named += [_HERE + names[8 * first : 8 * last] for first, last in pairwise(cuts)]
+    wholes += [
+        b"".join((sizes[2 * first : 2 * last], blob[start:stop]))
+        for (first, last), (start, stop) in zip(pairwise(cuts), pairwise(stops), strict=True)
+    ]
 
 
 def _keys_in(value: bytes) -> Keys:

@@ -65,6 +65,16 @@ def test_round_trip(seed: int, dtype: np.dtype[np.void], read) -> None:
 
 
 @pytest.mark.parametrize("read", READERS)
+def test_what_a_sheaf_says(read) -> None:
+    """The key of a case and when it is due, which stand beside it in its sheaf, come into its record."""
+    was = anything(64, np.random.default_rng(4), CASE)
+    value, found, rows = sheaf(was, np.arange(64)), blank(64, CASE), np.arange(64)[::-1]
+    assert read(value, where([value], [64]), found, rows, (was["key"], was["due"])) == pack_cases.UNPACKED
+    assert np.array_equal(found["key"][rows], was["key"])
+    assert np.array_equal(found["due"][rows], was["due"])
+
+
+@pytest.mark.parametrize("read", READERS)
 def test_what_is_damaged_is_no_case(read) -> None:
     """Whatever bytes are cut off or changed: a case that is read has the length of its parts, and lies in its value."""
     rng = np.random.default_rng(1)
