@@ -8,6 +8,7 @@
 enum { PREDICTED = 1, SCORE = 2, VALUE = 4, OUTCOME = 8, MONEY = 16, ENTITY = 32, PLACES = 64, LISTS = 128 };
 enum { SLOTS_AT = 8, SLOTS_MASK = 7, NUMBER = 1 << 11 };
 enum { UNPACKED = -1, NO_ROOM = -2 };
+enum { AHEAD = 6, LINE = 64 }; /* cases whose place is asked for before it is filled: those of a moment lie anywhere */
 
 int64_t mw_case_size(int wide);
 int64_t mw_pack_cases(int64_t n, const int64_t *rows, const uint8_t *cases, int64_t size, uint8_t *out, int64_t *lengths);
@@ -218,6 +219,8 @@ int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, c
     found last = {-1, -1, -1, 0, 0};
     for (int64_t i = 0; i < n; i++) {
         uint16_t code;
+        for (int64_t at = 0; i + AHEAD < n && at < (int64_t)sizeof(narrow_case); at += LINE)
+            __builtin_prefetch(cases + rows[i + AHEAD] * size + at, 1);
         int64_t length = find_record(bytes, (found){start[i], stop[i], held[i], place[i], 0}, &last);
         if (length < (int64_t)sizeof code)
             return i;

@@ -51,7 +51,7 @@ def packed(cases: NDArray[np.void], rows: Indices) -> tuple[memoryview, Indices]
 
 
 def unpacked(
-    values: bytes,
+    values: bytes | bytearray,
     where: Sequence[NDArray[np.integer[Any]]],
     cases: NDArray[np.void],
     rows: Indices,

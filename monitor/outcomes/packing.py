@@ -65,7 +65,7 @@ def packed_twin(cases: Cases, rows: Indices) -> tuple[bytes, Indices]:
     return b"".join(values), np.array([len(value) for value in values], np.int64)
 
 
-def unpacked(values: bytes, where: Where, cases: Cases, rows: Indices, said: Said | None = None) -> bool:
+def unpacked(values: bytes | bytearray, where: Where, cases: Cases, rows: Indices, said: Said | None = None) -> bool:
     """Read stored cases into ``rows`` (n,) of ``cases``; their keys and when they are due are ``said`` beside.
 
     ``where`` says where each lies in ``values``; before the records of a value stand their lengths. False where one has
@@ -83,7 +83,9 @@ def unpacked(values: bytes, where: Where, cases: Cases, rows: Indices, said: Sai
     return told == pack_cases.UNPACKED
 
 
-def unpacked_twin(values: bytes, where: Where, cases: Cases, rows: Indices, said: Said | None = None) -> int:
+def unpacked_twin(
+    values: bytes | bytearray, where: Where, cases: Cases, rows: Indices, said: Said | None = None
+) -> int:
     """What the compiled loop does, case by case."""
     for i, (start, stop, held, place) in enumerate(zip(*(each.tolist() for each in where), strict=True)):
         own = records(values[start:stop], held)
@@ -108,12 +110,12 @@ def unpacked_twin(values: bytes, where: Where, cases: Cases, rows: Indices, said
     return pack_cases.UNPACKED
 
 
-def records(value: bytes, n: int) -> list[bytes]:
+def records(value: bytes | bytearray, n: int) -> list[bytes]:
     """The records in a stored value of ``n`` cases; empty ones, or none, where it is damaged."""
     lengths = np.frombuffer(value[: 2 * n], "<u2") if len(value) >= 2 * n else np.zeros(0, "<u2")
     stops = (2 * n + np.cumsum(lengths, dtype=np.int64)).tolist()
     within = zip([2 * n, *stops], stops, strict=False)
-    return [value[start:stop] if stop <= len(value) else b"" for start, stop in within]
+    return [bytes(value[start:stop]) if stop <= len(value) else b"" for start, stop in within]
 
 
 def entity_of(record: bytes) -> bytes:

@@ -105,7 +105,8 @@ class Sheaves:
         self._dropped: list[bytes] = []
         self._blotted: dict[bytes, bytes] = {}
         """What is written over records of which cases are to be removed."""
-        self._at_hand: dict[int, bytes] = {}
+        self._at_hand, self._span = bytearray(), np.zeros((0, 2), np.int64)
+        """Cases of sheaves that are read again and again; and by slot where those begin and end there, 0 if nowhere."""
         self.holds = True
         """Whether all that :meth:`hold` was asked for last is in memory: reading it again costs nothing."""
 
@@ -161,7 +162,7 @@ class Sheaves:
         if over.any():
             self._tell_over(keys[over], places[over], cases, rows[over])
             keys, places, rows = keys[~over], places[~over], rows[~over]
-        return self._read_open(keys, places, cases, rows)
+        return not len(places) or self._read_open(keys, places, cases, rows)
 
     def hold(self, due: float) -> Keys:
         """Read what is due then; returns its keys, in no order: some twice, some of cases that are no longer."""
@@ -174,18 +175,18 @@ class Sheaves:
         still = [slot for slot in slots if not self._over[slot]]
         self.holds = len(still) <= _HELD_MAX
         if self.holds:
-            self._at_hand = dict(zip(still, self._read(still, CASES), strict=True))
+            self._take_in_hand(still)
         return np.frombuffer(b"".join([each[1:] for each in named]), np.uint64)
 
     def finish(self, due: float) -> bool:
         """All that was due then has matured, and is removed with the next :meth:`save`; whether there was a sheaf."""
         self._passed = due
-        self._at_hand, self.holds = {}, True
         self._thin.pop(due, None)
         slots = list(self._of.pop(due, ()))
         self._drop(slots, KEYS, CASES)
         self._dropped += (KEYS + _under(due, number) for number in self._marks.pop(due, ()))
         self._end(slots)
+        self._at_hand, self.holds = bytearray(), True
         return bool(slots)
 
     def gone(self, places: Indices) -> NDArray[np.bool_]:
@@ -310,19 +311,19 @@ class Sheaves:
     def _read_open(self, keys: Keys, places: Indices, cases: Cases, rows: Indices) -> bool:
         """Read cases that wait; False where there is no room for the lists of one."""
         if (places[1:] < places[:-1]).any():  # they mostly come in order
-            order = np.argsort(places, kind="stable")
+            order = np.argsort(places)  # no two are one
             keys, places, rows = keys[order], places[order], rows[order]
         slot = places >> SIZE_BITS
         begins = np.ones(len(slot), bool)
         np.not_equal(slot[1:], slot[:-1], out=begins[1:])
         firsts, own = np.flatnonzero(begins), np.cumsum(begins) - 1
-        edges = [*firsts[::_AT_ONCE].tolist(), len(slot)]
-        for start, (first, last) in zip(range(0, len(firsts), _AT_ONCE), pairwise(edges), strict=True):
-            some, part = slot[firsts[start : start + _AT_ONCE]], slice(first, last)
-            values, of = self._cases(some.tolist()), own[part] - start
-            stops = np.cumsum([0, *map(len, values)])
-            where = (stops[of], stops[of + 1], self._held[some][of], places[part] & (SIZE - 1))
-            if not unpacked(b"".join(values), where, cases, rows[part], (keys[part], self._due[some][of])):
+        step = len(firsts) if self._lie_at_hand(slot[firsts]) else _AT_ONCE
+        edges = [*firsts[::step].tolist(), len(slot)]
+        for start, (first, last) in zip(range(0, len(firsts), step), pairwise(edges), strict=True):
+            some, part = slot[firsts[start : start + step]], slice(first, last)
+            (values, starts, stops), of = self._cases(some), own[part] - start
+            where = (starts[of], stops[of], self._held[some][of], places[part] & (SIZE - 1))
+            if not unpacked(values, where, cases, rows[part], (keys[part], self._due[some][of])):
                 return False
         return True
 
@@ -332,11 +333,25 @@ class Sheaves:
         cases.view(whole)[rows] = blank(1, cases.dtype).view(whole)
         cases["key"][rows], cases["due"][rows], cases["stage"][rows] = keys, self.due(places), CLOSED
 
-    def _cases(self, slots: list[int]) -> list[bytes]:
-        """The cases of the sheaves in ``slots``."""
-        if self._at_hand and self._at_hand.keys() >= set(slots):
-            return [self._at_hand[slot] for slot in slots]
-        return self._read(slots, CASES)
+    def _take_in_hand(self, slots: list[int]) -> None:
+        """Hold the cases of ``slots``, behind one another: what is read in pieces is not put together for each."""
+        for first in range(0, len(slots), _AT_ONCE):
+            some = slots[first : first + _AT_ONCE]
+            values = self._read(some, CASES)
+            stops = np.cumsum([len(self._at_hand), *map(len, values)])
+            self._span[some] = np.stack([stops[:-1], stops[1:]], axis=1)
+            self._at_hand += b"".join(values)
+
+    def _lie_at_hand(self, slots: Indices) -> bool:
+        return len(self._at_hand) > 0 and bool((self._span[slots, 1] > 0).all())
+
+    def _cases(self, slots: Indices) -> tuple[bytes | bytearray, Indices, Indices]:
+        """Bytes in which the cases of the sheaves in ``slots`` (k,) lie, and where those of each begin and end."""
+        if self._lie_at_hand(slots):
+            return self._at_hand, self._span[slots, 0], self._span[slots, 1]
+        values = self._read(slots.tolist(), CASES)
+        stops = np.cumsum([0, *map(len, values)])
+        return b"".join(values), stops[:-1], stops[1:]
 
     def _read(self, slots: list[int], prefix: bytes) -> list[bytes]:
         """The records of ``slots`` that begin with ``prefix``, from memory or the store."""
@@ -384,16 +399,16 @@ class Sheaves:
         for slot in slots:
             named, whole = self._unwritten.pop(slot, (b"", b""))
             self.unwritten_bytes -= len(whole) + max(len(named) - 1, 0)
-            self._at_hand.pop(slot, None)
         self._held[slots] = self._current[slots] = 0
+        self._span[slots] = 0
         self._free += slots
 
     def _grow(self) -> None:
         n = len(self._due)
         more = max(n // 2, 256)
-        for name in ("_due", "_number", "_held", "_current", "_over"):
+        for name in ("_due", "_number", "_held", "_current", "_over", "_span"):
             held = getattr(self, name)
-            setattr(self, name, np.concatenate([held, np.zeros(more, held.dtype)]))
+            setattr(self, name, np.concatenate([held, np.zeros((more, *held.shape[1:]), held.dtype)]))
         self._free += range(n + more - 1, n - 1, -1)
 
     def _names(self, slots: list[int], prefix: bytes) -> list[bytes]:
