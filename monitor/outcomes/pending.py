@@ -87,9 +87,11 @@ class Pending:
         rows = self._index.find(keys).astype(np.int64)
         away = np.flatnonzero(rows >= _AWAY)
         if len(away):
-            places, first = np.unique(rows[away] - _AWAY, return_index=True)
-            self._fetch(keys[away[first]], places)
-            rows[away] = self._index.find(keys[away])
+            away = away[np.argsort(rows[away])]
+            places = rows[away] - _AWAY
+            begins = np.ones(len(places), bool)  # several events may be of one case
+            np.not_equal(places[1:], places[:-1], out=begins[1:])
+            rows[away] = self._fetch(keys[away[begins]], places[begins])[np.cumsum(begins) - 1]
         return rows
 
     def meet(self, columns: dict[str, NDArray[Any]]) -> Joined:
@@ -201,8 +203,7 @@ class Pending:
         keys, places = self._sheaves.scattered()
         rows = self._index.find(keys).astype(np.int64)
         away = rows == places + _AWAY
-        self._fetch(keys[away], places[away])
-        rows[away] = self._index.find(keys[away])
+        rows[away] = self._fetch(keys[away], places[away])
         lie = (rows >= 0) & (rows < _AWAY)
         lie[lie] = self._place[rows[lie]] == places[lie]
         self._dirty[rows[lie]] = True
@@ -250,13 +251,14 @@ class Pending:
             self._expect(moment)
             self._listed.setdefault(moment, []).append(keys[due == moment])
 
-    def _fetch(self, keys: Keys, places: Indices) -> None:
-        """Read cases from the store into the buffer."""
+    def _fetch(self, keys: Keys, places: Indices) -> Indices:
+        """Read cases, none twice, from the store into the buffer; returns their rows."""
         rows = self._rows_for(keys)
         if not self._sheaves.read(keys, places, self.cases, rows):
             self.widen()
             self._sheaves.read(keys, places, self.cases, rows)
         self._place[rows], self._dirty[rows] = places, False
+        return rows
 
     def _expect(self, due: float) -> None:
         at = bisect_right(self._dues, due)
