@@ -95,6 +95,20 @@ static void add_answer(bring_call *c, int64_t entry, int32_t model, int *own)
     }
 }
 
+/* The first entry from `entry` on, short of `last`, that is no feature; else `last`. */
+static inline int64_t behind_features(const bring_call *c, int64_t entry, int64_t last)
+{
+    uint64_t eight;
+    for (; last - entry >= (int64_t)sizeof eight; entry += (int64_t)sizeof eight) {
+        memcpy(&eight, c->space + entry, sizeof eight);
+        if (eight != FEATURE) /* eight features are as many zeros */
+            break;
+    }
+    while (entry < last && c->space[entry] == FEATURE)
+        entry++;
+    return entry;
+}
+
 /* Takes in one event, with the entries from `entry` up to `last`, if it has to do with a case. */
 static void bring(bring_call *c, int64_t i, int64_t entry, int64_t last)
 {
@@ -103,8 +117,11 @@ static void bring(bring_call *c, int64_t i, int64_t entry, int64_t last)
     c->predicted[at] = c->outcome[at] = 0;
     c->score[at] = c->value[at] = c->outcome_number[at] = NAN;
     for (; entry < last; entry++) {
-        if (c->space[entry] == FEATURE && !c->n_named)
-            continue; /* nearly all are features, which say nothing here */
+        if (!c->n_named) {
+            entry = behind_features(c, entry, last); /* nearly all are, and say nothing here */
+            if (entry == last)
+                break;
+        }
         if (is_attribute(c, entry, c->model[i]))
             add_attribute(c, entry);
         add_answer(c, entry, c->model[i], &own);
@@ -115,11 +132,14 @@ static void bring(bring_call *c, int64_t i, int64_t entry, int64_t last)
 
 void mw_bring(bring_call *c)
 {
-    int64_t entry = 0;
+    int64_t entry = 0, width = 0;
     for (int64_t i = 0; i < c->events; i++) {
         int64_t first = entry;
+        if (width > 0 && first + width <= c->entries && c->event[first + width - 1] == i)
+            entry = first + width; /* most have as many as the event before them */
         while (entry < c->entries && c->event[entry] == i)
             entry++;
+        width = entry - first;
         if (c->id_length[i] > 0 && c->model[i] >= 0 && c->joins[c->model[i]])
             bring(c, i, first, entry);
     }

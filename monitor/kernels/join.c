@@ -29,7 +29,8 @@ enum {
     RIGHT_IN,
     WRONG_IN,
     RIGHT_OUT,
-    WRONG_OUT
+    WRONG_OUT,
+    KINDS
 };
 
 /* Every member is 8 bytes wide; join.py mirrors it. */
@@ -61,7 +62,7 @@ typedef struct {
     const int64_t *spare;
     int64_t n_spare, room;
     int64_t *listed, *first;
-    int32_t *met_model;
+    int32_t *met_model, *met_ordered;
     uint8_t *met;
     int64_t n_new, n_slots, n_listed, n_first, n_met;
     int64_t *counts;
@@ -269,6 +270,16 @@ static inline void expect(const join_call *c, int64_t i)
     __builtin_prefetch(own + sizeof(narrow_case) - 1, 1);
 }
 
+/* Puts what was met in the order of its kinds, what is of one as it came. */
+static void order_met(join_call *c)
+{
+    int64_t at[KINDS] = {0};
+    for (int kind = 1; kind < KINDS; kind++)
+        at[kind] = at[kind - 1] + c->counts[kind - 1];
+    for (int64_t i = 0; i < c->n_met; i++)
+        c->met_ordered[at[c->met[i]]++] = c->met_model[i];
+}
+
 void mw_join(join_call *c)
 {
     int64_t entry = 0;
@@ -280,4 +291,5 @@ void mw_join(join_call *c)
             entry++;
         bring(c, i, first, entry);
     }
+    order_met(c);
 }

@@ -58,7 +58,7 @@ class _Call(ctypes.Structure):
         ("spare", _P),
         ("n_spare", _N),
         ("room", _N),
-        *((name, _P) for name in ("listed", "first", "met_model", "met")),
+        *((name, _P) for name in ("listed", "first", "met_model", "met_ordered", "met")),
         *((name, _N) for name in ("n_new", "n_slots", "n_listed", "n_first", "n_met")),
         ("counts", _P),
     )
@@ -114,13 +114,16 @@ def join(
         setattr(call, name, address(column))
     listed, first = np.empty(2 * n, np.int64), np.empty(n, np.int64)
     most = _MEETS_MAX * n + m
-    models, met, counts = np.empty(most, np.int32), np.empty(most, np.uint8), np.zeros(_KINDS, np.int64)
+    (models, ordered), counts = np.empty((2, most), np.int32), np.zeros(_KINDS, np.int64)
     arrays = {"cases": cases, "dirty": dirty, "keys": index.keys, "values": index.values, "spare": spare}
-    arrays |= {"listed": listed, "first": first, "met_model": models, "met": met, "counts": counts}
+    arrays |= {"listed": listed, "first": first, "met_model": models, "met_ordered": ordered, "counts": counts}
+    arrays["met"] = np.empty(most, np.uint8)
     for name, array in arrays.items():
         setattr(call, name, address(array))
     kernels.mw_join(ctypes.byref(call))
     index.took(call.n_slots)
-    models, met = models[: call.n_met], met[: call.n_met]
-    found = {kind: models[met == kind] for kind in np.flatnonzero(counts).tolist()}
+    stops = np.cumsum(counts).tolist()
+    found = {
+        kind: ordered[stop - n : stop] for kind, (n, stop) in enumerate(zip(counts.tolist(), stops, strict=True)) if n
+    }
     return Joined(call.n_new, call.room, listed[: call.n_listed], first[: call.n_first], found)

@@ -174,10 +174,12 @@ class Totals:
             if not np.isnan(x).all():  # of a model that no outcome is told of there are none, tick after tick
                 add_rows(self.rows["sums"], cases.model.astype(np.int64) * len(SUMS) + _SUM[name], (1.0, x, x * x))
 
-    def _add(self, name: str, at: NDArray[np.int32], *places: NDArray[np.integer] | int, by: int = 1) -> None:
-        """As :meth:`_count`, and note what changed."""
-        self._count(name, at, *places, by=by)
-        self.rows.touch(at)
+    def _add(self, name: str, models: NDArray[np.int32], place: int | None = None, by: int = 1) -> None:
+        """Add ``by`` for each of ``models`` (n,) to its row, or to the element at ``place`` of it."""
+        n = np.bincount(models)
+        some = np.flatnonzero(n)
+        self.rows[name][some if place is None else (some, place)] += by * n[some]
+        self.rows.touch(some)
 
     def _count(self, name: str, at: NDArray[np.int32], *places: NDArray[np.integer] | int, by: int = 1) -> None:
         """Add ``by`` to one element of the rows ``at`` (n,) of an array each: one of ``places`` on every axis."""
