@@ -1,6 +1,6 @@
 /* The events of a batch are brought to their cases, one after another; outcomes/joining.py says what becomes of them.
  *
- * A row that comes out of the table lies in `cases`, for it was put there by the caller or from `spare`. The table has
+ * A row that comes out of the table lies in `cases`, `dirty` and `key_of`, for it was put there by the caller or from `spare`. The table has
  * free slots for as many keys as `spare` has rows. `met` has room for what all events can meet.
  */
 #include <math.h>
@@ -56,6 +56,7 @@ typedef struct {
     uint8_t *cases;
     int64_t size;
     uint8_t *dirty;
+    uint64_t *key_of;
     uint64_t *keys;
     int32_t *values;
     uint64_t mask;
@@ -108,6 +109,7 @@ static int64_t let_in(join_call *c, int64_t i)
     c->n_slots += c->keys[slot] == 0;
     c->keys[slot] = c->key[i];
     c->values[slot] = (int32_t)row;
+    c->key_of[row] = c->key[i];
     memset(c->cases + row * c->size, 0, (size_t)c->size);
     narrow_case *k = case_at(c, row);
     k->key = c->key[i], k->model = c->model[i], k->stage = STAGE_OPEN;

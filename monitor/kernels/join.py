@@ -53,7 +53,7 @@ class _Call(ctypes.Structure):
         *((name, _P) for name in _COLUMNS),
         ("cases", _P),
         ("size", _N),
-        *((name, _P) for name in ("dirty", "keys", "values")),
+        *((name, _P) for name in ("dirty", "key_of", "keys", "values")),
         ("mask", _U),
         ("spare", _P),
         ("n_spare", _N),
@@ -89,6 +89,7 @@ def join(
     columns: dict[str, NDArray[Any]],
     cases: NDArray[np.void],
     dirty: NDArray[np.bool_],
+    key_of: NDArray[np.uint64],
     index: Table,
     spare: Indices,
     room: int,
@@ -96,9 +97,9 @@ def join(
     """Bring events to their cases, in their order.
 
     ``columns`` by the names in ``join_call``, whose element types they have: of ``n`` events, of attributes, ordered by
-    event, and of lists, of which there are none or ``n``. ``row`` is where a case lies in ``cases`` and ``dirty``, -1
-    where it is not there yet. New cases take the rows of ``spare`` in order: one for each event without a row, or as
-    many as there is ``room`` for. ``index`` finds rows by key.
+    event, and of lists, of which there are none or ``n``. ``row`` is where a case lies in ``cases`` and ``dirty``, and
+    its key in ``key_of``; -1 where it is not there yet. New cases take the rows of ``spare`` in order: one for each
+    event without a row, or as many as there is ``room`` for. ``index`` finds rows by key.
 
     Raises
     ------
@@ -115,7 +116,14 @@ def join(
     listed, first = np.empty(2 * n, np.int64), np.empty(n, np.int64)
     most = _MEETS_MAX * n + m
     (models, ordered), counts = np.empty((2, most), np.int32), np.zeros(_KINDS, np.int64)
-    arrays = {"cases": cases, "dirty": dirty, "keys": index.keys, "values": index.values, "spare": spare}
+    arrays = {
+        "cases": cases,
+        "dirty": dirty,
+        "key_of": key_of,
+        "keys": index.keys,
+        "values": index.values,
+        "spare": spare,
+    }
     arrays |= {"listed": listed, "first": first, "met_model": models, "met_ordered": ordered, "counts": counts}
     arrays["met"] = np.empty(most, np.uint8)
     for name, array in arrays.items():

@@ -49,6 +49,8 @@ class Pending:
         self._end = 0
         self._free: Indices = np.zeros(0, np.int64)
         self._dirty = np.zeros(1024, bool)
+        self._keys = np.zeros(1024, np.uint64)
+        """By row: its key, as in :attr:`cases`; there it lies a line of the cache from the next one."""
         self._place = np.full(1024, -1)
         """By row: where the case was written last; -1: nowhere."""
         self._dues: list[float] = []
@@ -99,7 +101,7 @@ class Pending:
         keys = columns["key"]
         rows = self.find(keys)
         spare = self._spare(min(int(np.count_nonzero(rows < 0)), max(self.room, 0)))
-        joined = join({**columns, "row": rows}, self.cases, self._dirty, self._index, spare, self.room)
+        joined = join({**columns, "row": rows}, self.cases, self._dirty, self._keys, self._index, spare, self.room)
         self._take_spare(spare[: joined.n_new])
         self.room = joined.room
         self._list(keys[joined.listed], columns["due"][joined.listed])
@@ -188,7 +190,7 @@ class Pending:
         rows = np.flatnonzero(self._dirty[: self._end])
         self._leave(rows)
         left = np.concatenate([np.zeros(0, np.int64), *self._left])
-        places = self._sheaves.add(self.cases, rows)
+        places = self._sheaves.add(self.cases, self._keys, rows)
         self._sheaves.count(places, 1)
         self._sheaves.count(left, -1)
         self._sheaves.tidy(left)
@@ -279,6 +281,7 @@ class Pending:
         rows = self._spare(len(keys))
         self._take_spare(rows)
         self._index.insert_many(keys, rows)
+        self._keys[rows] = keys
         return rows
 
     def _spare(self, n: int) -> Indices:
@@ -299,7 +302,7 @@ class Pending:
     def _grow(self, end: int) -> None:
         """Make room for rows up to ``end``, and as much again; it takes no memory until it is used."""
         room = max(end, 2 * len(self.cases))
-        for name in ("cases", "_dirty", "_place"):
+        for name in ("cases", "_dirty", "_keys", "_place"):
             held = getattr(self, name)
             wider = np.zeros(room, held.dtype)
             wider[: len(held)] = held
@@ -319,7 +322,7 @@ class Pending:
     def _empty(self) -> None:
         """Let go of the cases in the buffer, all of which lie in sheaves; its memory is for the next ones."""
         rows = self._used()
-        self._index.insert_many(self.cases["key"][rows], self._place[rows] + _AWAY)
+        self._index.insert_many(self._keys[rows], self._place[rows] + _AWAY)
         if self.cases.dtype != CASE:
             self.cases = np.zeros(len(self.cases), CASE)
         self._end, self._free = 0, self._free[:0]

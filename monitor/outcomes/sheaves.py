@@ -228,15 +228,15 @@ class Sheaves:
             self._moved.append((moment, self._next, keys[due == moment]))
             self._next += 1
 
-    def add(self, cases: Cases, rows: Indices) -> Indices:
-        """Take ``rows`` of ``cases``, as many to a sheaf as may be; returns their places."""
+    def add(self, cases: Cases, keys: Keys, rows: Indices) -> Indices:
+        """Take ``rows`` of ``cases``, which have ``keys``, as many to a sheaf as may be; returns their places."""
         due = cases["due"][rows]
         order = np.argsort(due, kind="stable")
         rows, due = rows[order], due[order]
         cuts, named, wholes = _cuts(due), list[bytes](), list[bytes]()
         for start in range(0, len(cuts) - 1, _AT_ONCE):
             some = cuts[start : start + _AT_ONCE + 1]
-            _bind(cases, rows[some[0] : some[-1]], (some - some[0]).tolist(), named, wholes)
+            _bind(cases, keys, rows[some[0] : some[-1]], (some - some[0]).tolist(), named, wholes)
         places = np.empty(len(rows), np.int64)
         places[order] = self._lay(due[cuts[:-1]], np.diff(cuts), named, wholes, over=False)
         return places
@@ -429,10 +429,10 @@ def _cuts(due: NDArray[np.float64]) -> Indices:
     return np.concatenate([*firsts, [len(due)]])
 
 
-def _bind(cases: Cases, rows: Indices, cuts: list[int], named: list[bytes], wholes: list[bytes]) -> None:
+def _bind(cases: Cases, keys: Keys, rows: Indices, cuts: list[int], named: list[bytes], wholes: list[bytes]) -> None:
     """Add to ``named`` and ``wholes`` the keys and the cases of sheaves: of ``rows`` from a cut to the next each."""
     blob, lengths = packed(cases, rows)
-    sizes, names = lengths.astype("<u2").tobytes(), cases["key"][rows].tobytes()
+    sizes, names = lengths.astype("<u2").tobytes(), keys[rows].tobytes()
     stops = accumulate(np.add.reduceat(lengths, cuts[:-1]).tolist(), initial=0)
     named += [_HERE + names[8 * first : 8 * last] for first, last in pairwise(cuts)]
     wholes += [
