@@ -125,7 +125,7 @@ def _behind(keys: list[bytes], left: dict[bytes, bytes | None], last: Callable[[
     """
     if not keys[-1].startswith(CASES):
         return len(keys)
-    removed = max((key for key, value in left.items() if value is None), default=b"")
+    removed = next((key for key in reversed(keys) if left[key] is None), b"")
     first = max(bisect_left(keys, CASES), bisect_right(keys, removed), bisect_right(keys, last()))
     sizes = accumulate(len(left[key] or b"") for key in keys[first:])
     return first if any(size >= APART_BYTES for size in sizes) else len(keys)
