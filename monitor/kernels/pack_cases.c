@@ -8,7 +8,7 @@
 enum { PREDICTED = 1, SCORE = 2, VALUE = 4, OUTCOME = 8, MONEY = 16, ENTITY = 32, PLACES = 64, LISTS = 128 };
 enum { SLOTS_AT = 8, SLOTS_MASK = 7, NUMBER = 1 << 11 };
 enum { UNPACKED = -1, NO_ROOM = -2 };
-enum { AHEAD = 6, LINE = 64 }; /* cases whose place is asked for before it is filled: those of a moment lie anywhere */
+enum { AHEAD = 6, LINE = 64 }; /* cases that are asked for before they are needed: those of a moment lie anywhere */
 
 int64_t mw_case_size(int wide);
 int64_t mw_pack_cases(int64_t n, const int64_t *rows, const uint8_t *cases, int64_t size, uint8_t *out, int64_t *lengths);
@@ -19,6 +19,12 @@ int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, c
 int64_t mw_case_size(int wide)
 {
     return wide ? (int64_t)sizeof(wide_case) : (int64_t)sizeof(narrow_case);
+}
+
+static inline void expect(const uint8_t *own)
+{
+    for (size_t at = 0; at < sizeof(narrow_case); at += LINE)
+        __builtin_prefetch(own + at, 1);
 }
 
 static inline int told(double x)
@@ -105,6 +111,8 @@ int64_t mw_pack_cases(int64_t n, const int64_t *rows, const uint8_t *cases, int6
     int wide = size == (int64_t)sizeof(wide_case);
     uint8_t *to = out;
     for (int64_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            expect(cases + rows[i + AHEAD] * size);
         uint8_t *from = to;
         to = put_case(to, (const narrow_case *)(const void *)(cases + rows[i] * size), wide);
         lengths[i] = to - from;
@@ -219,8 +227,8 @@ int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, c
     found last = {-1, -1, -1, 0, 0};
     for (int64_t i = 0; i < n; i++) {
         uint16_t code;
-        for (int64_t at = 0; i + AHEAD < n && at < (int64_t)sizeof(narrow_case); at += LINE)
-            __builtin_prefetch(cases + rows[i + AHEAD] * size + at, 1);
+        if (i + AHEAD < n)
+            expect(cases + rows[i + AHEAD] * size);
         int64_t length = find_record(bytes, (found){start[i], stop[i], held[i], place[i], 0}, &last);
         if (length < (int64_t)sizeof code)
             return i;
