@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOM_BYTES = 256 << 20
 """Room on the disk below which it is called short: it is for the store, without which nothing is read."""
+MAPPED = 1 << 16
+"""Bytes from which an array is worth a mapping of its own."""
 _KEEPING = frozenset({"ext4", "xfs"})
 """File systems on which room that was reserved once is there for every later write: others copy what is written anew,
 and where the disk is full then, the process is killed for it."""

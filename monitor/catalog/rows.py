@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from monitor.catalog.aside import Aside, Pages
+from monitor.catalog.aside import MAPPED, Aside, Pages
 from monitor.errors import StoreError
 
 CHUNK = 256
@@ -23,8 +23,6 @@ _PAGE = 512
 """Words of 8 bytes in a page of memory, the least that the system gives."""
 _IN_CACHE = 1 << 15
 """Words of 8 bytes that are looked at together."""
-_MAPPED = 1 << 16
-"""Bytes from which an array of zeros is left to the system, page by page, and a table's arrays lie aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +242,7 @@ class Rows:
         fields, n = self._fields, self._capacity
         sizes = {name: _in_pages(_n_bytes(field, n)) for name, field in fields.items() if field.aside}
         ends = list(accumulate(sizes.values()))
-        wanted = self._place is not None and ends and ends[-1] >= _MAPPED
+        wanted = self._place is not None and ends and ends[-1] >= MAPPED
         self._pages = self._place.take(ends[-1]) if self._place is not None and wanted else None
         self._starts = {} if self._pages is None else dict(zip(sizes, [0, *ends], strict=False))
         self._away = False
@@ -278,7 +276,7 @@ def _made(field: Field, n: int) -> NDArray[Any]:
     if not field.rare:
         return np.empty((n, *field.shape), field.dtype)
     size = _n_bytes(field, n)
-    if size < _MAPPED:
+    if size < MAPPED:
         return np.zeros((n, *field.shape), field.dtype)
     pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.catalog.aside import MAPPED, Aside, Pages
 from monitor.kernels.join import Joined, join
 from monitor.kernels.table import Table
 from monitor.outcomes.case import CASE, HAS_PREDICTION, OPEN, WIDE, Cases, as_dtype, blank, copy
@@ -35,11 +36,14 @@ class Pending:
     """Finds cases by key, and hands over those that are due.
 
     A key is 64 bits of model and id. All that changes is first in the buffer; when that has grown, and before
-    :meth:`save` writes it, it is folded into sheaves. What is read is the same wherever a case lies.
+    :meth:`save` writes it, it is folded into sheaves. What is read is the same wherever a case lies. The buffer lies
+    aside: it takes memory where cases were met since :meth:`save`.
     """
 
     def __init__(self) -> None:
         self.cases = blank(1024)
+        self._aside: Aside | None = None
+        self._pages: Pages | None = None
         self.buffered_max = BUFFERED_MAX
         self.room = 0
         """How many more cases may wait, less than 0 where fewer should; who lets cases in and out keeps it."""
@@ -64,8 +68,12 @@ class Pending:
         """Whether what changed should be written soon."""
         return self._full or self._sheaves.unwritten_bytes >= UNWRITTEN_MAX
 
-    def attach(self, store: CaseStore) -> None:
-        """Read on from ``store``, which holds what :meth:`save` wrote; the buffer has nothing that it lacks."""
+    def attach(self, store: CaseStore, place: Aside | None = None) -> None:
+        """Read on from ``store``, which holds what :meth:`save` wrote; the buffer has nothing that it lacks.
+
+        From when it grows the buffer lies in ``place``; in memory where there is none.
+        """
+        self._aside = place
         keys, places = self._sheaves.attach(store)
         for start in range(0, len(keys), CHUNK):  # many come again, for whom no further room is needed
             some = slice(start, start + CHUNK)
@@ -116,7 +124,8 @@ class Pending:
 
     def widen(self) -> None:
         """Make room for lists in the cases at hand."""
-        self.cases = as_dtype(self.cases, WIDE)
+        if self.cases.dtype != WIDE:
+            self._lay(as_dtype(self.cases, WIDE), len(self.cases))
 
     def list(self, rows: Indices) -> None:
         """Note when ``rows`` are due; a case is looked at where its own ``due`` says so."""
@@ -160,6 +169,7 @@ class Pending:
         rows = rows[rows >= 0]
         self._left.append(self._place[rows[self._place[rows] >= 0]])
         self._index.forget(self.cases["key"][rows])
+        self.cases[rows] = blank(1, self.cases.dtype)
         self._release(rows)
         self._sheaves.blot(keys)
 
@@ -170,9 +180,11 @@ class Pending:
         return np.unique(np.concatenate([found, self._sheaves.keys_of_entity(entity)]))
 
     def save(self, writes: CaseWrites) -> None:
-        """Give all that changed to ``writes``."""
+        """Give all that changed to ``writes``; of a buffer that lies aside no memory is held from then on."""
         self._fold()
         self._sheaves.save(writes)
+        if self._pages is not None:
+            self._pages.let_go()
 
     @property
     def _full(self) -> bool:
@@ -300,13 +312,22 @@ class Pending:
         self._place[rows] = -1
 
     def _grow(self, end: int) -> None:
-        """Make room for rows up to ``end``, and as much again; it takes no memory until it is used."""
-        room = max(end, 2 * len(self.cases))
-        for name in ("cases", "_dirty", "_keys", "_place"):
+        """Make room for rows up to ``end``, and for half as many as there was; it takes no memory until it is used."""
+        room = max(end, len(self.cases) + len(self.cases) // 2)
+        self._lay(self.cases, room)
+        for name in ("_dirty", "_keys", "_place"):
             held = getattr(self, name)
             wider = np.zeros(room, held.dtype)
             wider[: len(held)] = held
             setattr(self, name, wider)
+
+    def _lay(self, held: Cases, room: int) -> None:
+        """Let the buffer begin with what is ``held``, with ``room`` for so many cases."""
+        size = room * held.itemsize
+        self._pages = self._aside.take(size) if self._aside is not None and size >= MAPPED else None
+        made = np.zeros(room, held.dtype) if self._pages is None else np.frombuffer(self._pages.room, held.dtype, room)
+        copy(held, np.arange(len(held)), made, np.arange(len(held)))
+        self.cases = made
 
     def _release(self, rows: Indices) -> None:
         """Have ``rows`` back, of which the index no longer says anything."""
@@ -324,7 +345,7 @@ class Pending:
         rows = self._used()
         self._index.insert_many(self._keys[rows], self._place[rows] + _AWAY)
         if self.cases.dtype != CASE:
-            self.cases = np.zeros(len(self.cases), CASE)
+            self._lay(blank(0), len(self.cases))
         self._end, self._free = 0, self._free[:0]
 
 

@@ -174,7 +174,7 @@ class Checkpoint:
         head = head_of(self._database) if begun else None  # before anything is read that it says the format of
         fleet.judge.seasons.attach(self._database)
         fleet.apart.attach(self._database)
-        fleet.outcomes.pending.attach(self._database)
+        fleet.outcomes.pending.attach(self._database, self._database.aside)
         fleet.groups.hours.wanted = True
         fleet.outcomes.totals.keep_days(np.zeros(0))
         tables = _tables(fleet)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fleets.cohorts import fleet_of
 
+from monitor.catalog.aside import Aside
 from monitor.errors import StoreError
 from monitor.outcomes import pending as room
 from monitor.outcomes import sheaves
@@ -89,6 +90,57 @@ def test_a_case_goes_through_its_life_wherever_it_lies(tmp_path: Path, saves: in
         assert (pending.find(keys(1, 2, 3)) >= 0).tolist() == [False, True, False]
         assert len(list(database.scan_prefix(b"w"))) == 1
         assert len(list(database.scan_prefix(b"W"))) == 1
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Aside:
+    """A folder to lie in, on a disk that keeps what was reserved."""
+    made = Aside(tmp_path)
+    if made.take(4096) is None:
+        pytest.skip(made.refused)
+    return made
+
+
+def resident(array: np.ndarray) -> int:
+    """Bytes of memory that this process holds of the mapping in which ``array`` begins."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    for line in lines:
+        first, dash, stop = line.partition(" ")[0].partition("-")
+        if dash and int(first, 16) <= array.ctypes.data < int(stop, 16):
+            return next(1024 * int(line.split()[1]) for line in lines if line.startswith("Rss:"))
+    raise AssertionError("it lies nowhere")
+
+
+def test_a_buffer_that_was_saved_takes_no_memory(tmp_path: Path, place: Aside) -> None:
+    """Once its cases are written it is resident no more, and each is there as it was: also with lists, and grown."""
+    with Database(tmp_path / "store") as database:
+        pending = Pending()
+        pending.attach(database, place)
+        pending.add(cases(range(1, 3_000), 10.0))
+        assert resident(pending.cases) > 500_000
+        saved(pending, database)
+        assert resident(pending.cases) == 0
+        pending.add(cases(range(3_000, 6_000), 20.0))
+        saved(pending, database)
+        pending.widen()
+        saved(pending, database)
+        assert resident(pending.cases) == 0
+        assert pending.cases["score"][pending.find(keys(7, 5_999))].tolist() == [0.007, 5.999]
+        assert due_keys(pending, 10.0) == list(range(1, 3_000))
+        assert place.n_refused == 0
+
+
+def test_nothing_of_a_removed_case_stays_in_the_buffer(tmp_path: Path) -> None:
+    """The buffer lies in a file: what an order removes is overwritten there, and not only let go of."""
+    with Database(tmp_path) as database:
+        pending = Pending()
+        pending.attach(database)
+        rows = pending.add(cases(range(1, 5), 10.0))
+        pending.erase(keys(2, 3))
+        assert pending.cases["key"][rows].tolist() == [1, 0, 0, 4]
+        assert np.isnan(pending.cases["score"][rows]).tolist() == [False, True, True, False]
+        saved(pending, database)
+        assert due_keys(pending, 10.0) == [1, 4]
 
 
 class Asked:
