@@ -2,10 +2,10 @@
 
 For each size a fresh process feeds events straight into a fleet and commits it to a store, without Kafka and HTTP,
 until every model has seen several ticks open and close and an hour turn, and prints what is resident then, once the
-store is at rest and what lies aside was let go of, as at each commit. Beside it stands the most that was resident while
-it ran, and the most that was in no file: what is in one the system takes back when it is short of memory. The first
-line is an empty fleet: what imports and the generator cost. The second is one model with the events of a thousand: what
-any fleet takes that has something to do.
+store is at rest and what lies aside was let go of, as at each commit. Its heap is set up as the daemon's is. Beside it
+stands the most that was resident while it ran, and the most that was in no file: what is in one the system takes back
+when it is short of memory. The first line is an empty fleet: what imports and the generator cost. The second is one
+model with the events of a thousand: what any fleet takes that has something to do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import events as bench_events
 import numpy as np
 from watching import Watching, watching
 
-from monitor.heap import give_back
+from monitor.heap import give_back, hold, share
 
 SIZES = (0, 1, 1_000, 5_000, 20_000)
 _PER_TICK, _OF_ONE = 2.0, 2_000.0
@@ -106,6 +106,8 @@ def measured(models: int) -> tuple[float, float, float]:
 def main() -> None:
     """Measure every size."""
     if len(sys.argv) > 1:
+        share()
+        hold()
         with Highest() as highest, filled(int(sys.argv[1])):
             print(resident_mb(), highest.resident, highest.in_no_file)
         return

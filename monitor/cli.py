@@ -224,6 +224,9 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _run(arguments: Arguments) -> None:
+    from monitor.heap import share
+
+    share()  # some of what is imported next starts threads
     from monitor.app import run
     from monitor.clock import SystemClock
     from monitor.config import load

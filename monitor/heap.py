@@ -1,4 +1,4 @@
-"""When is memory that nothing uses any more given back to the operating system, and how much is held until then?"""
+"""What becomes of memory that nothing uses any more: who has it next, how much is held, and when is it given back?"""
 
 from __future__ import annotations
 
@@ -10,22 +10,34 @@ from typing import Final
 
 _TRIM_THRESHOLD: Final = -1
 _MMAP_THRESHOLD: Final = -3
+_ARENA_MAX: Final = -8
 """Numbers that the C library has for what ``mallopt`` sets (its ``malloc.h``)."""
 _HELD_BYTES: Final = 64 << 20
 _PIECE_BYTES: Final = 32 << 20
 """The most that the C library takes."""
 _SAID_BY: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+_SHARED_BY: Final = ("MALLOC_ARENA_MAX", "MALLOC_ARENA_TEST")
+
+
+def share() -> None:
+    """Let all threads have one heap: called before there are any, and unless the environment says otherwise.
+
+    Left to itself the C library gives each a heap of its own, and what is free at the end of such a one is never given
+    back: what a store's thread took to merge files, what a client's took of a broker.
+    """
+    setting = _of_c_library("mallopt")
+    if setting is not None and not _is_said(_SHARED_BY):
+        setting(_ARENA_MAX, 1)
 
 
 def hold() -> None:
     """Keep up to 64 MB that are free until :func:`give_back`: what Kafka sends fills some MB anew all the time.
 
     Left to itself the C library gives them back at once, and pages that are touched next are fetched and zeroed. What
-    the environment says of that goes before: a client's threads have heaps of their own, each of which may keep as much
-    at its end, and nothing gives that back.
+    the environment says of that goes before.
     """
     setting = _of_c_library("mallopt")
-    if setting is not None and not _is_said():
+    if setting is not None and not _is_said(_SAID_BY):
         setting(_MMAP_THRESHOLD, _PIECE_BYTES)
         setting(_TRIM_THRESHOLD, _HELD_BYTES)
 
@@ -41,9 +53,9 @@ def give_back() -> None:
         trim(0)
 
 
-def _is_said() -> bool:
-    """Whether the environment says what the C library is to keep."""
-    return any(name in os.environ for name in _SAID_BY) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
+def _is_said(names: tuple[str, ...]) -> bool:
+    """Whether the environment says what the C library is to do, under one of ``names`` or its own."""
+    return any(name in os.environ for name in names) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
 
 
 def _of_c_library(name: str) -> Callable[..., int] | None:

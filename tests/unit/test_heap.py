@@ -11,8 +11,10 @@ import pytest
 
 _PROGRAM = """
 import ctypes
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from monitor.heap import give_back, hold
+from monitor.heap import give_back, hold, share
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, (ctypes.c_size_t,), (ctypes.c_void_p,)
@@ -27,20 +29,22 @@ def used_and_freed():
     for piece in reversed(pieces):
         libc.free(piece)
 
+share()
 hold()
-before = resident()
-used_and_freed()
-held = resident() - before
-give_back()
-print(held, resident() - before)
+with ThreadPoolExecutor(1) as pool:
+    before = resident()
+    used_and_freed() if sys.argv[1] == "here" else pool.submit(used_and_freed).result()
+    held = resident() - before
+    give_back()
+    print(held, resident() - before)
 """
 
 
-def held_and_left(environment: dict[str, str]) -> tuple[int, int]:
+def held_and_left(environment: dict[str, str], where: str = "here") -> tuple[int, int]:
     """MB that were kept of 32 that were freed, and what was left of them when it was asked for."""
     if not hasattr(ctypes.CDLL(None), "mallopt") or not hasattr(ctypes.CDLL(None), "malloc_trim"):
         pytest.skip("the C library has no such settings")
-    command = [sys.executable, "-c", _PROGRAM]
+    command = [sys.executable, "-c", _PROGRAM, where]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=kept | environment)
     held, left = map(int, done.stdout.split())
@@ -52,6 +56,18 @@ def test_what_is_free_is_held_until_it_is_given_back() -> None:
     held, left = held_and_left({})
     assert held >= 30
     assert left <= 8
+
+
+def test_what_other_threads_freed_is_given_back() -> None:
+    """32 MB that a thread used and freed are held and given back too, while it lives: it has no heap of its own."""
+    held, left = held_and_left({}, "there")
+    assert held >= 30
+    assert left <= 8
+
+
+def test_threads_have_heaps_where_the_environment_says_so() -> None:
+    """Who says that each thread may have its own has what the C library does with them: their ends are kept."""
+    assert held_and_left({"MALLOC_ARENA_MAX": "4"}, "there")[1] >= 24
 
 
 @pytest.mark.parametrize(
