@@ -60,7 +60,7 @@ class Blocks:
         self.counts: Counts = np.zeros((1024, COLUMNS), np.uint16)
         self._reached = 0
         """No count is larger, as long as they are narrow."""
-        self.moments: NDArray[np.float64] = np.tile(EMPTY_MOMENTS, (1024, 1))
+        self.moments: NDArray[np.float64] = np.empty((1024, len(EMPTY_MOMENTS)))
         self._end = 0
         self._free: dict[int, list[int]] = {}
         self._table: dict[str, NDArray[Any]] = {
@@ -205,7 +205,7 @@ class Blocks:
 
     def _take(self, sizes: Ints) -> Ints:
         """Rows for blocks of ``sizes``: those that were given back, else new ones."""
-        bases = np.empty(len(sizes), np.int64)
+        bases, end = np.empty(len(sizes), np.int64), self._end
         for size in np.unique(sizes).tolist():
             wanting = np.flatnonzero(sizes == size)
             free = self._free.setdefault(size, [])
@@ -215,7 +215,8 @@ class Blocks:
             bases[wanting[had:]] = self._end + size * np.arange(len(wanting) - had)
             self._end += size * (len(wanting) - had)
         if self._end > len(self.counts):
-            self._grow()
+            self._grow(end)
+        self.moments[end : self._end] = EMPTY_MOMENTS
         return bases
 
     def _give(self, bases: Ints, sizes: Ints) -> None:
@@ -225,12 +226,12 @@ class Blocks:
         for size in np.unique(sizes).tolist():
             self._free.setdefault(size, []).extend(bases[sizes == size].tolist())
 
-    def _grow(self) -> None:
+    def _grow(self, used: int) -> None:
+        """Have room for all rows, of which so many were ``used``, and for more: these take no memory until they are."""
         rows = max(self._end, len(self.counts) + len(self.counts) // 2)
         counts: Counts = np.zeros((rows, COLUMNS), self.counts.dtype)
-        moments = np.tile(EMPTY_MOMENTS, (rows, 1))
-        counts[: len(self.counts)] = self.counts
-        moments[: len(self.moments)] = self.moments
+        moments = np.empty((rows, len(EMPTY_MOMENTS)))
+        counts[:used], moments[:used] = self.counts[:used], self.moments[:used]
         self.counts, self.moments = counts, moments
 
     def _remember(self, slots: Ints) -> None:

@@ -154,3 +154,20 @@ def test_restored_with_counts_of_any_size() -> None:
         blocks.restore(model, 1, 120.0, counts, np.zeros((2, 4)))
     for rows, counts in zip(rows_of(blocks.opened()), (small, large, small), strict=True):
         assert np.array_equal(blocks.counts[rows][:2], counts)
+
+
+def test_new_rows_begin_empty_whenever_the_arena_grows() -> None:
+    """However many are opened at once or one by one, new rows hold nothing, and the others theirs."""
+    blocks, held = Blocks(), 0
+    for n, tick in ((1, 0), (700, 1), (40, 2), (3_000, 3)):
+        open_at_once = (np.arange(n, dtype=np.int32), np.full(n, tick), np.full(n, 60.0), np.full(n, 7))
+        bases = blocks.bases(*open_at_once)
+        for base in bases.tolist():
+            assert blocks.counts[base : base + 8].sum() == 0
+            assert blocks.moments[base : base + 8].tolist() == [[0.0, 0.0, np.inf, -np.inf]] * 8
+        blocks.counts[bases], blocks.moments[bases, 0] = tick + 1, tick + 1.0
+        held += n
+    opened = blocks.opened()
+    assert len(opened) == held
+    assert (blocks.counts[opened.base, 0] == opened.tick + 1).all()
+    assert (blocks.moments[opened.base, 0] == opened.tick + 1.0).all()
