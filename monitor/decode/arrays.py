@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from monitor.decode.limits import DecodeLimits
     from monitor.decode.twin import Row
 
-_BYTES_PER_ENTRY: Final = 12
-"""Fewer bytes of JSON than that for each entry are rare; then the block of entries grows."""
+_BYTES_PER_ENTRY: Final = 32
+"""Of JSON, for each of which a batch begins with room for an entry: names of models, ids and times count too."""
 _ENTRIES_MIN: Final = 256
 _SCRATCH_MIN: Final = 256
 _KEPT_MAX: Final = 1 << 27
@@ -84,6 +84,8 @@ class Memory:
     """
 
     def __init__(self) -> None:
+        self.bytes_per_entry = float(_BYTES_PER_ENTRY)
+        """There is room for an entry in each; halved whenever that was too little."""
         self._kept = np.empty(0, np.uint8)
         self._unused = sys.getrefcount(self._kept)
 
@@ -152,7 +154,9 @@ class EventArrays:
         self._buffer = joined
         self._inputs = (lengths, timestamps, powers_of_five(), name_slots(limits.values_per_event))
         self._events = _Columns(_EVENT, len(lengths))
-        self._entries = _Columns(_ENTRY, max(_ENTRIES_MIN, len(joined) // _BYTES_PER_ENTRY), memory)
+        self._memory = memory
+        room = int(len(joined) / memory.bytes_per_entry)
+        self._entries = _Columns(_ENTRY, max(_ENTRIES_MIN, room), memory)
         self._scratch = np.empty(len(joined) + _SCRATCH_MIN, np.uint8)
         self._rejected: list[int] = []
         self._reasons: list[int] = []
@@ -177,7 +181,9 @@ class EventArrays:
         self.call.entry_capacity = self._entries.rows
 
     def grow(self) -> None:
-        """Make room for twice the entries and twice the scratch."""
+        """Make room for twice the entries and twice the scratch; batches to come begin with as much."""
+        if self._entries.rows > _ENTRIES_MIN:
+            self._memory.bytes_per_entry /= 2.0
         self._entries = self._entries.grown(self.call.entries)
         self._entries.tell(self.call)
         self._grow_scratch(len(self._scratch))

@@ -166,3 +166,20 @@ def test_no_record_reaches_into_what_stands_behind_them(beyond: int) -> None:
     assert run is not None
     with pytest.raises(ValueError, match="lengths"):
         run(arrays.call)
+
+
+def test_room_for_entries_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that are dense in entries make the room of one batch grow, and not that of the batches behind it."""
+    grown: list[int] = []
+    grow = EventArrays.grow
+    monkeypatch.setattr(EventArrays, "grow", lambda arrays: (grown.append(len(arrays._joined)), grow(arrays))[1])
+    decoder = NativeDecoder(DecodeLimits())
+    dense = b'{"model":"m","features":{%s}}' % b",".join(b'"%d":%d' % (i, i % 10) for i in range(90))
+    sparse = [GOOD % (i, i) for i in range(50)]
+    for values in (sparse, sparse, [dense] * 50):
+        decoder.decode(values, np.zeros(len(values)))
+    assert 1 <= len(grown) <= 3
+    grown.clear()
+    for values in ([dense] * 50, sparse, [dense] * 70):
+        batch = decoder.decode(values, np.zeros(len(values)))
+    assert (len(batch.event), grown) == (70 * 90, [])
