@@ -210,7 +210,7 @@ class Judge:
             block = TickSums(sums.rows[part], sums.counts[part], sums.end, sums.seconds[part])
             self._judge_block(block, crowds, given)
             self.breathe()
-        self._weights.settle(crowds)
+        self._weights.settle(crowds, self.breathe)
         out = Judged([], [], 0, self.acknowledged.give_back(sums.end, self.nulls.tolerance))
         self.resting.settle()
         for own in given:

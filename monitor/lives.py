@@ -85,7 +85,7 @@ class Lives:
             part = range(first, min(first + _AT_ONCE, rows.stop))
             # The others have as many series as those before them, as far as anybody knows.
             each = (len(self.series.rows) - known) / max(first - rows.start, 1)
-            self.series.rows.reserve(int(each * (rows.stop - first)))
+            self.series.rows.make_room(len(self.series.rows) + int(each * (rows.stop - first)))
             self._refer(part, self.models.rows["first_time"][part.start : part.stop].tolist())
 
     def _refer(self, rows: Sequence[int], times: Sequence[float]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +52,11 @@ class Weights:
         """What cells that bet were given, of the models in the rows ``model`` (k,), until a tick is judged."""
         self._given.setdefault(detector.name, []).append((space, allowance, model))
 
-    def settle(self, crowds: Mapping[str, Crowd]) -> None:
-        """Write down what was given in a tick: in one sum, so that it does not depend on how the tick was cut."""
+    def settle(self, crowds: Mapping[str, Crowd], breathe: Callable[[], None] = lambda: None) -> None:
+        """Write down what was given in a tick: in one sum, so that it does not depend on how the tick was cut.
+
+        Between two detectors the loop may ``breathe``.
+        """
         for detector in DETECTORS:
             if (given := self._given.get(detector.name)) is None:
                 continue
@@ -63,4 +66,5 @@ class Weights:
                 own = grave == i
                 crowd = crowds[detector.share]
                 self._budget.spend(detector.share, SEVERITIES[i], allowance[own], crowd, model[own])
+            breathe()
         self._given.clear()

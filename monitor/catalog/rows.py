@@ -110,20 +110,19 @@ class Rows:
                 self._pages.bring(at + first * row, at + stop * row)
         self._away = False
 
-    def reserve(self, n: int) -> None:
-        """Have room for ``n`` more rows, which are not there yet: growing step by step copies what is there thrice."""
-        if self._length + n > self._capacity:
-            self._enlarge(-(-(self._length + n) // CHUNK) * CHUNK)
-
     def add(self, n: int = 1) -> int:
         """Append ``n`` rows of fill values; returns the first one's index."""
         first = self._length
+        self.make_room(first + n)
         self._length += n
-        if self._length > self._capacity:
-            self._grow()
         self._fill_chunks()
         self._dirty[:, first // CHUNK : (self._length - 1) // CHUNK + 1] = True
         return first
+
+    def make_room(self, n: int) -> None:
+        """Have room for ``n`` rows in all, so that what is there is copied once, however they come."""
+        if n > self._capacity:
+            self._grow(n)
 
     def touch(self, rows: NDArray[np.integer[Any]] | int) -> None:
         """Note that ``rows`` changed and must be stored."""
@@ -218,14 +217,10 @@ class Rows:
     def _chunks(self) -> int:
         return -(-self._length // CHUNK)
 
-    def _grow(self) -> None:
-        capacity = self._capacity
-        while capacity < self._length:
-            capacity += max(CHUNK, capacity // 2 // CHUNK * CHUNK)
-        self._enlarge(capacity)
-
-    def _enlarge(self, capacity: int) -> None:
-        self._capacity = capacity
+    def _grow(self, n: int) -> None:
+        """Have room for ``n`` rows, and for half as many again as there was: copying is rare, however they come."""
+        more = max(CHUNK, self._capacity // 2 // CHUNK * CHUNK)
+        self._capacity = max(self._capacity + more, -(-n // CHUNK) * CHUNK)
         self._renew()
         dirty = np.zeros((2, self._capacity // CHUNK), bool)
         dirty[:, : self._dirty.shape[1]] = self._dirty

@@ -37,6 +37,8 @@ _GRAVE = np.array([SEVERITIES.index(severity(QUESTIONS[kind].alertname, ())) for
 """How grave the alert of each kind is alone: places in ``SEVERITIES``."""
 _PIECE_TALLIES = 16384
 """Tallies, with cases or without, from which the models of a piece are enough: it is the same one at the next tick."""
+_CELLS_AT_ONCE = 65536
+"""Further cells that are counted at once."""
 _LISTED = np.isin(list(Kind), LISTS)
 """By kind."""
 _LN10 = math.log(10.0)
@@ -145,7 +147,7 @@ class Comparer:
 
         That is done for some whole models at a time; between them the loop may ``breathe``.
         """
-        self.extend()
+        self.extend(breathe)
         if not len(sums.row):
             return Compared([], [], 0)
         out = _Given()
@@ -155,6 +157,7 @@ class Comparer:
         breathe()
         for models, piece in _pieces(sums, model, came, self._tallies_of(came)):
             laid = self._laying.of(models)
+            breathe()
             pooled = self._pool(piece, laid, terms)
             if len(pooled.cell):
                 self._bet(end, laid, pooled, out)
@@ -162,23 +165,31 @@ class Comparer:
             breathe()
         if out.spent:
             self._spend(*map(np.concatenate, zip(*out.spent, strict=True)))
+            breathe()
         if out.crossings:
             self._look(end, *map(np.concatenate, zip(*out.crossings, strict=True)))
         return Compared(out.alarms, out.cleared, sum(len(carried) for carried, _, _ in out.spent))
 
-    def extend(self) -> None:
-        """Make room for cells that were added since, and count them."""
-        register, known = self.register, self._n_seen
-        new = len(register.cells) - known
+    def extend(self, breathe: Callable[[], None] = lambda: None) -> None:
+        """Make room for cells that were added since, and count them; now and then the loop may ``breathe``."""
+        register = self.register
         if len(self.n_of_model) < len(self.models):
             more = np.zeros(len(self.models) - len(self.n_of_model))
             self.n_of_model = np.concatenate([self.n_of_model, more])
-        if not new:
+        if self._n_seen == len(register.cells):
             return
-        if len(self.state) < len(register.cells):
-            self.state.add(len(register.cells) - len(self.state))
-        self._n_seen += new
-        cells = np.arange(known, known + new)
+        self.state.make_room(len(register.cells))
+        breathe()
+        while self._n_seen < len(register.cells):
+            self._take_in(np.arange(self._n_seen, min(self._n_seen + _CELLS_AT_ONCE, len(register.cells))))
+            breathe()
+
+    def _take_in(self, cells: Rows64) -> None:
+        """Count further ``cells`` (k,), which lie behind those that were counted so far."""
+        register = self.register
+        self._n_seen = int(cells[-1]) + 1
+        if len(self.state) < self._n_seen:
+            self.state.add(self._n_seen - len(self.state))
         output = register.cells["output"][cells]
         watched = _LISTED[register.outputs["kind"][output]]
         weight = self._weight(cells)

@@ -32,6 +32,21 @@ def test_growing_keeps() -> None:
     assert np.isnan(rows["b"][: len(rows)]).all()
 
 
+def test_room_is_made_once() -> None:
+    """Rows for which room was made are added where they are: nothing is copied, and they hold the fill values."""
+    rows = Rows(FIELDS)
+    rows.add(CHUNK)
+    rows["a"][:CHUNK] = 7
+    rows.make_room(9 * CHUNK)
+    room = rows["a"]
+    for _ in range(8):
+        rows.add(CHUNK)
+    assert rows["a"] is room
+    assert len(rows) == 9 * CHUNK
+    assert rows["a"][: len(rows)].tolist() == [7] * CHUNK + [-1] * (8 * CHUNK)
+    assert len(list(rows.take_dirty())) == 9
+
+
 def test_reset_fills() -> None:
     """A row that was reset is like a new one."""
     rows = Rows(FIELDS)
