@@ -352,6 +352,7 @@ class Fleet:
         self.judge.extend()
         for table in (self.series.rows, *self.judge.tables.values(), self.conduct.stretches.rows):
             table.bring(ticks.rows)
+            self.breathe()
         came = ticks.heads[:, EVENTS_IN].astype(np.int64)
         # What a model does as a whole is not asked of its parts again.
         planned, own = self.models.planned(models, end), model_rows["root"][models] == models

@@ -150,8 +150,8 @@ class Comparer:
         self.extend(breathe)
         if not len(sums.row):
             return Compared([], [], 0)
-        out = _Given()
-        model = self.register.blocks["model"][self.register.tallies["block"][sums.row]]
+        self._bring(sums.row, breathe)
+        out, model = _Given(), self.register.blocks["model"][self.register.tallies["block"][sums.row]]
         came = np.flatnonzero(np.bincount(model))
         terms = self._terms(end, came)
         breathe()
@@ -198,6 +198,13 @@ class Comparer:
         for row, part in zip(output[watched].tolist(), weight[watched].tolist(), strict=True):
             watch_list = self.watch_list(row)
             self._watched[watch_list] = self._watched.get(watch_list, 0.0) + part
+
+    def _bring(self, tallies: Rows64, breathe: Callable[[], None]) -> None:
+        """Have at hand what changes of ``tallies`` (k,) and of what they are compared by, if it was let go of."""
+        cell = self.register.tallies["cell"][tallies]
+        for table, rows in ((self.register.tallies, tallies), (self.state, cell[cell >= 0])):
+            table.bring(rows)
+            breathe()
 
     def watch_list(self, output: int) -> WatchList:
         """The list of tags that stands behind an output of one of the kinds :data:`LISTS`."""
