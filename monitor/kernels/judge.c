@@ -67,7 +67,7 @@ typedef struct {
     double log_of[COMPONENTS_MAX + 1];
 } plan;
 
-/* One bet: the cell's place in the tick and its row, what it begins with, and how many components each cut has. */
+/* One bet: the cell's place in the tick and its row, what it begins with, and which cuts are bet on. */
 typedef struct {
     int64_t place, row;
     float fresh, eta;
@@ -86,47 +86,64 @@ static void make_plan(const bet_call *c, shape f, plan *p)
         float size = (float)c->shift[k % c->shifts];
         p->shift[k] = k % f.per_cut < c->shifts ? size : -size;
     }
+    for (int64_t k = f.components; k < f.width; k++)
+        p->shift[k] = 0.0f;
     for (int64_t k = 1; k <= f.components; k++)
         p->log_of[k] = log((double)k);
 }
 
-/* One step of every component of a cell; returns log R of the cell before any reset. */
-INLINE float step_cell(shape f, const plan *p, const float *cost, float *log_r, const double *s, float n, float eta,
-                       float fresh)
+/* What eight components from `k` on get of the shares `s`: the first of them is of `cut`, which moves on. */
+INLINE lanes shares_of(shape f, const double *s, int64_t k, int64_t *cut)
 {
-    float moved[COMPONENTS_MAX], price[COMPONENTS_MAX];
-    lanes peaks = all(-3e38f), sums = all(0.0f), least = all(fresh);
-    for (int64_t k = 0, cut = 0; k < f.components; cut++) {
-        float share = (float)s[cut];
-        for (int64_t i = 0; i < f.per_cut; i++, k++)
-            price[k] = share * p->shift[k] - n * cost[k];
+    static const int32_t behind[2 * LANES] = {0, 0, 0, 0, 0, 0, 0, 0, -1, -1, -1, -1, -1, -1, -1, -1};
+    lanes share = all((float)s[*cut]);
+    int64_t end = (*cut + 1) * f.per_cut - k;
+    for (; end <= LANES && *cut + 1 < f.cuts; end += f.per_cut) {
+        masks next;
+        memcpy(&next, behind + LANES - end, sizeof next);
+        share = where(next, all((float)s[++*cut]), share);
     }
-    memcpy(moved, log_r, (size_t)f.components * sizeof(float));
-    for (int64_t k = f.components; k < f.width; k++)
-        price[k] = moved[k] = -INFINITY;
+    return share;
+}
+
+/* One step of every component of a cell, from `log_r` to `moved`; returns the highest. */
+INLINE float step_cell(shape f, const plan *p, const float *cost, const float *log_r, float *moved, const double *s,
+                       float n, float eta, float fresh)
+{
+    int64_t whole = f.components / LANES * LANES, cut = 0;
+    float last[2][LANES]; /* what is left of eight each; the lanes behind it gain nothing */
+    lanes peaks = all(-3e38f), least = all(fresh);
+    put(last[0], all(INFINITY));
+    put(last[1], all(-INFINITY));
+    memcpy(last[0], cost + whole, (size_t)(f.components - whole) * sizeof(float));
+    memcpy(last[1], log_r + whole, (size_t)(f.components - whole) * sizeof(float));
     for (int64_t k = 0; k < f.width; k += LANES) {
-        lanes before = load(moved + k), larger = larger_of(before, least);
+        lanes price = shares_of(f, s, k, &cut) * load(p->shift + k) - n * load(k < whole ? cost + k : last[0]);
+        lanes before = load(k < whole ? log_r + k : last[1]), larger = larger_of(before, least);
         lanes smaller = where(before > least, least, before);
-        larger += log1p_of(exp_of(smaller - larger)) + load(price + k) * eta;
+        larger += log1p_of(exp_of(smaller - larger)) + price * eta;
         peaks = larger_of(larger, peaks);
         put(moved + k, larger);
     }
     float peak = -3e38f;
     for (int64_t lane = 0; lane < LANES; lane++)
         peak = peaks[lane] > peak ? peaks[lane] : peak;
+    return peak;
+}
+
+/* log R of a cell whose components `moved`, the highest of which is the `peak`. */
+INLINE float total_of(shape f, const float *moved, float peak)
+{
+    lanes sums = all(0.0f);
     for (int64_t k = 0; k < f.width; k += LANES)
         sums += exp_of(load(moved + k) - peak);
     float total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
-    total = logf(total) + peak;
-    if (total >= 0.0f)
-        for (int64_t k = 0; k < f.components; k++)
-            moved[k] = -INFINITY;
-    memcpy(log_r, moved, (size_t)f.components * sizeof(float));
-    return total;
+    return logf(total) + peak;
 }
 
 /* The same for cells of a few components each: lane `i` is a cell. `total` gets log R of each. */
-INLINE void step_narrow(const bet_call *c, shape f, const plan *p, int64_t some, const cell *cells, float *total)
+INLINE void step_narrow(const bet_call *c, shape f, const plan *p, int64_t some, const cell *cells,
+                        float moved_of[LANES][COMPONENTS_MAX], float *total)
 {
     float price[LANES][LANES] = {{0}}, moved[LANES][LANES] = {{0}}, fresh[LANES] = {0}, eta[LANES] = {0};
     for (int64_t i = 0; i < some; i++) {
@@ -151,10 +168,9 @@ INLINE void step_narrow(const bet_call *c, shape f, const plan *p, int64_t some,
     for (int64_t k = 0; k < f.components; k++)
         sums += exp_of(load(moved[k]) - peaks);
     for (int64_t i = 0; i < some; i++) {
-        float *log_r = c->log_r + cells[i].row * f.components;
         total[i] = logf(sums[i]) + peaks[i];
         for (int64_t k = 0; k < f.components; k++)
-            log_r[k] = total[i] >= 0.0f ? -INFINITY : moved[k][i];
+            moved_of[i][k] = moved[k][i];
     }
 }
 
@@ -199,30 +215,72 @@ INLINE float tempering(const bet_call *c, shape f, int64_t r, const double *s, d
     return (float)eta;
 }
 
-/* How strong the present moved, and how far it lies outside the null: beyond it, and beyond it by more than chance. */
-INLINE void effect_of(const bet_call *c, shape f, int64_t r, const double *s, double n, const uint8_t *active,
-                      int *beyond, int *sustained)
+/* The present of a cell: `s` by cut of `n` events, what shares are held to, and which cuts are bet on. `chance` is the
+ * square of so many standard errors of a share, but for its spread. */
+typedef struct {
+    const double *s;
+    double n, of_weight, chance;
+    const float *low, *high, *before;
+    const uint8_t *active;
+    int64_t sides;
+} present;
+
+/* How strong it moved, and how far it lies outside the null: beyond it, and beyond it by more than chance. */
+typedef struct {
+    double strength;
+    int64_t beyond, sustained;
+} effect;
+
+INLINE void look_at_one(const present *x, int64_t cut, effect *found)
 {
-    double weight = 2.0 * (n > 1.0 ? n : 1.0), of_weight = 1.0 / weight, strength = 0.0;
-    double chance = c->clear_margin * c->clear_margin * of_weight;
-    const float *lows = c->null_low + r * f.cuts, *highs = c->null_high + r * f.cuts;
-    const float *reference = c->reference_share + r * f.cuts;
-    *beyond = *sustained = 0;
-    for (int64_t cut = 0; cut < f.cuts; cut++) {
-        double rate = n > 0.0 ? s[cut] / n : 0.0, before = reference[cut]; /* all of n are 1, not an ulp less */
-        rate = rate < 1.0 ? rate : 1.0;
-        float low = lows[cut], high = highs[cut], edge = rate > high ? high : low;
-        double above = rate - high, below = c->sides > 1 ? low - rate : -1.0, excess = above > below ? above : below;
-        float spread = edge * (1.0f - edge);
-        spread = spread > 1e-4f ? spread : 1e-4f;
-        int out = excess > 0.0 && active[cut];
-        *beyond |= out;
-        *sustained |= out && excess * excess > chance * spread;
-        double scatter = before * (1.0 - before), now = rate * (1.0 - rate);
-        double gap = fabs(rate - before) - 2.0 * sqrt((scatter > now ? scatter : now) * of_weight);
-        strength = gap > strength && active[cut] ? gap : strength;
-    }
-    change(c->effect + r, (float)strength);
+    double rate = x->n > 0.0 ? x->s[cut] / x->n : 0.0, before = x->before[cut]; /* all of n are 1, not an ulp less */
+    rate = rate < 1.0 ? rate : 1.0;
+    float low = x->low[cut], high = x->high[cut], edge = rate > high ? high : low;
+    double above = rate - high, below = x->sides > 1 ? low - rate : -1.0, excess = above > below ? above : below;
+    float spread = edge * (1.0f - edge);
+    spread = spread > 1e-4f ? spread : 1e-4f;
+    int out = excess > 0.0 && x->active[cut];
+    found->beyond |= out;
+    found->sustained |= out && excess * excess > x->chance * spread;
+    double scatter = before * (1.0 - before), now = rate * (1.0 - rate);
+    double gap = fabs(rate - before) - 2.0 * sqrt((scatter > now ? scatter : now) * x->of_weight);
+    found->strength = gap > found->strength && x->active[cut] ? gap : found->strength;
+}
+
+/* The same of four cuts. */
+INLINE void look_at_four(const present *x, int64_t cut, effect *found)
+{
+    quad rate = x->n > 0.0 ? smaller_four(load_four(x->s + cut) / x->n, all_four(1.0)) : all_four(0.0);
+    quad low = doubles_of(load_floats(x->low + cut)), high = doubles_of(load_floats(x->high + cut));
+    quad above = rate - high, excess = x->sides > 1 ? larger_four(above, low - rate) : above;
+    floats edge = floats_of(four_where(above > 0.0, high, low));
+    quad spread = larger_four(doubles_of(edge * (1.0f - edge)), all_four(1e-4f));
+    quad_mask active;
+    for (int64_t i = 0; i < QUAD; i++)
+        active[i] = -(int64_t)x->active[cut + i];
+    quad_mask out = (excess > 0.0) & active, lasting = out & (excess * excess > x->chance * spread);
+    found->beyond |= out[0] | out[1] | out[2] | out[3];
+    found->sustained |= lasting[0] | lasting[1] | lasting[2] | lasting[3];
+    quad before = doubles_of(load_floats(x->before + cut)), moved = rate - before;
+    quad scatter = larger_four(before * (1.0 - before), rate * (1.0 - rate));
+    quad gap = larger_four(moved, -moved) - 2.0 * root_of_four(scatter * x->of_weight);
+    gap = four_where(active, gap, all_four(0.0));
+    for (int64_t i = 0; i < QUAD; i++)
+        found->strength = gap[i] > found->strength ? gap[i] : found->strength;
+}
+
+INLINE effect effect_of(const bet_call *c, shape f, const cell *own)
+{
+    int64_t at = own->row * f.cuts, cut = 0;
+    double n = c->now_n[own->place], of_weight = 1.0 / (2.0 * (n > 1.0 ? n : 1.0));
+    present x = {c->now_s + own->place * f.cuts, n, of_weight, c->clear_margin * c->clear_margin * of_weight,
+                 c->null_low + at, c->null_high + at, c->reference_share + at, own->active, c->sides};
+    effect found = {0.0, 0, 0};
+    for (; cut + QUAD <= f.cuts; cut += QUAD)
+        look_at_four(&x, cut, &found);
+    for (; cut < f.cuts; cut++)
+        look_at_one(&x, cut, &found);
+    return found;
 }
 
 /* Evidence and effect make an alarm; a firing cell clears when it has had neither for long enough. */
@@ -248,16 +306,34 @@ INLINE uint8_t decide(const bet_call *c, int64_t r, int64_t place, int alarm, in
     return flag;
 }
 
+/* Whether every component costs less than `off`: so it is of most cells. */
+INLINE int all_can_gain(const float *cost, int64_t components, float off)
+{
+    int64_t k = 0;
+    masks cannot = {0};
+    for (; k + LANES <= components; k += LANES)
+        cannot |= load(cost + k) >= off;
+    quad_bits any = (quad_bits)cannot;
+    int can = ((any[0] | any[1]) | (any[2] | any[3])) == 0;
+    for (; k < components; k++)
+        can &= cost[k] < off;
+    return can;
+}
+
 INLINE cell open_cell(const bet_call *c, shape f, const plan *p, int64_t j)
 {
     cell own = {.place = c->place[j], .row = c->row[j]};
     const float *cost = c->cost + own.row * f.components;
     int64_t n_active = 0;
-    for (int64_t cut = 0; cut < f.cuts; cut++) {
-        for (int64_t i = 0; i < f.per_cut; i++)
-            own.active[cut] += cost[cut * f.per_cut + i] < (float)c->off;
-        n_active += own.active[cut];
-    }
+    if (all_can_gain(cost, f.components, (float)c->off)) {
+        memset(own.active, 1, sizeof own.active);
+        n_active = f.components;
+    } else
+        for (int64_t k = 0; k < f.components; k++) {
+            int can = cost[k] < (float)c->off;
+            own.active[k / f.per_cut] |= (uint8_t)can;
+            n_active += can;
+        }
     double apart = p->log_of[f.components] - p->log_of[n_active ? n_active : 1];
     own.fresh = (float)(c->log_budget[own.place] + apart) - (float)p->log_of[f.components];
     own.eta = tempering(c, f, own.row, c->tick_s + own.place * f.cuts, c->tick_n[own.place]);
@@ -268,7 +344,7 @@ INLINE void settle_cell(const bet_call *c, shape f, int64_t j, const cell *own, 
 {
     int64_t place = own->place, r = own->row;
     double log_budget = c->log_budget[place], needed = -log_budget, evidence = total - log_budget;
-    int alarm = total >= 0.0f, beyond, sustained;
+    int alarm = total >= 0.0f, sustained;
     if (isnan(c->onset[r]))
         c->onset[r] = c->end - c->seconds[place];
     if (total <= log_budget + c->suspicious * needed && !alarm)
@@ -277,9 +353,10 @@ INLINE void settle_cell(const bet_call *c, shape f, int64_t j, const cell *own, 
     c->suspicion[r] = (float)(evidence / needed);
     c->evidence_out[j] = evidence;
     c->eta_out[j] = own->eta;
-    effect_of(c, f, r, c->now_s + place * f.cuts, c->now_n[place], own->active, &beyond, &sustained);
-    alarm = alarm && beyond;
-    sustained = alarm || sustained || c->suspicion[r] > (float)c->suspicious;
+    effect found = effect_of(c, f, own);
+    change(c->effect + r, (float)found.strength);
+    alarm = alarm && found.beyond;
+    sustained = alarm || found.sustained || c->suspicion[r] > (float)c->suspicious;
     c->flags[j] = decide(c, r, place, alarm, sustained);
 }
 
@@ -298,31 +375,44 @@ INLINE void fetch(const bet_call *c, shape f, int64_t j)
         __builtin_prefetch(of_cuts[i], 0);
 }
 
+/* Keep what the cell at `j` moved to, or begin anew where it reached its `total`; tell what it came with, if asked. */
+INLINE void keep(const bet_call *c, shape f, int64_t j, int64_t row, const float *moved, float total)
+{
+    size_t own = (size_t)f.components * sizeof(float);
+    float *log_r = c->log_r + row * f.components;
+    if (c->suspicion[row] > (float)c->suspicious || c->flags[j] & HELD || c->firing[row] == PENDING)
+        memcpy(c->before + j * f.components, log_r, own);
+    if (total >= 0.0f)
+        for (int64_t k = 0; k < f.components; k++)
+            log_r[k] = -INFINITY;
+    else
+        memcpy(log_r, moved, own);
+}
+
 INLINE void bet_each(const bet_call *c, shape f, const plan *p)
 {
     for (int64_t first = 0; first < c->bets; first += LANES) {
         int64_t some = c->bets - first < LANES ? c->bets - first : LANES;
         cell cells[LANES];
-        float total[LANES], held[LANES][COMPONENTS_MAX];
-        size_t own = (size_t)f.components * sizeof(float);
+        float total[LANES], moved[LANES][COMPONENTS_MAX];
         for (int64_t i = 0; i < some; i++) {
             fetch(c, f, first + i + LANES);
             cells[i] = open_cell(c, f, p, first + i);
-            memcpy(held[i], c->log_r + cells[i].row * f.components, own);
         }
         if (f.components <= LANES)
-            step_narrow(c, f, p, some, cells, total);
-        else
+            step_narrow(c, f, p, some, cells, moved, total);
+        else {
             for (int64_t i = 0; i < some; i++) {
                 int64_t place = cells[i].place, at = cells[i].row * f.components;
-                total[i] = step_cell(f, p, c->cost + at, c->log_r + at, c->tick_s + place * f.cuts,
+                total[i] = step_cell(f, p, c->cost + at, c->log_r + at, moved[i], c->tick_s + place * f.cuts,
                                      (float)c->tick_n[place], cells[i].eta, cells[i].fresh);
             }
+            for (int64_t i = 0; i < some; i++) /* apart, so that no cell waits for the one before */
+                total[i] = total_of(f, moved[i], total[i]);
+        }
         for (int64_t i = 0; i < some; i++) {
             settle_cell(c, f, first + i, &cells[i], total[i]);
-            if (c->suspicion[cells[i].row] > (float)c->suspicious || c->flags[first + i] & HELD ||
-                c->firing[cells[i].row] == PENDING)
-                memcpy(c->before + (first + i) * f.components, held[i], own);
+            keep(c, f, first + i, cells[i].row, moved[i], total[i]);
         }
     }
 }

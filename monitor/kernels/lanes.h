@@ -12,6 +12,7 @@
 #pragma GCC diagnostic ignored "-Wpsabi"
 typedef float lanes __attribute__((vector_size(32)));
 typedef int32_t masks __attribute__((vector_size(32)));
+typedef float floats __attribute__((vector_size(16)));
 typedef double quad __attribute__((vector_size(32)));
 typedef int64_t quad_mask __attribute__((vector_size(32)));
 typedef uint64_t quad_bits __attribute__((vector_size(32)));
@@ -93,6 +94,17 @@ INLINE quad load_four(const double *from)
     memcpy(&x, from, sizeof x);
     return x;
 }
+
+INLINE floats load_floats(const float *from)
+{
+    floats x;
+    memcpy(&x, from, sizeof x);
+    return x;
+}
+
+INLINE quad doubles_of(floats x) { return __builtin_convertvector(x, quad); }
+
+INLINE floats floats_of(quad x) { return __builtin_convertvector(x, floats); }
 
 INLINE quad root_of_four(quad x) { return (quad){sqrt(x[0]), sqrt(x[1]), sqrt(x[2]), sqrt(x[3])}; }
 

@@ -88,3 +88,62 @@ def test_cuts(seed: int) -> None:
         judge.cut_shares(tick, is_number, cuts), judge.cut_shares_twin(tick, is_number, cuts), strict=True
     ):
         assert np.array_equal(got, want)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "two_sided", "shifts"),
+    [
+        *((9, True, (0.1, 0.4, 1.2)), (1, False, (0.7, 1.5, 3.0)), (1, True, (0.5, 1.0))),
+        *(
+            (5, True, (0.3, 0.9)),
+            (3, False, (0.1, 0.3, 0.5, 0.9, 1.7)),
+            (10, False, (0.8,)),
+            (4, True, (0.2, 0.4, 0.8, 1.6)),
+        ),
+    ],
+)
+def test_same_bets_of_every_shape(cuts: int, two_sided: bool, shifts: tuple[float, ...]) -> None:
+    """Whatever a detector asks, cells that fire, that reach their budget and that cannot bet on all move alike."""
+    rng, question = np.random.default_rng(cuts), judge.Question(cuts, two_sided, shifts)
+    state, bets = cells_that_bet(rng, question, 300)
+    ours, twins = ({name: array.copy() for name, array in state.items()} for _ in range(2))
+    a, b = judge.bet(question, ours, bets), judge.bet_twin(question, twins, bets)
+    assert len(set(a.flags.tolist())) > 1
+    assert np.isinf(ours["log_r"]).all(axis=1).any()
+    assert np.array_equal(a.flags, b.flags)
+    for x, y in [(a.evidence, b.evidence), (a.eta, b.eta), *((ours[name], twins[name]) for name in state)]:
+        assert np.allclose(x, y, rtol=1e-4, atol=1e-3, equal_nan=True)
+    told = (ours["suspicion"][bets.row] > judge.SUSPICIOUS) | (ours["firing"][bets.row] == judge.PENDING)
+    assert np.array_equal(a.before[told], b.before[told])
+
+
+def cells_that_bet(
+    rng: np.random.Generator, question: judge.Question, k: int
+) -> tuple[dict[str, np.ndarray], judge.Bets]:
+    """``k`` cells of all kinds of pasts, in any order, and what they bet on."""
+    n, cuts = rng.integers(1, 60, k).astype(np.float64), question.cuts
+    share = rng.random((k, cuts))
+    low, high = 0.6 * share, np.minimum(1.2 * share, 1.0)
+    low[::5], high[::3] = 0.0, 1.0  # nothing lies beyond: nobody bets on it
+    cost = judge.costs(question, low, high).reshape(k, -1)
+    state = {
+        "log_r": rng.uniform(-20, -0.1, cost.shape),
+        "cost": cost,
+        "reference_share": share,
+        "null_low": low,
+        "null_high": high,
+        "s_prev": share * n[:, None],
+        "n_prev": n,
+        **{name: rng.random(k) for name in ("scatter", "scatter_weight", "wander", "effect", "evidence", "suspicion")},
+    }
+    state = {name: array.astype(np.float32) for name, array in state.items()}
+    state["log_r"][::7] = -np.inf
+    state |= {"scatter_ticks": rng.integers(0, 40, k).astype(np.int32)}
+    state |= {name: np.where(rng.random(k) < 0.5, np.nan, 900.0) for name in ("onset", "alarmed", "last_bad")}
+    state |= {"firing": rng.integers(0, 3, k).astype(np.uint8)}
+    place = rng.permutation(k)
+    tick_s, now_s = (np.floor(rng.random((k, cuts)) * n[:, None]) for _ in range(2))
+    now_s[::2] = (share * n[:, None])[rng.permutation(k)][::2]
+    log_budget, seconds = rng.uniform(-14, -6, k), np.full(k, 60.0)
+    bets = judge.Bets(1000.0, place, rng.permutation(k), tick_s, n, now_s, n, log_budget, seconds, seconds, seconds)
+    return state, bets
