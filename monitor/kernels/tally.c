@@ -17,7 +17,7 @@ typedef uint32_t count_t;
 
 enum { COLUMNS = 40, MOMENTS = 4 };
 enum { AHEAD = 64 }; /* events whose memory is asked for before it is needed: a fleet is larger than a cache */
-enum { SOON = 4 };   /* entries whose values are asked for again when they are near */
+enum { SOON = 4, NEAR = 2 }; /* entries whose values are asked for again when they are near, and their codes then */
 enum { TOGETHER = 32, KNOWN_TEXTS = 8 }; /* events of a block counted at once, and texts of a series remembered then */
 enum { PARTS = 1024 }; /* of rows, by which the same ones are looked for */
 enum { NULLS = 32, INVALID = 33, TYPE = 34, DROPPED = 35, BELOW = 36, ABOVE = 37, PRESENT = 39 };
@@ -136,6 +136,13 @@ static inline void ask_for_columns(const tally_call *c, int64_t first, int64_t l
     }
 }
 
+/* Whether the values of entry `k` of events alike may lie in another line of the cache than those of the one before. */
+static inline int is_further(const tally_call *c, const alike *of, int32_t k)
+{
+    const uint8_t *type = c->type + of->first[0] + k;
+    return k % SOON == 0 || (type[0] == T_NUMBER) != (type[-1] == T_NUMBER);
+}
+
 /* Asks for entry `k` of events alike, and what stands beside it: numbers, or texts. */
 static inline void ask_for_values(const tally_call *c, const alike *of, int32_t k)
 {
@@ -143,6 +150,27 @@ static inline void ask_for_values(const tally_call *c, const alike *of, int32_t 
     const char *values = number ? (const char *)c->number : (const char *)c->text;
     for (int32_t j = 0; j < of->size; j++)
         __builtin_prefetch(values + (of->first[j] + (int64_t)k) * (int64_t)sizeof(uint64_t));
+}
+
+/* Asks for what the table of categories says of entry `k` of events alike, if that is one: of each text once, as a rule. */
+static inline void ask_for_codes(const tally_call *c, const alike *of, int32_t k)
+{
+    int32_t r = c->series[of->first[0] + (int64_t)k];
+    if (r < 0 || c->kind[r] != K_CATEGORY)
+        return;
+    uint64_t begun = mix_begun((uint64_t)r), known[KNOWN_TEXTS];
+    uint32_t met = 0;
+    for (int32_t j = 0; j < of->size; j++) {
+        uint64_t text = c->text[of->first[j] + (int64_t)k];
+        uint32_t place = text % KNOWN_TEXTS;
+        if (met >> place & 1 && known[place] == text)
+            continue;
+        met |= 1u << place;
+        known[place] = text;
+        uint64_t slot = mix_ended(begun, text) & c->mask;
+        __builtin_prefetch(c->keys + slot);
+        __builtin_prefetch(c->values + slot);
+    }
 }
 
 /* How a number goes into the print of its event's inputs: those that differ by less than a part in 128 are alike. */
@@ -241,15 +269,17 @@ static inline __attribute__((always_inline)) void find_bins(int32_t size, double
     for (int32_t j = size; j < size + 7; j++)
         x[j] = 0.0;
     for (int32_t j = 0; j < size; j += 8) {
-        four part[2];
-        memcpy(part, x + j, sizeof part);
-        four_masks below[2] = {{0}, {0}};
+        four first, second; /* not two in one: that goes through memory, in halves, and waits for each */
+        memcpy(&first, x + j, sizeof first);
+        memcpy(&second, x + j + 4, sizeof second);
+        four_masks below_first = {0}, below_second = {0};
         for (uint32_t k = 0; k < n; k++) {
             const four edge = {edges[k], edges[k], edges[k], edges[k]};
-            below[0] -= (four_masks)(edge < part[0]);
-            below[1] -= (four_masks)(edge < part[1]);
+            below_first -= (four_masks)(edge < first);
+            below_second -= (four_masks)(edge < second);
         }
-        memcpy(bin + j, below, sizeof below);
+        memcpy(bin + j, &below_first, sizeof below_first);
+        memcpy(bin + j + 4, &below_second, sizeof below_second);
     }
 }
 
@@ -447,8 +477,10 @@ int64_t COUNTING(mw_tally)(int64_t n, const int32_t *start, const int32_t *order
         }
         for (int32_t entry = 0; entry < of.width; entry++) {
             ask_for(&c, &next);
-            if (entry % SOON == 0 && entry + SOON < of.width)
+            if (entry + SOON < of.width && is_further(&c, &of, entry + SOON))
                 ask_for_values(&c, &of, entry + SOON);
+            if (of.size > 1 && entry + NEAR < of.width)
+                ask_for_codes(&c, &of, entry + NEAR);
             count_alike(&c, &of, entry, deferred, &n_deferred);
         }
         while (next.at < next.end)
