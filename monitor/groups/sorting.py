@@ -244,9 +244,10 @@ class Sorter:
     def _value(self, batch: EventBatch, named: _Named, at: int) -> str:
         """What a group is called: the value that was said, or what a number stands for."""
         entry = int(named.entry[at])
-        if batch.type[entry] == ValueType.NUMBER:
+        kind = int(batch.type[entry])  # a number of numpy beside an enumeration's takes 15 microseconds
+        if kind == ValueType.NUMBER:
             return bands.name_of(self.roles, int(named.role[at]), float(batch.number[entry]))
-        if batch.type[entry] == ValueType.BOOL:
+        if kind == ValueType.BOOL:
             return "true" if batch.number[entry] else "false"
         return batch.string(batch.text, entry)
 
