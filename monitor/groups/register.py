@@ -263,11 +263,9 @@ class Register(Indexed):
         else:
             rows = self._tallies(members, np.full(len(members), -1), kind)
             self._based(members, rows, kind)
-            outputs = [self._outputs_of(model, kind) for model in models.tolist()]
-            sizes = np.array([len(each) for each in outputs])[own]
-            pairs = np.concatenate([outputs[i] for i in own.tolist()])
-            has_base = np.repeat(rows >= 0, sizes)
-            self._tallies(np.repeat(members, sizes)[has_base], pairs[has_base], kind)
+            has_base = rows >= 0
+            members, outputs = self._with_outputs(members[has_base], own[has_base], models, kind)
+            self._tallies(members, outputs, kind)
         found[new] = rows
         return found
 
@@ -391,10 +389,15 @@ class Register(Indexed):
         n = len(models)
         return self.outputs_in(models, kind, np.full(n, _NOTHING), lambda _: "", np.full(n, ALWAYS))
 
-    def _outputs_of(self, model: int, kind: Kind) -> Rows64:
-        own = np.array(self.of(model).outputs, np.int64)
-        found: Rows64 = own[self.outputs["kind"][own] == kind]
-        return found
+    def _with_outputs(self, members: Rows64, own: Rows64, models: Rows64, kind: Kind) -> tuple[Rows64, Rows64]:
+        """Each of ``members`` (k,) with each output of a kind of its model: ``own`` (k,) are places in ``models``."""
+        lists = [self.of(model).outputs for model in models.tolist()]
+        outputs, whose = np.concatenate(lists).astype(np.int64), np.repeat(np.arange(len(lists)), list(map(len, lists)))
+        of_kind = self.outputs["kind"][outputs] == kind
+        sizes = np.bincount(whose[of_kind], minlength=len(lists))
+        ends, wanted = np.cumsum(sizes), sizes[own]
+        behind = np.arange(int(wanted.sum())) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+        return np.repeat(members, wanted), outputs[of_kind][np.repeat((ends - sizes)[own], wanted) + behind]
 
     def _judged(self, member: NDArray[np.integer], output: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Whether what tallies of ``member`` and ``output`` (k,) count is compared at all."""
