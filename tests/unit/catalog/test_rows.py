@@ -47,6 +47,19 @@ def test_room_is_made_once() -> None:
     assert len(list(rows.take_dirty())) == 9
 
 
+def test_a_chunk_of_fill_values_takes_no_bytes() -> None:
+    """Of an array only those chunks are stored in which a row differs from the fill, be it the last one."""
+    rows = Rows({"a": Field(np.float64, (), np.nan), "b": Field(np.uint8, (3,), 7)})
+    rows.add(2 * CHUNK + 5)
+    rows["a"][2 * CHUNK + 4] = 1.0
+    rows["b"][CHUNK - 1, 2] = 6
+    assert [(chunk, blob[:2], len(blob) - 2) for chunk, blob in rows.take_dirty()] == [
+        (0, b"\x00\x01", 3 * CHUNK),
+        (1, b"\x00\x00", 0),
+        (2, b"\x01\x00", 5 * 8),
+    ]
+
+
 def test_reset_fills() -> None:
     """A row that was reset is like a new one."""
     rows = Rows(FIELDS)
