@@ -21,7 +21,7 @@ int64_t mw_case_size(int wide)
     return wide ? (int64_t)sizeof(wide_case) : (int64_t)sizeof(narrow_case);
 }
 
-static inline void expect(const uint8_t *own)
+static inline __attribute__((always_inline)) void expect(const uint8_t *own)
 {
     for (size_t at = 0; at < sizeof(narrow_case); at += LINE)
         __builtin_prefetch(own + at, 1);
