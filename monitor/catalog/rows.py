@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate, compress
@@ -119,10 +119,13 @@ class Rows:
         self._dirty[:, first // CHUNK : (self._length - 1) // CHUNK + 1] = True
         return first
 
-    def make_room(self, n: int) -> None:
-        """Have room for ``n`` rows in all, so that what is there is copied once, however they come."""
+    def make_room(self, n: int, breathe: Callable[[], None] = lambda: None) -> None:
+        """Have room for ``n`` rows in all, so that what is there is copied once, however they come.
+
+        Between two arrays the loop may ``breathe``: each has all rows at any time, where it was or where it will be.
+        """
         if n > self._capacity:
-            self._grow(n)
+            self._grow(n, breathe)
 
     def touch(self, rows: NDArray[np.integer[Any]] | int) -> None:
         """Note that ``rows`` changed and must be stored."""
@@ -217,20 +220,22 @@ class Rows:
     def _chunks(self) -> int:
         return -(-self._length // CHUNK)
 
-    def _grow(self, n: int) -> None:
+    def _grow(self, n: int, breathe: Callable[[], None]) -> None:
         """Have room for ``n`` rows, and for half as many again as there was: copying is rare, however they come."""
         more = max(CHUNK, self._capacity // 2 // CHUNK * CHUNK)
         self._capacity = max(self._capacity + more, -(-n // CHUNK) * CHUNK)
-        self._renew()
+        self._renew(breathe)
         dirty = np.zeros((2, self._capacity // CHUNK), bool)
         dirty[:, : self._dirty.shape[1]] = self._dirty
         self._dirty = dirty
 
-    def _renew(self) -> None:
+    def _renew(self, breathe: Callable[[], None] = lambda: None) -> None:
         """Let other arrays, of as many rows as there may be, hold what is there."""
-        arrays, self._arrays = self._arrays, self._made()
+        made = self._made()
         for name, field in self._fields.items():
-            _copy(arrays.pop(name)[: self._filled], self._arrays[name], rare=field.rare)
+            _copy(self._arrays[name][: self._filled], made[name], rare=field.rare)
+            self._arrays[name] = made[name]
+            breathe()
 
     def _made(self) -> dict[str, NDArray[Any]]:
         """Arrays of as many rows as there may be; those that lie aside are in one piece, if there is a place for it."""

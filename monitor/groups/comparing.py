@@ -178,8 +178,7 @@ class Comparer:
             self.n_of_model = np.concatenate([self.n_of_model, more])
         if self._n_seen == len(register.cells):
             return
-        self.state.make_room(len(register.cells))
-        breathe()
+        self.state.make_room(len(register.cells), breathe)
         while self._n_seen < len(register.cells):
             self._take_in(np.arange(self._n_seen, min(self._n_seen + _CELLS_AT_ONCE, len(register.cells))))
             breathe()

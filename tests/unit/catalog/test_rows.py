@@ -36,8 +36,9 @@ def test_room_is_made_once() -> None:
     """Rows for which room was made are added where they are: nothing is copied, and they hold the fill values."""
     rows = Rows(FIELDS)
     rows.add(CHUNK)
-    rows["a"][:CHUNK] = 7
-    rows.make_room(9 * CHUNK)
+    rows["a"][:CHUNK], seen = 7, []
+    rows.make_room(9 * CHUNK, lambda: seen.append([(rows[name][:CHUNK] == 7).all() for name in FIELDS]))
+    assert seen == [[True, False, False]] * len(FIELDS), "at any time each array has what was written"
     room = rows["a"]
     for _ in range(8):
         rows.add(CHUNK)
