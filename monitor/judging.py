@@ -415,7 +415,8 @@ class Judge:
         # A file says what is right, whatever the stream does: the shape of its days is asked of all of the stream.
         model = self.series.rows["model"][rows]
         from_file = self.models.rows["from_file"][model] > 0
-        clean = from_file | ~self.suspicious(rows)
+        clean, asked = from_file.copy(), np.flatnonzero(~from_file)
+        clean[asked] = ~self.suspicious(rows[asked])
         read = self.seasons.collect(
             rows, bets.tick_s[place], bets.tick_n[place], middle, Told(model, clean, ~from_file)
         )
