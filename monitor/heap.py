@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 _TRIM_THRESHOLD: Final = -1
@@ -51,6 +53,20 @@ def give_back() -> None:
     trim = _of_c_library("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def untouched(n_bytes: int, *, large: bool) -> mmap.mmap:
+    """So many bytes, all zeros, of which a page takes memory from when it is written: a heap gives what others wrote.
+
+    ``large`` pages are of 2 MB where the system has such: what is looked at all over is found sooner, and what is
+    written here and there takes more.
+    """
+    pages = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    wanted = "MADV_HUGEPAGE" if large else "MADV_NOHUGEPAGE"
+    if hasattr(mmap, wanted):
+        with suppress(OSError):  # a system without large pages
+            pages.madvise(getattr(mmap, wanted))
+    return pages
 
 
 def _is_said(names: tuple[str, ...]) -> bool:

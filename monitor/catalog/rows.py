@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from monitor.catalog.aside import MAPPED, Aside, Pages
 from monitor.errors import StoreError
+from monitor.heap import untouched
 
 CHUNK = 256
 """Rows that are stored under one key: whole slices, so that a commit costs no Python per row."""
@@ -278,10 +279,7 @@ def _made(field: Field, n: int) -> NDArray[Any]:
     size = _n_bytes(field, n)
     if size < MAPPED:
         return np.zeros((n, *field.shape), field.dtype)
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        pages.madvise(mmap.MADV_NOHUGEPAGE)  # where large pages are always given, one value would take 2 MB
-    return _laid(field, n, pages, 0)
+    return _laid(field, n, untouched(size, large=False), 0)
 
 
 def _laid(field: Field, n: int, pages: mmap.mmap | memoryview, start: int) -> NDArray[Any]:

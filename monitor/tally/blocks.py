@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from monitor.heap import untouched
 from monitor.kernels.gather import EMPTY_MOMENTS
 from monitor.kernels.tally import COLUMNS, Counts
 
@@ -23,6 +24,7 @@ _RING = 32
 """Open ticks of one model that are found without Python."""
 _NARROW_MAX = np.iinfo(np.uint16).max
 """The largest count of 16 bits."""
+_LARGE = 4 << 20
 _NO_TICK = np.iinfo(np.int64).min
 
 Ints = NDArray[np.int64]
@@ -229,8 +231,7 @@ class Blocks:
     def _grow(self, used: int) -> None:
         """Have room for all rows, of which so many were ``used``, and for more: these take no memory until they are."""
         rows = max(self._end, len(self.counts) + len(self.counts) // 2)
-        counts: Counts = np.zeros((rows, COLUMNS), self.counts.dtype)
-        moments = np.empty((rows, len(EMPTY_MOMENTS)))
+        counts, moments = _rows((rows, COLUMNS), self.counts.dtype), _rows((rows, len(EMPTY_MOMENTS)), np.float64)
         counts[:used], moments[:used] = self.counts[:used], self.moments[:used]
         self.counts, self.moments = counts, moments
 
@@ -256,6 +257,12 @@ class Blocks:
         ticks = np.full((more, _RING), _NO_TICK)
         self._ring_tick = np.concatenate([self._ring_tick, ticks])
         self._ring_base = np.concatenate([self._ring_base, np.zeros((more, _RING), np.int32)])
+
+
+def _rows(shape: tuple[int, int], dtype: DTypeLike) -> NDArray[Any]:
+    """Zeros that take no memory before they are written; in large pages from so much on as numpy asks for them."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.frombuffer(untouched(size, large=size >= _LARGE), dtype).reshape(shape)
 
 
 def _rounded(sizes: Ints) -> Ints:

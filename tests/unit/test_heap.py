@@ -6,8 +6,11 @@ import ctypes
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from monitor.heap import untouched
 
 _PROGRAM = """
 import ctypes
@@ -82,3 +85,18 @@ def test_threads_have_heaps_where_the_environment_says_so() -> None:
 def test_what_the_environment_says_of_memory_holds(environment: dict[str, str]) -> None:
     """Who has little memory says to the C library what it may keep, and nothing here says otherwise."""
     assert held_and_left(environment)[0] <= 8
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="nothing says what is resident")
+@pytest.mark.parametrize("large", [False, True])
+def test_what_is_untouched_takes_no_memory(large: bool) -> None:
+    """Of 64 MB in which one byte is written a page is resident, 2 MB if it is a large one; and the rest is zeros."""
+
+    def resident_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+    before = resident_mb()
+    pages = untouched(64 << 20, large=large)
+    pages[40 << 20] = 7
+    assert resident_mb() - before < (4.0 if large else 1.0)
+    assert (pages[40 << 20], pages[(40 << 20) + 1], pages[-1]) == (7, 0, 0)
