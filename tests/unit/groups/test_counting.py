@@ -12,6 +12,7 @@ from monitor.fleet import Fleet
 from monitor.groups.questions import QUESTIONS, Kind
 from monitor.groups.register import Limits
 from monitor.groups.watch import GroupRules
+from monitor.kernels.hashing import hash64
 
 
 def told(fleet: Fleet, kind: Kind, output: str = "", attribute: str = "sex") -> dict[str, tuple[float, float]]:
@@ -58,6 +59,25 @@ def test_classes_where_nothing_is_favourable() -> None:
     feed(fleet, events(*said))
     assert told(fleet, Kind.CLASS, "a") == {"F": (1, 1), "M": (2, 1)}
     assert told(fleet, Kind.CLASS, "b") == {"F": (1, 0), "M": (2, 1)}
+
+
+def test_outputs_come_in_together_as_one_by_one() -> None:
+    """What a batch brings has the rows and cells that it has where each comes alone; limits keep out the same."""
+    fleets = [new_fleet(group_rules=GroupRules(limits=Limits(outputs=3, tallies=8))) for _ in range(2)]
+    for fleet in fleets:
+        feed(fleet, events(who("F", prediction="a"), who("M", prediction="a")))
+    together, alone = (fleet.groups.register for fleet in fleets)
+    names = list("bacbd")
+    texts, n = np.array([hash64(name.encode()) for name in names], np.uint64), len(names)
+    rows = together.outputs_in(np.zeros(n, int), Kind.CLASS, texts, names.__getitem__, np.full(n, START)).tolist()
+    assert rows == [alone.output(0, Kind.CLASS, name, START) for name in names]
+    assert rows[-1] == -1
+    assert together.output_names == alone.output_names
+    assert together.turned_away == alone.turned_away
+    for name, table in together.tables().items():
+        other = alone.tables()[name]
+        assert len(table) == len(other)
+        assert np.array_equal(table["key"][: len(table)], other["key"][: len(other)])
 
 
 def test_tags() -> None:
