@@ -85,9 +85,18 @@ class Memory:
 
     def __init__(self) -> None:
         self.bytes_per_entry = float(_BYTES_PER_ENTRY)
-        """There is room for an entry in each; halved whenever that was too little."""
+        """There is room for an entry in each; halved for batches that have more entries."""
         self._kept = np.empty(0, np.uint8)
         self._unused = sys.getrefcount(self._kept)
+
+    def room(self, size: int) -> int:
+        """Entries that a batch of ``size`` bytes begins with room for."""
+        return max(_ENTRIES_MIN, int(size / self.bytes_per_entry))
+
+    def learn(self, size: int, entries: int) -> None:
+        """Let batches to come begin with the room that one of ``size`` bytes would have needed for its ``entries``."""
+        while self.room(size) < entries:
+            self.bytes_per_entry /= 2.0
 
     def take(self, size: int) -> NDArray[np.uint8]:
         """At least ``size`` bytes, of any content."""
@@ -155,8 +164,7 @@ class EventArrays:
         self._inputs = (lengths, timestamps, powers_of_five(), name_slots(limits.values_per_event))
         self._events = _Columns(_EVENT, len(lengths))
         self._memory = memory
-        room = int(len(joined) / memory.bytes_per_entry)
-        self._entries = _Columns(_ENTRY, max(_ENTRIES_MIN, room), memory)
+        self._entries = _Columns(_ENTRY, memory.room(len(joined)), memory)
         self._scratch = np.empty(len(joined) + _SCRATCH_MIN, np.uint8)
         self._rejected: list[int] = []
         self._reasons: list[int] = []
@@ -181,9 +189,7 @@ class EventArrays:
         self.call.entry_capacity = self._entries.rows
 
     def grow(self) -> None:
-        """Make room for twice the entries and twice the scratch; batches to come begin with as much."""
-        if self._entries.rows > _ENTRIES_MIN:
-            self._memory.bytes_per_entry /= 2.0
+        """Make room for twice the entries and twice the scratch."""
         self._entries = self._entries.grown(self.call.entries)
         self._entries.tell(self.call)
         self._grow_scratch(len(self._scratch))
@@ -253,6 +259,7 @@ class EventArrays:
         """What was decoded; nothing is copied but the scratch."""
         call, events, entries = self.call, self._events, self._entries
         n, m, used = call.events, call.entries, call.scratch_used
+        self._memory.learn(len(self._joined), m)
         return EventBatch(
             buffer=self._buffer + self._scratch[:used].tobytes() if used else self._buffer,
             record=events.view("record", np.int32, n),

@@ -183,3 +183,15 @@ def test_room_for_entries_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     for values in ([dense] * 50, sparse, [dense] * 70):
         batch = decoder.decode(values, np.zeros(len(values)))
     assert (len(batch.event), grown) == (70 * 90, [])
+
+
+@pytest.mark.skipif(decode_kernel() is None, reason="the kernels are not built")
+def test_room_for_entries_is_no_more_than_batches_need() -> None:
+    """Numbers that are longer as texts need scratch, and not more room for entries with each batch of them."""
+    tags = b",".join(b"%d.%de14" % (i, j) for i in range(1, 9) for j in range(1, 10))
+    values = [b'{"model":"m","prediction":{"tags":[%s]}}' % tags] * 50
+    memory = (decoder := NativeDecoder(DecodeLimits()))._memory
+    for _ in range(8):
+        batch = decoder.decode(values, np.zeros(len(values)))
+        assert len(batch.event) == 50 * 72
+        assert memory.room(sum(map(len, values))) <= 2 * len(batch.event)
