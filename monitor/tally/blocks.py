@@ -123,7 +123,7 @@ class Blocks:
             self._reached = int(self.counts[: self._end].max(initial=0))
         self._reached += more
         if self._reached > _NARROW_MAX:
-            self.counts = self.counts.astype(np.uint32)
+            self._renew(len(self.counts), self._end, np.uint32)
 
     def ensure(self, sizes: dict[int, int]) -> None:
         """Move the open blocks of some models to where they have at least so many rows, by model."""
@@ -231,9 +231,16 @@ class Blocks:
     def _grow(self, used: int) -> None:
         """Have room for all rows, of which so many were ``used``, and for more: these take no memory until they are."""
         rows = max(self._end, len(self.counts) + len(self.counts) // 2)
-        counts, moments = _rows((rows, COLUMNS), self.counts.dtype), _rows((rows, len(EMPTY_MOMENTS)), np.float64)
-        counts[:used], moments[:used] = self.counts[:used], self.moments[:used]
-        self.counts, self.moments = counts, moments
+        moments = _rows((rows, len(EMPTY_MOMENTS)), np.float64)
+        moments[:used] = self.moments[:used]
+        self.moments = moments
+        self._renew(rows, used, self.counts.dtype)
+
+    def _renew(self, rows: int, used: int, dtype: DTypeLike) -> None:
+        """Let another array hold the counts, of which so many are ``used``: the spare ones are not touched."""
+        counts: Counts = _rows((rows, COLUMNS), dtype)
+        counts[:used] = self.counts[:used]
+        self.counts = counts
 
     def _remember(self, slots: Ints) -> None:
         """Let the ring find these blocks; of those that share a place in it, one."""

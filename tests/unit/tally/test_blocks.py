@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from monitor.tally.blocks import Blocks, OpenBlocks
 
@@ -171,3 +174,21 @@ def test_new_rows_begin_empty_whenever_the_arena_grows() -> None:
     assert len(opened) == held
     assert (blocks.counts[opened.base, 0] == opened.tick + 1).all()
     assert (blocks.moments[opened.base, 0] == opened.tick + 1.0).all()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says what is resident")
+def test_spare_rows_take_no_memory_when_counts_widen() -> None:
+    """Counts that get 32 bits take the memory of rows that are used: 61 MB for 31, and not 31 for spare ones."""
+    blocks = Blocks()
+    for model, size in enumerate((400_000, 8)):
+        at = np.array([model], np.int32), np.zeros(1, np.int64)
+        blocks.bases(*at, np.full(model + 1, 60.0), np.full(model + 1, size))
+    blocks.counts[:400_000] = 1
+    before = resident_mb()
+    blocks.widen_for(70_000)
+    assert (blocks.counts.dtype, len(blocks.counts)) == (np.uint32, 600_006)
+    assert resident_mb() - before < 45
+
+
+def resident_mb() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE >> 20
