@@ -54,7 +54,9 @@ class Pending:
         self._free: Indices = np.zeros(0, np.int64)
         self._dirty = np.zeros(1024, bool)
         self._keys = np.zeros(1024, np.uint64)
-        """By row: its key, as in :attr:`cases`; there it lies a line of the cache from the next one."""
+        """By row: its key, as in :attr:`cases`; there it lies a line of the cache from the next one.
+
+        It stays when the case goes: 0 is a row that holds nothing of anybody."""
         self._place = np.full(1024, -1)
         """By row: where the case was written last; -1: nowhere."""
         self._dues: list[float] = []
@@ -164,13 +166,13 @@ class Pending:
         self._index.forget(keys)
 
     def erase(self, keys: Keys) -> None:
-        """Remove cases from everywhere: no copy of them stays in a sheaf either."""
+        """Remove cases from everywhere: no copy of them stays in a sheaf either, nor in the buffer's file."""
         rows = self.find(keys)
         rows = rows[rows >= 0]
         self._left.append(self._place[rows[self._place[rows] >= 0]])
         self._index.forget(self.cases["key"][rows])
-        self.cases[rows] = blank(1, self.cases.dtype)
         self._release(rows)
+        self._wipe()
         self._sheaves.blot(keys)
 
     def keys_of_entity(self, entity: np.uint64) -> Keys:
@@ -333,6 +335,13 @@ class Pending:
         """Have ``rows`` back, of which the index no longer says anything."""
         self._dirty[rows] = False
         self._free = np.concatenate([self._free, rows])
+
+    def _wipe(self) -> None:
+        """Overwrite what free rows still hold: of who is to go there may be older copies, and cases that matured."""
+        stale = self._keys != 0
+        stale[self._used()] = False
+        self.cases[stale] = blank(1, self.cases.dtype)
+        self._keys[stale] = 0
 
     def _used(self) -> Indices:
         """The rows of the buffer that hold a case."""

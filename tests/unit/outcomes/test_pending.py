@@ -143,6 +143,26 @@ def test_nothing_of_a_removed_case_stays_in_the_buffer(tmp_path: Path) -> None:
         assert due_keys(pending, 10.0) == [1, 4]
 
 
+def test_no_copy_of_a_removed_person_stays_in_the_buffer(tmp_path: Path, place: Aside) -> None:
+    """Nor where a case was read again after the buffer was let go of, nor where it had matured: all lies in a file."""
+    with Database(tmp_path / "store") as database:
+        pending = Pending()
+        pending.attach(database, place)
+        made = np.concatenate([cases(range(1, 1_500), 10.0), cases(range(1_500, 3_000), 20.0)])
+        made["entity"] = 7 + made["key"] % 2
+        pending.add(made)
+        assert due_keys(pending, 10.0) == list(range(1, 1_500))
+        pending.buffered_max = 0
+        saved(pending, database)
+        assert (pending.cases["entity"] == 8).any()
+        pending.find(keys(2_000, 2_001, 2_003))
+        pending.erase(pending.keys_of_entity(np.uint64(8)))
+        assert not (pending.cases["entity"] == 8).any()
+        assert pending.cases["score"][pending.find(keys(2_000))].tolist() == [2.0]
+        saved(pending, database)
+        assert due_keys(pending, 20.0) == list(range(1_500, 3_000, 2))
+
+
 class Asked:
     """A store that counts for how many keys it was asked."""
 
