@@ -127,7 +127,7 @@ class Pending:
     def widen(self) -> None:
         """Make room for lists in the cases at hand."""
         if self.cases.dtype != WIDE:
-            self._lay(as_dtype(self.cases, WIDE), len(self.cases))
+            self._lay(as_dtype(self.cases[: self._end], WIDE), len(self.cases))
 
     def list(self, rows: Indices) -> None:
         """Note when ``rows`` are due; a case is looked at where its own ``due`` says so."""
@@ -316,7 +316,7 @@ class Pending:
     def _grow(self, end: int) -> None:
         """Make room for rows up to ``end``, and for half as many as there was; it takes no memory until it is used."""
         room = max(end, len(self.cases) + len(self.cases) // 2)
-        self._lay(self.cases, room)
+        self._lay(self.cases[: self._end], room)
         for name in ("_dirty", "_keys", "_place"):
             held = getattr(self, name)
             wider = np.zeros(room, held.dtype)

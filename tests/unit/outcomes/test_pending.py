@@ -143,6 +143,21 @@ def test_nothing_of_a_removed_case_stays_in_the_buffer(tmp_path: Path) -> None:
         assert due_keys(pending, 10.0) == [1, 4]
 
 
+def test_room_for_lists_takes_no_memory_where_no_case_is(tmp_path: Path, place: Aside) -> None:
+    """A buffer that was let go of has lists in its next cases: what is free of it is not touched for that."""
+    with Database(tmp_path / "store") as database:
+        pending = Pending()
+        pending.buffered_max = 0
+        pending.attach(database, place)
+        pending.add(cases(range(1, 5_000), 10.0))
+        saved(pending, database)
+        pending.add(cases(range(5_000, 5_010), 20.0))
+        pending.widen()
+        assert pending.cases.nbytes > 1_700_000
+        assert resident(pending.cases) < 100_000
+        assert pending.cases["score"][pending.find(keys(7, 5_009))].tolist() == [0.007, 5.009]
+
+
 def test_no_copy_of_a_removed_person_stays_in_the_buffer(tmp_path: Path, place: Aside) -> None:
     """Nor where a case was read again after the buffer was let go of, nor where it had matured: all lies in a file."""
     with Database(tmp_path / "store") as database:
