@@ -1,7 +1,8 @@
 /* The events of a batch are brought to their cases, one after another; outcomes/joining.py says what becomes of them.
  *
- * A row that comes out of the table lies in `cases`, `dirty` and `key_of`, for it was put there by the caller or from `spare`. The table has
- * free slots for as many keys as `spare` has rows. `met` has room for what all events can meet.
+ * A row that comes out of the table lies in `cases`, `dirty` and `key_of`, for it was put there by the caller or from
+ * `spare`. The table has free slots for as many keys as `spare` has rows. `met`, `met_model` and `met_ordered` have room
+ * for what all events can meet.
  */
 #include <math.h>
 #include <string.h>

@@ -217,8 +217,8 @@ static int64_t find_record(const uint8_t *bytes, found want, found *last)
 }
 
 /* Reads `n` cases into `rows` of an array of records of `size`: each is record `place` of the `held` ones in a value, which
- * lies in `bytes` from `start` up to `stop`; its `key` and when it is `due` are said beside, if at all. Returns UNPACKED; or NO_ROOM where one has lists, for which these records
- * have no room; or which one is no case as it was packed. */
+ * lies in `bytes` from `start` up to `stop`; its `key` and when it is `due` are said beside, if at all. Returns UNPACKED;
+ * or NO_ROOM where one has lists, for which these records have no room; or which one is no case as it was packed. */
 int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, const int64_t *stop, const int64_t *held,
                         const int64_t *place, uint8_t *cases, int64_t size, const int64_t *rows, const uint64_t *key,
                         const double *due)

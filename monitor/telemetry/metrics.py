@@ -239,7 +239,7 @@ class Metrics:
     def _make_store(self) -> None:
         self.store_bytes = self._gauge("store_bytes", "Size of the store on disk.")
         self.store_free_bytes = self._gauge("store_free_bytes", "Room that is left on the disk of the store.")
-        text = "How often a table that was made or grew found no room on the disk of the store, and stayed in memory."
+        text = "How often a table or the buffer of cases found no room on the disk of the store, and stayed in memory."
         self.store_tables_in_memory = self._counter("store_tables_in_memory_total", text)
         name, text = "store_commit_seconds", "Duration of an atomic write of sums and offsets."
         self._enter(name, "histogram", text)
