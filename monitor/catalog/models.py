@@ -261,7 +261,11 @@ class Models:
         """Count the ``events`` (k,) of each of ``rows`` in ticks that closed at ``end``.
 
         ``events`` of the table counts open ticks too, so it depends on how far partitions are apart; this does not.
+        Nor does when a model began: outcomes of weeks later may be read before its first predictions.
         """
+        ahead = rows[self.rows["first_time"][rows] >= end]
+        for name in ("first_time", "learn_since"):
+            self.rows[name][ahead] = end - self.rows["tick"][ahead]
         self.rows["closed_events"][rows] += events
         self.rows["closed_until"][rows] = end
         self.rows.touch(rows)

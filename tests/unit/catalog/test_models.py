@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleets.build import START, event, feed, new_fleet
+from fleets.build import DAY, START, event, feed, new_fleet
 
 from monitor.catalog.models import FACTS_MAX, VERSIONS_MAX, Phase
 from monitor.kernels.hashing import hash64
@@ -63,3 +63,15 @@ def test_learning_first() -> None:
     assert rows["events"][0] == 3
     assert rows["first_time"][0] == START + 5
     assert rows["last_time"][0] == START + 9
+
+
+def test_outcomes_are_read_before_predictions() -> None:
+    """A model whose newer topic was read first began when its first tick did, and is judged after a day of it."""
+    fleet = new_fleet()
+    outcome = event(START + 30 * DAY, outcome="yes", id="0")
+    cases = [event(START + i * 60, {"a": float(i % 7)}, id=str(i)) for i in range(2000)]
+    feed(fleet, [outcome, *cases], until=START + 2 * DAY)
+    rows = fleet.models.rows
+    assert rows["first_time"][0] == START
+    assert Phase(int(rows["phase"][0])) == Phase.GROWING
+    assert rows["last_time"][0] == START + 30 * DAY
