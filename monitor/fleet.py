@@ -311,6 +311,8 @@ class Fleet:
         self.traffic.restored()
         self.conduct.restored()
         self.apart.restored()
+        for row in range(len(self.models)):
+            self.lives.end_split(row)
         self._begin_changed()
 
     def _asked(self, batch: EventBatch, name: str) -> NDArray[np.float64]:

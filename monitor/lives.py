@@ -152,8 +152,7 @@ class Lives:
                 continue
             before, model.policy = model.policy, policy
             changed.append(row)
-            if model.split is not None and model.split.segment not in policy.split_by:
-                self.ended += self._new_life(row, float(self.models.rows["last_time"][row]), "no longer split")
+            self.end_split(row)
             self.apply_policies([row])
             if policy.outputs != before.outputs:
                 time = float(self.models.rows["last_time"][row])
@@ -163,6 +162,14 @@ class Lives:
                 self.refer_to_file(row, float(self.models.rows["last_time"][row]))
         self.begin_installed()
         return changed
+
+    def end_split(self, row: int) -> None:
+        """End what a part of a model is judged by, if its policy splits by that segment no more: no event will."""
+        model = self.models.items[row]
+        if model.split is None or model.split.segment in model.policy.split_by:
+            return
+        if model.retired < len(model.series):
+            self.ended += self._new_life(row, float(self.models.rows["last_time"][row]), "no longer split")
 
     def apply_policies(self, rows: Sequence[int]) -> None:
         """Take up the policies of models; cells that are held to something else than they were begin anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,10 @@ from monitor.fleet import Fleet
 from monitor.incidents.document import incident_document
 from monitor.incidents.incident import Incident
 from monitor.portrait import model_document
+from monitor.store.checkpoint import Checkpoint
+from monitor.store.database import Database
+from monitor.store.ticklog import TickLog
+from monitor.tally.event_time import EventTime
 
 NORMAL = np.random.default_rng(207).normal(0, 1, 80_000)
 PER_HOUR = 1000
@@ -108,6 +113,21 @@ def test_lives_end_together() -> None:
     fleet.lives.retire(0, START + (LEARNED + 16) * HOUR)
     assert not fleet.book.open
     assert fleet.models.rows["n_cells"][0, 0] == 0
+
+
+def test_split_no_more_since_a_restart(tmp_path: Path) -> None:
+    """Who is started with a policy that splits no more ends the incidents of the parts, as a reload does."""
+    fleet, restarted = split(), new_fleet({"tick": "1h"})
+    serve(fleet, range(LEARNED))
+    serve(fleet, range(LEARNED, LEARNED + 16), 1.0)
+    assert fleet.book.open
+    with Database(tmp_path / "store") as database:
+        checkpoint = Checkpoint(database, TickLog(database, np.inf))
+        checkpoint.save(fleet, EventTime(0.0), {}, [], [])
+        Checkpoint(database, TickLog(database, np.inf)).load(restarted, EventTime(0.0))
+        assert not restarted.book.open
+        serve(restarted, range(LEARNED + 16, LEARNED + 17))
+        assert all(part["features"] == [] for part in parts(restarted))
 
 
 def parts(fleet: Fleet) -> list[dict[str, Any]]:
