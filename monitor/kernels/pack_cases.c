@@ -217,7 +217,7 @@ static int64_t find_record(const uint8_t *bytes, found want, found *last)
 }
 
 /* Reads `n` cases into `rows` of an array of records of `size`: each is record `place` of the `held` ones in a value, which
- * lies in `bytes` from `start` up to `stop`; its `key` and when it is `due` are said beside, if at all. Returns UNPACKED;
+ * lies in `bytes` from `start` up to `stop`; its `key` and when it is `due` are said beside. Returns UNPACKED;
  * or NO_ROOM where one has lists, for which these records have no room; or which one is no case as it was packed. */
 int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, const int64_t *stop, const int64_t *held,
                         const int64_t *place, uint8_t *cases, int64_t size, const int64_t *rows, const uint64_t *key,
@@ -240,10 +240,8 @@ int64_t mw_unpack_cases(int64_t n, const uint8_t *bytes, const int64_t *start, c
             return NO_ROOM;
         narrow_case *c = (narrow_case *)(void *)(cases + rows[i] * size);
         memset(c, 0, (size_t)size);
-        if (key)
-            c->key = key[i];
-        if (due)
-            c->due = due[i];
+        c->key = key[i];
+        c->due = due[i];
         take_case(from + sizeof code, code, c);
     }
     return UNPACKED;

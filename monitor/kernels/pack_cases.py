@@ -55,7 +55,7 @@ def unpacked(
     where: Sequence[NDArray[np.integer[Any]]],
     cases: NDArray[np.void],
     rows: Indices,
-    said: tuple[NDArray[np.uint64], NDArray[np.float64]] | None = None,
+    said: tuple[NDArray[np.uint64], NDArray[np.float64]],
 ) -> int:
     """Read cases into ``rows`` (n,) of ``cases``; :data:`UNPACKED`, :data:`NO_ROOM`, or which one is damaged.
 
@@ -70,8 +70,8 @@ def unpacked(
     kernels = needed(compiled())
     assert cases.itemsize in (kernels.mw_case_size(0), kernels.mw_case_size(1))
     columns = [np.ascontiguousarray(each, np.int64) for each in (*where, rows)]
-    beside = [] if said is None else [np.ascontiguousarray(each) for each in said]
-    at, told = [address(each) for each in columns], [address(each) for each in beside] or [0, 0]
+    beside = [np.ascontiguousarray(each) for each in said]
+    at, told = [address(each) for each in columns], [address(each) for each in beside]
     held = np.frombuffer(values, np.uint8)
     into = (address(cases), cases.itemsize, at[-1], *told)
     return int(kernels.mw_unpack_cases(len(rows), address(held), *at[:-1], *into))

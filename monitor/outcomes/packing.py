@@ -65,7 +65,7 @@ def packed_twin(cases: Cases, rows: Indices) -> tuple[bytes, Indices]:
     return b"".join(values), np.array([len(value) for value in values], np.int64)
 
 
-def unpacked(values: bytes | bytearray, where: Where, cases: Cases, rows: Indices, said: Said | None = None) -> bool:
+def unpacked(values: bytes | bytearray, where: Where, cases: Cases, rows: Indices, said: Said) -> bool:
     """Read stored cases into ``rows`` (n,) of ``cases``; their keys and when they are due are ``said`` beside.
 
     ``where`` says where each lies in ``values``; before the records of a value stand their lengths. False where one has
@@ -83,9 +83,7 @@ def unpacked(values: bytes | bytearray, where: Where, cases: Cases, rows: Indice
     return told == pack_cases.UNPACKED
 
 
-def unpacked_twin(
-    values: bytes | bytearray, where: Where, cases: Cases, rows: Indices, said: Said | None = None
-) -> int:
+def unpacked_twin(values: bytes | bytearray, where: Where, cases: Cases, rows: Indices, said: Said) -> int:
     """What the compiled loop does, case by case."""
     for i, (start, stop, held, place) in enumerate(zip(*(each.tolist() for each in where), strict=True)):
         own = records(values[start:stop], held)
@@ -97,15 +95,13 @@ def unpacked_twin(
         if code & _LISTS and cases.dtype != WIDE:
             return pack_cases.NO_ROOM
         parts, case = np.frombuffer(record, _layout(code))[0], blank(1, cases.dtype)
-        case["due"] = 0.0
         for name in _names(code):
             if name in _ATTRIBUTES:
                 case[name][0, : len(parts[name])] = parts[name]
             else:
                 case[name] = parts[name]
         case["stage"] = OPEN
-        if said is not None:
-            case["key"], case["due"] = said[0][i], said[1][i]
+        case["key"], case["due"] = said[0][i], said[1][i]
         cases[rows[i]] = case[0]
     return pack_cases.UNPACKED
 

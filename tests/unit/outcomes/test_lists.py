@@ -86,7 +86,9 @@ def test_stored_and_read_back() -> None:
     assert lengths[1] < lengths[0] < WIDE.itemsize
     value, back = lengths.astype("<u2").tobytes() + blob, blank(2, WIDE)
     place = np.arange(2)
-    assert unpacked(value, (0 * place, 0 * place + len(value), 0 * place + 2, place), back, place)
+    assert unpacked(
+        value, (0 * place, 0 * place + len(value), 0 * place + 2, place), back, place, (cases["key"], cases["due"])
+    )
     assert np.array_equal(back["served"], cases["served"])
     assert back["n_shown"].tolist() == [1, 0]
 
